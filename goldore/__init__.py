@@ -1,0 +1,69 @@
+"""goldore: score the samples of an image dataset and keep the ones worth distilling.
+
+Three steps, the same from the command line and from Python:
+
+    import goldore
+
+    scores = goldore.score("MNIST", data_root="data", trials=4)       # train proxy networks, write HDF5
+    kept = goldore.prune(scores, "LossConverge_large", keep_ratio="0.1")
+    kept.save("keep.npy")                                            # sorted positions to keep
+
+`load_scores` and `load_indices` read the two kinds of file again. Importing goldore is cheap: torch is
+imported only when something is trained.
+
+The scores are those of Xu et al., "Distill Gold from Massive Ores", arXiv 2305.18381 (ECCV 2024).
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from goldore.errors import GoldoreError, UsageError
+
+if TYPE_CHECKING:
+    from goldore.datasets import ImageDataset, load_dataset
+    from goldore.indexfile import load_index, load_indices
+    from goldore.recipe import ConvNetConfig, LossRecipe
+    from goldore.scoring import score
+    from goldore.selection import Selection, prune
+    from goldore.store import ScoreFile, load_scores
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ConvNetConfig",
+    "GoldoreError",
+    "ImageDataset",
+    "LossRecipe",
+    "ScoreFile",
+    "Selection",
+    "UsageError",
+    "load_dataset",
+    "load_index",
+    "load_indices",
+    "load_scores",
+    "prune",
+    "score",
+]
+
+_HOME = {
+    "ConvNetConfig": "goldore.recipe",
+    "ImageDataset": "goldore.datasets",
+    "LossRecipe": "goldore.recipe",
+    "ScoreFile": "goldore.store",
+    "Selection": "goldore.selection",
+    "load_dataset": "goldore.datasets",
+    "load_index": "goldore.indexfile",
+    "load_indices": "goldore.indexfile",
+    "load_scores": "goldore.store",
+    "prune": "goldore.selection",
+    "score": "goldore.scoring",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name from its module on first use (PEP 562), so that `import goldore` stays cheap."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'goldore' has no attribute {name!r}")
+    value: object = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value

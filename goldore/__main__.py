@@ -1,0 +1,24 @@
+"""`python -m goldore`: the command line, from an installation or straight from a checkout."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+
+def _command_line_from_checkout() -> None:
+    """Let the checkout's folder cli/ be imported under the name it has when installed, goldore_cli."""
+    folder = Path(__file__).resolve().parent.parent / "cli"
+    spec = importlib.util.spec_from_file_location(
+        "goldore_cli", folder / "__init__.py", submodule_search_locations=[str(folder)]
+    )
+    if spec is None or spec.loader is None or not folder.is_dir():
+        sys.exit("goldore's command line is not installed; run: pip install goldore")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["goldore_cli"] = module
+    spec.loader.exec_module(module)
+
+
+if __name__ == "__main__":
+    if importlib.util.find_spec("goldore_cli") is None:
+        _command_line_from_checkout()
+    importlib.import_module("goldore_cli.app").main()

@@ -1,0 +1,10 @@
+"""Datasets: from a name, a folder, a file or a function to one in-memory form.
+
+`load_dataset` is the only door; each kind of source is one module behind it. To add a source, write a module
+with a function that returns an `ImageDataset`, and name it in `goldore.datasets.load`.
+"""
+
+from goldore.datasets.dataset import ImageDataset
+from goldore.datasets.load import load_dataset
+
+__all__ = ["ImageDataset", "load_dataset"]

@@ -1,0 +1,169 @@
+"""The in-memory dataset that everything downstream works on, its identity and its validation."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goldore.errors import DatasetError
+
+_BLOCK = 4096  # samples hashed at a time, so that memory stays bounded
+_MAX_LISTED = 5
+
+
+@dataclass(frozen=True)
+class ImageDataset:
+    """A labelled image dataset in memory, in the original order of its training set.
+
+    Attributes:
+        name: names the dataset in files and tables.
+        images: training images, uint8 [N, C, H, W].
+        labels: training labels, int64 [N], 0 to K-1; every class has a sample.
+        class_names: K names.
+        source: where it was read from, in words.
+        test_images: test images, uint8 [M, C, H, W], or None.
+        test_labels: test labels, int64 [M], or None exactly if test_images is.
+        paths: relative path of each training sample (folder trees only), or None.
+        notes: what was detected or decided while reading, one sentence each.
+
+    Raises:
+        DatasetError: if the parts do not fit together (see `validate`).
+    """
+
+    name: str
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    class_names: tuple[str, ...]
+    source: str
+    test_images: NDArray[np.uint8] | None = None
+    test_labels: NDArray[np.int64] | None = None
+    paths: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        validate(self)
+
+    @property
+    def num_samples(self) -> int:
+        """Number of training samples N."""
+        return len(self.labels)
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes K."""
+        return len(self.class_names)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width."""
+        channels, height, width = self.images.shape[1:]
+        return channels, height, width
+
+    @cached_property
+    def _hashes(self) -> tuple[str, NDArray[np.uint64]]:
+        """Fingerprint and sample hashes, in one pass over the pixels."""
+        channels, height, width = self.image_shape
+        whole = hashlib.sha256(f"{self.num_samples},{height},{width},{channels};".encode())
+        each = np.empty(self.num_samples, dtype="<u8")
+        for start in range(0, self.num_samples, _BLOCK):
+            rows = np.ascontiguousarray(self.images[start : start + _BLOCK].transpose(0, 2, 3, 1))
+            whole.update(rows)
+            for offset, row in enumerate(rows):
+                digest = hashlib.blake2b(row, digest_size=8).digest()
+                each[start + offset] = int.from_bytes(digest, "little")
+        whole.update(self.labels.astype("<i8"))
+        return whole.hexdigest(), each
+
+    @property
+    def fingerprint(self) -> str:
+        """Identity of the training set: sha256, in hexadecimal.
+
+        Over the text "N,H,W,C;", the pixels in the order [N, H, W, C], and the labels as little-endian
+        int64, so that it does not depend on how a source stores its channels.
+        """
+        return self._hashes[0]
+
+    @property
+    def sample_hash(self) -> NDArray[np.uint64]:
+        """Hash of each training sample's raw pixels, uint64 [N].
+
+        BLAKE2b with an 8-byte digest over the pixels in the order [H, W, C], read as little-endian. Equal
+        images have equal hashes, so it maps positions to the orders of other loaders.
+        """
+        return self._hashes[1]
+
+    def normalization(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and standard deviation of the training set, per channel, of pixels scaled to 0..1.
+
+        Exact: computed from the 256-bin histogram of each channel. A constant channel has a standard
+        deviation of 1 here, so that dividing by it is harmless.
+        """
+        means, stds = [], []
+        values = np.arange(256) / 255.0
+        for channel in range(self.image_shape[0]):
+            counts = np.zeros(256, dtype=np.int64)
+            for start in range(0, self.num_samples, _BLOCK):
+                counts += np.bincount(self.images[start : start + _BLOCK, channel].ravel(), minlength=256)
+            share = counts / counts.sum()
+            mean = float(share @ values)
+            variance = float(share @ (values - mean) ** 2)
+            means.append(mean)
+            stds.append(variance**0.5 if variance > 0 else 1.0)
+        return tuple(means), tuple(stds)
+
+
+def validate(dataset: ImageDataset) -> None:
+    """Check that the parts of a dataset fit together.
+
+    Raises:
+        DatasetError: if images and labels differ in length, an array has another type or shape than
+            `ImageDataset` says, a label is out of range, or a class has no training sample.
+    """
+    name, classes = dataset.name, dataset.num_classes
+    _check_split(name, "training", dataset.images, dataset.labels, classes)
+    counts = np.bincount(dataset.labels, minlength=classes)
+    empty = np.flatnonzero(counts == 0)
+    if len(empty):
+        listed = ", ".join(f"{label} ({dataset.class_names[label]})" for label in empty[:_MAX_LISTED])
+        more = " and others" if len(empty) > _MAX_LISTED else ""
+        raise DatasetError(
+            f"{name} has no training sample of class {listed}{more}; remove the class or add samples to it."
+        )
+    if (dataset.test_images is None) != (dataset.test_labels is None):
+        raise DatasetError(f"{name} has test images or test labels but not both; give both or neither.")
+    if dataset.test_images is not None and dataset.test_labels is not None:
+        _check_split(name, "test", dataset.test_images, dataset.test_labels, classes)
+        if dataset.test_images.shape[1:] != dataset.images.shape[1:]:
+            raise DatasetError(
+                f"the test images of {name} have shape {dataset.test_images.shape[1:]} but the training images "
+                f"{dataset.images.shape[1:]}; make them equal."
+            )
+    if dataset.paths is not None and len(dataset.paths) != dataset.num_samples:
+        raise DatasetError(f"{name} has {dataset.num_samples} samples but {len(dataset.paths)} paths.")
+
+
+def _check_split(
+    name: str, split: str, images: NDArray[np.uint8], labels: NDArray[np.int64], classes: int
+) -> None:
+    if images.dtype != np.uint8 or images.ndim != 4 or 0 in images.shape:  # noqa: PLR2004
+        raise DatasetError(
+            f"the {split} images of {name} are {images.dtype} of shape {images.shape}; "
+            "they must be uint8 [samples, channels, height, width] and not empty."
+        )
+    if labels.dtype != np.int64 or labels.ndim != 1:
+        raise DatasetError(
+            f"the {split} labels of {name} are {labels.dtype} of shape {labels.shape}; "
+            "they must be whole numbers, one a sample."
+        )
+    if len(images) != len(labels):
+        raise DatasetError(
+            f"{name} has {len(images)} {split} images but {len(labels)} {split} labels; they must be as many."
+        )
+    outside = np.flatnonzero((labels < 0) | (labels >= classes))
+    if len(outside):
+        raise DatasetError(
+            f"{len(outside)} {split} labels of {name} are out of range (sample {outside[0]} has "
+            f"{labels[outside[0]]}); they must be 0 to {classes - 1}."
+        )

@@ -1,0 +1,95 @@
+"""A user's own function, `package.module:function`, that returns a torch Dataset or a pair of them."""
+
+import importlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goldore.datasets.dataset import ImageDataset
+from goldore.datasets.pixels import Channels, images_from_array, labels_from_array, numbered_classes
+from goldore.errors import DatasetError
+
+
+def load_function(spec: str, name: str, channels: Channels = "auto") -> ImageDataset:
+    """Call a function and read the torch Dataset, or the pair (train, test), that it returns.
+
+    The working directory is searched first, as `python -m` would. Items must be (image, label); an image is
+    a PIL image, a uint8 array or tensor, or a float tensor in 0..1 (as ToTensor gives, not normalised). If
+    the training set has an attribute `classes`, it names the classes.
+
+    Args:
+        spec: "package.module:function"; the function is called without arguments.
+        name: of the dataset.
+        channels: where the channels of arrays and tensors are.
+
+    Returns:
+        The dataset, in the order of the items.
+
+    Raises:
+        DatasetError: if the function cannot be imported or fails, or an item has another form.
+    """
+    result = _call(spec)
+    train, test = result if isinstance(result, tuple) and len(result) == 2 else (result, None)  # noqa: PLR2004
+    images, labels, notes = _read_items(train, f"the training set of {spec}", channels)
+    test_images = test_labels = None
+    if test is not None:
+        test_images, test_labels, test_notes = _read_items(test, f"the test set of {spec}", channels)
+        notes += test_notes
+    classes = getattr(train, "classes", None)
+    return ImageDataset(
+        name=name,
+        images=images,
+        labels=labels,
+        class_names=tuple(map(str, classes)) if isinstance(classes, Sequence) else numbered_classes(labels),
+        source=f"function {spec}",
+        test_images=test_images,
+        test_labels=test_labels,
+        notes=tuple(notes),
+    )
+
+
+def _call(spec: str) -> Any:
+    module_name, _, function_name = spec.partition(":")
+    here = str(Path.cwd())
+    sys.path.insert(0, here)
+    try:
+        function = getattr(importlib.import_module(module_name), function_name)
+        return function()
+    except Exception as error:
+        raise DatasetError(
+            f"{spec} could not be called ({type(error).__name__}: {error}); it must be an importable function "
+            "without arguments that returns a torch Dataset or a pair (train, test)."
+        ) from error
+    finally:
+        sys.path.remove(here)
+
+
+def _read_items(
+    dataset: Any, where: str, channels: Channels
+) -> tuple[NDArray[np.uint8], NDArray[np.int64], list[str]]:
+    if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
+        raise DatasetError(f"{where} is {type(dataset).__name__}; it must have a length and be indexable.")
+    if len(dataset) == 0:
+        raise DatasetError(f"{where} is empty; there must be at least one image.")
+    images, labels = [], []
+    for position in range(len(dataset)):
+        try:
+            image, label = dataset[position]
+            images.append(np.asarray(image))
+            labels.append(int(label))
+        except Exception as error:
+            raise DatasetError(
+                f"item {position} of {where} is not a pair of an image and a label ({error}); "
+                "return PIL images, arrays or tensors with whole-number labels."
+            ) from error
+        if images[-1].shape != images[0].shape:
+            raise DatasetError(
+                f"images of {where} differ in shape ({images[0].shape}, then {images[-1].shape} at item "
+                f"{position}); resize them to one size."
+            )
+    pixels, notes = images_from_array(np.stack(images), where, channels)
+    return pixels, labels_from_array(np.array(labels), where), notes

@@ -1,0 +1,152 @@
+"""The one loader: decides what kind of source is meant and reads it."""
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from goldore.datasets.dataset import ImageDataset
+from goldore.datasets.pixels import Channels
+from goldore.definitions import plain_name
+from goldore.errors import DatasetError, UsageError
+
+BUNDLED = "FashionMNIST-sample"
+KNOWN = (
+    "MNIST", "FashionMNIST", "KMNIST", "SVHN", "CIFAR10", "CIFAR100", "STL10", "Imagenette", "TinyImageNet",
+)  # fmt: skip
+_ARRAY_FILES = (".npz", ".h5", ".hdf5")
+
+
+def load_dataset(
+    source: str = BUNDLED,
+    *,
+    data_root: str | Path = "data",
+    download: bool = False,
+    name: str | None = None,
+    image_size: int | None = None,
+    classes: Sequence[str] | None = None,
+    channels: Channels = "auto",
+) -> ImageDataset:
+    """Read an image dataset into memory, in the original order of its training set.
+
+    Args:
+        source: one of
+            a name in torchvision's spelling (case, hyphens and underscores ignored), read from data_root;
+            "FashionMNIST-sample", the bundled sample;
+            a folder with IDX files (MNIST's format, gzipped or not), or a folder tree with one folder a
+            class, alone or under train/ and val/ or test/;
+            a .npz or .h5 file with x_train, y_train and optionally x_test, y_test; a tinyimagenet.pt;
+            "package.module:function", called for a torch Dataset or a pair of them.
+            A path that is spelled like a name needs a slash: ./MNIST.
+        data_root: folder of the named datasets, as torchvision's `root`.
+        download: let torchvision fetch a named dataset that is missing.
+        name: of the dataset in files and tables; None takes the known name or the last part of the path.
+        image_size: folder trees and Imagenette only: resize the shorter side, then crop the centre square.
+        classes: folder trees only: read these class folders alone.
+        channels: arrays and functions only: where the channels are, "auto" (detected), "first" or "last".
+
+    Returns:
+        The dataset; its `notes` say what was detected.
+
+    Raises:
+        UsageError: if the source is unknown or an option does not apply to it.
+        DatasetError: if files are missing, damaged or unfit.
+    """
+    if image_size is not None and image_size < 1:
+        raise UsageError(f"--image-size is {image_size}; it must be 1 or more.")
+    kind, where = _recognise(source)
+    _check_options(kind, where, image_size=image_size, classes=classes, channels=channels, download=download)
+    if kind == "bundled":
+        from goldore.datasets.bundled import load_bundled
+
+        return load_bundled(name or BUNDLED)
+    if kind == "named":
+        from goldore.datasets.named import Place, load_named
+
+        dataset = load_named(where, Place(Path(data_root).expanduser(), download, image_size))
+        return dataset if name is None else _renamed(dataset, name)
+    if kind == "function":
+        from goldore.datasets.function import load_function
+
+        return load_function(where, name or where.replace(":", ".").rpartition(".")[2], channels)
+    path = Path(where).expanduser()
+    return _load_path(path, name or _name_of(path), image_size, classes, channels)
+
+
+def _recognise(source: str) -> tuple[str, str]:
+    """Tell the kind of source ("bundled", "named", "function" or "path") and give it in canonical form."""
+    plain = plain_name(source)
+    if plain == plain_name(BUNDLED):
+        return "bundled", BUNDLED
+    for known in KNOWN:
+        if plain == plain_name(known):
+            return "named", known
+    path = Path(source).expanduser()
+    if path.exists():
+        return "path", source
+    module, colon, function = source.partition(":")
+    if colon and function.isidentifier() and all(part.isidentifier() for part in module.split(".")):
+        return "function", source
+    if len(path.parts) > 1 or path.suffix in {*_ARRAY_FILES, ".pt"} or source.startswith((".", "~")):
+        raise DatasetError(f"there is no file or folder {source}; check the path.")
+    names = {plain_name(known): known for known in (*KNOWN, BUNDLED)}
+    near = [names[match] for match in difflib.get_close_matches(plain, names, n=3)]
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(KNOWN)}, or give a path."
+    raise UsageError(f"there is no dataset named {source!r}; {hint}")
+
+
+def _check_options(
+    kind: str,
+    where: str,
+    *,
+    image_size: int | None,
+    classes: Sequence[str] | None,
+    channels: Channels,
+    download: bool,
+) -> None:
+    folder = kind == "path" and Path(where).expanduser().is_dir()
+    arrays = kind == "function" or (kind == "path" and Path(where).suffix in _ARRAY_FILES)
+    if image_size is not None and not (folder or where in {"Imagenette", "TinyImageNet"}):
+        raise UsageError("--image-size applies to folder trees of images only; leave it out.")
+    if classes is not None and not folder:
+        raise UsageError("--classes applies to folder trees of images only; leave it out.")
+    if channels != "auto" and not arrays:
+        raise UsageError("--channels applies to .npz and .h5 files and to functions only; leave it out.")
+    if download and kind != "named":
+        raise UsageError("--download applies to datasets known by name only; leave it out.")
+
+
+def _load_path(
+    path: Path, name: str, image_size: int | None, classes: Sequence[str] | None, channels: Channels
+) -> ImageDataset:
+    if path.is_dir():
+        from goldore.datasets.idx import find_idx, load_idx
+
+        if find_idx(path):
+            if image_size is not None or classes is not None:
+                raise UsageError(f"{path} holds IDX files; --image-size and --classes apply to folder trees only.")
+            from goldore.datasets.named import idx_class_names
+
+            return load_idx(path, name, idx_class_names(name))
+        from goldore.datasets.folder import load_folder
+
+        return load_folder(path, name, image_size, classes)
+    if path.suffix in _ARRAY_FILES:
+        from goldore.datasets.arrays import load_arrays
+
+        return load_arrays(path, name, channels)
+    if path.suffix == ".pt":
+        from goldore.datasets.named import load_tiny_imagenet_file
+
+        return load_tiny_imagenet_file(path, name)
+    raise UsageError(f"{path} is of no known kind; give a folder, a .npz or .h5 file, or tinyimagenet.pt.")
+
+
+def _name_of(path: Path) -> str:
+    """Name a path's dataset: its last part, or the known dataset that this part spells."""
+    stem = path.resolve().name if path.is_dir() else path.stem
+    return next((known for known in KNOWN if plain_name(known) == plain_name(stem)), stem)
+
+
+def _renamed(dataset: ImageDataset, name: str) -> ImageDataset:
+    return replace(dataset, name=name)

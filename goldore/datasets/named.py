@@ -1,0 +1,209 @@
+"""The datasets known by name: torchvision's, in torchvision's order, and TinyImageNet."""
+
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from goldore.datasets.dataset import ImageDataset
+from goldore.datasets.folder import decode, load_folder
+from goldore.datasets.idx import find_idx, load_idx
+from goldore.errors import DatasetError
+
+_FASHION_CLASSES = (
+    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+)  # fmt: skip
+_KMNIST_CLASSES = ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")
+_IMAGENETTE_SIDE = 128  # the side at which the distillation literature uses Imagenette
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a named dataset is read from.
+
+    Attributes:
+        root: torchvision's `root`, the user's --data-root.
+        download: fetch what is missing.
+        image_size: for datasets whose images differ in size, else None.
+    """
+
+    root: Path
+    download: bool = False
+    image_size: int | None = None
+
+
+def load_named(name: str, place: Place) -> ImageDataset:
+    """Read a dataset by its canonical name (a key of `READERS`).
+
+    Raises:
+        DatasetError: if its files are missing or damaged.
+    """
+    if not place.root.is_dir() and not place.download:
+        raise DatasetError(f"the folder {place.root} does not exist; name the right one with --data-root.")
+    try:
+        return READERS[name](name, place)
+    except (RuntimeError, OSError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        remedy = "" if place.download or name == "TinyImageNet" else ", or fetch it with --download"
+        raise DatasetError(
+            f"{name} could not be read from {place.root} ({_first_line(error)}); "
+            f"point --data-root at its folder{remedy}."
+        ) from error
+    except ModuleNotFoundError as error:
+        raise DatasetError(f"{name} needs the package {error.name}; run: pip install {error.name}") from error
+
+
+def idx_class_names(name: str) -> tuple[str, ...] | None:
+    """Class names of a dataset in IDX format, None if it has none but numbers."""
+    return {"FashionMNIST": _FASHION_CLASSES, "KMNIST": _KMNIST_CLASSES}.get(name)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+
+
+def _torchvision(name: str) -> Any:
+    from torchvision import datasets
+
+    return getattr(datasets, name)
+
+
+def _read_mnist_like(name: str, place: Place) -> ImageDataset:
+    """MNIST and its relatives: IDX files in torchvision's place or directly in the root, gzipped or not."""
+    if place.download:
+        _torchvision(name)(place.root, download=True)
+    for folder in (place.root / name / "raw", place.root / name, place.root):
+        if find_idx(folder):
+            return load_idx(folder, name, idx_class_names(name))
+    raise DatasetError(
+        f"no IDX files of {name} in {place.root}, {place.root / name} or {place.root / name / 'raw'}; "
+        "point --data-root at them, or fetch them with --download."
+    )
+
+
+def _read_cifar(name: str, place: Place) -> ImageDataset:
+    make = _torchvision(name)
+    train = make(place.root, train=True, download=place.download)
+    test = make(place.root, train=False, download=place.download)
+    return ImageDataset(
+        name=name,
+        images=train.data.transpose(0, 3, 1, 2),
+        labels=np.array(train.targets, dtype=np.int64),
+        class_names=tuple(train.classes),
+        source=f"torchvision.datasets.{name} in {place.root}",
+        test_images=test.data.transpose(0, 3, 1, 2),
+        test_labels=np.array(test.targets, dtype=np.int64),
+    )
+
+
+def _read_split(name: str, place: Place) -> ImageDataset:
+    """SVHN and STL10, whose torchvision classes take a split and hold [N, C, H, W] arrays."""
+    make = _torchvision(name)
+    train = make(place.root, split="train", download=place.download)
+    test = make(place.root, split="test", download=place.download)
+    classes = getattr(train, "classes", None) or tuple(str(digit) for digit in range(10))
+    return ImageDataset(
+        name=name,
+        images=train.data,
+        labels=train.labels.astype(np.int64),
+        class_names=tuple(classes),
+        source=f"torchvision.datasets.{name} in {place.root}",
+        test_images=test.data,
+        test_labels=test.labels.astype(np.int64),
+    )
+
+
+def _read_imagenette(name: str, place: Place) -> ImageDataset:
+    """The largest copy at hand; images are resized to 128 pixels unless --image-size says otherwise."""
+    sizes = {"full": "imagenette2", "320px": "imagenette2-320", "160px": "imagenette2-160"}
+    make = _torchvision(name)
+    if place.download:
+        make(place.root, split="train", size="320px", download=True)
+    folder = next((place.root / each for each in sizes.values() if (place.root / each).is_dir()), None)
+    if folder is None:
+        raise DatasetError(
+            f"none of {', '.join(sizes.values())} in {place.root}; point --data-root at it, or use --download."
+        )
+    return load_folder(folder, name, place.image_size or _IMAGENETTE_SIDE)
+
+
+def _read_tiny_imagenet(name: str, place: Place) -> ImageDataset:
+    """The original folder layout, or the file tinyimagenet.pt that DatasetCondensation uses."""
+    if place.download:
+        raise DatasetError("TinyImageNet has no download in torchvision; fetch tiny-imagenet-200.zip and unpack it.")
+    for folder in (place.root / "tiny-imagenet-200", place.root):
+        if (folder / "wnids.txt").is_file() or (folder / "train").is_dir():
+            return _tiny_imagenet_folder(name, folder, place)
+    if (place.root / "tinyimagenet.pt").is_file():
+        return load_tiny_imagenet_file(place.root / "tinyimagenet.pt", name)
+    raise DatasetError(
+        f"neither tiny-imagenet-200/ nor tinyimagenet.pt in {place.root}; point --data-root at one of them."
+    )
+
+
+def _tiny_imagenet_folder(name: str, folder: Path, place: Place) -> ImageDataset:
+    """Its own layout: train/<class>/images/, and val/images/ with the labels in val_annotations.txt."""
+    dataset = load_folder(folder, name, place.image_size)
+    annotations = folder / "val" / "val_annotations.txt"
+    if dataset.test_images is not None or not annotations.is_file():
+        return dataset
+    labels = {wnid: label for label, wnid in enumerate(dataset.class_names)}
+    rows = [line.split("\t")[:2] for line in annotations.read_text().splitlines() if line.strip()]
+    images = decode([folder / "val" / "images" / file for file, _ in rows], place.image_size)
+    return ImageDataset(
+        name=name,
+        images=dataset.images,
+        labels=dataset.labels,
+        class_names=dataset.class_names,
+        source=dataset.source,
+        test_images=images,
+        test_labels=np.array([labels[wnid] for _, wnid in rows], dtype=np.int64),
+        paths=dataset.paths,
+        notes=(*dataset.notes, f"{folder}: test split from val/val_annotations.txt"),
+    )
+
+
+def load_tiny_imagenet_file(path: Path, name: str = "TinyImageNet") -> ImageDataset:
+    """Read tinyimagenet.pt: a dictionary of classes, images_train, labels_train, images_val, labels_val.
+
+    Its samples have an order of their own, which is not that of the folder layout.
+
+    Raises:
+        DatasetError: if the file is damaged or of another form.
+    """
+    import torch
+
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        arrays = {
+            key: content[key].numpy() for key in ("images_train", "labels_train", "images_val", "labels_val")
+        }
+        classes = tuple(str(each) for each in content["classes"])
+    except Exception as error:
+        raise DatasetError(
+            f"{path} is not DatasetCondensation's tinyimagenet.pt ({_first_line(error)}); fetch it again."
+        ) from error
+    return ImageDataset(
+        name=name,
+        images=arrays["images_train"],
+        labels=arrays["labels_train"].astype(np.int64),
+        class_names=classes,
+        source=f"tensors in {path}",
+        test_images=arrays["images_val"],
+        test_labels=arrays["labels_val"].astype(np.int64),
+    )
+
+
+READERS: dict[str, Callable[[str, Place], ImageDataset]] = {
+    "MNIST": _read_mnist_like,
+    "FashionMNIST": _read_mnist_like,
+    "KMNIST": _read_mnist_like,
+    "SVHN": _read_split,
+    "CIFAR10": _read_cifar,
+    "CIFAR100": _read_cifar,
+    "STL10": _read_split,
+    "Imagenette": _read_imagenette,
+    "TinyImageNet": _read_tiny_imagenet,
+}

@@ -1,0 +1,193 @@
+"""Training E networks at once on one dataset, each with its own weights and its own order of the samples."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+from goldore.datasets import ImageDataset
+from goldore.ensemble.convnet import Architecture, StackedConvNet
+from goldore.ensemble.observers import Observer
+from goldore.recipe import LossRecipe
+from goldore.trials import Stream, Trial
+
+_SCORING_BATCH = 512  # images of a scoring pass at once; one network sees as many as a training step or so
+
+
+class DeviceDataset:
+    """A dataset on the device: uint8 images, normalised when they are gathered.
+
+    Args:
+        dataset: in memory.
+        mean: per channel, of pixels scaled to 0..1.
+        std: per channel, likewise.
+        device: to hold the images.
+    """
+
+    def __init__(
+        self, dataset: ImageDataset, mean: Sequence[float], std: Sequence[float], device: torch.device
+    ) -> None:
+        self.device = device
+        self.images = _to_device(dataset.images, device)  # uint8 [N, C, H, W]
+        self.labels = _to_device(dataset.labels, device)  # int64 [N]
+        self.test: tuple[Tensor, Tensor] | None = None
+        if dataset.test_images is not None and dataset.test_labels is not None:
+            self.test = (_to_device(dataset.test_images, device), _to_device(dataset.test_labels, device))
+        channel = (-1, 1, 1)
+        self._shift = torch.tensor(mean, dtype=torch.float32, device=device).view(channel) * 255
+        self._scale = 1 / (torch.tensor(std, dtype=torch.float32, device=device).view(channel) * 255)
+
+    def normalize(self, images: Tensor) -> Tensor:
+        """Turn uint8 images [..., C, H, W] into normalised float32 ones."""
+        return (images.float() - self._shift) * self._scale
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a training is, for whoever watches.
+
+    Attributes:
+        epoch: the epoch under way, counted from 1.
+        images: images trained so far, over all networks.
+        total_images: images that will have been trained at the end.
+        loss: mean training loss of the latest step, over the networks that have not diverged.
+    """
+
+    epoch: int
+    images: int
+    total_images: int
+    loss: float
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What was observed of E trials.
+
+    Attributes:
+        recorded: per observer float32 [E, N].
+        train_loss: mean training loss of each epoch, float32 [E, epochs]; NaN for epochs that did not run.
+        test_accuracy: share of the test images classified correctly at the end, float32 [E]; NaN without test.
+        failed: whether the training diverged (a loss that is not finite), bool [E].
+    """
+
+    recorded: dict[str, np.ndarray]
+    train_loss: np.ndarray
+    test_accuracy: np.ndarray
+    failed: np.ndarray
+
+
+def train(
+    data: DeviceDataset,
+    architecture: Architecture,
+    recipe: LossRecipe,
+    trials: Sequence[Trial],
+    observers: Sequence[Observer],
+    tick: Callable[[Callable[[], Progress]], None] = lambda _: None,
+) -> Trained:
+    """Train one network per trial, all at once, up to the last epoch that an observer wants.
+
+    Args:
+        data: the training set on its device.
+        architecture: of the networks.
+        recipe: epochs, batch size and optimiser.
+        trials: E of them; each decides its network's initial weights and its order of the samples.
+        observers: shown all samples after the epochs they ask for.
+        tick: called after every step with a function that gives the progress. Calling that function waits
+            for the device, so do it rarely.
+
+    Returns:
+        What was observed.
+    """
+    networks = StackedConvNet(architecture, trials, data.device)
+    optimizer = torch.optim.SGD(
+        networks.parameters.values(), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay
+    )
+    orders = [trial.stream(Stream.ORDER) for trial in trials]
+    size, samples = networks.size, len(data.labels)
+    last_epoch = max(epoch for observer in observers for epoch in observer.epochs)
+    train_loss = np.full((size, recipe.epochs), np.nan, dtype=np.float32)
+    done = 0
+    for epoch in range(1, last_epoch + 1):
+        order = _to_device(np.stack([draw.permutation(samples) for draw in orders], axis=1), data.device)  # [N, E]
+        loss_sum = torch.zeros(size, dtype=torch.float64, device=data.device)
+        for start in range(0, samples, recipe.batch_size):
+            batch = order[start : start + recipe.batch_size]  # [B, E]
+            losses = _step(networks, optimizer, data, batch)  # [E]
+            loss_sum += losses.double() * len(batch)
+            done += batch.numel()
+            tick(_progress(epoch, done, samples * size * last_epoch, losses))
+        train_loss[:, epoch - 1] = (loss_sum / samples).cpu().numpy()
+        if not np.isfinite(train_loss[:, epoch - 1]).any():
+            break
+        wanting = [observer for observer in observers if epoch in observer.epochs]
+        if wanting:
+            _scoring_pass(networks, data, wanting)
+    recorded = {observer.name: observer.result().cpu().numpy() for observer in observers}
+    ran = train_loss[:, :epoch]
+    finite = [np.isfinite(values).all(axis=1) for values in (ran, *recorded.values())]
+    return Trained(
+        recorded=recorded,
+        train_loss=train_loss,
+        test_accuracy=_test_accuracy(networks, data),
+        failed=~np.logical_and.reduce(finite),
+    )
+
+
+def _step(
+    networks: StackedConvNet, optimizer: torch.optim.Optimizer, data: DeviceDataset, batch: Tensor
+) -> Tensor:
+    """One step of every network on its own batch of positions [B, E]; gives the losses [E]."""
+    images = data.normalize(data.images[batch]).flatten(1, 2)  # [B, E * C, H, W]
+    targets = data.labels[batch].t()  # [E, B]
+    logits = networks(images, training=True)
+    losses = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
+    losses = losses.view(targets.shape).mean(1)  # [E]
+    optimizer.zero_grad(set_to_none=True)
+    losses.sum().backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+    return losses.detach()
+
+
+def _scoring_pass(networks: StackedConvNet, data: DeviceDataset, observers: Sequence[Observer]) -> None:
+    for start, logits in _forward(networks, data, data.images):
+        labels = data.labels[start : start + logits.shape[1]]
+        for observer in observers:
+            observer.see(start, logits, labels)
+
+
+def _test_accuracy(networks: StackedConvNet, data: DeviceDataset) -> np.ndarray:
+    if data.test is None:
+        return np.full(networks.size, np.nan, dtype=np.float32)
+    images, labels = data.test
+    correct = torch.zeros(networks.size, dtype=torch.int64, device=data.device)
+    for start, logits in _forward(networks, data, images):
+        correct += (logits.argmax(2) == labels[start : start + logits.shape[1]]).sum(1)
+    accuracy: np.ndarray = (correct.double() / len(labels)).float().cpu().numpy()
+    return accuracy
+
+
+def _forward(networks: StackedConvNet, data: DeviceDataset, images: Tensor) -> Iterator[tuple[int, Tensor]]:
+    """Stream all images through every network in eval mode and full float32: pairs (start, logits [E, B, K])."""
+    batch = max(1, _SCORING_BATCH // networks.size)
+    with torch.inference_mode(), _full_float32():
+        for start in range(0, len(images), batch):
+            yield start, networks(data.normalize(images[start : start + batch]))
+
+
+@contextmanager
+def _full_float32() -> Iterator[None]:
+    """Keep CUDA's convolutions from computing in TF32, whose 10-bit mantissa would show in the losses."""
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # type: ignore[no-untyped-call]
+        yield
+
+
+def _progress(epoch: int, images: int, total: int, losses: Tensor) -> Callable[[], Progress]:
+    return lambda: Progress(epoch, images, total, float(losses[losses.isfinite()].mean()))
+
+
+def _to_device(array: np.ndarray, device: torch.device) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array)).to(device)

@@ -1,0 +1,33 @@
+"""The errors that a user can cause.
+
+Every one carries a single sentence: what is wrong and what to do about it. The command line prints that
+sentence and exits with `exit_code`; nothing half-written is left behind.
+"""
+
+
+class GoldoreError(Exception):
+    """Something a user can mend: the message says what is wrong and what to do."""
+
+    exit_code = 1
+
+
+class UsageError(GoldoreError):
+    """The call itself is wrong: an unknown name, a ratio outside 0..1, options that exclude each other."""
+
+    exit_code = 2
+
+
+class DatasetError(GoldoreError):
+    """The dataset is missing, corrupted or unfit for scoring."""
+
+
+class ScoreFileError(GoldoreError):
+    """A score file that is missing, damaged or of another kind, or that belongs to another run."""
+
+
+class IndexFileError(GoldoreError):
+    """An index file that cannot be read or written, or whose content is not a set of kept positions."""
+
+
+class OutOfMemoryError(GoldoreError):
+    """The device's memory does not hold the work; the message says what to lower."""

@@ -1,0 +1,301 @@
+"""Scoring: plan the trials, train those that are missing, keep each as soon as it is done."""
+
+import dataclasses
+import os
+import time
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from goldore.atomic import check_writable
+from goldore.datasets import ImageDataset, load_dataset
+from goldore.definitions import LOSS_CONVERGE, LOSS_INIT, SCORES, score_name
+from goldore.devices import choose_ensemble_size, describe, resolve_device
+from goldore.ensemble.convnet import Architecture
+from goldore.ensemble.observers import MeanLoss
+from goldore.ensemble.training import DeviceDataset, Progress, train
+from goldore.errors import GoldoreError, OutOfMemoryError, UsageError
+from goldore.recipe import LossRecipe
+from goldore.store import LossResult, LossRun, ScoreFile, add_loss_trials, check_same_run, load_scores
+from goldore.trials import MAX_SEED, Trial, make_trials
+
+DEFAULT_TRIALS = 10
+_CACHE_VARIABLE = "GOLDORE_CACHE"
+_CACHE_FOLDER = "scores_cache"
+_SECONDS_BETWEEN_REPORTS = 0.2
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run is going to do.
+
+    Attributes:
+        dataset: to train on.
+        run: recipe, seed and what is recorded.
+        out: the score file.
+        trials: all that the file will hold.
+        there: how many of them it holds already.
+        ensemble_size: networks trained at once.
+        parameters: trainable numbers of one network.
+    """
+
+    dataset: ImageDataset
+    run: LossRun
+    out: Path
+    trials: int
+    there: int
+    ensemble_size: int
+    parameters: int
+
+
+class Watcher:
+    """Told how a run goes. Subclass it and override what you want to show; nothing here does anything."""
+
+    def planned(self, plan: Plan) -> None:
+        """Called once, before the first training."""
+
+    def started(self, trials: Sequence[Trial]) -> None:
+        """Called when these trials start to train together."""
+
+    def progressed(self, progress: Progress) -> None:
+        """Called a few times a second while they train."""
+
+    def finished(self, results: Sequence[LossResult]) -> None:
+        """Called when they are done and safe in the file."""
+
+
+def score(
+    source: str | ImageDataset,
+    *,
+    scores: Sequence[str] = (LOSS_INIT.name, LOSS_CONVERGE.name),
+    trials: int = DEFAULT_TRIALS,
+    recipe: LossRecipe | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    ensemble_size: int | None = None,
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    data_root: str | Path = "data",
+    download: bool = False,
+    watcher: Watcher | None = None,
+) -> ScoreFile:
+    """Score every training sample of a dataset and write a score file.
+
+    Trains `trials` proxy networks and records each sample's loss. One training serves all scores. A file
+    that already holds trials of the same dataset, recipe and seed is gone on with: only missing trials are
+    trained. Results do not depend on `ensemble_size` or on what was resumed, beyond rounding.
+
+    Args:
+        source: a dataset, or what `load_dataset` takes.
+        scores: names out of "LossInit" and "LossConverge".
+        trials: how many the file shall hold in the end, 1 or more. Two are needed for standard errors.
+        recipe: how to train; None takes the defaults. Depth, mean and std are filled in from the dataset
+            where they are None.
+        seed: base seed, 0 to 2**63 - 1.
+        device: "auto", "cuda", "cuda:1" or "cpu".
+        ensemble_size: networks trained at once; None chooses.
+        out: the score file; None takes `<dataset>.h5` in the folder that the environment variable
+            GOLDORE_CACHE names, or in scores_cache.
+        overwrite: replace an existing file of another run.
+        data_root: folder of the named datasets.
+        download: let torchvision fetch a named dataset that is missing.
+        watcher: told how the run goes.
+
+    Returns:
+        The content of the score file.
+
+    Raises:
+        UsageError: if an argument is wrong.
+        DatasetError: if the dataset cannot be read.
+        ScoreFileError: if the file holds another run and overwrite is not set.
+        OutOfMemoryError: if the device's memory does not suffice.
+        GoldoreError: if all trials diverge, or the file cannot be written.
+    """
+    recorded = _requested(scores)
+    if trials < 1:
+        raise UsageError(f"--trials is {trials}; it must be 1 or more.")
+    if not 0 <= seed <= MAX_SEED:
+        raise UsageError(f"--seed is {seed}; it must be 0 to {MAX_SEED}.")
+    if ensemble_size is not None and ensemble_size < 1:
+        raise UsageError(f"--ensemble-size is {ensemble_size}; it must be 1 or more.")
+    where = resolve_device(device)
+    if isinstance(source, ImageDataset):
+        dataset = source
+    else:
+        dataset = load_dataset(source, data_root=data_root, download=download)
+    run = LossRun(
+        recipe=complete_recipe(recipe or LossRecipe(), dataset),
+        base_seed=seed,
+        recorded=recorded,
+        device=describe(where),
+        torch_version=str(torch.__version__),
+    )
+    path = Path(out) if out is not None else default_path(dataset.name)
+    check_writable(path)
+    existing = load_scores(path, only=()) if path.exists() and not overwrite else None
+    there: set[int] = set()
+    if existing is not None:
+        check_same_run(existing, dataset, run)
+        if existing.loss_trials is not None:
+            there = {*existing.loss_trials.done, *existing.loss_trials.failed}
+            run = dataclasses.replace(run, recorded=existing.loss_trials.recorded)
+    missing = make_trials(seed, [number for number in range(trials) if number not in there])
+    architecture = Architecture(run.recipe.network, dataset.image_shape, dataset.num_classes)
+    with _memory_errors():
+        size = ensemble_size or choose_ensemble_size(
+            architecture, run.recipe.batch_size, max(len(missing), 1), where
+        )
+    watcher = watcher or Watcher()
+    watcher.planned(Plan(dataset, run, path, trials, len(there), size, architecture.num_parameters()))
+    if missing:
+        _run_trials(dataset, run, missing, architecture, size, where, path, fresh=existing is None, watcher=watcher)
+    return load_scores(path)
+
+
+def complete_recipe(recipe: LossRecipe, dataset: ImageDataset) -> LossRecipe:
+    """Fill in what a recipe leaves to the dataset: the network's depth, and mean and std of the images.
+
+    Args:
+        recipe: perhaps with None for them.
+        dataset: to be trained on.
+
+    Returns:
+        The recipe with nothing left open.
+
+    Raises:
+        UsageError: if mean or std have another number of channels than the images, or the images are too
+            small for the depth.
+    """
+    channels, height, width = dataset.image_shape
+    own_mean, own_std = dataset.normalization() if None in (recipe.mean, recipe.std) else ((), ())
+    mean, std = recipe.mean or own_mean, recipe.std or own_std
+    for option, values in (("--mean", mean), ("--std", std)):
+        if len(values) != channels:
+            raise UsageError(
+                f"{option} has {len(values)} numbers but the images have {channels} channels; give one a channel."
+            )
+    return dataclasses.replace(recipe, network=recipe.network.for_images(height, width), mean=mean, std=std)
+
+
+def default_path(dataset_name: str) -> Path:
+    """The score file of a dataset where no other is named: in $GOLDORE_CACHE, or in scores_cache."""
+    safe = "".join(each if each.isalnum() or each in "-_." else "_" for each in dataset_name)
+    return Path(os.environ.get(_CACHE_VARIABLE) or _CACHE_FOLDER) / f"{safe}.h5"
+
+
+def _requested(scores: Sequence[str]) -> tuple[str, ...]:
+    names = {score_name(each.strip()) for each in scores}
+    if not names:
+        raise UsageError(f"--scores is empty; choose among {', '.join(SCORES)}.")
+    return tuple(name for name in SCORES if name in names)
+
+
+def _run_trials(
+    dataset: ImageDataset,
+    run: LossRun,
+    trials: Sequence[Trial],
+    architecture: Architecture,
+    size: int,
+    device: torch.device,
+    path: Path,
+    *,
+    fresh: bool,
+    watcher: Watcher,
+) -> None:
+    """Train the trials, `size` at a time, and add each group to the file when it is done.
+
+    Trials that diverged are kept back until one has ended well, so that a run in which all diverge leaves
+    no file behind.
+    """
+    recipe = run.recipe
+    with _memory_errors():
+        data = DeviceDataset(dataset, recipe.mean or (), recipe.std or (), device)
+    waiting: list[LossResult] = []
+    for start in range(0, len(trials), size):
+        group = trials[start : start + size]
+        watcher.started(group)
+        with _memory_errors():
+            results = _train_group(data, architecture, run, group, _now_and_then(watcher.progressed))
+        waiting += results
+        if not fresh or any(not result.failed for result in waiting):
+            if fresh:
+                path.unlink(missing_ok=True)
+            _save(path, dataset, run, waiting)
+            waiting, fresh = [], False
+        watcher.finished(results)
+    if waiting:
+        raise GoldoreError(
+            f"all {len(waiting)} trials diverged (the loss became infinite or NaN) and nothing was written; "
+            f"lower --lr (it is {recipe.lr:g})."
+        )
+
+
+def _train_group(
+    data: DeviceDataset,
+    architecture: Architecture,
+    run: LossRun,
+    group: Sequence[Trial],
+    tick: Callable[[Callable[[], Progress]], None],
+) -> list[LossResult]:
+    windows = {LOSS_INIT.name: run.recipe.init_window, LOSS_CONVERGE.name: run.recipe.converge_window}
+    observers = [
+        MeanLoss(name, windows[name], len(group), len(data.labels), data.device) for name in run.recorded
+    ]
+    trained = train(data, architecture, run.recipe, group, observers, tick)
+    return [
+        LossResult(
+            trial=trial,
+            failed=bool(trained.failed[row]),
+            recorded={name: values[row] for name, values in trained.recorded.items()},
+            train_loss=trained.train_loss[row],
+            test_accuracy=float(trained.test_accuracy[row]),
+        )
+        for row, trial in enumerate(group)
+    ]
+
+
+def _save(path: Path, dataset: ImageDataset, run: LossRun, results: Sequence[LossResult]) -> None:
+    try:
+        add_loss_trials(path, dataset, run, results)
+    except OSError as error:
+        raise GoldoreError(
+            f"{path} could not be written ({error.strerror or error}); its previous state is kept. "
+            "Make room or choose another --out, then run the same command again."
+        ) from error
+
+
+def _now_and_then(report: Callable[[Progress], None]) -> Callable[[Callable[[], Progress]], None]:
+    """Ask for the progress, which waits for the device, only a few times a second."""
+    last = 0.0
+
+    def tick(progress: Callable[[], Progress]) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= _SECONDS_BETWEEN_REPORTS:
+            last = now
+            report(progress())
+
+    return tick
+
+
+@contextmanager
+def _memory_errors() -> Iterator[None]:
+    """Turn a lack of memory, on CUDA or on the host, into one sentence."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise OutOfMemoryError(_OUT_OF_MEMORY) from error
+    except RuntimeError as error:
+        if "can't allocate memory" not in str(error) and "not enough memory" not in str(error):
+            raise
+        raise OutOfMemoryError(_OUT_OF_MEMORY) from error
+
+
+_OUT_OF_MEMORY = (
+    "out of memory; lower --ensemble-size, then --batch-size or --width. Finished trials are kept, "
+    "but --batch-size and --width belong to the recipe and need another --out."
+)

@@ -1,0 +1,323 @@
+"""Selection: from scores to the positions to keep.
+
+A criterion `<Score>_<large|small>` names the end that is DROPPED, as in the paper's repository. It puts the
+samples in an order, first to be dropped first; a rule says which stretch of that order is kept. Ties are
+broken by position: among equal values the lower position is dropped first, as there.
+
+Counts are exact. A ratio is taken as the decimal that was written, never through binary floating point; of n
+samples, `drop_ratio` R drops floor(R * n), and `keep_ratio` K keeps ceil(K * n), so that both say the same
+thing and no class is emptied by a positive keep ratio. Keep 0.1 of 5000 is 500.
+"""
+
+import math
+import re
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goldore.definitions import score_name
+from goldore.errors import UsageError
+from goldore.estimators import class_members
+from goldore.store import ScoreFile, load_scores
+from goldore.trials import MAX_SEED
+
+Ratio = str | float | Decimal | Fraction
+Scope = Literal["class", "global"]
+Missing = Literal["error", "drop", "keep"]
+RANDOM = "Random"
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """Which end of which score is dropped.
+
+    Attributes:
+        score: name of the score, or "Random".
+        drops: the end that is dropped; None for Random.
+    """
+
+    score: str
+    drops: Literal["large", "small"] | None
+
+    def __str__(self) -> str:
+        return f"{self.score}_{self.drops}" if self.drops else self.score
+
+
+@dataclass(frozen=True)
+class KeepRule:
+    """Which stretch of the order is kept, first to be dropped first.
+
+    Attributes:
+        text: the rule as the user gave it, for example "keep_ratio 0.1".
+        start: share of the order before the stretch, 0..1.
+        stop: share of the order before its end, 0..1.
+        count: keep this many from the end instead.
+    """
+
+    text: str
+    start: Fraction = Fraction(0)
+    stop: Fraction = Fraction(1)
+    count: int | None = None
+
+    def bounds(self, samples: int) -> tuple[int, int]:
+        """First kept position and end of the stretch among this many ordered samples."""
+        if self.count is not None:
+            return samples - self.count, samples
+        return math.floor(self.start * samples), math.floor(self.stop * samples)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The kept samples and where they come from.
+
+    Attributes:
+        indices: positions in the original training set, int64, strictly ascending.
+        kept_per_class: int64 [K].
+        total_per_class: int64 [K].
+        class_names: K names.
+        missing: samples without a score (NaN); what was done with them is in the provenance.
+        provenance: dataset, fingerprint, criterion, rule and so on, as written beside the index file.
+    """
+
+    indices: NDArray[np.int64]
+    kept_per_class: NDArray[np.int64]
+    total_per_class: NDArray[np.int64]
+    class_names: tuple[str, ...]
+    missing: int
+    provenance: dict[str, Any]
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Write the index file, in the format that the suffix names (see `goldore.indexfile`).
+
+        Args:
+            path: ends in .npy, .json, .txt, .csv, .npz, .pt or .h5.
+            overwrite: replace a file that holds something else.
+
+        Returns:
+            The path.
+        """
+        from goldore.indexfile import save_index
+
+        return save_index(path, self.indices, self.provenance, overwrite=overwrite)
+
+
+def prune(
+    scores: ScoreFile | str | Path,
+    criterion: str,
+    *,
+    drop_ratio: Ratio | None = None,
+    keep_ratio: Ratio | None = None,
+    ipc: int | None = None,
+    keep_range: tuple[Ratio, Ratio] | None = None,
+    scope: Scope = "class",
+    seed: int = 0,
+    missing: Missing = "error",
+) -> Selection:
+    """Choose the samples to keep.
+
+    Exactly one of drop_ratio, keep_ratio, ipc and keep_range is given. Floats are read as the shortest
+    decimal that means them (0.1 is one tenth).
+
+    Args:
+        scores: a score file, or the path of one.
+        criterion: "<Score>_<large|small>", the end that is dropped, for example "LossConverge_large"; or
+            "Random". Case and hyphens are ignored.
+        drop_ratio: share to drop, 0..1; floor(ratio * n) samples are dropped.
+        keep_ratio: share to keep, 0..1; ceil(ratio * n) samples are kept.
+        ipc: number of samples to keep of every class.
+        keep_range: shares (A, B) with 0 <= A < B <= 1: keep the samples from floor(A * n) to floor(B * n)
+            of the order in which the criterion drops; (R, 1) is drop_ratio R.
+        scope: "class" applies the rule within every class, "global" to all samples at once.
+        seed: of the criterion Random.
+        missing: what to do with samples that have no score (NaN): "error" refuses, "drop" drops them
+            first, "keep" drops them last.
+
+    Returns:
+        The selection, a function of the arguments alone.
+
+    Raises:
+        UsageError: if the criterion or a ratio is wrong, more is to be kept than there is, or nothing.
+        ScoreFileError: if the file is not a score file.
+    """
+    rule = make_rule(drop_ratio=drop_ratio, keep_ratio=keep_ratio, ipc=ipc, keep_range=keep_range)
+    if scope not in ("class", "global"):
+        raise UsageError(f"the scope is {scope!r}; choose class or global.")
+    if rule.count is not None and scope == "global":
+        raise UsageError("--ipc counts samples of each class; leave --scope global out or give a ratio.")
+    if missing not in ("error", "drop", "keep"):
+        raise UsageError(f"missing is {missing!r}; choose error, drop or keep.")
+    file = scores if isinstance(scores, ScoreFile) else load_scores(scores, only=_only(criterion))
+    parsed = parse_criterion(criterion, file.score_names)
+    values = _values(file, parsed, seed)
+    absent = int(np.isnan(values).sum())
+    if absent and missing == "error":
+        raise UsageError(
+            f"{absent} of {len(values)} samples have no {parsed.score} (NaN: never drawn); "
+            "say --missing drop or --missing keep."
+        )
+    keys = _drop_order_keys(values, parsed, missing)
+    indices = kept_positions(keys, file.labels, file.dataset.num_classes, rule, scope)
+    if len(indices) == 0:
+        raise UsageError(f"{rule.text} keeps no sample at all; keep more.")
+    classes = file.dataset.num_classes
+    kept = np.bincount(file.labels[indices], minlength=classes)
+    provenance: dict[str, Any] = {
+        "dataset": file.dataset.name,
+        "split": file.dataset.split,
+        "fingerprint": file.dataset.fingerprint,
+        "num_samples": file.dataset.num_samples,
+        "criterion": str(parsed),
+        "rule": rule.text,
+        "scope": scope,
+        "seed": seed if parsed.score == RANDOM else None,
+        "missing": {"count": absent, "treatment": missing} if absent else None,
+        "ratio_kept": len(indices) / file.dataset.num_samples,
+        "class_names": list(file.dataset.class_names),
+        "kept_per_class": kept.tolist(),
+        "score_file": str(file.path),
+        "score_file_updated": file.updated,
+    }
+    return Selection(
+        indices=indices,
+        kept_per_class=kept,
+        total_per_class=np.bincount(file.labels, minlength=classes),
+        class_names=file.dataset.class_names,
+        missing=absent,
+        provenance=provenance,
+    )
+
+
+def parse_criterion(text: str, known: tuple[str, ...]) -> Criterion:
+    """Read a criterion.
+
+    Args:
+        text: "<Score>_<large|small>" or "Random"; case is ignored, and a hyphen may stand for the underscore.
+        known: names of the scores in the file.
+
+    Returns:
+        The criterion.
+
+    Raises:
+        UsageError: if it is not of that form or the file has no such score.
+    """
+    if text.lower() in ("random", "rand"):
+        return Criterion(RANDOM, None)
+    match = re.fullmatch(r"(?P<score>.+)[_-](?P<end>large|small)", text, re.IGNORECASE)
+    if match is None:
+        choices = [f"{name}_{end}" for name in known for end in ("large", "small")]
+        raise UsageError(
+            f"there is no criterion {text!r}; it names the end to drop: {', '.join([*choices, RANDOM])}."
+        )
+    if not known:
+        raise UsageError("the file holds no scores yet; run goldore score on it, or use the criterion Random.")
+    ends: dict[str, Literal["large", "small"]] = {"large": "large", "small": "small"}
+    return Criterion(score_name(match["score"], known), ends[match["end"].lower()])
+
+
+def make_rule(
+    *,
+    drop_ratio: Ratio | None = None,
+    keep_ratio: Ratio | None = None,
+    ipc: int | None = None,
+    keep_range: tuple[Ratio, Ratio] | None = None,
+) -> KeepRule:
+    """Make the rule from whichever of the four was given (see `prune`).
+
+    Raises:
+        UsageError: if none or several were given, or a number is out of range.
+    """
+    given = [value for value in (drop_ratio, keep_ratio, ipc, keep_range) if value is not None]
+    if len(given) != 1:
+        raise UsageError(
+            "say how much to keep with exactly one of --drop-ratio, --keep-ratio, --ipc and --keep-range."
+        )
+    if drop_ratio is not None:
+        ratio = _exact(drop_ratio, "--drop-ratio")
+        return KeepRule(f"drop_ratio {_text(drop_ratio)}", start=ratio)
+    if keep_ratio is not None:
+        ratio = _exact(keep_ratio, "--keep-ratio")
+        return KeepRule(f"keep_ratio {_text(keep_ratio)}", start=1 - ratio)
+    if ipc is not None:
+        if ipc < 1:
+            raise UsageError(f"--ipc is {ipc}; it must be 1 or more.")
+        return KeepRule(f"ipc {ipc}", count=ipc)
+    first, last = given[0]
+    start, stop = _exact(first, "--keep-range"), _exact(last, "--keep-range")
+    if start >= stop:
+        raise UsageError(f"--keep-range {_text(first)}:{_text(last)} is empty; the first must be below the second.")
+    return KeepRule(f"keep_range {_text(first)}:{_text(last)}", start=start, stop=stop)
+
+
+def kept_positions(
+    keys: NDArray[np.float64], labels: NDArray[np.integer], num_classes: int, rule: KeepRule, scope: Scope
+) -> NDArray[np.int64]:
+    """Apply a rule to samples with known drop-order keys.
+
+    Args:
+        keys: float64 [N]; lower is dropped earlier, equal ones by position.
+        labels: [N].
+        num_classes: K.
+        rule: what to keep.
+        scope: "class" or "global".
+
+    Returns:
+        Positions to keep, int64, ascending.
+
+    Raises:
+        UsageError: if a class has fewer samples than the rule keeps.
+    """
+    groups = class_members(labels, num_classes) if scope == "class" else [np.arange(len(keys))]
+    if rule.count is not None:
+        smallest = int(np.argmin([len(members) for members in groups]))
+        if len(groups[smallest]) < rule.count:
+            raise UsageError(
+                f"--ipc {rule.count} is more than the {len(groups[smallest])} samples of class {smallest}; "
+                "lower it."
+            )
+    kept = []
+    for members in groups:
+        start, stop = rule.bounds(len(members))
+        order = np.argsort(keys[members], kind="stable")
+        kept.append(members[order[start:stop]])
+    return np.sort(np.concatenate(kept)).astype(np.int64)
+
+
+def _only(criterion: str) -> tuple[str, ...] | None:
+    """The one score that a criterion needs, so that the others are not read; None if it cannot be told."""
+    match = re.fullmatch(r"(.+)[_-](large|small)", criterion, re.IGNORECASE)
+    return (match[1],) if match else ()
+
+
+def _values(file: ScoreFile, criterion: Criterion, seed: int) -> NDArray[np.float64]:
+    if criterion.score != RANDOM:
+        return file.scores[criterion.score].values
+    if not 0 <= seed <= MAX_SEED:
+        raise UsageError(f"--seed is {seed}; it must be 0 to {MAX_SEED}.")
+    return np.random.default_rng(seed).random(file.dataset.num_samples)
+
+
+def _drop_order_keys(
+    values: NDArray[np.float64], criterion: Criterion, missing: Missing
+) -> NDArray[np.float64]:
+    """Keys by which the samples are dropped, lowest first; samples without a score go to one end."""
+    keys = -values if criterion.drops == "large" else values
+    return np.where(np.isnan(keys), -np.inf if missing == "drop" else np.inf, keys)
+
+
+def _exact(ratio: Ratio, option: str) -> Fraction:
+    try:
+        exact = Fraction(Decimal(_text(ratio)) if not isinstance(ratio, Fraction) else ratio)
+    except (InvalidOperation, ValueError, OverflowError):
+        raise UsageError(f"{option} is {ratio!r}; it must be a decimal number from 0 to 1.") from None
+    if not 0 <= exact <= 1:
+        raise UsageError(f"{option} is {_text(ratio)}; it must be from 0 to 1.")
+    return exact
+
+
+def _text(ratio: Ratio) -> str:
+    return str(ratio).strip()
