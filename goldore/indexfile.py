@@ -133,13 +133,14 @@ def _same(path: Path, indices: NDArray[np.int64], meta: dict[str, Any]) -> bool:
 
 
 def _digest(indices: NDArray[np.int64]) -> dict[str, Any]:
-    return {"kept": len(indices), "sha256": hashlib.sha256(indices.astype("<i8")).hexdigest()}
+    return {"kept": len(indices), "sha256": hashlib.sha256(indices.astype("<i8").data).hexdigest()}
 
 
 def _check(indices: NDArray[Any], path: Path) -> None:
     if indices.dtype != np.int64 or indices.ndim != 1 or len(indices) == 0:
         raise IndexFileError(
-            f"{path}: an index is a non-empty list of int64 positions, not {indices.dtype} of shape {indices.shape}."
+            f"{path}: an index is a non-empty list of int64 positions, "
+            f"not {indices.dtype} of shape {indices.shape}."
         )
     if indices[0] < 0 or not (np.diff(indices) > 0).all():
         raise IndexFileError(f"{path}: positions must be 0 or more, ascending, each once.")

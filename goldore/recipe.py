@@ -89,7 +89,7 @@ def default_depth(side: int) -> int:
 
 
 def padded_size(height: int, width: int) -> tuple[int, int]:
-    """Size that the first convolution gives: 28x28 images are padded to 32x32, as DatasetCondensation does."""
+    """Size after the first convolution: 28x28 images are padded to 32x32, as DatasetCondensation does."""
     return (32, 32) if (height, width) == (28, 28) else (height, width)
 
 
@@ -104,9 +104,10 @@ class LossRecipe:
     Attributes:
         network: the proxy network.
         epochs: passes over the training set; LossConverge is read at their end.
-        init_epochs: LossInit averages the losses after epochs 1..init_epochs; None means 5, or all if fewer.
+        init_epochs: LossInit averages the losses after epochs 1..init_epochs; None means 5, or half of
+            the epochs if that is less.
         converge_epochs: LossConverge averages the losses after the last converge_epochs epochs; None means
-            5, or all if fewer.
+            5, or half of the epochs if that is less.
         batch_size: samples a step.
         lr: learning rate.
         momentum: 0 <= momentum < 1.
@@ -133,7 +134,7 @@ class LossRecipe:
     def __post_init__(self) -> None:
         for field in ("init_epochs", "converge_epochs"):
             if getattr(self, field) is None:  # the default depends on another field; frozen needs this call
-                object.__setattr__(self, field, max(1, min(_WINDOW, self.epochs)))
+                object.__setattr__(self, field, max(1, min(_WINDOW, self.epochs // 2)))
         for field in ("epochs", "init_epochs", "converge_epochs", "batch_size"):
             value = getattr(self, field)
             _require(value >= 1, f"{_option(field)} is {value}; it must be 1 or more.")
@@ -141,11 +142,13 @@ class LossRecipe:
             value = getattr(self, field)
             _require(
                 value <= self.epochs,
-                f"{_option(field)} is {value} but there are only {self.epochs} epochs; lower it or raise --epochs.",
+                f"{_option(field)} is {value} of {self.epochs} epochs; lower it or raise --epochs.",
             )
         _require(0 < self.lr < math.inf, f"--lr is {self.lr}; it must be above 0.")
         _require(0 <= self.momentum < 1, f"--momentum is {self.momentum}; it must be at least 0 and below 1.")
-        _require(0 <= self.weight_decay < math.inf, f"--weight-decay is {self.weight_decay}; it must be 0 or more.")
+        _require(
+            0 <= self.weight_decay < math.inf, f"--weight-decay is {self.weight_decay}; it must be 0 or more."
+        )
         for field in ("mean", "std"):
             values = getattr(self, field)
             _require(

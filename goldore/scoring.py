@@ -3,9 +3,8 @@
 import dataclasses
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -152,7 +151,9 @@ def score(
     watcher = watcher or Watcher()
     watcher.planned(Plan(dataset, run, path, trials, len(there), size, architecture.num_parameters()))
     if missing:
-        _run_trials(dataset, run, missing, architecture, size, where, path, fresh=existing is None, watcher=watcher)
+        _run_trials(
+            dataset, run, missing, architecture, size, where, path, fresh=existing is None, watcher=watcher
+        )
     return load_scores(path)
 
 
@@ -176,7 +177,8 @@ def complete_recipe(recipe: LossRecipe, dataset: ImageDataset) -> LossRecipe:
     for option, values in (("--mean", mean), ("--std", std)):
         if len(values) != channels:
             raise UsageError(
-                f"{option} has {len(values)} numbers but the images have {channels} channels; give one a channel."
+                f"{option} has {len(values)} numbers but the images have {channels} channels; "
+                "give one for each."
             )
     return dataclasses.replace(recipe, network=recipe.network.for_images(height, width), mean=mean, std=std)
 

@@ -214,7 +214,9 @@ def parse_criterion(text: str, known: tuple[str, ...]) -> Criterion:
             f"there is no criterion {text!r}; it names the end to drop: {', '.join([*choices, RANDOM])}."
         )
     if not known:
-        raise UsageError("the file holds no scores yet; run goldore score on it, or use the criterion Random.")
+        raise UsageError(
+            "the file holds no scores yet; run goldore score on it, or use the criterion Random."
+        )
     ends: dict[str, Literal["large", "small"]] = {"large": "large", "small": "small"}
     return Criterion(score_name(match["score"], known), ends[match["end"].lower()])
 
@@ -246,10 +248,12 @@ def make_rule(
         if ipc < 1:
             raise UsageError(f"--ipc is {ipc}; it must be 1 or more.")
         return KeepRule(f"ipc {ipc}", count=ipc)
-    first, last = given[0]
+    first, last = keep_range or (0, 1)
     start, stop = _exact(first, "--keep-range"), _exact(last, "--keep-range")
     if start >= stop:
-        raise UsageError(f"--keep-range {_text(first)}:{_text(last)} is empty; the first must be below the second.")
+        raise UsageError(
+            f"--keep-range {_text(first)}:{_text(last)} is empty; the first must be below the second."
+        )
     return KeepRule(f"keep_range {_text(first)}:{_text(last)}", start=start, stop=stop)
 
 

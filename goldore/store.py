@@ -1,7 +1,9 @@
 """The score file: plain HDF5 without pickles, readable with h5py and h5ls.
 
-    /                    attrs: format, format_version, goldore_version, torch_version, device, created, updated
-    /dataset             attrs: name, split, num_samples, num_classes, class_names, image_shape, fingerprint, source
+    /                    attrs: format, format_version, goldore_version, torch_version, device, created,
+                         updated
+    /dataset             attrs: name, split, num_samples, num_classes, class_names, image_shape,
+                         fingerprint, source
     /dataset/labels      int32 [N]
     /dataset/sample_hash uint64 [N]
     /dataset/paths       strings [N] (folder trees only)
@@ -221,7 +223,7 @@ def load_scores(path: str | Path, only: Collection[str] | None = None) -> ScoreF
         labels = _array(file, "dataset/labels", (dataset.num_samples,), "iu").astype(np.int64)
         if len(labels) and not 0 <= labels.min() <= labels.max() < dataset.num_classes:
             raise ValueError("a label is out of range")
-        names = tuple(file["scores"]) if "scores" in file else ()
+        names = _known_first(file["scores"]) if "scores" in file else ()
         return ScoreFile(
             path=path,
             dataset=dataset,
@@ -240,9 +242,7 @@ def load_scores(path: str | Path, only: Collection[str] | None = None) -> ScoreF
         )
 
 
-def add_loss_trials(
-    path: Path, dataset: ImageDataset, run: LossRun, results: Sequence[LossResult]
-) -> None:
+def add_loss_trials(path: Path, dataset: ImageDataset, run: LossRun, results: Sequence[LossResult]) -> None:
     """Add finished loss trials to a score file, and estimate its scores anew; make the file if need be.
 
     The caller has checked that an existing file belongs to the same dataset and run (`check_same_run`).
@@ -305,7 +305,9 @@ def check_same_run(existing: ScoreFile, dataset: ImageDataset, run: LossRun) -> 
 def _opened(path: Path) -> Iterator[h5py.File]:
     """Open a score file for reading; whatever goes wrong inside the block becomes one sentence."""
     if not path.is_file():
-        raise ScoreFileError(f"there is no score file {path}; make one with: goldore score DATASET --out {path}")
+        raise ScoreFileError(
+            f"there is no score file {path}; make one with: goldore score DATASET --out {path}"
+        )
     try:
         with h5py.File(path, "r") as file:
             if file.attrs.get("format") != FORMAT:
@@ -352,6 +354,12 @@ def _read_dataset(file: h5py.File) -> DatasetInfo:
     if len(info.class_names) != info.num_classes:
         raise ValueError(f"{info.num_classes} classes but {len(info.class_names)} class names")
     return info
+
+
+def _known_first(names: Collection[str]) -> tuple[str, ...]:
+    """The names in the order of the table of definitions; HDF5 gives them in alphabetical order."""
+    known = [name for name in SCORES if name in names]
+    return (*known, *(name for name in names if name not in SCORES))
 
 
 def _read_score(file: h5py.File, name: str, dataset: DatasetInfo) -> Score:
@@ -406,7 +414,9 @@ def _write_header(file: h5py.File, dataset: ImageDataset, run: LossRun) -> None:
     _write_names(group, "class_names", dataset.class_names)
     group["labels"] = dataset.labels.astype(np.int32)
     group["sample_hash"] = dataset.sample_hash
-    group["sample_hash"].attrs["definition"] = "BLAKE2b-64 of the uint8 pixels in the order H, W, C, little-endian"
+    group["sample_hash"].attrs["definition"] = (
+        "BLAKE2b-64 of the uint8 pixels in the order H, W, C, little-endian"
+    )
     if dataset.paths is not None:
         group.create_dataset("paths", data=list(dataset.paths), dtype=_TEXT)
     trials = file.create_group(_LOSS)
@@ -420,7 +430,7 @@ def _write_header(file: h5py.File, dataset: ImageDataset, run: LossRun) -> None:
         "failed": ("u1", (), 0),
         "done": ("u1", (), 0),
     }
-    per_trial.update({name: ("f4", (dataset.num_samples,), np.nan) for name in run.recorded})
+    per_trial.update(dict.fromkeys(run.recorded, ("f4", (dataset.num_samples,), np.nan)))
     for name, (dtype, shape, empty) in per_trial.items():
         trials.create_dataset(
             name,
@@ -434,7 +444,7 @@ def _write_header(file: h5py.File, dataset: ImageDataset, run: LossRun) -> None:
 
 
 def _write_names(group: h5py.Group, key: str, names: Sequence[str]) -> None:
-    """Write a list of strings as an attribute; an attribute holds 64 KiB, so 1,000 long names need the heap."""
+    """Write a list of strings as an attribute; their text lies on the heap, not in its 64 KiB."""
     group.attrs.create(key, list(names), dtype=_TEXT)
 
 

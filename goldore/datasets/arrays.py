@@ -70,7 +70,9 @@ def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
         with np.load(path, allow_pickle=False) as archive:
             return {key: archive[key] for key in _KEYS if key in archive}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, TypeError) as error:
-        raise DatasetError(f"{path} cannot be read as .npz without pickles ({error}); write it again.") from error
+        raise DatasetError(
+            f"{path} cannot be read as .npz without pickles ({error}); write it again."
+        ) from error
 
 
 def _read_h5(path: Path) -> dict[str, NDArray[Any]]:

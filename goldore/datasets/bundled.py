@@ -1,4 +1,4 @@
-"""The bundled dataset: a sample of Fashion-MNIST (Xiao et al. 2017, MIT licence), default of `goldore score`."""
+"""The bundled dataset: a sample of Fashion-MNIST (Xiao et al. 2017, MIT licence)."""
 
 from importlib.resources import as_file, files
 
@@ -7,7 +7,7 @@ from goldore.datasets.dataset import ImageDataset
 
 
 def load_bundled(name: str) -> ImageDataset:
-    """Read the bundled sample: 300 training and 100 test images a class, the first of each in the original order.
+    """Read the bundled sample: the first 300 training and 100 test images of each class, in their order.
 
     Args:
         name: of the dataset.

@@ -69,11 +69,11 @@ class ImageDataset:
         each = np.empty(self.num_samples, dtype="<u8")
         for start in range(0, self.num_samples, _BLOCK):
             rows = np.ascontiguousarray(self.images[start : start + _BLOCK].transpose(0, 2, 3, 1))
-            whole.update(rows)
+            whole.update(rows.data)
             for offset, row in enumerate(rows):
-                digest = hashlib.blake2b(row, digest_size=8).digest()
+                digest = hashlib.blake2b(row.data, digest_size=8).digest()
                 each[start + offset] = int.from_bytes(digest, "little")
-        whole.update(self.labels.astype("<i8"))
+        whole.update(self.labels.astype("<i8").data)
         return whole.hexdigest(), each
 
     @property
@@ -137,8 +137,8 @@ def validate(dataset: ImageDataset) -> None:
         _check_split(name, "test", dataset.test_images, dataset.test_labels, classes)
         if dataset.test_images.shape[1:] != dataset.images.shape[1:]:
             raise DatasetError(
-                f"the test images of {name} have shape {dataset.test_images.shape[1:]} but the training images "
-                f"{dataset.images.shape[1:]}; make them equal."
+                f"the test images of {name} have shape {dataset.test_images.shape[1:]} but the training "
+                f"images {dataset.images.shape[1:]}; make them equal."
             )
     if dataset.paths is not None and len(dataset.paths) != dataset.num_samples:
         raise DatasetError(f"{name} has {dataset.num_samples} samples but {len(dataset.paths)} paths.")

@@ -61,8 +61,8 @@ def _call(spec: str) -> Any:
         return function()
     except Exception as error:
         raise DatasetError(
-            f"{spec} could not be called ({type(error).__name__}: {error}); it must be an importable function "
-            "without arguments that returns a torch Dataset or a pair (train, test)."
+            f"{spec} could not be called ({type(error).__name__}: {error}); it must be an importable "
+            "function without arguments that returns a torch Dataset or a pair (train, test)."
         ) from error
     finally:
         sys.path.remove(here)

@@ -35,7 +35,12 @@ def find_idx(folder: Path) -> dict[str, Path]:
     """
     found = {}
     for key, stem in _STEMS.items():
-        for candidate in (stem, stem + ".gz", stem.replace("-idx", ".idx"), stem.replace("-idx", ".idx") + ".gz"):
+        for candidate in (
+            stem,
+            stem + ".gz",
+            stem.replace("-idx", ".idx"),
+            stem.replace("-idx", ".idx") + ".gz",
+        ):
             if (folder / candidate).is_file():
                 found[key] = folder / candidate
                 break
@@ -109,5 +114,7 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
         raise DatasetError(f"{path} cannot be read ({error.strerror or error}).") from error
     if len(content) != size or longer:
         relation = "more" if longer else "less"
-        raise DatasetError(f"{path} holds {relation} than the {size} bytes its header states; fetch it again.")
+        raise DatasetError(
+            f"{path} holds {relation} than the {size} bytes its header states; fetch it again."
+        )
     return np.frombuffer(content, dtype=np.uint8).reshape(shape)

@@ -124,7 +124,9 @@ def _load_path(
 
         if find_idx(path):
             if image_size is not None or classes is not None:
-                raise UsageError(f"{path} holds IDX files; --image-size and --classes apply to folder trees only.")
+                raise UsageError(
+                    f"{path} holds IDX files; --image-size and --classes apply to folder trees only."
+                )
             from goldore.datasets.named import idx_class_names
 
             return load_idx(path, name, idx_class_names(name))

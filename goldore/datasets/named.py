@@ -124,7 +124,7 @@ def _read_imagenette(name: str, place: Place) -> ImageDataset:
     folder = next((place.root / each for each in sizes.values() if (place.root / each).is_dir()), None)
     if folder is None:
         raise DatasetError(
-            f"none of {', '.join(sizes.values())} in {place.root}; point --data-root at it, or use --download."
+            f"none of {', '.join(sizes.values())} in {place.root}; point --data-root at it or use --download."
         )
     return load_folder(folder, name, place.image_size or _IMAGENETTE_SIDE)
 
@@ -132,7 +132,9 @@ def _read_imagenette(name: str, place: Place) -> ImageDataset:
 def _read_tiny_imagenet(name: str, place: Place) -> ImageDataset:
     """The original folder layout, or the file tinyimagenet.pt that DatasetCondensation uses."""
     if place.download:
-        raise DatasetError("TinyImageNet has no download in torchvision; fetch tiny-imagenet-200.zip and unpack it.")
+        raise DatasetError(
+            "torchvision cannot download TinyImageNet; fetch tiny-imagenet-200.zip and unpack it."
+        )
     for folder in (place.root / "tiny-imagenet-200", place.root):
         if (folder / "wnids.txt").is_file() or (folder / "train").is_dir():
             return _tiny_imagenet_folder(name, folder, place)

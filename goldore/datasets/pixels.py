@@ -73,7 +73,9 @@ def _to_uint8(array: NDArray[Any], where: str) -> tuple[NDArray[np.uint8], list[
     if array.dtype.kind == "f":
         if not np.isfinite(array).all():
             bad = int(np.argmax(~np.isfinite(array.reshape(len(array), -1)).all(axis=1)))
-            raise DatasetError(f"{where} holds NaN or infinite pixels (first in image {bad}); repair the data.")
+            raise DatasetError(
+                f"{where} holds NaN or infinite pixels (first in image {bad}); repair the data."
+            )
         _check_range(array, where, 1, "floats must lie in 0..1, not normalised")
         scaled = array * 255
         pixels = np.round(scaled)

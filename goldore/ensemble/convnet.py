@@ -1,8 +1,8 @@
 """The stacked ConvNet: E independent networks of one architecture, computed together.
 
-Every parameter is one tensor with a leading axis of E. Activations are [B, E * channels, H, W]: network e owns
-the channels e * channels to (e + 1) * channels - 1. In this layout every norm, activation and pooling of E
-networks is the ordinary operation on more channels, and a convolution is one with E groups; only the linear
+Every parameter is one tensor with a leading axis of E. Activations are [B, E * channels, H, W]: network e
+owns the channels e * channels to (e + 1) * channels - 1. In this layout every norm, activation and pooling of
+E networks is the ordinary operation on more channels, and a convolution is one with E groups; only the linear
 head needs a batched product. Networks never mix.
 """
 

@@ -4,6 +4,8 @@ Tests hold the ensemble against it, and benchmarks take it as the loop that the 
 write. Keep it plain.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -14,11 +16,11 @@ from goldore.ensemble.convnet import Architecture, draw_parameters
 from goldore.recipe import LossRecipe
 from goldore.trials import Stream, Trial
 
-_NORMS = {
-    "instance": lambda width, size: nn.GroupNorm(width, width),
-    "batch": lambda width, size: nn.BatchNorm2d(width),
+_NORMS: dict[str, Callable[[int, tuple[int, int]], nn.Module]] = {
+    "instance": lambda width, _: nn.GroupNorm(width, width),
+    "batch": lambda width, _: nn.BatchNorm2d(width),
     "layer": lambda width, size: nn.LayerNorm([width, *size]),
-    "group": lambda width, size: nn.GroupNorm(4, width),
+    "group": lambda width, _: nn.GroupNorm(4, width),
 }
 _ACTIVATIONS = {"relu": nn.ReLU, "leakyrelu": nn.LeakyReLU, "sigmoid": nn.Sigmoid, "swish": nn.SiLU}
 _POOLINGS = {"avg": nn.AvgPool2d, "max": nn.MaxPool2d}
@@ -33,7 +35,9 @@ def build(architecture: Architecture) -> nn.Sequential:
         padding = 3 if block == 0 and (height, width) == (28, 28) else 1
         network.add_module(f"conv{block}", nn.Conv2d(channels, config.width, 3, padding=padding))
         if config.norm != "none":
-            network.add_module(f"norm{block}", _NORMS[config.norm](config.width, architecture.block_size(block)))
+            network.add_module(
+                f"norm{block}", _NORMS[config.norm](config.width, architecture.block_size(block))
+            )
         network.add_module(f"act{block}", _ACTIVATIONS[config.activation]())
         if config.pooling != "none":
             network.add_module(f"pool{block}", _POOLINGS[config.pooling](2))
@@ -69,13 +73,13 @@ def train_one(
     losses = {}
     for epoch in range(1, recipe.epochs + 1):
         network.train()
-        for batch in torch.from_numpy(order.permutation(len(labels))).split(recipe.batch_size):
+        for batch in torch.split(torch.from_numpy(order.permutation(len(labels))), recipe.batch_size):
             optimizer.zero_grad()
             F.cross_entropy(network(images[batch]), labels[batch]).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
         network.eval()
         with torch.no_grad():
-            logits = torch.cat([network(part) for part in images.split(recipe.batch_size)])
+            logits = torch.cat([network(part) for part in torch.split(images, recipe.batch_size)])
         losses[epoch] = F.cross_entropy(logits.double(), labels, reduction="none").numpy()
     return losses
 

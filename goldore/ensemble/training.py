@@ -70,7 +70,7 @@ class Trained:
     Attributes:
         recorded: per observer float32 [E, N].
         train_loss: mean training loss of each epoch, float32 [E, epochs]; NaN for epochs that did not run.
-        test_accuracy: share of the test images classified correctly at the end, float32 [E]; NaN without test.
+        test_accuracy: share of the test images classified correctly at the end, float32 [E]; NaN without.
         failed: whether the training diverged (a loss that is not finite), bool [E].
     """
 
@@ -112,7 +112,9 @@ def train(
     train_loss = np.full((size, recipe.epochs), np.nan, dtype=np.float32)
     done = 0
     for epoch in range(1, last_epoch + 1):
-        order = _to_device(np.stack([draw.permutation(samples) for draw in orders], axis=1), data.device)  # [N, E]
+        order = _to_device(
+            np.stack([draw.permutation(samples) for draw in orders], axis=1), data.device
+        )  # [N, E]
         loss_sum = torch.zeros(size, dtype=torch.float64, device=data.device)
         for start in range(0, samples, recipe.batch_size):
             batch = order[start : start + recipe.batch_size]  # [B, E]
@@ -171,7 +173,7 @@ def _test_accuracy(networks: StackedConvNet, data: DeviceDataset) -> np.ndarray:
 
 
 def _forward(networks: StackedConvNet, data: DeviceDataset, images: Tensor) -> Iterator[tuple[int, Tensor]]:
-    """Stream all images through every network in eval mode and full float32: pairs (start, logits [E, B, K])."""
+    """Stream images through every network in eval mode, full float32: pairs (start, logits [E, B, K])."""
     batch = max(1, _SCORING_BATCH // networks.size)
     with torch.inference_mode(), _full_float32():
         for start in range(0, len(images), batch):
@@ -181,7 +183,7 @@ def _forward(networks: StackedConvNet, data: DeviceDataset, images: Tensor) -> I
 @contextmanager
 def _full_float32() -> Iterator[None]:
     """Keep CUDA's convolutions from computing in TF32, whose 10-bit mantissa would show in the losses."""
-    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # type: ignore[no-untyped-call]
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         yield
 
 
@@ -190,4 +192,4 @@ def _progress(epoch: int, images: int, total: int, losses: Tensor) -> Callable[[
 
 
 def _to_device(array: np.ndarray, device: torch.device) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(array)).to(device)
+    return torch.from_numpy(np.require(array, requirements=["C", "W"])).to(device)

@@ -1,0 +1,50 @@
+"""The Typer application and its entry point."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from goldore import __version__
+
+from .inspecting import inspect_command
+from .pruning import prune_command
+from .scoring import score_command
+
+app = typer.Typer(
+    name="goldore",
+    help="Score the samples of an image dataset and keep the ones worth distilling.",
+    epilog="The scores are those of arXiv 2305.18381: score, then prune; inspect at any time.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("score")(score_command)
+app.command("prune")(prune_command)
+app.command("inspect")(inspect_command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"goldore {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    *,
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    """Score the samples of an image dataset and keep the ones worth distilling."""
+
+
+def main() -> None:
+    """Run the command line; exit codes: 0 ok, 1 failed, 2 wrong usage, 130 interrupted."""
+    try:
+        app(prog_name="goldore")
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,197 @@
+"""goldore prune."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from goldore.errors import UsageError
+
+from .screen import count, line, number, reports_errors, trials_text, warn
+from .screen import out as output
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from goldore.selection import Missing, Scope, Selection
+    from goldore.store import ScoreFile
+
+_MAX_ROWS = 20
+_UNRELIABLE = 0.3
+_HOW_MUCH = "How much to keep (exactly one)"
+
+
+@reports_errors
+def prune_command(
+    file: Annotated[Path, typer.Argument(metavar="FILE.h5", help="A score file.")],
+    *,
+    criterion: Annotated[
+        str,
+        typer.Option(
+            help="The end that is DROPPED: LossConverge_large drops the hardest samples, "
+            "LossConverge_small the easiest; or Random."
+        ),
+    ],
+    drop_ratio: Annotated[
+        str | None, typer.Option(metavar="R", help="Drop this share.", rich_help_panel=_HOW_MUCH)
+    ] = None,
+    keep_ratio: Annotated[
+        str | None, typer.Option(metavar="R", help="Keep this share.", rich_help_panel=_HOW_MUCH)
+    ] = None,
+    ipc: Annotated[
+        int | None, typer.Option(metavar="N", help="Keep N samples of each class.", rich_help_panel=_HOW_MUCH)
+    ] = None,
+    keep_range: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A:B",
+            help="Keep from share A to share B of the order in which samples are dropped; "
+            "0.9:1 is --drop-ratio 0.9.",
+            rich_help_panel=_HOW_MUCH,
+        ),
+    ] = None,
+    scope: Annotated[
+        str, typer.Option(help="class: the rule holds in every class; global: over all samples.")
+    ] = "class",
+    seed: Annotated[int, typer.Option(help="Seed of the criterion Random.")] = 0,
+    missing: Annotated[
+        str, typer.Option(help="Samples without a score: error, drop (first) or keep (dropped last).")
+    ] = "error",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="The index file: .npy, .json, .txt, .csv, .npz, .pt or .h5 "
+            "(default: <dataset>-<criterion>-<rule>.npy)."
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a file that holds another selection.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and warnings only.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help=f"List all classes, also when more than {_MAX_ROWS}.")
+    ] = False,
+) -> None:
+    """Choose which samples to keep and write their positions to an index file.
+
+    Of n samples (a class's, or all), --drop-ratio R drops floor(R*n) and --keep-ratio K keeps ceil(K*n),
+    with R and K taken as the decimals they are written as. Ties: the lower position is dropped first.
+    """
+    from goldore.selection import parse_criterion, prune
+    from goldore.store import load_scores
+
+    header = load_scores(file, only=())
+    parsed = parse_criterion(criterion, header.score_names)
+    scores = load_scores(file, only=(parsed.score,)) if parsed.drops else header
+    selection = prune(
+        scores,
+        criterion,
+        drop_ratio=drop_ratio,
+        keep_ratio=keep_ratio,
+        ipc=ipc,
+        keep_range=_range(keep_range),
+        scope=cast("Scope", scope),
+        seed=seed,
+        missing=cast("Missing", missing),
+    )
+    path = selection.save(out or _default_name(selection), overwrite=overwrite)
+    _warn(selection, scores, parsed.score)
+    if not quiet:
+        _show(selection, scores, parsed.score, parsed.drops, path, everything=verbose)
+
+
+def _range(text: str | None) -> tuple[str, str] | None:
+    if text is None:
+        return None
+    first, colon, last = text.partition(":")
+    if not colon:
+        raise UsageError(f"--keep-range is {text!r}; it has the form A:B, for example 0.2:0.5.")
+    return first, last
+
+
+def _default_name(selection: "Selection") -> Path:
+    about = selection.provenance
+    rule = about["rule"].replace("_ratio ", "").replace("_range ", "").replace(" ", "").replace(":", "to")
+    dataset = "".join(each if each.isalnum() or each in "-_." else "_" for each in about["dataset"])
+    scope = "-global" if about["scope"] == "global" else ""
+    random = f"-seed{about['seed']}" if about["seed"] is not None else ""
+    return Path(f"{dataset}-{about['criterion']}-{rule}{scope}{random}.npy")
+
+
+def _warn(selection: "Selection", scores: "ScoreFile", name: str) -> None:
+    empty = int((selection.kept_per_class == 0).sum())
+    if empty:
+        classes = len(selection.kept_per_class)
+        warn(f"{empty} of {classes} classes keep no sample; most repositories fail on that.")
+    if selection.missing:
+        treatment = selection.provenance["missing"]["treatment"]
+        done = "were dropped first" if treatment == "drop" else "were dropped last"
+        warn(f"{selection.missing} samples have no score and {done}.")
+    if name in scores.scores and scores.scores[name].rank_reliability < _UNRELIABLE:
+        warn(
+            f"the ranking by {name} has a reliability of {scores.scores[name].rank_reliability:.2f}; "
+            "most of it is noise. Add trials."
+        )
+
+
+def _show(
+    selection: "Selection",
+    scores: "ScoreFile",
+    name: str,
+    drops: str | None,
+    path: Path,
+    *,
+    everything: bool,
+) -> None:
+    import numpy as np
+    from rich.table import Table
+
+    console = output()
+    total = int(selection.total_per_class.sum())
+    kept = len(selection.indices)
+    line(
+        console,
+        f"{selection.provenance['dataset']}: kept {count(kept)} of {count(total)} samples "
+        f"({kept / total:.2%}), dropped {count(total - kept)}",
+    )
+    if drops is None:
+        line(console, f"Random: drawn with seed {selection.provenance['seed']}")
+    else:
+        score = scores.scores[name]
+        mask = np.zeros(total, dtype=bool)
+        mask[selection.indices] = True
+        line(console, f"{name}_{drops} drops {drops} {name} ({score.direction})")
+        line(
+            console,
+            f"kept {name} {_span(score.values[mask])}, dropped {_span(score.values[~mask])} {score.unit}",
+        )
+        line(
+            console,
+            f"reliability of this ranking: {number(score.rank_reliability, 2)} "
+            f"({trials_text(score.trials)}{', unknown from one' if score.trials == 1 else ''})",
+        )
+    rows = range(len(selection.class_names))
+    table = Table(box=None, pad_edge=False)
+    for title in ("class", "kept", "total"):
+        table.add_column(title, justify="left" if title == "class" else "right")
+    for label in rows if everything else rows[:_MAX_ROWS]:
+        table.add_row(
+            f"{label} {selection.class_names[label]}",
+            count(int(selection.kept_per_class[label])),
+            count(int(selection.total_per_class[label])),
+        )
+    console.print(table, markup=False)
+    if len(rows) > _MAX_ROWS and not everything:
+        least = int(selection.kept_per_class.min())
+        most = int(selection.kept_per_class.max())
+        line(
+            console,
+            f"and {len(rows) - _MAX_ROWS} more classes (--verbose lists them); kept {least} to {most} each",
+        )
+    line(console, f"written to {path}")
+
+
+def _span(values: "NDArray[np.float64]") -> str:
+    finite = values[values == values]  # noqa: PLR0124  # NaN is not equal to itself
+    return f"{number(float(finite.min()))} to {number(float(finite.max()))}" if len(finite) else "none"

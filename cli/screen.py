@@ -1,0 +1,74 @@
+"""What all commands share of the screen: consoles, errors, numbers."""
+
+import functools
+import math
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from goldore.errors import GoldoreError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+INTERRUPTED = 130
+_SCIENTIFIC_BELOW = 1e-3
+
+
+def out() -> Console:
+    """The console for results, on stdout."""
+    return Console(highlight=False)
+
+
+def err() -> Console:
+    """The console for progress, warnings and errors, on stderr."""
+    return Console(stderr=True, highlight=False)
+
+
+def line(console: Console, text: str, style: str = "", label: str = "") -> None:
+    """Print a sentence as it is: no markup is read in it, and paths are not broken by hard wraps."""
+    console.print(Text.assemble((label, style), text) if label else Text(text, style), soft_wrap=True)
+
+
+def warn(text: str) -> None:
+    """Print a warning on stderr."""
+    line(err(), text, "bold yellow", "warning: ")
+
+
+def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
+    """Let a command end in one sentence and an exit code when the user can mend what is wrong."""
+
+    @functools.wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except GoldoreError as error:
+            line(err(), str(error), "bold red", "error: ")
+            raise typer.Exit(error.exit_code) from error
+        except KeyboardInterrupt:
+            line(err(), "interrupted.")
+            raise typer.Exit(INTERRUPTED) from None
+
+    return wrapped
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A number for a table; a dash where it is unknown."""
+    if value is None or math.isnan(value):
+        return "-"
+    if value != 0 and abs(value) < _SCIENTIFIC_BELOW:
+        return f"{value:.1e}"
+    return f"{value:.{digits}f}"
+
+
+def count(value: int) -> str:
+    """A whole number with thousands separators."""
+    return f"{value:,}"
+
+
+def trials_text(value: int) -> str:
+    """Count trials in words: 1 trial, 2 trials."""
+    return f"{value} trial" + ("" if value == 1 else "s")

@@ -1,0 +1,177 @@
+"""How a scoring run looks: a live progress bar on a terminal, plain lines now and then elsewhere."""
+
+import sys
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from goldore.ensemble.training import Progress as TrainingProgress
+from goldore.scoring import Plan, Watcher
+from goldore.store import LossResult, ScoreFile
+from goldore.trials import Trial
+
+from .inspecting import scores_table
+from .screen import count, err, line, number, out, trials_text, warn
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_SECONDS_BETWEEN_LINES = 30.0
+_SMOOTHING_SECONDS = 60.0  # the window over which images/s is averaged
+
+
+class ScreenWatcher(Watcher):
+    """Shows a run on stderr; a context manager, so that the terminal is left in order whatever happens.
+
+    Args:
+        quiet: show nothing.
+        verbose: also show what was detected and every trial's course.
+
+    Attributes:
+        out: the score file, once the run is planned.
+        kept: trials in it so far.
+    """
+
+    def __init__(self, *, quiet: bool = False, verbose: bool = False) -> None:
+        self._quiet, self._verbose = quiet, verbose
+        self._console = err()
+        self._live = sys.stdout.isatty() and sys.stderr.isatty() and not quiet
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[rate]:,.0f} images/s  loss {task.fields[loss]}"),
+            TimeRemainingColumn(compact=True),
+            console=self._console,
+            expand=True,
+            transient=True,
+            speed_estimate_period=_SMOOTHING_SECONDS,
+        )
+        self._task = self._bar.add_task("starting", total=None, visible=False, rate=0.0, loss="-")
+        self._spoke = self._began = 0.0
+        self._images_before = 0  # trained in groups that are done
+        self._group: Sequence[Trial] = ()
+        self._plan: Plan | None = None
+        self.out: Path | None = None
+        self.kept = 0
+
+    def __enter__(self) -> Self:
+        if self._live:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live:
+            self._bar.stop()
+
+    def say(self, text: str, *, verbose_only: bool = False) -> None:
+        """Print a line above the bar."""
+        if not self._quiet and (self._verbose or not verbose_only):
+            line(self._bar.console, text)
+
+    def planned(self, plan: Plan) -> None:
+        """Say what is going to happen."""
+        self._plan, self.out, self.kept = plan, plan.out, plan.there
+        dataset, recipe = plan.dataset, plan.run.recipe
+        network = recipe.network
+        shape = "x".join(map(str, dataset.image_shape))
+        self.say(
+            f"{dataset.name}: {count(dataset.num_samples)} training images of {shape}, "
+            f"{dataset.num_classes} classes"
+        )
+        self.say(f"read from {dataset.source}; fingerprint {dataset.fingerprint}", verbose_only=True)
+        for note in dataset.notes:
+            self.say(note, verbose_only=True)
+        self.say(
+            f"ConvNet of depth {network.depth} and width {network.width} ({network.norm} norm, "
+            f"{network.activation}, {network.pooling} pooling), {count(plan.parameters)} parameters"
+        )
+        self.say(f"recipe {recipe.to_json()}", verbose_only=True)
+        there = f", {plan.there} of them done before" if plan.there else ""
+        self.say(
+            f"{trials_text(plan.trials)} of {recipe.epochs} epochs{there}, {plan.ensemble_size} at once "
+            f"on {plan.run.device}"
+        )
+        if plan.trials <= plan.there:
+            self.say("nothing to do: all trials are there already")
+
+    def started(self, trials: Sequence[Trial]) -> None:
+        """Begin a group of trials."""
+        self._group = trials
+        if not self._began:
+            self._began = self._spoke = time.monotonic()
+
+    def progressed(self, progress: TrainingProgress) -> None:
+        """Move the bar, or print a line if the last one is long ago."""
+        if self._plan is None or self._quiet:
+            return
+        done = self._images_before + progress.images
+        groups = (self._plan.trials - self._plan.there) / len(self._group)
+        total = max(round(groups * progress.total_images), done)
+        seconds = max(time.monotonic() - self._began, 1e-9)
+        rate = done / seconds
+        epochs = self._plan.run.recipe.epochs
+        where = f"{self._numbers()}, epoch {progress.epoch}/{epochs}"
+        if self._live:
+            self._bar.update(
+                self._task,
+                description=where,
+                total=total,
+                completed=done,
+                visible=True,
+                rate=rate,
+                loss=number(progress.loss),
+            )
+        elif time.monotonic() - self._spoke >= _SECONDS_BETWEEN_LINES:
+            self._spoke = time.monotonic()
+            left = (total - done) / rate
+            self.say(
+                f"{where}: {done / total:.0%}, {rate:,.0f} images/s, loss {number(progress.loss)}, "
+                f"{_duration(left)} left"
+            )
+
+    def finished(self, results: Sequence[LossResult]) -> None:
+        """Count the trials, and say which diverged."""
+        if self._plan is None:
+            return
+        samples = self._plan.dataset.num_samples
+        self._images_before += sum(samples * int(np.isfinite(result.train_loss).sum()) for result in results)
+        self.kept += len(results)
+        for result in results:
+            number_of = result.trial.number + 1
+            if result.failed:
+                warn(
+                    f"trial {number_of} diverged (its loss became infinite or NaN) and is not averaged in; "
+                    "a lower --lr may help."
+                )
+            elif self._verbose or not self._live:
+                accuracy = f", test accuracy {result.test_accuracy:.1%}" if result.test_accuracy >= 0 else ""
+                final = result.train_loss[result.train_loss >= 0][-1]
+                which = f"trial {number_of} of {self._plan.trials}"
+                self.say(f"{which} done: training loss {number(float(final))}{accuracy}")
+
+    def _numbers(self) -> str:
+        first, last = self._group[0].number + 1, self._group[-1].number + 1
+        trials = f"trial {first}" if first == last else f"trials {first}-{last}"
+        return f"{trials} of {self._plan.trials if self._plan else '?'}"
+
+
+def show_result(file: ScoreFile) -> None:
+    """Show the scores of a finished run and what to do next."""
+    console = out()
+    console.print(scores_table(file))
+    line(console, f"written to {file.path}")
+    name = file.score_names[-1]
+    line(console, f"next: goldore prune {file.path} --criterion {name}_large --keep-ratio 0.1")
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"

@@ -1,0 +1,135 @@
+"""What a score file says, in numbers: the one summary that the terminal shows and that --json prints."""
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goldore.estimators import class_members, trials_needed
+from goldore.store import LossTrials, Score, ScoreFile
+
+QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+RELIABILITY_TARGETS = (0.8, 0.9)
+_BINS = 16
+_LOG_SPREAD = 100.0  # positive values whose 99% and 1% quantiles are this far apart are binned by logarithm
+
+
+def summarize(file: ScoreFile) -> dict[str, Any]:
+    """Summarise a score file as one object that JSON can hold; unknown numbers are None.
+
+    Args:
+        file: with the scores to summarise.
+
+    Returns:
+        The keys file, goldore_version, torch_version, device, created, updated, dataset, trials and scores.
+    """
+    members = class_members(file.labels, file.dataset.num_classes)
+    return {
+        "file": str(file.path),
+        "goldore_version": file.goldore_version,
+        "torch_version": file.torch_version,
+        "device": file.device,
+        "created": file.created,
+        "updated": file.updated,
+        "dataset": dataclasses.asdict(file.dataset),
+        "trials": {"loss": _loss_trials(file.loss_trials)} if file.loss_trials else {},
+        "scores": {
+            name: _score(score, members, file.dataset.class_names) for name, score in file.scores.items()
+        },
+    }
+
+
+def _loss_trials(trials: LossTrials) -> dict[str, Any]:
+    accuracy = trials.test_accuracy[list(trials.done)].astype(float)
+    final = trials.train_loss[list(trials.done)]
+    ran = np.isfinite(final).any(axis=0)
+    return {
+        "done": len(trials.done),
+        "failed": list(trials.failed),
+        "base_seed": trials.base_seed,
+        "recorded": list(trials.recorded),
+        "recipe": dataclasses.asdict(trials.recipe),
+        "train_loss": [_number(value) for value in _column_means(final[:, ran])],
+        "test_accuracy": _number(accuracy.mean() if len(accuracy) else np.nan),
+    }
+
+
+def _column_means(values: NDArray[np.float32]) -> NDArray[np.float64]:
+    return values.mean(axis=0, dtype=np.float64) if len(values) else np.empty(0)
+
+
+def _score(score: Score, members: list[NDArray[np.int64]], class_names: tuple[str, ...]) -> dict[str, Any]:
+    present = score.values[np.isfinite(score.values)]
+    return {
+        "definition": score.definition,
+        "direction": score.direction,
+        "unit": score.unit,
+        "trials": score.trials,
+        "missing": len(score.values) - len(present),
+        **_moments(present),
+        "quantiles": dict(zip(map(str, QUANTILES), _quantiles(present), strict=True)),
+        "stderr": _number(_median(score.stderr)),
+        "reliability": _number(score.reliability),
+        "rank_reliability": _number(score.rank_reliability),
+        "trials_needed": {
+            str(target): _number(trials_needed(score.rank_reliability, score.trials, target))
+            for target in RELIABILITY_TARGETS
+        },
+        "histogram": _histogram(present),
+        "classes": [
+            {
+                "label": label,
+                "name": class_names[label],
+                "samples": len(positions),
+                **_moments(score.values[positions][np.isfinite(score.values[positions])]),
+                "stderr": _number(_median(score.stderr[positions])),
+                "reliability": _number(score.class_reliability[label]),
+                "rank_reliability": _number(score.class_rank_reliability[label]),
+            }
+            for label, positions in enumerate(members)
+        ],
+    }
+
+
+def _moments(values: NDArray[np.float64]) -> dict[str, float | None]:
+    if len(values) == 0:
+        return dict.fromkeys(("mean", "std", "min", "median", "max"))
+    return {
+        "mean": _number(values.mean()),
+        "std": _number(values.std(ddof=1) if len(values) > 1 else np.nan),
+        "min": _number(values.min()),
+        "median": _number(np.median(values)),
+        "max": _number(values.max()),
+    }
+
+
+def _quantiles(values: NDArray[np.float64]) -> list[float | None]:
+    if len(values) == 0:
+        return [None] * len(QUANTILES)
+    return [_number(value) for value in np.quantile(values, QUANTILES)]
+
+
+def _histogram(values: NDArray[np.float64]) -> dict[str, Any]:
+    """Counts in equal bins, of the logarithm where positive values span orders of magnitude."""
+    if len(values) == 0:
+        return {"scale": "linear", "edges": [], "counts": []}
+    low, high = np.quantile(values, (QUANTILES[0], QUANTILES[-1]))
+    logarithmic = bool(values.min() > 0 and high > _LOG_SPREAD * low)
+    counts, edges = np.histogram(np.log10(values) if logarithmic else values, bins=_BINS)
+    return {
+        "scale": "log" if logarithmic else "linear",
+        "edges": [float(edge) for edge in (10**edges if logarithmic else edges)],
+        "counts": counts.tolist(),
+    }
+
+
+def _median(values: NDArray[np.float64]) -> float:
+    finite = values[np.isfinite(values)]
+    return float(np.median(finite)) if len(finite) else math.nan
+
+
+def _number(value: float | np.floating[Any]) -> float | None:
+    """A plain float for JSON; None where it is not finite."""
+    return float(value) if math.isfinite(value) else None
