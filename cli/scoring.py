@@ -23,8 +23,8 @@ def score_command(
         typer.Argument(
             metavar="[DATASET]",
             help="A name (MNIST, FashionMNIST, KMNIST, SVHN, CIFAR10, CIFAR100, STL10, Imagenette, "
-            "TinyImageNet), a folder of IDX files or of class folders, a .npz or .h5 file, or package.module:function. "
-            "Without it: the bundled sample.",
+            "TinyImageNet), a folder of IDX files or of class folders, a .npz or .h5 file, or "
+            "package.module:function. Without it: the bundled sample.",
         ),
     ] = "FashionMNIST-sample",
     *,

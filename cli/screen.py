@@ -29,8 +29,9 @@ def err() -> Console:
 
 
 def line(console: Console, text: str, style: str = "", label: str = "") -> None:
-    """Print a sentence as it is: no markup is read in it, and paths are not broken by hard wraps."""
-    console.print(Text.assemble((label, style), text) if label else Text(text, style), soft_wrap=True)
+    """Print a sentence as it is: no markup is read in it; wrapped at words on a terminal, never in a pipe."""
+    sentence = Text.assemble((label, style), text) if label else Text(text, style)
+    console.print(sentence, soft_wrap=not console.is_terminal)
 
 
 def warn(text: str) -> None:

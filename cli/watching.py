@@ -7,7 +7,16 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 from goldore.ensemble.training import Progress as TrainingProgress
 from goldore.scoring import Plan, Watcher
@@ -21,7 +30,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _SECONDS_BETWEEN_LINES = 30.0
-_SMOOTHING_SECONDS = 60.0  # the window over which images/s is averaged
+_SMOOTHING_SECONDS = 60.0  # the window over which the rate is averaged
+
+
+class _Rate(ProgressColumn):
+    """Images trained a second, over the last minute."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:,.0f} images/s" if task.speed else "- images/s")
 
 
 class ScreenWatcher(Watcher):
@@ -44,15 +60,16 @@ class ScreenWatcher(Watcher):
             TextColumn("{task.description}"),
             BarColumn(bar_width=None),
             TaskProgressColumn(),
-            TextColumn("{task.fields[rate]:,.0f} images/s  loss {task.fields[loss]}"),
+            _Rate(),
+            TextColumn("loss {task.fields[loss]}"),
             TimeRemainingColumn(compact=True),
             console=self._console,
             expand=True,
             transient=True,
             speed_estimate_period=_SMOOTHING_SECONDS,
         )
-        self._task = self._bar.add_task("starting", total=None, visible=False, rate=0.0, loss="-")
-        self._spoke = self._began = 0.0
+        self._task = self._bar.add_task("starting", total=None, visible=False, loss="-")
+        self._spoke, self._spoken = 0.0, 0  # time of the last line, and images trained by then
         self._images_before = 0  # trained in groups that are done
         self._group: Sequence[Trial] = ()
         self._plan: Plan | None = None
@@ -104,8 +121,7 @@ class ScreenWatcher(Watcher):
     def started(self, trials: Sequence[Trial]) -> None:
         """Begin a group of trials."""
         self._group = trials
-        if not self._began:
-            self._began = self._spoke = time.monotonic()
+        self._spoke = self._spoke or time.monotonic()
 
     def progressed(self, progress: TrainingProgress) -> None:
         """Move the bar, or print a line if the last one is long ago."""
@@ -114,8 +130,6 @@ class ScreenWatcher(Watcher):
         done = self._images_before + progress.images
         groups = (self._plan.trials - self._plan.there) / len(self._group)
         total = max(round(groups * progress.total_images), done)
-        seconds = max(time.monotonic() - self._began, 1e-9)
-        rate = done / seconds
         epochs = self._plan.run.recipe.epochs
         where = f"{self._numbers()}, epoch {progress.epoch}/{epochs}"
         if self._live:
@@ -125,11 +139,12 @@ class ScreenWatcher(Watcher):
                 total=total,
                 completed=done,
                 visible=True,
-                rate=rate,
                 loss=number(progress.loss),
             )
         elif time.monotonic() - self._spoke >= _SECONDS_BETWEEN_LINES:
-            self._spoke = time.monotonic()
+            now = time.monotonic()
+            rate = (done - self._spoken) / (now - self._spoke)
+            self._spoke, self._spoken = now, done
             left = (total - done) / rate
             self.say(
                 f"{where}: {done / total:.0%}, {rate:,.0f} images/s, loss {number(progress.loss)}, "

@@ -212,7 +212,7 @@ def _read_csv(path: Path) -> tuple[Any, Any]:
 
 
 def _read_npz(path: Path) -> tuple[Any, Any]:
-    with np.load(path, allow_pickle=False) as archive:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         return archive[_KEY], json.loads(str(archive[_META])) if _META in archive else {}
 
 

@@ -224,9 +224,7 @@ def _run_trials(
             results = _train_group(data, architecture, run, group, _now_and_then(watcher.progressed))
         waiting += results
         if not fresh or any(not result.failed for result in waiting):
-            if fresh:
-                path.unlink(missing_ok=True)
-            _save(path, dataset, run, waiting)
+            _save(path, dataset, run, waiting, fresh=fresh)
             waiting, fresh = [], False
         watcher.finished(results)
     if waiting:
@@ -260,9 +258,11 @@ def _train_group(
     ]
 
 
-def _save(path: Path, dataset: ImageDataset, run: LossRun, results: Sequence[LossResult]) -> None:
+def _save(
+    path: Path, dataset: ImageDataset, run: LossRun, results: Sequence[LossResult], *, fresh: bool
+) -> None:
     try:
-        add_loss_trials(path, dataset, run, results)
+        add_loss_trials(path, dataset, run, results, fresh=fresh)
     except OSError as error:
         raise GoldoreError(
             f"{path} could not be written ({error.strerror or error}); its previous state is kept. "

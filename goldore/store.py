@@ -252,15 +252,17 @@ def add_loss_trials(path: Path, dataset: ImageDataset, run: LossRun, results: Se
         dataset: that was trained on.
         run: what the trials share.
         results: the trials to add; one that is there already is replaced.
+        fresh: start a new file, whatever is there.
 
     Raises:
         ScoreFileError: if the existing file cannot be read.
         OSError: if the new state cannot be written; the previous one is then still there.
     """
     with replacing(path) as temporary:
-        if path.exists():
+        going_on = path.exists() and not fresh
+        if going_on:
             shutil.copyfile(path, temporary)
-        with h5py.File(temporary, "r+" if path.exists() else "w") as file:
+        with h5py.File(temporary, "r+" if going_on else "w") as file:
             if "format" not in file.attrs:
                 _write_header(file, dataset, run)
             trials = file[_LOSS]

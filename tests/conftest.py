@@ -1,0 +1,52 @@
+"""Shared fixtures. One thread a process: the tests run side by side."""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported anywhere
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from goldore.datasets.dataset import ImageDataset
+
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def make_dataset(counts=(20, 17, 23), side=8, channels=1, seed=0, tests=12):
+    """Images that a small network can learn: each class is brighter in another corner."""
+    draw = np.random.default_rng(seed)
+
+    def split(labels):
+        images = draw.integers(0, 120, (len(labels), channels, side, side))
+        for position, label in enumerate(labels):
+            row, column = divmod(int(label), 2)
+            half = side // 2
+            images[position, :, row * half : (row + 1) * half, column * half : (column + 1) * half] += 100
+        return images.astype(np.uint8)
+
+    labels = draw.permutation(np.repeat(np.arange(len(counts)), counts))
+    test_labels = draw.integers(0, len(counts), tests)
+    return ImageDataset(
+        name="corners",
+        images=split(labels),
+        labels=labels.astype(np.int64),
+        class_names=tuple(f"corner {label}" for label in range(len(counts))),
+        source="made by the tests",
+        test_images=split(test_labels) if tests else None,
+        test_labels=test_labels.astype(np.int64) if tests else None,
+    )
+
+
+@pytest.fixture
+def dataset():
+    return make_dataset()
+
+
+@pytest.fixture
+def shared_data():
+    """The folder of real data that stands beside the checkout."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip("needs the folder ../shared/data")
+    return SHARED_DATA

@@ -1,0 +1,113 @@
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from goldore.ensemble import reference
+from goldore.ensemble.convnet import Architecture, StackedConvNet, draw_parameters
+from goldore.recipe import ConvNetConfig
+from goldore.trials import make_trials
+
+CPU = torch.device("cpu")
+
+
+def architecture(shape=(3, 16, 16), classes=5, **config):
+    network = ConvNetConfig(**{"width": 8, "depth": 2, **config})
+    return Architecture(network.for_images(*shape[1:]), shape, classes)
+
+
+@pytest.mark.parametrize(
+    ("shape", "classes", "parameters"),
+    [((3, 32, 32), 10, 320_010), ((1, 28, 28), 10, 317_706), ((3, 32, 32), 100, 504_420)],
+)
+def test_parameter_counts_are_those_of_dataset_condensation(shape, classes, parameters):
+    default = Architecture(ConvNetConfig().for_images(*shape[1:]), shape, classes)
+    assert default.num_parameters() == parameters
+    assert sum(each.numel() for each in reference.build(default).parameters()) == parameters
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize(
+    ("norm", "activation", "pooling"),
+    [
+        *itertools.product(["instance", "batch", "layer", "group", "none"], ["relu"], ["avg"]),
+        *itertools.product(["instance"], ["leakyrelu", "sigmoid", "swish"], ["avg"]),
+        ("instance", "relu", "max"),
+        ("layer", "swish", "none"),
+    ],
+)
+def test_stacked_networks_equal_separate_ones_in_value_and_gradient(norm, activation, pooling, training):
+    shape = (1, 28, 28) if norm == "layer" else (3, 16, 16)
+    arch = architecture(shape, norm=norm, activation=activation, pooling=pooling)
+    trials = make_trials(5, range(3))
+    stacked = StackedConvNet(arch, trials, CPU)
+    images = torch.randn(6, 3 * shape[0], *shape[1:])
+    logits = stacked(images, training=training)
+    logits.square().sum().backward()
+    for row, trial in enumerate(trials):
+        single = reference.build(arch).train(training)
+        drawn = {name: torch.from_numpy(value) for name, value in draw_parameters(arch, trial).items()}
+        single.load_state_dict(drawn, strict=False)
+        expected = single(images[:, row * shape[0] : (row + 1) * shape[0]])
+        expected.square().sum().backward()
+        torch.testing.assert_close(logits[row], expected, rtol=1e-4, atol=1e-5)
+        # Relative to the network's largest gradient: that of a bias before a norm is zero but for rounding.
+        scale = max(parameter.grad.abs().max() for parameter in single.parameters())
+        for name, parameter in single.named_parameters():
+            gradient = stacked.parameters[name].grad[row]
+            torch.testing.assert_close(gradient, parameter.grad, rtol=1e-4, atol=float(1e-4 * scale))
+
+
+def test_batch_norm_keeps_separate_running_statistics():
+    arch = architecture(norm="batch")
+    trials = make_trials(0, range(2))
+    stacked = StackedConvNet(arch, trials, CPU)
+    images = torch.randn(8, 6, 16, 16)
+    stacked(images, training=True)
+    for row, trial in enumerate(trials):
+        single = reference.build(arch)
+        drawn = {name: torch.from_numpy(value) for name, value in draw_parameters(arch, trial).items()}
+        single.load_state_dict(drawn, strict=False)
+        single.train()(images[:, 3 * row : 3 * row + 3])
+        expected = single.eval()(images[:, :3])
+        torch.testing.assert_close(stacked(images[:, :3])[row], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_shared_batch_equals_the_same_batch_for_each():
+    stacked = StackedConvNet(architecture(), make_trials(0, range(4)), CPU)
+    images = torch.randn(5, 3, 16, 16)
+    torch.testing.assert_close(stacked(images), stacked(images.repeat(1, 4, 1, 1)), rtol=1e-5, atol=1e-6)
+
+
+def test_networks_never_mix():
+    stacked = StackedConvNet(architecture(norm="layer"), make_trials(0, range(3)), CPU)
+    images = torch.randn(4, 9, 16, 16)
+    before = stacked(images)
+    images[:, 3:6] = float("nan")
+    after = stacked(images)
+    assert after[1].isnan().all()
+    assert torch.equal(after[0], before[0])
+    assert torch.equal(after[2], before[2])
+
+
+def test_initial_weights_follow_pytorchs_default():
+    arch = architecture((3, 32, 32), width=64, depth=3)
+    drawn = draw_parameters(arch, make_trials(0, [0])[0])
+    for name, layer in (("conv1", 64 * 9), ("head", arch.features)):
+        bound = layer**-0.5
+        weight = drawn[f"{name}.weight"]
+        assert np.abs(weight).max() <= bound
+        assert np.abs(drawn[f"{name}.bias"]).max() <= bound
+        assert weight.std() == pytest.approx(bound / 3**0.5, rel=0.02)
+    assert (drawn["norm0.weight"] == 1).all()
+    assert (drawn["norm0.bias"] == 0).all()
+    assert all(value.dtype == np.float32 for value in drawn.values())
+
+
+def test_a_trials_weights_do_not_depend_on_the_others():
+    arch = architecture()
+    alone = StackedConvNet(arch, make_trials(9, [2]), CPU)
+    together = StackedConvNet(arch, make_trials(9, range(4)), CPU)
+    for name, parameter in alone.parameters.items():
+        assert torch.equal(parameter[0], together.parameters[name][2])

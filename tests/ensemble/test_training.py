@@ -1,0 +1,118 @@
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from goldore.ensemble.convnet import Architecture
+from goldore.ensemble.observers import MeanLoss
+from goldore.ensemble.reference import train_one
+from goldore.ensemble.training import DeviceDataset, train
+from goldore.recipe import ConvNetConfig, LossRecipe
+from goldore.scoring import complete_recipe
+from goldore.trials import make_trials
+
+CPU = torch.device("cpu")
+
+
+def run(dataset, recipe, numbers, epochs=None, device=CPU):
+    """Train the trials with these numbers; the losses are recorded epoch by epoch unless told otherwise."""
+    recipe = complete_recipe(recipe, dataset)
+    arch = Architecture(recipe.network, dataset.image_shape, dataset.num_classes)
+    data = DeviceDataset(dataset, recipe.mean, recipe.std, device)
+    windows = epochs or {f"epoch {epoch}": [epoch] for epoch in range(1, recipe.epochs + 1)}
+    observers = [
+        MeanLoss(name, window, len(numbers), dataset.num_samples, device) for name, window in windows.items()
+    ]
+    return train(data, arch, recipe, make_trials(3, numbers), observers)
+
+
+def small(**fields):
+    network = ConvNetConfig(width=8, depth=2, norm=fields.pop("norm", "instance"))
+    return LossRecipe(network=network, **{"epochs": 3, "batch_size": 16, "lr": 0.05, **fields})
+
+
+@pytest.mark.parametrize("norm", ["instance", "batch", "layer", "group", "none"])
+def test_the_ensemble_follows_the_plain_loop(dataset, norm):
+    recipe = complete_recipe(small(norm=norm), dataset)
+    trained = run(dataset, recipe, range(3))
+    arch = Architecture(recipe.network, dataset.image_shape, dataset.num_classes)
+    for row, trial in enumerate(make_trials(3, range(3))):
+        expected = train_one(dataset, arch, recipe, trial)
+        for epoch, losses in expected.items():
+            np.testing.assert_allclose(trained.recorded[f"epoch {epoch}"][row], losses, rtol=1e-3, atol=1e-4)
+
+
+def test_a_trial_does_not_depend_on_how_many_are_trained_together(dataset):
+    alone = run(dataset, small(), [2])
+    together = run(dataset, small(), range(4))
+    for name, values in alone.recorded.items():
+        np.testing.assert_allclose(values[0], together.recorded[name][2], rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(alone.train_loss[0], together.train_loss[2], rtol=1e-3)
+    assert alone.test_accuracy[0] == pytest.approx(together.test_accuracy[2], abs=1 / 12 + 1e-6)
+
+
+def test_training_learns_and_reports_its_course(dataset):
+    trained = run(dataset, small(epochs=8), [0])
+    assert trained.train_loss.shape == (1, 8)
+    assert trained.train_loss[0, -1] < 0.5 * trained.train_loss[0, 0]
+    assert trained.test_accuracy[0] > 0.8
+    assert not trained.failed.any()
+
+
+def test_training_stops_after_the_last_epoch_that_is_wanted(dataset):
+    trained = run(dataset, small(epochs=8), [0], epochs={"first two": [1, 2]})
+    whole = run(dataset, small(epochs=8), [0])
+    assert np.isfinite(trained.train_loss[0, :2]).all()
+    assert np.isnan(trained.train_loss[0, 2:]).all()
+    mean = (whole.recorded["epoch 1"] + whole.recorded["epoch 2"]) / 2
+    np.testing.assert_allclose(trained.recorded["first two"], mean, rtol=1e-5)
+
+
+def test_without_test_images_the_accuracy_is_unknown(dataset):
+    from dataclasses import replace
+
+    trained = run(replace(dataset, test_images=None, test_labels=None), small(epochs=1), [0, 1])
+    assert np.isnan(trained.test_accuracy).all()
+
+
+def test_one_diverged_network_does_not_touch_the_others(dataset, monkeypatch):
+    from goldore.ensemble import convnet
+
+    healthy = run(dataset, small(), [0, 1, 2])
+    draw = convnet.draw_parameters
+
+    def explode(architecture, trial):
+        drawn = draw(architecture, trial)
+        if trial.number == 1:
+            drawn["head.bias"][:] = np.inf
+        return drawn
+
+    monkeypatch.setattr(convnet, "draw_parameters", explode)
+    trained = run(dataset, small(), [0, 1, 2])
+    assert trained.failed.tolist() == [False, True, False]
+    for name, values in trained.recorded.items():
+        assert np.array_equal(values[[0, 2]], healthy.recorded[name][[0, 2]])
+
+
+def test_a_training_in_which_all_diverge_ends_early(dataset):
+    trained = run(dataset, small(lr=1e30, epochs=5), [0, 1])
+    assert trained.failed.all()
+    assert np.isnan(trained.train_loss[:, 2:]).all()
+
+
+def test_small_losses_are_not_rounded_into_ties():
+    logits = torch.tensor([[[18.0, 0.0], [19.0, 0.0], [0.0, 3.0]]])
+    observer = MeanLoss("loss", [1], 1, 3, CPU)
+    observer.see(0, logits, torch.tensor([0, 0, 1]))
+    result = observer.result()[0]
+    assert result.tolist() == pytest.approx([np.log1p(np.exp(-x)) for x in (18, 19, 3)], rel=1e-6)
+    assert functional.cross_entropy(logits[0, :2], torch.tensor([0, 0]), reduction="none").tolist() == [0, 0]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_follows_the_cpu(dataset):
+    cuda = run(dataset, small(), [0, 1], device=torch.device("cuda"))
+    host = run(dataset, small(), [0, 1])
+    for name, values in host.recorded.items():
+        np.testing.assert_allclose(cuda.recorded[name], values, rtol=2e-2, atol=2e-3)

@@ -1,0 +1,236 @@
+import dataclasses
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+import goldore
+from goldore.errors import DatasetError, GoldoreError, OutOfMemoryError, ScoreFileError, UsageError
+from goldore.recipe import ConvNetConfig, LossRecipe
+from goldore.scoring import Watcher, complete_recipe, default_path
+
+RECIPE = LossRecipe(network=ConvNetConfig(depth=1, width=4), epochs=4, batch_size=16, lr=0.05)
+
+
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / "scores.h5"
+
+
+def test_scores_are_the_means_of_what_the_trials_recorded(dataset, out):
+    file = goldore.score(dataset, trials=3, recipe=RECIPE, out=out, device="cpu")
+    with h5py.File(out) as raw:
+        for name in ("LossInit", "LossConverge"):
+            rows = raw[f"trials/loss/{name}"][()].astype(float)
+            assert rows.shape == (3, 60)
+            np.testing.assert_allclose(file.scores[name].values, rows.mean(0))
+    assert file.scores["LossConverge"].values.mean() < file.scores["LossInit"].values.mean()
+    assert file.scores["LossInit"].reliability > 0
+
+
+def test_running_again_adds_only_what_is_missing(dataset, out):
+    class Count(Watcher):
+        ran: list[int]
+
+        def started(self, trials):
+            self.ran += [trial.number for trial in trials]
+
+    counts = []
+    for trials in (2, 2, 4):
+        watcher = Count()
+        watcher.ran = []
+        piecewise = goldore.score(
+            dataset, trials=trials, recipe=RECIPE, out=out, device="cpu", watcher=watcher
+        )
+        counts.append(watcher.ran)
+    assert counts == [[0, 1], [], [2, 3]]
+    whole = goldore.score(
+        dataset, trials=4, recipe=RECIPE, out=out.with_name("w.h5"), device="cpu", ensemble_size=1
+    )
+    for name, score in whole.scores.items():
+        assert np.array_equal(score.values, piecewise.scores[name].values)
+
+
+def test_scores_do_not_depend_on_the_ensemble_size(dataset, out, tmp_path):
+    one, four = (
+        goldore.score(
+            dataset, trials=4, recipe=RECIPE, out=tmp_path / f"{size}.h5", device="cpu", ensemble_size=size
+        )
+        for size in (1, 4)
+    )
+    for name, score in one.scores.items():
+        np.testing.assert_allclose(score.values, four.scores[name].values, rtol=1e-3, atol=1e-4)
+    assert one.loss_trials.seed.tolist() == four.loss_trials.seed.tolist()
+
+
+def test_an_interrupt_keeps_the_finished_trials(dataset, out):
+    class Interrupt(Watcher):
+        def started(self, trials):
+            if trials[0].number == 2:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        goldore.score(dataset, trials=4, recipe=RECIPE, out=out, device="cpu", watcher=Interrupt())
+    assert goldore.load_scores(out).loss_trials.done == (0, 1)
+    assert list(out.parent.iterdir()) == [out]
+    resumed = goldore.score(dataset, trials=4, recipe=RECIPE, out=out, device="cpu")
+    assert resumed.loss_trials.done == (0, 1, 2, 3)
+
+
+def test_loss_init_alone_trains_only_the_first_epochs_and_equals_that_of_both(dataset, out, tmp_path):
+    alone = goldore.score(dataset, scores=["loss-init"], trials=1, recipe=RECIPE, out=out, device="cpu")
+    both = goldore.score(dataset, trials=1, recipe=RECIPE, out=tmp_path / "both.h5", device="cpu")
+    assert alone.score_names == ("LossInit",)
+    assert np.isnan(alone.loss_trials.train_loss[0]).tolist() == [False, False, True, True]
+    assert np.array_equal(alone.scores["LossInit"].values, both.scores["LossInit"].values)
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"recipe": dataclasses.replace(RECIPE, lr=0.1)}])
+def test_another_run_leaves_the_file_alone_unless_told(dataset, out, change):
+    goldore.score(dataset, trials=1, recipe=RECIPE, out=out, device="cpu")
+    before = out.read_bytes()
+    arguments = {"trials": 1, "recipe": RECIPE, "out": out, "device": "cpu", **change}
+    with pytest.raises(ScoreFileError, match=r"there / .* now"):
+        goldore.score(dataset, **arguments)
+    assert out.read_bytes() == before
+    replaced = goldore.score(dataset, **arguments, overwrite=True)
+    assert replaced.loss_trials.recipe.lr == arguments["recipe"].lr
+
+
+def test_overwrite_keeps_the_old_file_until_a_trial_is_done(dataset, out):
+    class Interrupt(Watcher):
+        def started(self, trials):
+            raise KeyboardInterrupt
+
+    goldore.score(dataset, trials=1, recipe=RECIPE, out=out, device="cpu")
+    before = out.read_bytes()
+    with pytest.raises(KeyboardInterrupt):
+        goldore.score(
+            dataset,
+            trials=1,
+            recipe=RECIPE,
+            seed=1,
+            out=out,
+            device="cpu",
+            overwrite=True,
+            watcher=Interrupt(),
+        )
+    assert out.read_bytes() == before
+
+
+def test_when_all_trials_diverge_nothing_is_written(dataset, out):
+    recipe = dataclasses.replace(RECIPE, lr=1e30)
+    with pytest.raises(GoldoreError, match=r"all 2 trials diverged.*lower --lr"):
+        goldore.score(dataset, trials=2, recipe=recipe, out=out, device="cpu")
+    assert list(out.parent.iterdir()) == []
+
+
+def test_a_diverged_trial_is_marked_and_not_averaged(dataset, out, monkeypatch):
+    from goldore.ensemble import convnet
+
+    draw = convnet.draw_parameters
+
+    def explode(architecture, trial):
+        drawn = draw(architecture, trial)
+        if trial.number == 0:
+            drawn["head.bias"][:] = np.inf
+        return drawn
+
+    monkeypatch.setattr(convnet, "draw_parameters", explode)
+    file = goldore.score(dataset, trials=3, recipe=RECIPE, out=out, device="cpu")
+    assert file.loss_trials.failed == (0,)
+    assert file.loss_trials.done == (1, 2)
+    assert file.scores["LossConverge"].trials == 2
+    assert np.isfinite(file.scores["LossConverge"].values).all()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        MemoryError(),
+        RuntimeError(
+            "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"
+        ),
+    ],
+)
+def test_out_of_memory_says_what_to_lower(dataset, out, monkeypatch, error):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr("goldore.scoring.train", fail)
+    with pytest.raises(OutOfMemoryError, match="--ensemble-size"):
+        goldore.score(dataset, trials=1, recipe=RECIPE, out=out, device="cpu")
+    assert not out.exists()
+
+
+def test_other_runtime_errors_are_not_hidden(dataset, out, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("goldore.scoring.train", fail)
+    with pytest.raises(RuntimeError, match="a bug"):
+        goldore.score(dataset, trials=1, recipe=RECIPE, out=out, device="cpu")
+
+
+def test_a_full_disk_keeps_the_previous_state(dataset, out, monkeypatch):
+    goldore.score(dataset, trials=1, recipe=RECIPE, out=out, device="cpu")
+    before = out.read_bytes()
+
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("goldore.store._write_trial", fail)
+    with pytest.raises(GoldoreError, match=r"No space left on device.*previous state is kept"):
+        goldore.score(dataset, trials=2, recipe=RECIPE, out=out, device="cpu")
+    assert out.read_bytes() == before
+    assert list(out.parent.iterdir()) == [out]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "part"),
+    [
+        ({"scores": ["Loss"]}, UsageError, "no score named 'Loss'"),
+        ({"scores": []}, UsageError, "--scores is empty"),
+        ({"trials": 0}, UsageError, "--trials is 0"),
+        ({"seed": -1}, UsageError, "--seed is -1"),
+        ({"ensemble_size": 0}, UsageError, "--ensemble-size is 0"),
+        ({"device": "tpu"}, UsageError, "--device is 'tpu'"),
+        ({"device": "mps"}, UsageError, "goldore trains on cuda or cpu"),
+        ({"recipe": dataclasses.replace(RECIPE, mean=(0.1, 0.2))}, UsageError, "--mean has 2 numbers"),
+        ({"recipe": LossRecipe(network=ConvNetConfig(depth=4))}, UsageError, "too small for 4 pooling"),
+    ],
+)
+def test_wrong_arguments_are_refused_before_anything_is_written(dataset, out, arguments, error, part):
+    with pytest.raises(error, match=part):
+        goldore.score(dataset, **{"recipe": RECIPE, "out": out, "device": "cpu", **arguments})
+    assert not out.exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
+def test_cuda_where_there_is_none_is_refused(dataset, out):
+    with pytest.raises(UsageError, match="sees no CUDA device"):
+        goldore.score(dataset, device="cuda", out=out)
+
+
+def test_a_name_is_loaded_from_its_data_root(tmp_path):
+    with pytest.raises(DatasetError, match="--data-root"):
+        goldore.score("CIFAR10", data_root=tmp_path / "nowhere")
+
+
+def test_the_recipe_is_completed_from_the_dataset(dataset):
+    complete = complete_recipe(LossRecipe(), dataset)
+    scaled = dataset.images / 255
+    assert complete.network.depth == 3
+    assert complete.mean == pytest.approx((scaled.mean(),))
+    assert complete.std == pytest.approx((scaled.std(),))
+    given = complete_recipe(LossRecipe(mean=(0.0,), std=(2.0,)), dataset)
+    assert (given.mean, given.std) == ((0.0,), (2.0,))
+
+
+def test_the_cache_folder_comes_from_the_environment(monkeypatch, tmp_path):
+    monkeypatch.delenv("GOLDORE_CACHE", raising=False)
+    assert str(default_path("MNIST")) == "scores_cache/MNIST.h5"
+    monkeypatch.setenv("GOLDORE_CACHE", str(tmp_path))
+    assert default_path("a/b") == tmp_path / "a_b.h5"
