@@ -242,7 +242,9 @@ def load_scores(path: str | Path, only: Collection[str] | None = None) -> ScoreF
         )
 
 
-def add_loss_trials(path: Path, dataset: ImageDataset, run: LossRun, results: Sequence[LossResult]) -> None:
+def add_loss_trials(
+    path: Path, dataset: ImageDataset, run: LossRun, results: Sequence[LossResult], *, fresh: bool = False
+) -> None:
     """Add finished loss trials to a score file, and estimate its scores anew; make the file if need be.
 
     The caller has checked that an existing file belongs to the same dataset and run (`check_same_run`).
