@@ -56,7 +56,7 @@ def scores_table(file: "ScoreFile", summary: dict[str, Any] | None = None) -> "T
 
     table = Table(box=None, pad_edge=False)
     table.add_column("score")
-    for title in ("trials", "min", "median", "max", "s.e.", "reliability", "of ranks", "missing"):
+    for title in ("trials", "min", "median", "max", "s.e.", "reliability", "of ranks"):
         table.add_column(title, justify="right")
     for name, score in (summary or summarize(file))["scores"].items():
         table.add_row(
@@ -68,7 +68,6 @@ def scores_table(file: "ScoreFile", summary: dict[str, Any] | None = None) -> "T
             number(score["stderr"]),
             number(score["reliability"], 2),
             number(score["rank_reliability"], 2),
-            count(score["missing"]),
         )
     return table
 
@@ -136,6 +135,8 @@ def _show_score(console: "Console", name: str, score: dict[str, Any], *, everyth
         f"  {trials_text(score['trials'])}; reliability {number(score['reliability'], 2)}, "
         f"of ranks {number(score['rank_reliability'], 2)} ({needed})",
     )
+    if score["missing"]:
+        line(console, f"  {count(score['missing'])} samples have no score")
     quantiles = "  ".join(f"{float(q):.0%} {number(value)}" for q, value in score["quantiles"].items())
     line(console, f"  {quantiles}")
     _show_histogram(console, score["histogram"])

@@ -71,7 +71,7 @@ def score_command(
     ] = "LossInit,LossConverge",
     trials: Annotated[
         int, typer.Option(help="Independent trainings the file shall hold; two or more give standard errors.")
-    ] = 10,
+    ] = 5,
     out: Annotated[
         Path | None,
         typer.Option(

@@ -13,7 +13,7 @@ from goldore.store import LossTrials, Score, ScoreFile
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 RELIABILITY_TARGETS = (0.8, 0.9)
 _BINS = 16
-_LOG_SPREAD = 100.0  # positive values whose 99% and 1% quantiles are this far apart are binned by logarithm
+_LOG_SPREAD = 30.0  # positive values whose 99% and 1% quantiles are this far apart are binned by logarithm
 
 
 def summarize(file: ScoreFile) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from goldore.recipe import LossRecipe
 from goldore.store import LossResult, LossRun, ScoreFile, add_loss_trials, check_same_run, load_scores
 from goldore.trials import MAX_SEED, Trial, make_trials
 
-DEFAULT_TRIALS = 10
+DEFAULT_TRIALS = 5  # why: docs/scores.md
 _CACHE_VARIABLE = "GOLDORE_CACHE"
 _CACHE_FOLDER = "scores_cache"
 _SECONDS_BETWEEN_REPORTS = 0.2

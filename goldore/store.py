@@ -326,7 +326,9 @@ def _opened(path: Path) -> Iterator[h5py.File]:
     except ScoreFileError:
         raise
     except OSError as error:
-        raise ScoreFileError(f"{path} is not a goldore score file, or it is damaged ({error}).") from error
+        raise ScoreFileError(
+            f"{path} is not a goldore score file, or it is damaged ({error}); check the path."
+        ) from error
     except (KeyError, ValueError, TypeError, RuntimeError, AttributeError) as error:
         reason = str(error).strip("'\"")
         raise ScoreFileError(f"{path} is damaged ({reason}); score the dataset again.") from error

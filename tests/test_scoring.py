@@ -223,8 +223,8 @@ def test_the_recipe_is_completed_from_the_dataset(dataset):
     complete = complete_recipe(LossRecipe(), dataset)
     scaled = dataset.images / 255
     assert complete.network.depth == 3
-    assert complete.mean == pytest.approx((scaled.mean(),))
-    assert complete.std == pytest.approx((scaled.std(),))
+    assert complete.mean == pytest.approx((scaled.mean(),), abs=1e-6)
+    assert complete.std == pytest.approx((scaled.std(),), abs=1e-6)
     given = complete_recipe(LossRecipe(mean=(0.0,), std=(2.0,)), dataset)
     assert (given.mean, given.std) == ((0.0,), (2.0,))
 

@@ -1,5 +1,6 @@
 """The bundled dataset: a sample of Fashion-MNIST (Xiao et al. 2017, MIT licence)."""
 
+from dataclasses import replace
 from importlib.resources import as_file, files
 
 from goldore.datasets.arrays import load_arrays
@@ -17,4 +18,4 @@ def load_bundled(name: str) -> ImageDataset:
         that lies in the same file.
     """
     with as_file(files("goldore.datasets") / "fashion_mnist_sample.npz") as path:
-        return load_arrays(path, name)
+        return replace(load_arrays(path, name), source="the sample bundled with goldore")

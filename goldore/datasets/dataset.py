@@ -11,6 +11,7 @@ from goldore.errors import DatasetError
 
 _BLOCK = 4096  # samples hashed at a time, so that memory stays bounded
 _MAX_LISTED = 5
+_DECIMALS = 6
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,8 @@ class ImageDataset:
     def normalization(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Mean and standard deviation of the training set, per channel, of pixels scaled to 0..1.
 
-        Exact: computed from the 256-bin histogram of each channel. A constant channel has a standard
+        Computed from the 256-bin histogram of each channel and rounded to six decimals, so that every
+        machine finds the same numbers and can go on with the same recipe. A constant channel has a standard
         deviation of 1 here, so that dividing by it is harmless.
         """
         means, stds = [], []
@@ -109,8 +111,8 @@ class ImageDataset:
             share = counts / counts.sum()
             mean = float(share @ values)
             variance = float(share @ (values - mean) ** 2)
-            means.append(mean)
-            stds.append(variance**0.5 if variance > 0 else 1.0)
+            means.append(round(mean, _DECIMALS))
+            stds.append(round(variance**0.5, _DECIMALS) or 1.0)
         return tuple(means), tuple(stds)
 
 

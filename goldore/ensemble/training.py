@@ -118,7 +118,7 @@ def train(
         loss_sum = torch.zeros(size, dtype=torch.float64, device=data.device)
         for start in range(0, samples, recipe.batch_size):
             batch = order[start : start + recipe.batch_size]  # [B, E]
-            losses = _step(networks, optimizer, data, batch)  # [E]
+            losses = step(networks, optimizer, data, batch)  # [E]
             loss_sum += losses.double() * len(batch)
             done += batch.numel()
             tick(_progress(epoch, done, samples * size * last_epoch, losses))
@@ -139,10 +139,20 @@ def train(
     )
 
 
-def _step(
+def step(
     networks: StackedConvNet, optimizer: torch.optim.Optimizer, data: DeviceDataset, batch: Tensor
 ) -> Tensor:
-    """One step of every network on its own batch of positions [B, E]; gives the losses [E]."""
+    """Take one optimiser step with every network, each on its own batch.
+
+    Args:
+        networks: E of them.
+        optimizer: over their stacked parameters.
+        data: the training set.
+        batch: positions, int64 [B, E].
+
+    Returns:
+        Mean loss of each network's batch, float32 [E], on the device.
+    """
     images = data.normalize(data.images[batch]).flatten(1, 2)  # [B, E * C, H, W]
     targets = data.labels[batch].t()  # [E, B]
     logits = networks(images, training=True)

@@ -1,0 +1,89 @@
+"""`goldore prune` from a cold start on 1.28 million samples in 1,000 classes: wall time and peak memory.
+
+The score file is written by goldore's own writer, with random losses in place of trained ones: pruning does
+not look at where a number comes from. The aim is under 1 s and 500 MB.
+"""
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from goldore.datasets import ImageDataset
+from goldore.recipe import LossRecipe
+from goldore.store import LossResult, LossRun, add_loss_trials
+from goldore.trials import make_trials
+
+SAMPLES, CLASSES, REPEATS = 1_281_167, 1_000, 5
+
+
+def write_score_file(path: Path) -> None:
+    """Write a score file of ImageNet-1K's size with two random trials."""
+    draw = np.random.default_rng(0)
+    dataset = ImageDataset(
+        name="made-up-imagenet",
+        images=draw.integers(0, 256, (SAMPLES, 3, 1, 1), dtype=np.uint8),
+        labels=np.sort(draw.integers(0, CLASSES, SAMPLES)),
+        class_names=tuple(f"n{label:08d}" for label in range(CLASSES)),
+        source="random numbers",
+    )
+    run = LossRun(LossRecipe(epochs=1, mean=(0.5,) * 3, std=(0.2,) * 3), 0, ("LossConverge",), "none", "none")
+    results = [
+        LossResult(
+            trial=trial,
+            failed=False,
+            recorded={"LossConverge": draw.exponential(size=SAMPLES).astype(np.float32)},
+            train_loss=np.ones(1, dtype=np.float32),
+        )
+        for trial in make_trials(0, range(2))
+    ]
+    add_loss_trials(path, dataset, run, results)
+
+
+def measure(command: list[str]) -> tuple[float, float]:
+    """Run a command as a new process; give seconds and peak memory in MB."""
+    start = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - start
+    if status != 0:
+        sys.exit(f"{command} failed")
+    return seconds, usage.ru_maxrss / 1024
+
+
+def main() -> None:
+    """Measure and print."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "scores.h5"
+        write_score_file(file)
+        goldore = [sys.executable, "-m", "goldore"]
+        prune = [*goldore, "prune", str(file), "--criterion", "LossConverge_large", "--keep-ratio", "0.1"]
+        commands = {
+            "goldore --help": [*goldore, "--help"],
+            "goldore prune --help": [*goldore, "prune", "--help"],
+            "goldore prune, per class": [*prune, "--out", f"{folder}/class.npy", "--overwrite"],
+            "goldore prune, global": [
+                *prune,
+                "--scope",
+                "global",
+                "--out",
+                f"{folder}/all.npy",
+                "--overwrite",
+            ],
+            "goldore inspect": [*goldore, "inspect", str(file)],
+            "import numpy, for scale": [sys.executable, "-c", "import numpy"],
+        }
+        print(f"{SAMPLES:,} samples, {CLASSES:,} classes; new processes, median of {REPEATS}")
+        for name, command in commands.items():
+            runs = [measure(command) for _ in range(REPEATS)]
+            seconds, memory = (statistics.median(column) for column in zip(*runs, strict=True))
+            print(f"{name:28} {seconds:6.2f} s  {memory:6.0f} MB")
+
+
+if __name__ == "__main__":
+    main()
