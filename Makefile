@@ -14,7 +14,7 @@ $(STAMP): pyproject.toml
 		{ echo "goldore needs Python 3.11 or newer; name one: make PYTHON=python3.12 install"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable ".[dev]"
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --editable ".[dev]"
 	@touch $@
 
 demo: $(STAMP)
