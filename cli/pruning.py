@@ -78,6 +78,9 @@ def prune_command(
     Of n samples (a class's, or all), --drop-ratio R drops floor(R*n) and --keep-ratio K keeps ceil(K*n),
     with R and K taken as the decimals they are written as. Ties: the lower position is dropped first.
     """
+    if quiet and verbose:
+        raise UsageError("--quiet and --verbose exclude each other; leave one out.")
+
     from goldore.selection import parse_criterion, prune
     from goldore.store import load_scores
 

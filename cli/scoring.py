@@ -158,8 +158,6 @@ def score_command(
         mean=_numbers(mean, "--mean"),
         std=_numbers(std, "--std"),
     )
-    if channels not in ("auto", "first", "last"):
-        raise UsageError(f"--channels is {channels!r}; choose auto, first or last.")
     if quiet and verbose:
         raise UsageError("--quiet and --verbose exclude each other; leave one out.")
 
@@ -169,10 +167,7 @@ def score_command(
     watcher.say("loading torch and the dataset ...", verbose_only=True)
     try:
         from goldore import load_dataset
-        from goldore.devices import keep_freed_memory
-        from goldore.scoring import score
 
-        keep_freed_memory()
         loaded = load_dataset(
             dataset,
             data_root=data_root,
@@ -182,6 +177,11 @@ def score_command(
             classes=[each.strip() for each in classes.split(",")] if classes is not None else None,
             channels=cast("Channels", channels),
         )
+        # Only now torch, which takes seconds to import: a mistyped dataset is reported at once.
+        from goldore.devices import keep_freed_memory
+        from goldore.scoring import score
+
+        keep_freed_memory()
         with watcher:
             result = score(
                 loaded,

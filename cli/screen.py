@@ -15,12 +15,16 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 INTERRUPTED = 130
+_PIPE_WIDTH = 10_000
 _SCIENTIFIC_BELOW = 1e-3
 
 
 def out() -> Console:
-    """The console for results, on stdout."""
-    return Console(highlight=False)
+    """The console for results, on stdout; in a pipe no table is cut to a terminal's width."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = _PIPE_WIDTH
+    return console
 
 
 def err() -> Console:

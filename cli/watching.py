@@ -18,8 +18,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from goldore.ensemble.training import Progress as TrainingProgress
-from goldore.scoring import Plan, Watcher
+from goldore.progress import Plan, Watcher
+from goldore.progress import Progress as TrainingProgress
 from goldore.store import LossResult, ScoreFile
 from goldore.trials import Trial
 

@@ -19,6 +19,9 @@ def _command_line_from_checkout() -> None:
 
 
 if __name__ == "__main__":
-    if importlib.util.find_spec("goldore_cli") is None:
-        _command_line_from_checkout()
-    importlib.import_module("goldore_cli.app").main()
+    try:
+        if importlib.util.find_spec("goldore_cli") is None:
+            _command_line_from_checkout()
+        importlib.import_module("goldore_cli.app").main()
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -31,3 +31,8 @@ class IndexFileError(GoldoreError):
 
 class OutOfMemoryError(GoldoreError):
     """The device's memory does not hold the work; the message says what to lower."""
+
+
+def reason(error: BaseException) -> str:
+    """An error's message as part of a sentence: on one line, without a full stop, the type if it is empty."""
+    return " ".join(str(error).split()).rstrip(".") or type(error).__name__

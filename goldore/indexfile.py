@@ -46,7 +46,8 @@ def save_index(
         path: its suffix chooses the format: .npy, .json, .txt, .csv, .npz, .pt or .h5.
         indices: positions to keep, int64, strictly ascending, 0 or more.
         provenance: anything that JSON can hold.
-        overwrite: replace an existing file that differs; one with the same content is always replaced.
+        overwrite: replace an index file that differs; one with the same content is always replaced, and
+            a file that is no index file never.
 
     Returns:
         The path.
@@ -61,8 +62,8 @@ def save_index(
     _check(indices, path)
     check_writable(path)
     meta = {"format": _FORMAT, "format_version": _FORMAT_VERSION, **provenance, **_digest(indices)}
-    if path.exists() and not overwrite and not _same(path, indices, meta):
-        raise IndexFileError(f"{path} exists and holds another selection; say --overwrite or another --out.")
+    if path.exists():
+        _check_replaceable(path, indices, meta, overwrite=overwrite)
     with replacing(path) as temporary:
         _WRITERS[path.suffix](temporary, indices, meta)
     if path.suffix in _BARE:
@@ -123,13 +124,19 @@ def side_car(path: Path) -> Path:
     return path.with_name(path.name + ".json")
 
 
-def _same(path: Path, indices: NDArray[np.int64], meta: dict[str, Any]) -> bool:
-    """Whether an existing file holds the same positions for the same reason."""
+def _check_replaceable(
+    path: Path, indices: NDArray[np.int64], meta: dict[str, Any], *, overwrite: bool
+) -> None:
+    """Refuse to replace what is not an index file and, unless told, one of another selection."""
     try:
         found = load_index(path)
-    except IndexFileError:
-        return False
-    return np.array_equal(found.indices, indices) and found.provenance == json.loads(json.dumps(meta))
+    except IndexFileError as error:
+        raise IndexFileError(
+            f"{path} exists and is no index file that can be read; choose another --out or remove it."
+        ) from error
+    same = np.array_equal(found.indices, indices) and found.provenance == json.loads(json.dumps(meta))
+    if not same and not overwrite:
+        raise IndexFileError(f"{path} exists and holds another selection; say --overwrite or another --out.")
 
 
 def _digest(indices: NDArray[np.int64]) -> dict[str, Any]:
@@ -178,7 +185,8 @@ def _write_npz(path: Path, indices: NDArray[np.int64], meta: dict[str, Any]) -> 
 def _write_pt(path: Path, indices: NDArray[np.int64], meta: dict[str, Any]) -> None:
     import torch
 
-    torch.save({_KEY: torch.from_numpy(indices), _META: json.dumps(meta)}, path)
+    with path.open("wb") as file:  # given a path, torch would write its name into the file
+        torch.save({_KEY: torch.from_numpy(indices), _META: json.dumps(meta)}, file)
 
 
 def _write_h5(path: Path, indices: NDArray[np.int64], meta: dict[str, Any]) -> None:

@@ -43,15 +43,15 @@ class ConvNetConfig:
     pooling: Pooling = "avg"
 
     def __post_init__(self) -> None:
-        _require(self.depth is None or self.depth >= 1, f"depth is {self.depth}; it must be 1 or more.")
-        _require(self.width >= 1, f"width is {self.width}; it must be 1 or more.")
+        _require(self.depth is None or self.depth >= 1, f"--depth is {self.depth}; it must be 1 or more.")
+        _require(self.width >= 1, f"--width is {self.width}; it must be 1 or more.")
         for field, allowed in (("norm", Norm), ("activation", Activation), ("pooling", Pooling)):
             value = getattr(self, field)
             options = get_args(allowed)
-            _require(value in options, f"{field} is {value!r}; choose among {', '.join(options)}.")
+            _require(value in options, f"--{field} is {value!r}; choose among {', '.join(options)}.")
         _require(
             self.norm != "group" or self.width % _GROUPS == 0,
-            f"width is {self.width}; with norm 'group' it must be a multiple of {_GROUPS}.",
+            f"--width is {self.width}; with --norm group it must be a multiple of {_GROUPS}.",
         )
 
     def for_images(self, height: int, width: int) -> Self:

@@ -5,7 +5,6 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -16,55 +15,25 @@ from goldore.definitions import LOSS_CONVERGE, LOSS_INIT, SCORES, score_name
 from goldore.devices import choose_ensemble_size, describe, resolve_device
 from goldore.ensemble.convnet import Architecture
 from goldore.ensemble.observers import MeanLoss
-from goldore.ensemble.training import DeviceDataset, Progress, train
-from goldore.errors import GoldoreError, OutOfMemoryError, UsageError
+from goldore.ensemble.training import DeviceDataset, train
+from goldore.errors import GoldoreError, OutOfMemoryError, ScoreFileError, UsageError
+from goldore.progress import Plan, Progress, Watcher
 from goldore.recipe import LossRecipe
-from goldore.store import LossResult, LossRun, ScoreFile, add_loss_trials, check_same_run, load_scores
+from goldore.store import (
+    LossResult,
+    LossRun,
+    ScoreFile,
+    add_loss_trials,
+    check_same_run,
+    is_score_file,
+    load_scores,
+)
 from goldore.trials import MAX_SEED, Trial, make_trials
 
 DEFAULT_TRIALS = 5  # why: docs/scores.md
 _CACHE_VARIABLE = "GOLDORE_CACHE"
 _CACHE_FOLDER = "scores_cache"
 _SECONDS_BETWEEN_REPORTS = 0.2
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a run is going to do.
-
-    Attributes:
-        dataset: to train on.
-        run: recipe, seed and what is recorded.
-        out: the score file.
-        trials: all that the file will hold.
-        there: how many of them it holds already.
-        ensemble_size: networks trained at once.
-        parameters: trainable numbers of one network.
-    """
-
-    dataset: ImageDataset
-    run: LossRun
-    out: Path
-    trials: int
-    there: int
-    ensemble_size: int
-    parameters: int
-
-
-class Watcher:
-    """Told how a run goes. Subclass it and override what you want to show; nothing here does anything."""
-
-    def planned(self, plan: Plan) -> None:
-        """Called once, before the first training."""
-
-    def started(self, trials: Sequence[Trial]) -> None:
-        """Called when these trials start to train together."""
-
-    def progressed(self, progress: Progress) -> None:
-        """Called a few times a second while they train."""
-
-    def finished(self, results: Sequence[LossResult]) -> None:
-        """Called when they are done and safe in the file."""
 
 
 def score(
@@ -135,7 +104,7 @@ def score(
     )
     path = Path(out) if out is not None else default_path(dataset.name)
     check_writable(path)
-    existing = load_scores(path, only=()) if path.exists() and not overwrite else None
+    existing = _existing(path, overwrite=overwrite)
     there: set[int] = set()
     if existing is not None:
         check_same_run(existing, dataset, run)
@@ -155,6 +124,20 @@ def score(
             dataset, run, missing, architecture, size, where, path, fresh=existing is None, watcher=watcher
         )
     return load_scores(path)
+
+
+def _existing(path: Path, *, overwrite: bool) -> ScoreFile | None:
+    """The file to go on with, or None to start afresh; never replaces what is not a score file."""
+    if not path.exists():
+        return None
+    if not overwrite:
+        return load_scores(path, only=())
+    if not is_score_file(path):
+        raise ScoreFileError(
+            f"{path} is not a goldore score file, and --overwrite replaces nothing else; "
+            "choose another --out or remove it yourself."
+        )
+    return None
 
 
 def complete_recipe(recipe: LossRecipe, dataset: ImageDataset) -> LossRecipe:
@@ -177,8 +160,8 @@ def complete_recipe(recipe: LossRecipe, dataset: ImageDataset) -> LossRecipe:
     for option, values in (("--mean", mean), ("--std", std)):
         if len(values) != channels:
             raise UsageError(
-                f"{option} has {len(values)} numbers but the images have {channels} channels; "
-                "give one for each."
+                f"{option} has {len(values)} values but the images have "
+                f"{channels} channel{'s' if channels > 1 else ''}; give one for each."
             )
     return dataclasses.replace(recipe, network=recipe.network.for_images(height, width), mean=mean, std=std)
 
@@ -229,7 +212,7 @@ def _run_trials(
         watcher.finished(results)
     if waiting:
         raise GoldoreError(
-            f"all {len(waiting)} trials diverged (the loss became infinite or NaN) and nothing was written; "
+            f"every trial diverged (the loss became infinite or NaN) and nothing was written; "
             f"lower --lr (it is {recipe.lr:g})."
         )
 

@@ -242,6 +242,15 @@ def load_scores(path: str | Path, only: Collection[str] | None = None) -> ScoreF
         )
 
 
+def is_score_file(path: Path) -> bool:
+    """Whether a file calls itself a goldore score file, whatever state the rest of it is in."""
+    try:
+        with h5py.File(path, "r") as file:
+            return bool(file.attrs.get("format") == FORMAT)
+    except OSError:
+        return False
+
+
 def add_loss_trials(
     path: Path, dataset: ImageDataset, run: LossRun, results: Sequence[LossResult], *, fresh: bool = False
 ) -> None:

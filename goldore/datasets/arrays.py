@@ -69,7 +69,7 @@ def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {key: archive[key] for key in _KEYS if key in archive}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, TypeError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, TypeError, RuntimeError) as error:
         raise DatasetError(
             f"{path} cannot be read as .npz without pickles ({error}); write it again."
         ) from error
@@ -81,8 +81,12 @@ def _read_h5(path: Path) -> dict[str, NDArray[Any]]:
             found = {}
             for key in _KEYS:
                 link = file.get(key, getlink=True)
-                if isinstance(link, h5py.HardLink) and isinstance(file[key], h5py.Dataset):
-                    found[key] = np.asarray(file[key][()])
+                if link is None:
+                    continue
+                node = file[key] if isinstance(link, h5py.HardLink) else None
+                if not isinstance(node, h5py.Dataset) or node.external or node.is_virtual:
+                    raise DatasetError(f"{key} in {path} is no array in the file itself; store it there.")
+                found[key] = np.asarray(node[()])
             return found
     except (OSError, RuntimeError, ValueError, KeyError) as error:
         raise DatasetError(f"{path} cannot be read as HDF5 ({error}); write it again.") from error

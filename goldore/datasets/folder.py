@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_dataset
 from torchvision.transforms.v2 import functional as transforms
 
@@ -97,7 +97,7 @@ def _decode_one(file: Path, image_size: int | None) -> NDArray[np.uint8]:
     try:
         with Image.open(file) as opened:
             image = opened.convert("RGB")
-    except (OSError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DatasetError(f"{file} cannot be decoded as an image ({error}); repair or remove it.") from error
     if image_size is not None:
         image = transforms.resize(image, [image_size], antialias=True)
@@ -114,6 +114,8 @@ def _class_folders(train: Path, classes: Sequence[str] | None) -> list[str]:
         ) from error
     if classes is None:
         return list(found)
+    if not classes:
+        raise DatasetError(f"--classes names no class of {train}; name some or leave it out.")
     unknown = sorted(set(classes) - set(found))
     if unknown:
         raise DatasetError(f"{train} has no class folder {', '.join(unknown)}; it has {len(found)} others.")

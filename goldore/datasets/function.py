@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from goldore.datasets.dataset import ImageDataset
 from goldore.datasets.pixels import Channels, images_from_array, labels_from_array, numbered_classes
-from goldore.errors import DatasetError
+from goldore.errors import DatasetError, reason
 
 
 def load_function(spec: str, name: str, channels: Channels = "auto") -> ImageDataset:
@@ -61,8 +62,8 @@ def _call(spec: str) -> Any:
         return function()
     except Exception as error:
         raise DatasetError(
-            f"{spec} could not be called ({type(error).__name__}: {error}); it must be an importable "
-            "function without arguments that returns a torch Dataset or a pair (train, test)."
+            f"{spec} could not be called ({type(error).__name__}: {reason(error)}); it must be an "
+            "importable function without arguments that returns a torch Dataset or a pair (train, test)."
         ) from error
     finally:
         sys.path.remove(here)
@@ -79,11 +80,15 @@ def _read_items(
     for position in range(len(dataset)):
         try:
             image, label = dataset[position]
+            if isinstance(image, Image.Image) and image.mode == "P":
+                image = image.convert("RGB")
             images.append(np.asarray(image))
             labels.append(int(label))
+            if labels[-1] != float(label):
+                raise ValueError(f"its label is {label}")
         except Exception as error:
             raise DatasetError(
-                f"item {position} of {where} is not a pair of an image and a label ({error}); "
+                f"item {position} of {where} is not a pair of an image and a label ({reason(error)}); "
                 "return PIL images, arrays or tensors with whole-number labels."
             ) from error
         if images[-1].shape != images[0].shape:

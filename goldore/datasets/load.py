@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 from goldore.datasets.dataset import ImageDataset
 from goldore.datasets.pixels import Channels
@@ -54,6 +55,10 @@ def load_dataset(
     """
     if image_size is not None and image_size < 1:
         raise UsageError(f"--image-size is {image_size}; it must be 1 or more.")
+    if channels not in get_args(Channels):
+        raise UsageError(f"--channels is {channels!r}; choose auto, first or last.")
+    if not source.strip():
+        raise UsageError("the dataset is an empty text; give a name or a path.")
     kind, where = _recognise(source)
     _check_options(kind, where, image_size=image_size, classes=classes, channels=channels, download=download)
     if kind == "bundled":
@@ -63,13 +68,13 @@ def load_dataset(
     if kind == "named":
         from goldore.datasets.named import Place, load_named
 
-        dataset = load_named(where, Place(Path(data_root).expanduser(), download, image_size))
+        dataset = load_named(where, Place(_path(data_root), download, image_size))
         return dataset if name is None else _renamed(dataset, name)
     if kind == "function":
         from goldore.datasets.function import load_function
 
         return load_function(where, name or where.replace(":", ".").rpartition(".")[2], channels)
-    path = Path(where).expanduser()
+    path = _path(where)
     return _load_path(path, name or _name_of(path), image_size, classes, channels)
 
 
@@ -81,8 +86,8 @@ def _recognise(source: str) -> tuple[str, str]:
     for known in KNOWN:
         if plain == plain_name(known):
             return "named", known
-    path = Path(source).expanduser()
-    if path.exists():
+    path = _path(source)
+    if _exists(path):
         return "path", source
     module, colon, function = source.partition(":")
     if colon and function.isidentifier() and all(part.isidentifier() for part in module.split(".")):
@@ -104,7 +109,7 @@ def _check_options(
     channels: Channels,
     download: bool,
 ) -> None:
-    folder = kind == "path" and Path(where).expanduser().is_dir()
+    folder = kind == "path" and _path(where).is_dir()
     arrays = kind == "function" or (kind == "path" and Path(where).suffix in _ARRAY_FILES)
     if image_size is not None and not (folder or where in {"Imagenette", "TinyImageNet"}):
         raise UsageError("--image-size applies to folder trees of images only; leave it out.")
@@ -129,7 +134,11 @@ def _load_path(
                 )
             from goldore.datasets.named import idx_class_names
 
-            return load_idx(path, name, idx_class_names(name))
+            return load_idx(path, name, idx_class_names(_name_of(path)) or idx_class_names(name))
+        if (path / "val" / "val_annotations.txt").is_file() and classes is None:
+            from goldore.datasets.named import load_tiny_imagenet_folder
+
+            return load_tiny_imagenet_folder(path, name, image_size)
         from goldore.datasets.folder import load_folder
 
         return load_folder(path, name, image_size, classes)
@@ -148,6 +157,21 @@ def _name_of(path: Path) -> str:
     """Name a path's dataset: its last part, or the known dataset that this part spells."""
     stem = path.resolve().name if path.is_dir() else path.stem
     return next((known for known in KNOWN if plain_name(known) == plain_name(stem)), stem)
+
+
+def _path(text: str | Path) -> Path:
+    """A path with ~ expanded; that of an unknown user stays as it is."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        return Path(text)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name that is too long, say
+        return False
 
 
 def _renamed(dataset: ImageDataset, name: str) -> ImageDataset:

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 
 from goldore.datasets.dataset import ImageDataset
-from goldore.datasets.folder import decode, load_folder
 from goldore.datasets.idx import find_idx, load_idx
-from goldore.errors import DatasetError
+from goldore.errors import DatasetError, UsageError, reason
 
 _FASHION_CLASSES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
@@ -42,26 +41,27 @@ def load_named(name: str, place: Place) -> ImageDataset:
         DatasetError: if its files are missing or damaged.
     """
     if not place.root.is_dir() and not place.download:
-        raise DatasetError(f"the folder {place.root} does not exist; name the right one with --data-root.")
+        remedy = f"name the right one with --data-root{_or_download(name)}"
+        raise DatasetError(f"the folder {place.root} does not exist; {remedy}.")
     try:
         return READERS[name](name, place)
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        remedy = "" if place.download or name == "TinyImageNet" else ", or fetch it with --download"
+    except (RuntimeError, OSError, EOFError, ValueError, LookupError, pickle.UnpicklingError) as error:
+        remedy = "" if place.download else _or_download(name)
         raise DatasetError(
-            f"{name} could not be read from {place.root} ({_first_line(error)}); "
+            f"{name} could not be read from {place.root} ({reason(error)}); "
             f"point --data-root at its folder{remedy}."
         ) from error
     except ModuleNotFoundError as error:
         raise DatasetError(f"{name} needs the package {error.name}; run: pip install {error.name}") from error
 
 
+def _or_download(name: str) -> str:
+    return "" if name == "TinyImageNet" else ", or fetch it with --download"
+
+
 def idx_class_names(name: str) -> tuple[str, ...] | None:
     """Class names of a dataset in IDX format, None if it has none but numbers."""
     return {"FashionMNIST": _FASHION_CLASSES, "KMNIST": _KMNIST_CLASSES}.get(name)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
 
 
 def _torchvision(name: str) -> Any:
@@ -126,6 +126,8 @@ def _read_imagenette(name: str, place: Place) -> ImageDataset:
         raise DatasetError(
             f"none of {', '.join(sizes.values())} in {place.root}; point --data-root at it or use --download."
         )
+    from goldore.datasets.folder import load_folder
+
     return load_folder(folder, name, place.image_size or _IMAGENETTE_SIDE)
 
 
@@ -137,23 +139,31 @@ def _read_tiny_imagenet(name: str, place: Place) -> ImageDataset:
         )
     for folder in (place.root / "tiny-imagenet-200", place.root):
         if (folder / "wnids.txt").is_file() or (folder / "train").is_dir():
-            return _tiny_imagenet_folder(name, folder, place)
+            return load_tiny_imagenet_folder(folder, name, place.image_size)
     if (place.root / "tinyimagenet.pt").is_file():
+        if place.image_size is not None:
+            raise UsageError("the images of tinyimagenet.pt have one size; leave --image-size out.")
         return load_tiny_imagenet_file(place.root / "tinyimagenet.pt", name)
     raise DatasetError(
         f"neither tiny-imagenet-200/ nor tinyimagenet.pt in {place.root}; point --data-root at one of them."
     )
 
 
-def _tiny_imagenet_folder(name: str, folder: Path, place: Place) -> ImageDataset:
-    """Its own layout: train/<class>/images/, and val/images/ with the labels in val_annotations.txt."""
-    dataset = load_folder(folder, name, place.image_size)
+def load_tiny_imagenet_folder(folder: Path, name: str, image_size: int | None = None) -> ImageDataset:
+    """Read TinyImageNet's own layout: train/<class>/images/, and val/images/ with val_annotations.txt.
+
+    Raises:
+        DatasetError: if files are missing or damaged.
+    """
+    from goldore.datasets.folder import decode, load_folder
+
+    dataset = load_folder(folder, name, image_size)
     annotations = folder / "val" / "val_annotations.txt"
     if dataset.test_images is not None or not annotations.is_file():
         return dataset
     labels = {wnid: label for label, wnid in enumerate(dataset.class_names)}
     rows = [line.split("\t")[:2] for line in annotations.read_text().splitlines() if line.strip()]
-    images = decode([folder / "val" / "images" / file for file, _ in rows], place.image_size)
+    images = decode([folder / "val" / "images" / file for file, _ in rows], image_size)
     return ImageDataset(
         name=name,
         images=dataset.images,
@@ -185,7 +195,7 @@ def load_tiny_imagenet_file(path: Path, name: str = "TinyImageNet") -> ImageData
         classes = tuple(str(each) for each in content["classes"])
     except Exception as error:
         raise DatasetError(
-            f"{path} is not DatasetCondensation's tinyimagenet.pt ({_first_line(error)}); fetch it again."
+            f"{path} is not DatasetCondensation's tinyimagenet.pt ({reason(error)}); fetch it again."
         ) from error
     return ImageDataset(
         name=name,

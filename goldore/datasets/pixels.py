@@ -28,13 +28,13 @@ def images_from_array(
     Raises:
         DatasetError: if the array holds NaN, values out of range, or has no clear channel axis.
     """
-    pixels, notes = _to_uint8(array, where)
-    if pixels.ndim == 3:  # noqa: PLR2004
-        return pixels[:, None], [*notes, f"{where}: grey images [N, H, W]"]
-    if pixels.ndim != 4:  # noqa: PLR2004
+    if array.ndim not in {3, 4}:
         raise DatasetError(
             f"{where} has shape {array.shape}; images must be [N, H, W], [N, H, W, C] or [N, C, H, W]."
         )
+    pixels, notes = _to_uint8(array, where)
+    if pixels.ndim == 3:  # noqa: PLR2004
+        return pixels[:, None], [*notes, f"{where}: grey images [N, H, W]"]
     position = channels if channels != "auto" else _detect(pixels.shape, where)
     order = "[N, C, H, W]" if position == "first" else "[N, H, W, C]"
     if channels == "auto":
@@ -61,8 +61,9 @@ def labels_from_array(array: NDArray[Any], where: str) -> NDArray[np.int64]:
 
 
 def numbered_classes(labels: NDArray[np.int64]) -> tuple[str, ...]:
-    """Names "0", "1", ... up to the largest label."""
-    return tuple(str(label) for label in range(int(labels.max(initial=0)) + 1))
+    """Names "0", "1", ... up to the largest label, but never more than samples: each class has one."""
+    largest = min(int(labels.max(initial=0)), max(len(labels) - 1, 0))
+    return tuple(str(label) for label in range(largest + 1))
 
 
 def _to_uint8(array: NDArray[Any], where: str) -> tuple[NDArray[np.uint8], list[str]]:

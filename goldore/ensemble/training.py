@@ -12,6 +12,7 @@ from torch import Tensor
 from goldore.datasets import ImageDataset
 from goldore.ensemble.convnet import Architecture, StackedConvNet
 from goldore.ensemble.observers import Observer
+from goldore.progress import Progress
 from goldore.recipe import LossRecipe
 from goldore.trials import Stream, Trial
 
@@ -44,23 +45,6 @@ class DeviceDataset:
     def normalize(self, images: Tensor) -> Tensor:
         """Turn uint8 images [..., C, H, W] into normalised float32 ones."""
         return (images.float() - self._shift) * self._scale
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a training is, for whoever watches.
-
-    Attributes:
-        epoch: the epoch under way, counted from 1.
-        images: images trained so far, over all networks.
-        total_images: images that will have been trained at the end.
-        loss: mean training loss of the latest step, over the networks that have not diverged.
-    """
-
-    epoch: int
-    images: int
-    total_images: int
-    loss: float
 
 
 @dataclass(frozen=True)

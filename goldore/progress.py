@@ -1,0 +1,65 @@
+"""How a run goes, for whoever watches: the plan, the progress, the calls that report them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from goldore.datasets.dataset import ImageDataset
+from goldore.store import LossResult, LossRun
+from goldore.trials import Trial
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run is going to do.
+
+    Attributes:
+        dataset: to train on.
+        run: recipe, seed and what is recorded.
+        out: the score file.
+        trials: all that the file will hold.
+        there: how many of them it holds already.
+        ensemble_size: networks trained at once.
+        parameters: trainable numbers of one network.
+    """
+
+    dataset: ImageDataset
+    run: LossRun
+    out: Path
+    trials: int
+    there: int
+    ensemble_size: int
+    parameters: int
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the trials that train together are.
+
+    Attributes:
+        epoch: the epoch under way, counted from 1.
+        images: images trained so far, over all networks.
+        total_images: images that will have been trained at the end.
+        loss: mean training loss of the latest step, over the networks that have not diverged.
+    """
+
+    epoch: int
+    images: int
+    total_images: int
+    loss: float
+
+
+class Watcher:
+    """Told how a run goes. Subclass it and override what you want to show; nothing here does anything."""
+
+    def planned(self, plan: Plan) -> None:
+        """Called once, before the first training."""
+
+    def started(self, trials: Sequence[Trial]) -> None:
+        """Called when these trials start to train together."""
+
+    def progressed(self, progress: Progress) -> None:
+        """Called a few times a second while they train."""
+
+    def finished(self, results: Sequence[LossResult]) -> None:
+        """Called when they are done; those that ended well are safe in the file."""

@@ -1,0 +1,175 @@
+"""What the tests of the command line share: the command as a process, and one tiny scored dataset."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+TIMEOUT = 300
+TINY = ("--width", "4", "--depth", "1", "--epochs", "2")
+
+
+def environment(**extra):
+    """The caller's environment, with the checkout on the path and nothing that changes what is printed."""
+    left_out = {"GOLDORE_CACHE", "FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "PYTHONWARNINGS"}
+    kept = {name: value for name, value in os.environ.items() if name not in left_out}
+    fixed = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "COLUMNS": "80", "PYTHONIOENCODING": "utf-8"}
+    return {**kept, **fixed, **extra}
+
+
+def run_goldore(*args, cwd, python=(), env=None):
+    return subprocess.run(
+        [sys.executable, *python, "-m", "goldore", *map(str, args)],
+        cwd=cwd,
+        env=environment(**(env or {})),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=TIMEOUT,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="session")
+def repository():
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def goldore_environment():
+    return environment
+
+
+@pytest.fixture
+def goldore(tmp_path):
+    """Run a goldore command in tmp_path: goldore("prune", file, ..., python=[...], env={...})."""
+
+    def run(*args, python=(), env=None):
+        return run_goldore(*args, cwd=tmp_path, python=python, env=env)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def goldore_in():
+    """Run a goldore command in a folder of choice: goldore_in(folder, "score", ...)."""
+
+    def run(folder, *args, env=None):
+        return run_goldore(*args, cwd=folder, env=env)
+
+    return run
+
+
+@pytest.fixture
+def snapshot(tmp_path):
+    """Every file below tmp_path with its bytes, hidden ones included."""
+
+    def take():
+        files = (path for path in tmp_path.rglob("*") if path.is_file())
+        return {str(path.relative_to(tmp_path)): path.read_bytes() for path in files}
+
+    return take
+
+
+@pytest.fixture(scope="session")
+def read_h5():
+    """The arrays of an HDF5 file by path, read by plain h5py; attributes under "path@name"."""
+
+    def read(path):
+        found = {}
+
+        def visit(name, node):
+            found.update({f"{name}@{key}": value for key, value in node.attrs.items()})
+            if isinstance(node, h5py.Dataset):
+                found[name] = node[()]
+
+        with h5py.File(path, "r") as file:
+            found.update({f"@{key}": value for key, value in file.attrs.items()})
+            file.visititems(visit)
+        return found
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def tiny_arrays():
+    """60 grey images of 8x8 in 3 classes of 20; each class has a bright column of its own."""
+    draw = np.random.default_rng(0)
+    labels = np.tile([0, 1, 2], 24)
+    images = draw.integers(0, 120, (72, 8, 8))
+    images[np.arange(72), :, 2 * labels] += 100
+    images = images.astype(np.uint8)
+    return {
+        "x_train": images[:60],
+        "y_train": labels[:60],
+        "x_test": images[60:],
+        "y_test": labels[60:],
+        "class_names": np.array(["left", "middle", "right"]),
+    }
+
+
+@pytest.fixture(scope="session")
+def tiny_npz(tiny_arrays, tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "tiny.npz"
+    np.savez(path, **tiny_arrays)
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_options():
+    """What makes a run tiny; part of every scoring command here."""
+    return TINY
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tiny_npz, tmp_path_factory):
+    """Two trials with the default output path: (folder it ran in, what it printed)."""
+    folder = tmp_path_factory.mktemp("tiny")
+    shutil.copy(tiny_npz, folder)
+    done = run_goldore("score", "tiny.npz", *TINY, "--trials", 2, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder, done
+
+
+@pytest.fixture(scope="session")
+def tiny_scores(tiny_run):
+    """The score file of `tiny_run`; read it only, `score_file` is a copy to work on."""
+    return tiny_run[0] / "scores_cache" / "tiny.h5"
+
+
+@pytest.fixture(scope="session")
+def one_trial_run(tiny_npz, tmp_path_factory):
+    """One trial, with a mean and a standard deviation of the user's: (folder, what it printed)."""
+    folder = tmp_path_factory.mktemp("one")
+    shutil.copy(tiny_npz, folder)
+    options = (*TINY, "--trials", 1, "--mean", "0.5", "--std", "0.25", "--out", "one.h5")
+    done = run_goldore("score", "tiny.npz", *options, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder, done
+
+
+@pytest.fixture
+def data_file(tiny_npz, tmp_path):
+    """tiny.npz in tmp_path."""
+    return Path(shutil.copy(tiny_npz, tmp_path))
+
+
+@pytest.fixture
+def score_file(tiny_scores, tmp_path):
+    """A copy of the tiny score file in tmp_path, scores.h5."""
+    return Path(shutil.copy(tiny_scores, tmp_path / "scores.h5"))
+
+
+@pytest.fixture
+def long_names(score_file):
+    """Class names wider than a screen, and one that looks like markup, in `score_file`."""
+    names = ["tench, Tinca tinca, " + "a fish of many names, " * 4 + "and more", "n" * 90, "[bold]x[/bold]"]
+    with h5py.File(score_file, "r+") as file:
+        file["dataset"].attrs["class_names"] = names
+    return names
