@@ -9,12 +9,13 @@ import platform
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from goldore import load_dataset
+from goldore import ImageDataset, load_dataset
 from goldore.devices import keep_freed_memory
 from goldore.ensemble import reference
 from goldore.ensemble.convnet import Architecture, StackedConvNet
@@ -31,8 +32,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--widths", type=int, nargs="+", default=[32, 128])
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--images", type=int, default=1024, help="an epoch's images, of the bundled dataset")
     arguments = parser.parse_args()
-    dataset = load_dataset()
+    dataset = _first(load_dataset(), arguments.images)
     print(
         f"torch {torch.__version__}, {platform.machine()}, {torch.get_num_threads()} threads; "
         f"{dataset.name}, {dataset.num_samples:,} images; median of {arguments.repeats}"
@@ -52,6 +54,10 @@ def main() -> None:
                 stacked = rate(run, size * dataset.num_samples, arguments.repeats)
                 ratio = stacked / plain
                 print(f"  width {width:3}  ensemble {size:2}  {stacked:7,.0f} images/s  {ratio:5.2f} x")
+
+
+def _first(dataset: ImageDataset, images: int) -> ImageDataset:
+    return replace(dataset, images=dataset.images[:images], labels=dataset.labels[:images])
 
 
 def rate(epoch: Callable[[], None], images: int, repeats: int) -> float:

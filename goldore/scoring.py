@@ -118,7 +118,9 @@ def score(
             architecture, run.recipe.batch_size, max(len(missing), 1), where
         )
     watcher = watcher or Watcher()
-    watcher.planned(Plan(dataset, run, path, trials, len(there), size, architecture.num_parameters()))
+    watcher.planned(
+        Plan(dataset, run, path, max(trials, len(there)), len(there), size, architecture.num_parameters())
+    )
     if missing:
         _run_trials(
             dataset, run, missing, architecture, size, where, path, fresh=existing is None, watcher=watcher
@@ -160,7 +162,7 @@ def complete_recipe(recipe: LossRecipe, dataset: ImageDataset) -> LossRecipe:
     for option, values in (("--mean", mean), ("--std", std)):
         if len(values) != channels:
             raise UsageError(
-                f"{option} has {len(values)} values but the images have "
+                f"{option} has {len(values)} numbers but the images have "
                 f"{channels} channel{'s' if channels > 1 else ''}; give one for each."
             )
     return dataclasses.replace(recipe, network=recipe.network.for_images(height, width), mean=mean, std=std)

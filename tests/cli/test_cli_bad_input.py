@@ -153,7 +153,7 @@ def test_score_on_cuda_without_cuda(refused):
 def test_score_that_diverges_everywhere(refused, tiny_options):
     command = ["score", "tiny.npz", *tiny_options, "--trials", "2", "--lr", "1e30", "--out", "out.h5"]
     last = refused(command, FAILED)
-    assert "2 trials diverged" in last
+    assert "every trial diverged" in last
     assert "nothing was written" in last
     assert "--lr" in last
 

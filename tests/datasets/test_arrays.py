@@ -213,7 +213,7 @@ def test_group_instead_of_array_is_refused(write, arrays, refused):
     path = write("h5", arrays)
     with h5py.File(path, "a") as file:
         file.create_group("x_train")
-    with refused("has no array x_train"):
+    with refused("x_train in", "is no array in the file itself"):
         load_arrays(path, "made")
 
 
