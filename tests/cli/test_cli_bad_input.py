@@ -277,8 +277,8 @@ PRUNE_OUT = {
     "no-suffix": ("keep", ["keep has no known suffix", ".npy"]),
     "below-a-file": ("tiny.npz/deep/keep.npy", ["cannot write to the folder tiny.npz/deep"]),
     "in-proc": ("/proc/goldore/keep.npy", ["cannot write to the folder /proc/goldore"]),
-    "the-score-file": ("scores.h5", ["scores.h5 exists and holds another selection"]),
-    "some-other-file": ("tiny.npz", ["tiny.npz exists and holds another selection"]),
+    "the-score-file": ("scores.h5", ["scores.h5 exists and is no index file"]),
+    "some-other-file": ("tiny.npz", ["tiny.npz exists and is no index file"]),
 }
 
 
