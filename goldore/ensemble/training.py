@@ -1,7 +1,6 @@
 """Training E networks at once on one dataset, each with its own weights and its own order of the samples."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -149,10 +148,11 @@ def step(
 
 
 def _scoring_pass(networks: StackedConvNet, data: DeviceDataset, observers: Sequence[Observer]) -> None:
-    for start, logits in _forward(networks, data, data.images):
-        labels = data.labels[start : start + logits.shape[1]]
+    def show(start: int, logits: Tensor, labels: Tensor) -> None:
         for observer in observers:
             observer.see(start, logits, labels)
+
+    _forward(networks, data, data.images, data.labels, show)
 
 
 def _test_accuracy(networks: StackedConvNet, data: DeviceDataset) -> np.ndarray:
@@ -160,25 +160,31 @@ def _test_accuracy(networks: StackedConvNet, data: DeviceDataset) -> np.ndarray:
         return np.full(networks.size, np.nan, dtype=np.float32)
     images, labels = data.test
     correct = torch.zeros(networks.size, dtype=torch.int64, device=data.device)
-    for start, logits in _forward(networks, data, images):
-        correct += (logits.argmax(2) == labels[start : start + logits.shape[1]]).sum(1)
+
+    def count(_: int, logits: Tensor, labels: Tensor) -> None:
+        correct.add_((logits.argmax(2) == labels).sum(1))
+
+    _forward(networks, data, images, labels, count)
     accuracy: np.ndarray = (correct.double() / len(labels)).float().cpu().numpy()
     return accuracy
 
 
-def _forward(networks: StackedConvNet, data: DeviceDataset, images: Tensor) -> Iterator[tuple[int, Tensor]]:
-    """Stream images through every network in eval mode, full float32: pairs (start, logits [E, B, K])."""
+def _forward(
+    networks: StackedConvNet,
+    data: DeviceDataset,
+    images: Tensor,
+    labels: Tensor,
+    see: Callable[[int, Tensor, Tensor], None],
+) -> None:
+    """Stream images through every network in eval mode; show each run's start, logits [E, B, K] and labels.
+
+    In full float32: CUDA's convolutions would otherwise use TF32, whose 10-bit mantissa shows in the losses.
+    """
     batch = max(1, _SCORING_BATCH // networks.size)
-    with torch.inference_mode(), _full_float32():
+    with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         for start in range(0, len(images), batch):
-            yield start, networks(data.normalize(images[start : start + batch]))
-
-
-@contextmanager
-def _full_float32() -> Iterator[None]:
-    """Keep CUDA's convolutions from computing in TF32, whose 10-bit mantissa would show in the losses."""
-    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-        yield
+            run = slice(start, start + batch)
+            see(start, networks(data.normalize(images[run])), labels[run])
 
 
 def _progress(epoch: int, images: int, total: int, losses: Tensor) -> Callable[[], Progress]:
