@@ -77,35 +77,21 @@ class DatasetInfo:
     source: str
 
 
-@dataclass(frozen=True)
-class Score:
-    """One score of a file.
+@dataclass(frozen=True, kw_only=True)
+class Score(Estimate):
+    """One score of a file: an estimate (values NaN for samples without a score) and what it means.
 
     Attributes:
         name: for example "LossConverge".
         definition: one sentence.
         direction: what high and low mean.
         unit: of the values.
-        values: float64 [N]; NaN for samples without a score.
-        stderr: standard errors, float64 [N]; NaN if unknown.
-        trials: number of trials averaged.
-        reliability: see `goldore.estimators`; NaN if unknown.
-        rank_reliability: likewise.
-        class_reliability: float64 [K].
-        class_rank_reliability: float64 [K].
     """
 
     name: str
     definition: str
     direction: str
     unit: str
-    values: NDArray[np.float64]
-    stderr: NDArray[np.float64]
-    trials: int
-    reliability: float
-    rank_reliability: float
-    class_reliability: NDArray[np.float64]
-    class_rank_reliability: NDArray[np.float64]
 
 
 @dataclass(frozen=True)

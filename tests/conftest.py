@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from goldore.datasets.dataset import ImageDataset
+from goldore.store import DatasetInfo, Score, ScoreFile
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -37,6 +38,28 @@ def make_dataset(counts=(20, 17, 23), side=8, channels=1, seed=0, tests=12):
         test_images=split(test_labels) if tests else None,
         test_labels=test_labels.astype(np.int64) if tests else None,
     )
+
+
+def make_score_file(values, labels, classes, name="LossConverge", reliability=0.9):
+    """A score file in memory, with these values and standard errors of a tenth."""
+    values, labels = np.asarray(values, dtype=np.float64), np.asarray(labels, dtype=np.int64)
+    names = tuple(f"class {label}" for label in range(classes))
+    info = DatasetInfo("made", "train", len(labels), classes, names, (1, 8, 8), "f" * 64, "tests")
+    per_class = np.full(classes, reliability)
+    score = Score(
+        values=values,
+        stderr=values / 10,
+        trials=4,
+        reliability=reliability,
+        rank_reliability=reliability,
+        class_reliability=per_class,
+        class_rank_reliability=per_class,
+        name=name,
+        definition="made by the tests",
+        direction="high = hard",
+        unit="nat",
+    )
+    return ScoreFile(Path("made.h5"), info, labels, (name,), {name: score}, None, "cpu", "", "now", "0", "2")
 
 
 @pytest.fixture

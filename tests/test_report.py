@@ -5,31 +5,11 @@ import numpy as np
 import pytest
 
 from goldore.report import summarize
-from goldore.store import DatasetInfo, Score, ScoreFile
+from tests.conftest import make_score_file
 
 
 def make_file(values, labels, classes=2, reliability=0.5):
-    values, labels = np.asarray(values, dtype=float), np.asarray(labels)
-    info = DatasetInfo(
-        "made", "train", len(labels), classes, tuple("ABCDEFGH"[:classes]), (1, 8, 8), "f" * 64, "tests"
-    )
-    per_class = np.full(classes, reliability)
-    score = Score(
-        "LossInit",
-        "d",
-        "high = hard",
-        "nat",
-        values,
-        values / 10,
-        4,
-        reliability,
-        reliability,
-        per_class,
-        per_class,
-    )
-    return ScoreFile(
-        "f.h5", info, labels, ("LossInit",), {"LossInit": score}, None, "cpu", "", "now", "0", "2"
-    )
+    return make_score_file(values, labels, classes, "LossInit", reliability)
 
 
 def test_numbers_of_a_hand_made_score():

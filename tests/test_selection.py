@@ -10,17 +10,7 @@ from hypothesis.extra import numpy as arrays
 
 from goldore import UsageError, prune
 from goldore.selection import kept_positions, make_rule, parse_criterion
-from goldore.store import DatasetInfo, Score, ScoreFile
-
-
-def score_file(values, labels, classes, name="LossConverge"):
-    values, labels = np.asarray(values, dtype=np.float64), np.asarray(labels, dtype=np.int64)
-    unknown = np.full(classes, np.nan)
-    info = DatasetInfo(
-        "made", "train", len(labels), classes, tuple(map(str, range(classes))), (1, 8, 8), "f" * 64, "tests"
-    )
-    score = Score(name, "d", "high = hard", "nat", values, values * 0, 2, 0.9, 0.9, unknown, unknown)
-    return ScoreFile("made.h5", info, labels, (name,), {name: score}, None, "cpu", "", "now", "0", "2")
+from tests.conftest import make_score_file
 
 
 def brute_force(values, labels, classes, drops, keep, scope):
@@ -52,7 +42,7 @@ def test_prune_equals_brute_force(labels, ratio, drops, scope, data):
     few_values = st.sampled_from([0.0, -0.0, 1e-9, 0.5, 1.0, 1.0 + 2**-52, 7.0])  # ties are the rule here
     values = data.draw(arrays.arrays(np.float64, len(labels), elements=few_values))
     expected = brute_force(values, labels, 5, drops, lambda n: math.ceil(Fraction(ratio) * n), scope)
-    file = score_file(values, labels, 5)
+    file = make_score_file(values, labels, 5)
     by_keep = prune(file, f"LossConverge_{drops}", keep_ratio=ratio, scope=scope)
     assert by_keep.indices.tolist() == expected
     if ratio < 1:
@@ -68,7 +58,7 @@ def test_ipc_keeps_exactly_so_many_of_every_class(labels, count, seed):
     present = np.unique(labels)
     relabelled = np.searchsorted(present, labels)
     values = np.random.default_rng(seed).normal(size=len(labels))
-    file = score_file(values, relabelled, len(present))
+    file = make_score_file(values, relabelled, len(present))
     if np.bincount(relabelled).min() < count:
         with pytest.raises(UsageError, match="is more than the"):
             prune(file, "LossConverge_small", ipc=count)
@@ -99,19 +89,19 @@ def test_the_counts_that_binary_floating_point_misses():
 
 
 def test_among_ties_the_lower_position_is_dropped_first():
-    file = score_file([1.0, 1.0, 1.0, 1.0], [0, 0, 0, 0], 1)
+    file = make_score_file([1.0, 1.0, 1.0, 1.0], [0, 0, 0, 0], 1)
     for drops in ("large", "small"):
         assert prune(file, f"LossConverge_{drops}", ipc=2).indices.tolist() == [2, 3]
 
 
 def test_direction_names_the_end_that_is_dropped():
-    file = score_file([5.0, 1.0, 3.0], [0, 0, 0], 1)
+    file = make_score_file([5.0, 1.0, 3.0], [0, 0, 0], 1)
     assert prune(file, "LossConverge_large", ipc=1).indices.tolist() == [1]
     assert prune(file, "LossConverge_small", ipc=1).indices.tolist() == [0]
 
 
 def test_keep_range_cuts_a_stretch_of_the_order():
-    file = score_file(np.arange(10.0), [0] * 10, 1)
+    file = make_score_file(np.arange(10.0), [0] * 10, 1)
     assert prune(file, "LossConverge_small", keep_range=("0.2", "0.5")).indices.tolist() == [2, 3, 4]
     assert prune(file, "LossConverge_large", keep_range=("0.2", "0.5")).indices.tolist() == [5, 6, 7]
     by_ratio = prune(file, "LossConverge_large", drop_ratio="0.7").indices
@@ -119,14 +109,14 @@ def test_keep_range_cuts_a_stretch_of_the_order():
 
 
 def test_global_scope_ranks_all_samples_together():
-    file = score_file([1.0, 2.0, 10.0, 20.0], [0, 0, 1, 1], 2)
+    file = make_score_file([1.0, 2.0, 10.0, 20.0], [0, 0, 1, 1], 2)
     selection = prune(file, "LossConverge_large", keep_ratio=0.5, scope="global")
     assert selection.indices.tolist() == [0, 1]
     assert selection.kept_per_class.tolist() == [2, 0]
 
 
 def test_missing_scores_are_refused_or_put_at_one_end():
-    file = score_file([1.0, np.nan, 3.0, np.nan], [0] * 4, 1)
+    file = make_score_file([1.0, np.nan, 3.0, np.nan], [0] * 4, 1)
     with pytest.raises(UsageError, match="2 of 4 samples have no LossConverge"):
         prune(file, "LossConverge_large", ipc=2)
     assert prune(file, "LossConverge_large", ipc=2, missing="drop").indices.tolist() == [0, 2]
@@ -136,7 +126,7 @@ def test_missing_scores_are_refused_or_put_at_one_end():
 
 
 def test_random_is_a_function_of_its_seed_and_nested():
-    file = score_file(np.zeros(100), np.repeat([0, 1], 50), 2)
+    file = make_score_file(np.zeros(100), np.repeat([0, 1], 50), 2)
     tenth = prune(file, "Random", keep_ratio="0.1", seed=3)
     assert tenth.indices.tolist() == prune(file, "random", keep_ratio="0.1", seed=3).indices.tolist()
     assert tenth.indices.tolist() != prune(file, "Random", keep_ratio="0.1", seed=4).indices.tolist()
@@ -145,7 +135,7 @@ def test_random_is_a_function_of_its_seed_and_nested():
 
 
 def test_random_keeps_every_sample_equally_often():
-    file = score_file(np.zeros(40), np.repeat([0, 1], 20), 2)
+    file = make_score_file(np.zeros(40), np.repeat([0, 1], 20), 2)
     times = np.zeros(40)
     for seed in range(400):
         times[prune(file, "Random", keep_ratio="0.25", seed=seed).indices] += 1
@@ -175,7 +165,7 @@ def test_random_keeps_every_sample_equally_often():
 )
 def test_rules_out_of_range_are_refused(rule):
     with pytest.raises(UsageError):
-        prune(score_file([1.0, 2.0, 3.0], [0, 0, 0], 1), "LossConverge_large", **rule)
+        prune(make_score_file([1.0, 2.0, 3.0], [0, 0, 0], 1), "LossConverge_large", **rule)
 
 
 @pytest.mark.parametrize(
