@@ -1,5 +1,6 @@
 """The Typer application and its entry point."""
 
+import io
 import sys
 from typing import Annotated
 
@@ -44,6 +45,9 @@ def _options(
 
 def main() -> None:
     """Run the command line; exit codes: 0 ok, 1 failed, 2 wrong usage, 130 interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a class name must not fail where the locale cannot show it
+            stream.reconfigure(errors="backslashreplace")
     try:
         app(prog_name="goldore")
     except KeyboardInterrupt:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .screen import count, line, number, out, reports_errors, trials_text
+from .screen import class_cell, count, line, number, out, plural, reports_errors
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -103,8 +103,8 @@ def _show_trials(console: "Console", trials: dict[str, Any]) -> None:
     )
     line(
         console,
-        f"  training     {recipe['epochs']} epochs, batch {recipe['batch_size']}, lr {recipe['lr']:g}, "
-        f"momentum {recipe['momentum']:g}, weight decay {recipe['weight_decay']:g}",
+        f"  training     {plural(recipe['epochs'], 'epoch')}, batch {recipe['batch_size']}, "
+        f"lr {recipe['lr']:g}, momentum {recipe['momentum']:g}, weight decay {recipe['weight_decay']:g}",
     )
     line(
         console,
@@ -132,7 +132,7 @@ def _show_score(console: "Console", name: str, score: dict[str, Any], *, everyth
     )
     line(
         console,
-        f"  {trials_text(score['trials'])}; reliability {number(score['reliability'], 2)}, "
+        f"  {plural(score['trials'], 'trial')}; reliability {number(score['reliability'], 2)}, "
         f"of ranks {number(score['rank_reliability'], 2)} ({needed})",
     )
     if score["missing"]:
@@ -147,7 +147,7 @@ def _show_score(console: "Console", name: str, score: dict[str, Any], *, everyth
     rows = score["classes"]
     for row in rows if everything else rows[:_MAX_ROWS]:
         table.add_row(
-            f"{row['label']} {row['name']}",
+            class_cell(row["label"], row["name"]),
             count(row["samples"]),
             *(number(row[key]) for key in ("mean", "std", "median", "stderr")),
             number(row["reliability"], 2),
@@ -171,4 +171,4 @@ def _show_histogram(console: "Console", histogram: dict[str, Any]) -> None:
 
 def _trials(value: float | None) -> str:
     """How many trials, rounded up; the rank reliability may be unknown or too low for any number."""
-    return "an unknown number" if value is None else trials_text(max(2, -int(-value // 1)))
+    return "an unknown number" if value is None else plural(max(2, -int(-value // 1)), "trial")

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from goldore.atomic import file_name
 from goldore.errors import UsageError
 
-from .screen import count, line, number, reports_errors, trials_text, warn
+from .screen import UNRELIABLE, class_cell, count, line, number, plural, reports_errors, warn
 from .screen import out as output
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from goldore.store import ScoreFile
 
 _MAX_ROWS = 20
-_UNRELIABLE = 0.3
 _HOW_MUCH = "How much to keep (exactly one)"
 
 
@@ -29,8 +29,8 @@ def prune_command(
     criterion: Annotated[
         str,
         typer.Option(
-            help="The end that is DROPPED: LossConverge_large drops the hardest samples, "
-            "LossConverge_small the easiest; or Random."
+            help="LossConverge_large, LossConverge_small, LossInit_large, LossInit_small or Random. It names "
+            "the end that is DROPPED: LossConverge_large drops the hardest samples."
         ),
     ],
     drop_ratio: Annotated[
@@ -75,14 +75,19 @@ def prune_command(
 ) -> None:
     """Choose which samples to keep and write their positions to an index file.
 
-    Of n samples (a class's, or all), --drop-ratio R drops floor(R*n) and --keep-ratio K keeps ceil(K*n),
-    with R and K taken as the decimals they are written as. Ties: the lower position is dropped first.
+    Counts are exact: --drop-ratio R drops floor(R*n) of a class's n samples, --keep-ratio K keeps ceil(K*n).
+
+    Among equal scores the lower position is dropped first.
     """
     if quiet and verbose:
         raise UsageError("--quiet and --verbose exclude each other; leave one out.")
 
+    from goldore.indexfile import check_suffix
     from goldore.selection import parse_criterion, prune
     from goldore.store import load_scores
+
+    if out is not None:
+        check_suffix(out)
 
     header = load_scores(file, only=())
     parsed = parse_criterion(criterion, header.score_names)
@@ -116,7 +121,7 @@ def _range(text: str | None) -> tuple[str, str] | None:
 def _default_name(selection: "Selection") -> Path:
     about = selection.provenance
     rule = about["rule"].replace("_ratio ", "").replace("_range ", "").replace(" ", "").replace(":", "to")
-    dataset = "".join(each if each.isalnum() or each in "-_." else "_" for each in about["dataset"])
+    dataset = file_name(about["dataset"])
     scope = "-global" if about["scope"] == "global" else ""
     random = f"-seed{about['seed']}" if about["seed"] is not None else ""
     return Path(f"{dataset}-{about['criterion']}-{rule}{scope}{random}.npy")
@@ -131,10 +136,10 @@ def _warn(selection: "Selection", scores: "ScoreFile", name: str) -> None:
         treatment = selection.provenance["missing"]["treatment"]
         done = "were dropped first" if treatment == "drop" else "were dropped last"
         warn(f"{selection.missing} samples have no score and {done}.")
-    if name in scores.scores and scores.scores[name].rank_reliability < _UNRELIABLE:
+    if name in scores.scores and scores.scores[name].rank_reliability < UNRELIABLE:
         warn(
             f"the ranking by {name} has a reliability of {scores.scores[name].rank_reliability:.2f}; "
-            "most of it is noise. Add trials."
+            "most of it is noise. Train longer (--epochs) or add trials."
         )
 
 
@@ -149,6 +154,8 @@ def _show(
 ) -> None:
     import numpy as np
     from rich.table import Table
+
+    from goldore.indexfile import side_car
 
     console = output()
     total = int(selection.total_per_class.sum())
@@ -169,18 +176,17 @@ def _show(
             console,
             f"kept {name} {_span(score.values[mask])}, dropped {_span(score.values[~mask])} {score.unit}",
         )
-        line(
-            console,
-            f"reliability of this ranking: {number(score.rank_reliability, 2)} "
-            f"({trials_text(score.trials)}{', unknown from one' if score.trials == 1 else ''})",
-        )
+        trials = plural(score.trials, "trial")
+        known = f"{number(score.rank_reliability, 2)} ({trials})"
+        unknown = f"unknown from {trials}; score with --trials 2 or more"
+        line(console, f"reliability of this ranking: {known if score.trials > 1 else unknown}")
     rows = range(len(selection.class_names))
     table = Table(box=None, pad_edge=False)
     for title in ("class", "kept", "total"):
         table.add_column(title, justify="left" if title == "class" else "right")
     for label in rows if everything else rows[:_MAX_ROWS]:
         table.add_row(
-            f"{label} {selection.class_names[label]}",
+            class_cell(label, selection.class_names[label]),
             count(int(selection.kept_per_class[label])),
             count(int(selection.total_per_class[label])),
         )
@@ -192,7 +198,8 @@ def _show(
             console,
             f"and {len(rows) - _MAX_ROWS} more classes (--verbose lists them); kept {least} to {most} each",
         )
-    line(console, f"written to {path}")
+    beside = f", and where it comes from to {side_car(path).name}" if side_car(path).is_file() else ""
+    line(console, f"written to {path}{beside}")
 
 
 def _span(values: "NDArray[np.float64]") -> str:

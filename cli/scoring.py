@@ -8,7 +8,7 @@ import typer
 from goldore.errors import UsageError
 from goldore.recipe import Activation, ConvNetConfig, LossRecipe, Norm, Pooling
 
-from .screen import INTERRUPTED, err, line, reports_errors, trials_text
+from .screen import INTERRUPTED, err, line, plural, reports_errors
 
 if TYPE_CHECKING:
     from goldore.datasets.pixels import Channels
@@ -137,8 +137,9 @@ def score_command(
 ) -> None:
     """Train proxy networks on DATASET and write every sample's scores to an HDF5 file.
 
-    A file that holds trials of the same run is gone on with: more --trials add to it, and an interrupted run
-    goes on when the same command is given again.
+    A file that holds trials of the same run is gone on with. More --trials add to it.
+
+    An interrupted run goes on when the same command is given again.
     """
     recipe = LossRecipe(
         network=ConvNetConfig(
@@ -205,9 +206,9 @@ def score_command(
 def _interrupted(kept: int, out: Path | None) -> str:
     """Say what an interrupted run leaves and how to go on."""
     if out is None or kept == 0:
-        return "interrupted: no trial was finished, and nothing was written."
+        return "interrupted: no trial was finished and nothing was written; run the same command again."
     return (
-        f"interrupted: {trials_text(kept)} kept in {out}; run the same command again to go on, "
+        f"interrupted: {plural(kept, 'trial')} kept in {out}; run the same command again to go on, "
         "or use the file as it is."
     )
 

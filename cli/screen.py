@@ -9,13 +9,15 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from goldore.errors import GoldoreError
+from goldore.errors import GoldoreError, reason
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 INTERRUPTED = 130
+UNRELIABLE = 0.3  # below it a ranking is called mostly noise (shared with docs/scores.md)
 _PIPE_WIDTH = 10_000
+_NAME_WIDTH = 28
 _SCIENTIFIC_BELOW = 1e-3
 
 
@@ -53,6 +55,10 @@ def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
         except GoldoreError as error:
             line(err(), str(error), "bold red", "error: ")
             raise typer.Exit(error.exit_code) from error
+        except OSError as error:
+            what = f"{error.filename}: {reason(error)}" if error.filename else reason(error)
+            line(err(), f"{what}; check the path and the disk.", "bold red", "error: ")
+            raise typer.Exit(1) from error
         except KeyboardInterrupt:
             line(err(), "interrupted.")
             raise typer.Exit(INTERRUPTED) from None
@@ -74,6 +80,13 @@ def count(value: int) -> str:
     return f"{value:,}"
 
 
-def trials_text(value: int) -> str:
-    """Count trials in words: 1 trial, 2 trials."""
-    return f"{value} trial" + ("" if value == 1 else "s")
+def plural(value: int, thing: str) -> str:
+    """Count things in words: 1 trial, 2 trials."""
+    return f"{count(value)} {thing}" + ("" if value == 1 else "s")
+
+
+def class_cell(label: int, name: str) -> Text:
+    """A class in a table: its number and its name, as it is but on one line and not endless."""
+    text = "".join(each if each.isprintable() else "?" for each in name)
+    shown = text if len(text) <= _NAME_WIDTH else text[: _NAME_WIDTH - 1] + "."
+    return Text(f"{label} {shown}" if shown != str(label) else shown)

@@ -1,6 +1,5 @@
 """How a scoring run looks: a live progress bar on a terminal, plain lines now and then elsewhere."""
 
-import sys
 import time
 from collections.abc import Sequence
 from types import TracebackType
@@ -18,13 +17,13 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from goldore.progress import Plan, Watcher
-from goldore.progress import Progress as TrainingProgress
+from goldore.ensemble.progress import Progress as TrainingProgress
 from goldore.store import LossResult, ScoreFile
 from goldore.trials import Trial
+from goldore.watching import Plan, Watcher
 
 from .inspecting import scores_table
-from .screen import count, err, line, number, out, trials_text, warn
+from .screen import UNRELIABLE, count, err, line, number, out, plural, warn
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,13 +48,18 @@ class ScreenWatcher(Watcher):
 
     Attributes:
         out: the score file, once the run is planned.
-        kept: trials in it so far.
+        kept: trials in it so far that can be used.
     """
 
     def __init__(self, *, quiet: bool = False, verbose: bool = False) -> None:
         self._quiet, self._verbose = quiet, verbose
         self._console = err()
-        self._live = sys.stdout.isatty() and sys.stderr.isatty() and not quiet
+        self._live = (
+            out().is_terminal
+            and self._console.is_terminal
+            and not self._console.is_dumb_terminal
+            and not quiet
+        )
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=None),
@@ -63,6 +67,7 @@ class ScreenWatcher(Watcher):
             _Rate(),
             TextColumn("loss {task.fields[loss]}"),
             TimeRemainingColumn(compact=True),
+            TextColumn("left"),
             console=self._console,
             expand=True,
             transient=True,
@@ -111,10 +116,8 @@ class ScreenWatcher(Watcher):
         )
         self.say(f"recipe {recipe.to_json()}", verbose_only=True)
         there = f", {plan.there} of them done before" if plan.there else ""
-        self.say(
-            f"{trials_text(plan.trials)} of {recipe.epochs} epochs{there}, {plan.ensemble_size} at once "
-            f"on {plan.run.device}"
-        )
+        trials, epochs = plural(plan.trials, "trial"), plural(plan.epochs, "epoch")
+        self.say(f"{trials} of {epochs}{there}, {plan.ensemble_size} at once on {plan.run.device}")
         if plan.trials <= plan.there:
             self.say("nothing to do: all trials are there already")
 
@@ -130,7 +133,7 @@ class ScreenWatcher(Watcher):
         done = self._images_before + progress.images
         groups = (self._plan.trials - self._plan.there) / len(self._group)
         total = max(round(groups * progress.total_images), done)
-        epochs = self._plan.run.recipe.epochs
+        epochs = self._plan.epochs
         where = f"{self._numbers()}, epoch {progress.epoch}/{epochs}"
         if self._live:
             self._bar.update(
@@ -157,7 +160,7 @@ class ScreenWatcher(Watcher):
             return
         samples = self._plan.dataset.num_samples
         self._images_before += sum(samples * int(np.isfinite(result.train_loss).sum()) for result in results)
-        self.kept += len(results)
+        self.kept += sum(not result.failed for result in results)
         for result in results:
             number_of = result.trial.number + 1
             if result.failed:
@@ -165,7 +168,7 @@ class ScreenWatcher(Watcher):
                     f"trial {number_of} diverged (its loss became infinite or NaN) and is not averaged in; "
                     "a lower --lr may help."
                 )
-            elif self._verbose or not self._live:
+            else:
                 accuracy = f", test accuracy {result.test_accuracy:.1%}" if result.test_accuracy >= 0 else ""
                 final = result.train_loss[result.train_loss >= 0][-1]
                 which = f"trial {number_of} of {self._plan.trials}"
@@ -183,7 +186,13 @@ def show_result(file: ScoreFile) -> None:
     console.print(scores_table(file))
     line(console, f"written to {file.path}")
     name = file.score_names[-1]
-    line(console, f"next: goldore prune {file.path} --criterion {name}_large --keep-ratio 0.1")
+    score = file.scores[name]
+    if score.trials == 1:
+        line(console, "next: add --trials (2 or more) to learn how far the scores can be trusted")
+    elif not score.rank_reliability >= UNRELIABLE:
+        line(console, "next: the ranking is mostly noise; train longer (--epochs) or add --trials")
+    else:
+        line(console, f"next: goldore prune {file.path} --criterion {name}_large --keep-ratio 0.1")
 
 
 def _duration(seconds: float) -> str:

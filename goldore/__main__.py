@@ -4,15 +4,17 @@ import importlib.util
 import sys
 from pathlib import Path
 
+_CHECKOUT = Path(__file__).resolve().parent.parent
+
 
 def _command_line_from_checkout() -> None:
     """Let the checkout's folder cli/ be imported under the name it has when installed, goldore_cli."""
-    folder = Path(__file__).resolve().parent.parent / "cli"
+    folder = _CHECKOUT / "cli"
     spec = importlib.util.spec_from_file_location(
         "goldore_cli", folder / "__init__.py", submodule_search_locations=[str(folder)]
     )
-    if spec is None or spec.loader is None or not folder.is_dir():
-        sys.exit("goldore's command line is not installed; run: pip install goldore")
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{folder} cannot be imported")
     module = importlib.util.module_from_spec(spec)
     sys.modules["goldore_cli"] = module
     spec.loader.exec_module(module)
@@ -20,8 +22,8 @@ def _command_line_from_checkout() -> None:
 
 if __name__ == "__main__":
     try:
-        if importlib.util.find_spec("goldore_cli") is None:
-            _command_line_from_checkout()
+        if (_CHECKOUT / "pyproject.toml").is_file() and (_CHECKOUT / "cli" / "app.py").is_file():
+            _command_line_from_checkout()  # never pair this checkout with another one's command line
         importlib.import_module("goldore_cli.app").main()
     except KeyboardInterrupt:
         sys.exit(130)

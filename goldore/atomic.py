@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from goldore.errors import GoldoreError
+from goldore.errors import GoldoreError, reason
+
+_PREFIX = ".goldore-"
 
 
 @contextmanager
@@ -16,12 +18,13 @@ def replacing(target: Path) -> Iterator[Path]:
     On any error, an interrupt included, the temporary file is removed and `target` is as it was.
 
     Args:
-        target: the file to write. Its folder must exist; see `check_writable`.
+        target: the file to write; a symbolic link is followed. Its folder must exist (`check_writable`).
 
     Yields:
         The path to write to, in the same folder and with the same suffix as `target`.
     """
-    handle, name = tempfile.mkstemp(prefix=f".{target.stem}-", suffix=target.suffix, dir=target.parent)
+    target = target.resolve()  # through a symbolic link, to the file it stands for
+    handle, name = tempfile.mkstemp(prefix=_PREFIX, suffix=target.suffix, dir=target.parent)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -40,17 +43,41 @@ def check_writable(target: Path) -> None:
     Raises:
         GoldoreError: if the folder cannot be made or written to, or `target` is itself a folder.
     """
-    if target.is_dir():
-        raise GoldoreError(f"{target} is a folder; give the name of a file with --out.")
     try:
+        target = target.resolve()
+        is_folder = target.is_dir()
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=target.parent):
+        with tempfile.NamedTemporaryFile(prefix=_PREFIX, suffix=target.suffix, dir=target.parent):
             pass
-    except OSError as error:
-        reason = error.strerror or str(error)
+    except (OSError, RuntimeError) as error:  # RuntimeError: symbolic links that go round in a circle
         raise GoldoreError(
-            f"cannot write to the folder {target.parent} ({reason}); choose another with --out."
+            f"cannot write to the folder {target.parent} ({reason(error)}); choose another with --out."
         ) from error
+    if is_folder:
+        raise GoldoreError(f"{target} is a folder; give the name of a file with --out.")
+
+
+def check_space(path: Path, size: int) -> None:
+    """See that a file can grow to a size, by letting it do so; it is empty afterwards.
+
+    HDF5 does not survive a disk that fills up while it writes, so this is tried before.
+
+    Args:
+        path: an existing file that may be emptied.
+        size: in bytes.
+
+    Raises:
+        OSError: if the disk, a quota or a limit on file sizes does not allow it.
+    """
+    with path.open("wb") as file:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, size)
+        file.truncate(0)
+
+
+def file_name(text: str) -> str:
+    """A text as part of a file name: letters, digits, hyphens, underscores and dots stay, the rest is "_"."""
+    return "".join(each if each.isalnum() or each in "-_." else "_" for each in text)
 
 
 def _give_usual_mode(path: Path) -> None:

@@ -35,4 +35,5 @@ class OutOfMemoryError(GoldoreError):
 
 def reason(error: BaseException) -> str:
     """An error's message as part of a sentence: on one line, without a full stop, the type if it is empty."""
-    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(text.split()).rstrip(".") or type(error).__name__

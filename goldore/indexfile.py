@@ -8,6 +8,7 @@ line) and `.csv` (a header, one position a line) carry nothing but positions, so
 import hashlib
 import json
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldore.atomic import check_writable, replacing
-from goldore.errors import IndexFileError
+from goldore.errors import IndexFileError, UsageError, reason
 
 _FORMAT = "goldore-index"
 _FORMAT_VERSION = 1
@@ -53,23 +54,36 @@ def save_index(
         The path.
 
     Raises:
-        IndexFileError: if the suffix is unknown, the file exists and differs, or the indices are not valid.
+        UsageError: if the suffix is unknown.
+        IndexFileError: if the file exists and differs, or the indices are not valid.
         GoldoreError: if the folder cannot be written to.
     """
     path = Path(path)
-    if path.suffix not in _WRITERS:
-        raise IndexFileError(f"{path} has no known suffix; choose among {', '.join(_WRITERS)}.")
+    check_suffix(path)
     _check(indices, path)
     check_writable(path)
     meta = {"format": _FORMAT, "format_version": _FORMAT_VERSION, **provenance, **_digest(indices)}
-    if path.exists():
-        _check_replaceable(path, indices, meta, overwrite=overwrite)
-    with replacing(path) as temporary:
-        _WRITERS[path.suffix](temporary, indices, meta)
-    if path.suffix in _BARE:
-        with replacing(side_car(path)) as temporary:
-            temporary.write_text(json.dumps(meta, indent=1) + "\n")
+    _check_replaceable(path, indices, meta, overwrite=overwrite)
+    try:
+        with ExitStack() as files:  # both are written before either replaces what was there
+            if path.suffix in _BARE:
+                _write_text(files.enter_context(replacing(side_car(path))), json.dumps(meta, indent=1))
+            _WRITERS[path.suffix](files.enter_context(replacing(path)), indices, meta)
+    except (OSError, RuntimeError) as error:
+        raise IndexFileError(
+            f"{path} could not be written ({reason(error)}); make room or choose another --out."
+        ) from error
     return path
+
+
+def check_suffix(path: Path) -> None:
+    """See that a path names a known format.
+
+    Raises:
+        UsageError: if it does not.
+    """
+    if path.suffix not in _WRITERS:
+        raise UsageError(f"{path} has no known suffix; choose among {', '.join(_WRITERS)}.")
 
 
 def load_indices(path: str | Path) -> NDArray[np.int64]:
@@ -100,22 +114,27 @@ def load_index(path: str | Path) -> Index:
         IndexFileError: if the file is missing, damaged or not an index file.
     """
     path = Path(path)
-    if path.suffix not in _READERS:
-        raise IndexFileError(f"{path} has no known suffix; choose among {', '.join(_READERS)}.")
+    check_suffix(path)
+    index = _read(path)
+    if index.provenance.get("sha256") not in (None, _digest(index.indices)["sha256"]):
+        raise IndexFileError(f"{path} and its side-car belong to different selections; write them again.")
+    return index
+
+
+def _read(path: Path) -> Index:
+    """Read positions and provenance, without comparing the one with the other."""
     if not path.is_file():
         raise IndexFileError(f"there is no index file {path}; check the path.")
     try:
         indices, meta = _READERS[path.suffix](path)
         if path.suffix in _BARE and side_car(path).is_file():
-            meta = json.loads(side_car(path).read_text())
+            meta = json.loads(side_car(path).read_text(encoding="utf-8"))
     except Exception as error:
         raise IndexFileError(
-            f"{path} cannot be read as an index file ({type(error).__name__}: {error}); write it again."
+            f"{path} cannot be read as an index file ({reason(error)}); write it again."
         ) from error
     indices = np.asarray(indices)
     _check(indices, path)
-    if isinstance(meta, dict) and meta.get("sha256") not in (None, _digest(indices)["sha256"]):
-        raise IndexFileError(f"{path} and its side-car belong to different selections; write them again.")
     return Index(indices, meta if isinstance(meta, dict) else {})
 
 
@@ -127,16 +146,28 @@ def side_car(path: Path) -> Path:
 def _check_replaceable(
     path: Path, indices: NDArray[np.int64], meta: dict[str, Any], *, overwrite: bool
 ) -> None:
-    """Refuse to replace what is not an index file and, unless told, one of another selection."""
-    try:
-        found = load_index(path)
-    except IndexFileError as error:
-        raise IndexFileError(
-            f"{path} exists and is no index file that can be read; choose another --out or remove it."
-        ) from error
-    same = np.array_equal(found.indices, indices) and found.provenance == json.loads(json.dumps(meta))
-    if not same and not overwrite:
+    """Refuse to replace what is not an index file or its side-car and, unless told, another selection."""
+    for file in (path, side_car(path)) if path.suffix in _BARE else (path,):
+        if file.exists() and not _is_ours(file):
+            raise IndexFileError(
+                f"{file} exists and is no index file that can be read; choose another --out or remove it."
+            )
+    if not path.exists() or overwrite:
+        return
+    found = _read(path)
+    if not np.array_equal(found.indices, indices) or found.provenance != json.loads(json.dumps(meta)):
         raise IndexFileError(f"{path} exists and holds another selection; say --overwrite or another --out.")
+
+
+def _is_ours(file: Path) -> bool:
+    """Whether a file is an index file, or a side-car."""
+    try:
+        if file.name.endswith(tuple(suffix + ".json" for suffix in _BARE)):
+            return bool(json.loads(file.read_text(encoding="utf-8"))["format"] == _FORMAT)
+        _read(file)
+    except (IndexFileError, OSError, ValueError, TypeError, KeyError):
+        return False
+    return True
 
 
 def _digest(indices: NDArray[np.int64]) -> dict[str, Any]:
@@ -166,7 +197,11 @@ def _write_npy(path: Path, indices: NDArray[np.int64], _: dict[str, Any]) -> Non
 
 
 def _write_json(path: Path, indices: NDArray[np.int64], meta: dict[str, Any]) -> None:
-    path.write_text(json.dumps({**meta, _KEY: indices.tolist()}) + "\n")
+    _write_text(path, json.dumps({**meta, _KEY: indices.tolist()}))
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text + "\n", encoding="utf-8")
 
 
 def _write_txt(path: Path, indices: NDArray[np.int64], _: dict[str, Any]) -> None:
@@ -202,18 +237,18 @@ def _read_npy(path: Path) -> tuple[Any, Any]:
 
 
 def _read_json(path: Path) -> tuple[Any, Any]:
-    content = json.loads(path.read_text())
+    content = json.loads(path.read_text(encoding="utf-8"))
     if isinstance(content, list):
         return _as_indices(content), {}
     return _as_indices(content.pop(_KEY)), content
 
 
 def _read_txt(path: Path) -> tuple[Any, Any]:
-    return np.array([int(line) for line in path.read_text().split()], dtype=np.int64), {}
+    return np.array([int(line) for line in path.read_text(encoding="utf-8").split()], dtype=np.int64), {}
 
 
 def _read_csv(path: Path) -> tuple[Any, Any]:
-    header, *lines = path.read_text().split()
+    header, *lines = path.read_text(encoding="utf-8").split()
     if header != "index":
         raise ValueError("its header is not 'index'")
     return np.array([int(line) for line in lines], dtype=np.int64), {}

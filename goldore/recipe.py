@@ -16,7 +16,7 @@ Activation = Literal["relu", "leakyrelu", "sigmoid", "swish"]
 Pooling = Literal["avg", "max", "none"]
 
 _WINDOW = 5  # epochs that a loss score averages unless told otherwise
-_GROUPS = 4  # channels of a group norm are split in four, as in DatasetCondensation
+NORM_GROUPS = 4  # of a group norm, as in DatasetCondensation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,8 +50,8 @@ class ConvNetConfig:
             options = get_args(allowed)
             _require(value in options, f"--{field} is {value!r}; choose among {', '.join(options)}.")
         _require(
-            self.norm != "group" or self.width % _GROUPS == 0,
-            f"--width is {self.width}; with --norm group it must be a multiple of {_GROUPS}.",
+            self.norm != "group" or self.width % NORM_GROUPS == 0,
+            f"--width is {self.width}; with --norm group it must be a multiple of {NORM_GROUPS}.",
         )
 
     def for_images(self, height: int, width: int) -> Self:
@@ -68,6 +68,8 @@ class ConvNetConfig:
             UsageError: if the images are too small for the depth.
         """
         depth = self.depth if self.depth is not None else default_depth(min(height, width))
+        if height * width == 1 and self.norm != "none":
+            raise UsageError("images of one pixel leave a norm nothing to average; use --norm none.")
         if self.pooling != "none" and min(padded_size(height, width)) >> depth < 1:
             raise UsageError(
                 f"images of {height}x{width} pixels are too small for {depth} pooling blocks; "
@@ -132,16 +134,13 @@ class LossRecipe:
     std: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
-        for field in ("init_epochs", "converge_epochs"):
-            if getattr(self, field) is None:  # the default depends on another field; frozen needs this call
-                object.__setattr__(self, field, max(1, min(_WINDOW, self.epochs // 2)))
         for field in ("epochs", "init_epochs", "converge_epochs", "batch_size"):
             value = getattr(self, field)
-            _require(value >= 1, f"{_option(field)} is {value}; it must be 1 or more.")
+            _require(value is None or value >= 1, f"{_option(field)} is {value}; it must be 1 or more.")
         for field in ("init_epochs", "converge_epochs"):
             value = getattr(self, field)
             _require(
-                value <= self.epochs,
+                value is None or value <= self.epochs,
                 f"{_option(field)} is {value} of {self.epochs} epochs; lower it or raise --epochs.",
             )
         _require(0 < self.lr < math.inf, f"--lr is {self.lr}; it must be above 0.")
@@ -160,12 +159,16 @@ class LossRecipe:
     @property
     def init_window(self) -> range:
         """The epochs, counted from 1, whose losses make LossInit."""
-        return range(1, (self.init_epochs or 0) + 1)
+        return range(1, (self.init_epochs or self._default_window) + 1)
 
     @property
     def converge_window(self) -> range:
         """The epochs, counted from 1, whose losses make LossConverge."""
-        return range(self.epochs - (self.converge_epochs or 0) + 1, self.epochs + 1)
+        return range(self.epochs - (self.converge_epochs or self._default_window) + 1, self.epochs + 1)
+
+    @property
+    def _default_window(self) -> int:
+        return max(1, min(_WINDOW, self.epochs // 2))
 
     def to_json(self) -> str:
         """Give the recipe as one JSON object with sorted keys; `from_json` reads it back."""

@@ -117,7 +117,11 @@ def _histogram(values: NDArray[np.float64]) -> dict[str, Any]:
         return {"scale": "linear", "edges": [], "counts": []}
     low, high = np.quantile(values, (QUANTILES[0], QUANTILES[-1]))
     logarithmic = bool(values.min() > 0 and high > _LOG_SPREAD * low)
-    counts, edges = np.histogram(np.log10(values) if logarithmic else values, bins=_BINS)
+    binned = np.log10(values) if logarithmic else values
+    try:
+        counts, edges = np.histogram(binned, bins=_BINS)
+    except ValueError:  # a range too narrow, or too wide, to be cut into bins
+        counts, edges = np.array([len(values)]), np.array([binned.min(), binned.max()])
     return {
         "scale": "log" if logarithmic else "linear",
         "edges": [float(edge) for edge in (10**edges if logarithmic else edges)],

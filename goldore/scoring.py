@@ -9,15 +9,15 @@ from pathlib import Path
 
 import torch
 
-from goldore.atomic import check_writable
+from goldore.atomic import file_name
 from goldore.datasets import ImageDataset, load_dataset
 from goldore.definitions import LOSS_CONVERGE, LOSS_INIT, SCORES, score_name
 from goldore.devices import choose_ensemble_size, describe, resolve_device
 from goldore.ensemble.convnet import Architecture
 from goldore.ensemble.observers import MeanLoss
+from goldore.ensemble.progress import Progress
 from goldore.ensemble.training import DeviceDataset, train
-from goldore.errors import GoldoreError, OutOfMemoryError, ScoreFileError, UsageError
-from goldore.progress import Plan, Progress, Watcher
+from goldore.errors import GoldoreError, OutOfMemoryError, ScoreFileError, UsageError, reason
 from goldore.recipe import LossRecipe
 from goldore.store import (
     LossResult,
@@ -25,10 +25,12 @@ from goldore.store import (
     ScoreFile,
     add_loss_trials,
     check_same_run,
+    check_storable,
     is_score_file,
     load_scores,
 )
 from goldore.trials import MAX_SEED, Trial, make_trials
+from goldore.watching import Plan, Watcher
 
 DEFAULT_TRIALS = 5  # why: docs/scores.md
 _CACHE_VARIABLE = "GOLDORE_CACHE"
@@ -39,7 +41,7 @@ _SECONDS_BETWEEN_REPORTS = 0.2
 def score(
     source: str | ImageDataset,
     *,
-    scores: Sequence[str] = (LOSS_INIT.name, LOSS_CONVERGE.name),
+    scores: str | Sequence[str] = (LOSS_INIT.name, LOSS_CONVERGE.name),
     trials: int = DEFAULT_TRIALS,
     recipe: LossRecipe | None = None,
     seed: int = 0,
@@ -59,7 +61,7 @@ def score(
 
     Args:
         source: a dataset, or what `load_dataset` takes.
-        scores: names out of "LossInit" and "LossConverge".
+        scores: names out of "LossInit" and "LossConverge", as a list or separated by commas.
         trials: how many the file shall hold in the end, 1 or more. Two are needed for standard errors.
         recipe: how to train; None takes the defaults. Depth, mean and std are filled in from the dataset
             where they are None.
@@ -103,47 +105,121 @@ def score(
         torch_version=str(torch.__version__),
     )
     path = Path(out) if out is not None else default_path(dataset.name)
-    check_writable(path)
-    existing = _existing(path, overwrite=overwrite)
+    check_storable(path, dataset, run)
+    existing = _existing(path, dataset, run, overwrite=overwrite)
     there: set[int] = set()
-    if existing is not None:
-        check_same_run(existing, dataset, run)
-        if existing.loss_trials is not None:
-            there = {*existing.loss_trials.done, *existing.loss_trials.failed}
-            run = dataclasses.replace(run, recorded=existing.loss_trials.recorded)
+    if existing is not None and existing.loss_trials is not None:
+        there = {*existing.loss_trials.done, *existing.loss_trials.failed}
+        run = dataclasses.replace(run, recorded=existing.loss_trials.recorded)
     missing = make_trials(seed, [number for number in range(trials) if number not in there])
     architecture = Architecture(run.recipe.network, dataset.image_shape, dataset.num_classes)
     with _memory_errors():
+        data = DeviceDataset(dataset, run.recipe.mean or (), run.recipe.std or (), where)
         size = ensemble_size or choose_ensemble_size(
             architecture, run.recipe.batch_size, max(len(missing), 1), where
         )
     watcher = watcher or Watcher()
     watcher.planned(
-        Plan(dataset, run, path, max(trials, len(there)), len(there), size, architecture.num_parameters())
-    )
-    if missing:
-        _run_trials(
-            dataset, run, missing, architecture, size, where, path, fresh=existing is None, watcher=watcher
+        Plan(
+            dataset=dataset,
+            run=run,
+            out=path,
+            trials=max(trials, len(there)),
+            epochs=max(max(window) for window in _windows(run).values()),
+            there=len(there),
+            ensemble_size=size,
+            parameters=architecture.num_parameters(),
         )
+    )
+    output = _Output(path, dataset, run, fresh=existing is None)
+    for start in range(0, len(missing), size):
+        group = missing[start : start + size]
+        watcher.started(group)
+        with _memory_errors():
+            results = _train_group(data, architecture, run, group, _now_and_then(watcher.progressed))
+        output.add(results)
+        watcher.finished(results)
+    output.close()
     return load_scores(path)
 
 
-def _existing(path: Path, *, overwrite: bool) -> ScoreFile | None:
+def _existing(path: Path, dataset: ImageDataset, run: LossRun, *, overwrite: bool) -> ScoreFile | None:
     """The file to go on with, or None to start afresh; never replaces what is not a score file."""
     if not path.exists():
         return None
-    if not overwrite:
-        return load_scores(path, only=())
-    if not is_score_file(path):
-        raise ScoreFileError(
-            f"{path} is not a goldore score file, and --overwrite replaces nothing else; "
-            "choose another --out or remove it yourself."
-        )
-    return None
+    try:
+        existing = load_scores(path, only=())
+        check_same_run(existing, dataset, run)
+    except ScoreFileError:
+        if overwrite and is_score_file(path):
+            return None
+        if overwrite:
+            raise ScoreFileError(
+                f"{path} is not a goldore score file, and --overwrite replaces nothing else; "
+                "choose another --out or remove it yourself."
+            ) from None
+        raise
+    return existing
+
+
+class _Output:
+    """The score file of a run, from plan to end.
+
+    Trials that diverged are kept back until one has ended well, so that a run in which all diverge leaves no
+    file behind. Before each writing, the file must be as this run last saw it: a second run with the same
+    --out is noticed, and neither replaces nor mixes with the other.
+
+    Args:
+        path: of the file.
+        dataset: that is scored.
+        run: what the trials share.
+        fresh: start anew, whatever is there.
+    """
+
+    def __init__(self, path: Path, dataset: ImageDataset, run: LossRun, *, fresh: bool) -> None:
+        self._path, self._dataset, self._run, self._fresh = path, dataset, run, fresh
+        self._waiting: list[LossResult] = []
+        self._seen = _stamp(path)
+
+    def add(self, results: Sequence[LossResult]) -> None:
+        """Make finished trials durable."""
+        self._waiting += results
+        if self._fresh and all(result.failed for result in self._waiting):
+            return
+        if _stamp(self._path) != self._seen:
+            raise ScoreFileError(
+                f"{self._path} was changed by another run meanwhile, and is left as it is; "
+                "give every run an --out of its own."
+            )
+        try:
+            add_loss_trials(self._path, self._dataset, self._run, self._waiting, fresh=self._fresh)
+        except (OSError, RuntimeError) as error:  # h5py raises both
+            raise GoldoreError(
+                f"{self._path} could not be written ({reason(error)}); its previous state is kept. "
+                "Make room or choose another --out, then run the same command again."
+            ) from error
+        self._waiting, self._fresh, self._seen = [], False, _stamp(self._path)
+
+    def close(self) -> None:
+        """Complain if trials diverged and none ended well."""
+        if self._waiting:
+            raise GoldoreError(
+                "every trial diverged (the loss became infinite or NaN) and nothing was written; "
+                f"lower --lr (it is {self._run.recipe.lr:g})."
+            )
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    """What tells a file from another that took its place; None if there is none."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def complete_recipe(recipe: LossRecipe, dataset: ImageDataset) -> LossRecipe:
-    """Fill in what a recipe leaves to the dataset: the network's depth, and mean and std of the images.
+    """Fill in what a recipe leaves open: the network's depth, the windows, mean and std of the images.
 
     Args:
         recipe: perhaps with None for them.
@@ -165,58 +241,33 @@ def complete_recipe(recipe: LossRecipe, dataset: ImageDataset) -> LossRecipe:
                 f"{option} has {len(values)} numbers but the images have "
                 f"{channels} channel{'s' if channels > 1 else ''}; give one for each."
             )
-    return dataclasses.replace(recipe, network=recipe.network.for_images(height, width), mean=mean, std=std)
+    return dataclasses.replace(
+        recipe,
+        network=recipe.network.for_images(height, width),
+        init_epochs=len(recipe.init_window),
+        converge_epochs=len(recipe.converge_window),
+        mean=mean,
+        std=std,
+    )
 
 
 def default_path(dataset_name: str) -> Path:
     """The score file of a dataset where no other is named: in $GOLDORE_CACHE, or in scores_cache."""
-    safe = "".join(each if each.isalnum() or each in "-_." else "_" for each in dataset_name)
-    return Path(os.environ.get(_CACHE_VARIABLE) or _CACHE_FOLDER) / f"{safe}.h5"
+    folder = Path(os.environ.get(_CACHE_VARIABLE) or _CACHE_FOLDER)
+    return folder.expanduser() / f"{file_name(dataset_name)}.h5"
 
 
-def _requested(scores: Sequence[str]) -> tuple[str, ...]:
-    names = {score_name(each.strip()) for each in scores}
+def _requested(scores: str | Sequence[str]) -> tuple[str, ...]:
+    names = {score_name(each.strip()) for each in (scores.split(",") if isinstance(scores, str) else scores)}
     if not names:
         raise UsageError(f"--scores is empty; choose among {', '.join(SCORES)}.")
     return tuple(name for name in SCORES if name in names)
 
 
-def _run_trials(
-    dataset: ImageDataset,
-    run: LossRun,
-    trials: Sequence[Trial],
-    architecture: Architecture,
-    size: int,
-    device: torch.device,
-    path: Path,
-    *,
-    fresh: bool,
-    watcher: Watcher,
-) -> None:
-    """Train the trials, `size` at a time, and add each group to the file when it is done.
-
-    Trials that diverged are kept back until one has ended well, so that a run in which all diverge leaves
-    no file behind.
-    """
-    recipe = run.recipe
-    with _memory_errors():
-        data = DeviceDataset(dataset, recipe.mean or (), recipe.std or (), device)
-    waiting: list[LossResult] = []
-    for start in range(0, len(trials), size):
-        group = trials[start : start + size]
-        watcher.started(group)
-        with _memory_errors():
-            results = _train_group(data, architecture, run, group, _now_and_then(watcher.progressed))
-        waiting += results
-        if not fresh or any(not result.failed for result in waiting):
-            _save(path, dataset, run, waiting, fresh=fresh)
-            waiting, fresh = [], False
-        watcher.finished(results)
-    if waiting:
-        raise GoldoreError(
-            f"every trial diverged (the loss became infinite or NaN) and nothing was written; "
-            f"lower --lr (it is {recipe.lr:g})."
-        )
+def _windows(run: LossRun) -> dict[str, range]:
+    """The epochs after which each recorded score looks at the samples."""
+    windows = {LOSS_INIT.name: run.recipe.init_window, LOSS_CONVERGE.name: run.recipe.converge_window}
+    return {name: windows[name] for name in run.recorded}
 
 
 def _train_group(
@@ -226,9 +277,9 @@ def _train_group(
     group: Sequence[Trial],
     tick: Callable[[Callable[[], Progress]], None],
 ) -> list[LossResult]:
-    windows = {LOSS_INIT.name: run.recipe.init_window, LOSS_CONVERGE.name: run.recipe.converge_window}
     observers = [
-        MeanLoss(name, windows[name], len(group), len(data.labels), data.device) for name in run.recorded
+        MeanLoss(name, window, len(group), len(data.labels), data.device)
+        for name, window in _windows(run).items()
     ]
     trained = train(data, architecture, run.recipe, group, observers, tick)
     return [
@@ -241,18 +292,6 @@ def _train_group(
         )
         for row, trial in enumerate(group)
     ]
-
-
-def _save(
-    path: Path, dataset: ImageDataset, run: LossRun, results: Sequence[LossResult], *, fresh: bool
-) -> None:
-    try:
-        add_loss_trials(path, dataset, run, results, fresh=fresh)
-    except OSError as error:
-        raise GoldoreError(
-            f"{path} could not be written ({error.strerror or error}); its previous state is kept. "
-            "Make room or choose another --out, then run the same command again."
-        ) from error
 
 
 def _now_and_then(report: Callable[[Progress], None]) -> Callable[[Callable[[], Progress]], None]:
@@ -277,11 +316,12 @@ def _memory_errors() -> Iterator[None]:
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise OutOfMemoryError(_OUT_OF_MEMORY) from error
     except RuntimeError as error:
-        if "can't allocate memory" not in str(error) and "not enough memory" not in str(error):
+        if not any(sign in str(error) for sign in _MEMORY_SIGNS):
             raise
         raise OutOfMemoryError(_OUT_OF_MEMORY) from error
 
 
+_MEMORY_SIGNS = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED")
 _OUT_OF_MEMORY = (
     "out of memory; lower --ensemble-size, then --batch-size or --width. Finished trials are kept, "
     "but --batch-size and --width belong to the recipe and need another --out."

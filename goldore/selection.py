@@ -9,6 +9,7 @@ samples, `drop_ratio` R drops floor(R * n), and `keep_ratio` K keeps ceil(K * n)
 thing and no class is emptied by a positive keep ratio. Keep 0.1 of 5000 is 500.
 """
 
+import difflib
 import math
 import re
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from goldore.definitions import score_name
+from goldore.definitions import plain_name
 from goldore.errors import UsageError
 from goldore.estimators import class_members
 from goldore.store import ScoreFile, load_scores
@@ -30,6 +31,7 @@ Ratio = str | float | Decimal | Fraction
 Scope = Literal["class", "global"]
 Missing = Literal["error", "drop", "keep"]
 RANDOM = "Random"
+_MAX_DECIMALS = 18  # of the first digit of a ratio that is not zero
 
 
 @dataclass(frozen=True)
@@ -163,7 +165,7 @@ def prune(
     keys = _drop_order_keys(values, parsed, missing)
     indices = kept_positions(keys, file.labels, file.dataset.num_classes, rule, scope)
     if len(indices) == 0:
-        raise UsageError(f"{rule.text} keeps no sample at all; keep more.")
+        raise UsageError(f"--{rule.text.replace('_', '-')} keeps no sample at all; keep more.")
     classes = file.dataset.num_classes
     kept = np.bincount(file.labels[indices], minlength=classes)
     provenance: dict[str, Any] = {
@@ -208,17 +210,14 @@ def parse_criterion(text: str, known: tuple[str, ...]) -> Criterion:
     if text.lower() in ("random", "rand"):
         return Criterion(RANDOM, None)
     match = re.fullmatch(r"(?P<score>.+)[_-](?P<end>large|small)", text, re.IGNORECASE)
-    if match is None:
-        choices = [f"{name}_{end}" for name in known for end in ("large", "small")]
-        raise UsageError(
-            f"there is no criterion {text!r}; it names the end to drop: {', '.join([*choices, RANDOM])}."
-        )
-    if not known:
-        raise UsageError(
-            "the file holds no scores yet; run goldore score on it, or use the criterion Random."
-        )
+    names = {plain_name(name): name for name in known}
+    if match is None or plain_name(match["score"]) not in names:
+        choices = [*(f"{name}_{end}" for name in known for end in ("large", "small")), RANDOM]
+        near = difflib.get_close_matches(text, choices, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"this file has {', '.join(choices)}."
+        raise UsageError(f"there is no criterion {text!r} here; {hint}")
     ends: dict[str, Literal["large", "small"]] = {"large": "large", "small": "small"}
-    return Criterion(score_name(match["score"], known), ends[match["end"].lower()])
+    return Criterion(names[plain_name(match["score"])], ends[match["end"].lower()])
 
 
 def make_rule(
@@ -299,6 +298,8 @@ def _only(criterion: str) -> tuple[str, ...] | None:
 
 def _values(file: ScoreFile, criterion: Criterion, seed: int) -> NDArray[np.float64]:
     if criterion.score != RANDOM:
+        if criterion.score not in file.scores:
+            raise UsageError(f"{criterion.score} was not read from {file.path}; load it with load_scores.")
         return file.scores[criterion.score].values
     if not 0 <= seed <= MAX_SEED:
         raise UsageError(f"--seed is {seed}; it must be 0 to {MAX_SEED}.")
@@ -315,12 +316,15 @@ def _drop_order_keys(
 
 def _exact(ratio: Ratio, option: str) -> Fraction:
     try:
-        exact = Fraction(Decimal(_text(ratio)) if not isinstance(ratio, Fraction) else ratio)
-    except (InvalidOperation, ValueError, OverflowError):
+        number = ratio if isinstance(ratio, Fraction) else Decimal(_text(ratio))
+        inside = 0 <= number <= 1
+    except InvalidOperation:
         raise UsageError(f"{option} is {ratio!r}; it must be a decimal number from 0 to 1.") from None
-    if not 0 <= exact <= 1:
+    if not inside:
         raise UsageError(f"{option} is {_text(ratio)}; it must be from 0 to 1.")
-    return exact
+    if isinstance(number, Decimal) and number.adjusted() < -_MAX_DECIMALS:
+        raise UsageError(f"{option} is {_text(ratio)}; it must be 0 or at least 1e-{_MAX_DECIMALS}.")
+    return Fraction(number)
 
 
 def _text(ratio: Ratio) -> str:

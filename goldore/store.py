@@ -20,6 +20,7 @@ a crash at any moment leaves the previous, complete state.
 """
 
 import shutil
+import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -32,10 +33,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldore import __version__
-from goldore.atomic import replacing
+from goldore.atomic import check_space, check_writable, replacing
 from goldore.datasets.dataset import ImageDataset
 from goldore.definitions import SCORES, plain_name
-from goldore.errors import ScoreFileError
+from goldore.errors import GoldoreError, ScoreFileError, reason
 from goldore.estimators import (
     RANK_RELIABILITY_METHOD,
     RELIABILITY_METHOD,
@@ -50,6 +51,11 @@ FORMAT = "goldore-scores"
 FORMAT_VERSION = 1
 _LOSS = "trials/loss"
 _TEXT = h5py.string_dtype()
+# HDF5 1.8's format, which every reader in use knows: the one before holds at most 64 KiB of attributes, about
+# 4,000 class names.
+_LIBVER = ("v108", "latest")
+_INDEX_SUFFIXES = (".npy", ".npz", ".json", ".txt", ".csv", ".pt")
+_OVERHEAD = 2**18  # bytes of a file beside its arrays, generously
 
 
 @dataclass(frozen=True)
@@ -257,11 +263,14 @@ def add_loss_trials(
     """
     with replacing(path) as temporary:
         going_on = path.exists() and not fresh
+        check_space(temporary, (path.stat().st_size if going_on else 0) + _size_of(dataset, run, results))
         if going_on:
             shutil.copyfile(path, temporary)
-        with h5py.File(temporary, "r+" if going_on else "w") as file:
+        with h5py.File(temporary, "r+" if going_on else "w", libver=_LIBVER) as file:
             if "format" not in file.attrs:
-                _write_header(file, dataset, run)
+                _write_header(file, dataset)
+            if _LOSS not in file:
+                _write_empty_trials(file, dataset, run)
             trials = file[_LOSS]
             for result in results:
                 _write_trial(trials, result)
@@ -270,6 +279,27 @@ def add_loss_trials(
             file.attrs["device"] = run.device
             file.attrs["torch_version"] = run.torch_version
             file.attrs["goldore_version"] = __version__
+
+
+def check_storable(path: Path, dataset: ImageDataset, run: LossRun) -> None:
+    """Write a score file without trials beside `path` and remove it again, before hours of training.
+
+    Raises:
+        GoldoreError: if the folder cannot be written to, or HDF5 cannot hold a name.
+    """
+    check_writable(path)
+    try:
+        with tempfile.TemporaryDirectory(prefix=".goldore-", dir=path.resolve().parent) as folder:
+            trial = Path(folder) / "trial.h5"
+            trial.touch()
+            check_space(trial, _size_of(dataset, run, ()))
+            with h5py.File(trial, "w", libver=_LIBVER) as file:
+                _write_header(file, dataset)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise GoldoreError(
+            f"the scores of {dataset.name} could not be stored in {path.parent} ({reason(error)}); "
+            "make room, choose another --out, or rename what HDF5 cannot hold."
+        ) from error
 
 
 def check_same_run(existing: ScoreFile, dataset: ImageDataset, run: LossRun) -> None:
@@ -285,7 +315,7 @@ def check_same_run(existing: ScoreFile, dataset: ImageDataset, run: LossRun) -> 
             f"dataset: {existing.dataset.name} {existing.dataset.fingerprint[:12]} there / "
             f"{dataset.name} {dataset.fingerprint[:12]} now"
         )
-    if trials is not None:
+    elif trials is not None:
         differences += [
             f"{name}: {there} there / {now} now" for name, there, now in trials.recipe.differences(run.recipe)
         ]
@@ -303,6 +333,10 @@ def check_same_run(existing: ScoreFile, dataset: ImageDataset, run: LossRun) -> 
 @contextmanager
 def _opened(path: Path) -> Iterator[h5py.File]:
     """Open a score file for reading; whatever goes wrong inside the block becomes one sentence."""
+    if path.is_dir():
+        raise ScoreFileError(f"{path} is a folder; give the path of a score file.")
+    if path.suffix in _INDEX_SUFFIXES and path.is_file():
+        raise ScoreFileError(f"{path} looks like an index file; give the score file it was made from.")
     if not path.is_file():
         raise ScoreFileError(
             f"there is no score file {path}; make one with: goldore score DATASET --out {path}"
@@ -322,11 +356,12 @@ def _opened(path: Path) -> Iterator[h5py.File]:
         raise
     except OSError as error:
         raise ScoreFileError(
-            f"{path} is not a goldore score file, or it is damaged ({error}); check the path."
+            f"{path} is no score file, or a damaged one ({reason(error)}); check the path, or delete it and "
+            "score again."
         ) from error
     except (KeyError, ValueError, TypeError, RuntimeError, AttributeError) as error:
-        reason = str(error).strip("'\"")
-        raise ScoreFileError(f"{path} is damaged ({reason}); score the dataset again.") from error
+        what = reason(error).strip("'\"")
+        raise ScoreFileError(f"{path} is damaged ({what}); score the dataset again.") from error
 
 
 def _array(file: h5py.File, name: str, shape: tuple[int, ...], kinds: str) -> NDArray[Any]:
@@ -385,20 +420,22 @@ def _read_score(file: h5py.File, name: str, dataset: DatasetInfo) -> Score:
 
 def _read_loss_trials(file: h5py.File) -> LossTrials:
     group = file[_LOSS]
-    done, failed = group["done"][()].astype(bool), group["failed"][()].astype(bool)
+    recipe = LossRecipe.from_json(str(group.attrs["recipe"]))
+    rows = group["done"].shape[0]
+    done, failed = (_array(file, f"{_LOSS}/{name}", (rows,), "u").astype(bool) for name in ("done", "failed"))
     return LossTrials(
-        recipe=LossRecipe.from_json(str(group.attrs["recipe"])),
+        recipe=recipe,
         base_seed=int(group.attrs["base_seed"]),
         recorded=tuple(str(name) for name in group.attrs["recorded"]),
         done=tuple(int(row) for row in np.flatnonzero(done & ~failed)),
         failed=tuple(int(row) for row in np.flatnonzero(done & failed)),
-        seed=group["seed"][()],
-        train_loss=group["train_loss"][()],
-        test_accuracy=group["test_accuracy"][()],
+        seed=_array(file, f"{_LOSS}/seed", (rows,), "u"),
+        train_loss=_array(file, f"{_LOSS}/train_loss", (rows, recipe.epochs), "f"),
+        test_accuracy=_array(file, f"{_LOSS}/test_accuracy", (rows,), "f"),
     )
 
 
-def _write_header(file: h5py.File, dataset: ImageDataset, run: LossRun) -> None:
+def _write_header(file: h5py.File, dataset: ImageDataset) -> None:
     file.attrs.update({"format": FORMAT, "format_version": FORMAT_VERSION, "created": _now()})
     group = file.create_group("dataset")
     group.attrs.update(
@@ -420,6 +457,9 @@ def _write_header(file: h5py.File, dataset: ImageDataset, run: LossRun) -> None:
     )
     if dataset.paths is not None:
         group.create_dataset("paths", data=list(dataset.paths), dtype=_TEXT)
+
+
+def _write_empty_trials(file: h5py.File, dataset: ImageDataset, run: LossRun) -> None:
     trials = file.create_group(_LOSS)
     trials.attrs["recipe"] = run.recipe.to_json()
     trials.attrs["base_seed"] = np.uint64(run.base_seed)
@@ -444,8 +484,17 @@ def _write_header(file: h5py.File, dataset: ImageDataset, run: LossRun) -> None:
         )
 
 
+def _size_of(dataset: ImageDataset, run: LossRun, results: Sequence[LossResult]) -> int:
+    """Upper estimate, in bytes, of what a file grows by when these results are added to it."""
+    names = sum(
+        len(name.encode(errors="replace")) + 16 for name in (*dataset.class_names, *(dataset.paths or ()))
+    )
+    per_sample = 4 + 8 + len(run.recorded) * (2 * 8 + 4 * len(results))
+    return _OVERHEAD + 2 * names + dataset.num_samples * per_sample
+
+
 def _write_names(group: h5py.Group, key: str, names: Sequence[str]) -> None:
-    """Write a list of strings as an attribute; their text lies on the heap, not in its 64 KiB."""
+    """Write a list of strings as an attribute."""
     group.attrs.create(key, list(names), dtype=_TEXT)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from goldore import load_index, load_indices
-from goldore.errors import GoldoreError, IndexFileError
+from goldore.errors import GoldoreError, IndexFileError, UsageError
 from goldore.indexfile import save_index, side_car
 
 SUFFIXES = [".npy", ".json", ".txt", ".csv", ".npz", ".pt", ".h5"]
@@ -107,7 +107,7 @@ def test_a_bare_list_in_json_is_an_index(tmp_path):
 
 
 def test_unknown_suffix_missing_file_and_unwritable_folder(tmp_path):
-    with pytest.raises(IndexFileError, match="no known suffix"):
+    with pytest.raises(UsageError, match="no known suffix"):
         save_index(tmp_path / "keep.bin", KEPT, {})
     with pytest.raises(IndexFileError, match="there is no index file"):
         load_indices(tmp_path / "keep.npy")

@@ -48,7 +48,7 @@ def load_arrays(path: Path, name: str, channels: Channels = "auto") -> ImageData
         name=name,
         images=images,
         labels=labels,
-        class_names=_class_names(arrays, labels),
+        class_names=_class_names(arrays, labels, path),
         source=f"arrays in {path}",
         test_images=test_images,
         test_labels=test_labels,
@@ -56,9 +56,13 @@ def load_arrays(path: Path, name: str, channels: Channels = "auto") -> ImageData
     )
 
 
-def _class_names(arrays: Mapping[str, NDArray[Any]], labels: NDArray[np.int64]) -> tuple[str, ...]:
+def _class_names(
+    arrays: Mapping[str, NDArray[Any]], labels: NDArray[np.int64], path: Path
+) -> tuple[str, ...]:
     if "class_names" not in arrays:
         return numbered_classes(labels)
+    if arrays["class_names"].ndim != 1:
+        raise DatasetError(f"class_names in {path} must be a list with one name a class.")
     return tuple(
         each.decode(errors="replace") if isinstance(each, bytes) else str(each)
         for each in arrays["class_names"].tolist()
@@ -69,7 +73,16 @@ def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {key: archive[key] for key in _KEYS if key in archive}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, TypeError, RuntimeError) as error:
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        zipfile.BadZipFile,
+        zlib.error,
+        TypeError,
+        RuntimeError,
+        MemoryError,
+    ) as error:
         raise DatasetError(
             f"{path} cannot be read as .npz without pickles ({error}); write it again."
         ) from error
@@ -88,5 +101,5 @@ def _read_h5(path: Path) -> dict[str, NDArray[Any]]:
                     raise DatasetError(f"{key} in {path} is no array in the file itself; store it there.")
                 found[key] = np.asarray(node[()])
             return found
-    except (OSError, RuntimeError, ValueError, KeyError) as error:
+    except (OSError, RuntimeError, ValueError, KeyError, MemoryError) as error:
         raise DatasetError(f"{path} cannot be read as HDF5 ({error}); write it again.") from error

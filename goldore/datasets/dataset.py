@@ -125,11 +125,18 @@ def validate(dataset: ImageDataset) -> None:
     """
     name, classes = dataset.name, dataset.num_classes
     _check_split(name, "training", dataset.images, dataset.labels, classes)
+    for text in (name, dataset.source, *dataset.class_names, *(dataset.paths or ())):
+        if "\0" in text or not _is_unicode(text):
+            raise DatasetError(
+                f"{name} has a name or path that is no valid text ({text!a}); rename it, in UTF-8."
+            )
     counts = np.bincount(dataset.labels, minlength=classes)
     empty = np.flatnonzero(counts == 0)
     if len(empty):
         listed = ", ".join(f"{label} ({dataset.class_names[label]})" for label in empty[:_MAX_LISTED])
         more = " and others" if len(empty) > _MAX_LISTED else ""
+        if counts[0] == 0 and int(dataset.labels.min()) > 0:
+            more += f" (the labels run from {dataset.labels.min()} to {dataset.labels.max()}; count from 0)"
         raise DatasetError(
             f"{name} has no training sample of class {listed}{more}; remove the class or add samples to it."
         )
@@ -144,6 +151,14 @@ def validate(dataset: ImageDataset) -> None:
             )
     if dataset.paths is not None and len(dataset.paths) != dataset.num_samples:
         raise DatasetError(f"{name} has {dataset.num_samples} samples but {len(dataset.paths)} paths.")
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _check_split(

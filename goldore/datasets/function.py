@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from goldore.datasets.dataset import ImageDataset
-from goldore.datasets.pixels import Channels, images_from_array, labels_from_array, numbered_classes
+from goldore.datasets.pixels import Channels, images_from_array, numbered_classes
 from goldore.errors import DatasetError, reason
+
+_BLOCK = 1024  # items converted to 8 bits at a time, so that memory holds no more floats
 
 
 def load_function(spec: str, name: str, channels: Channels = "auto") -> ImageDataset:
@@ -60,7 +62,7 @@ def _call(spec: str) -> Any:
     try:
         function = getattr(importlib.import_module(module_name), function_name)
         return function()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise DatasetError(
             f"{spec} could not be called ({type(error).__name__}: {reason(error)}); it must be an "
             "importable function without arguments that returns a torch Dataset or a pair (train, test)."
@@ -76,25 +78,45 @@ def _read_items(
         raise DatasetError(f"{where} is {type(dataset).__name__}; it must have a length and be indexable.")
     if len(dataset) == 0:
         raise DatasetError(f"{where} is empty; there must be at least one image.")
-    images, labels = [], []
-    for position in range(len(dataset)):
-        try:
-            image, label = dataset[position]
-            if isinstance(image, Image.Image) and image.mode == "P":
-                image = image.convert("RGB")
-            images.append(np.asarray(image))
-            labels.append(int(label))
-            if labels[-1] != float(label):
-                raise ValueError(f"its label is {label}")
-        except Exception as error:
+    blocks: list[NDArray[np.uint8]] = []
+    notes: dict[str, None] = {}  # in order, each once
+    labels: list[int] = []
+    for start in range(0, len(dataset), _BLOCK):
+        items = [_read_item(dataset, where, each) for each in range(start, min(start + _BLOCK, len(dataset)))]
+        shape = blocks[0].shape[1:] if blocks else None
+        pixels, found = images_from_array(
+            _stack([image for image, _ in items], where, start), where, channels
+        )
+        if shape is not None and pixels.shape[1:] != shape:
             raise DatasetError(
-                f"item {position} of {where} is not a pair of an image and a label ({reason(error)}); "
-                "return PIL images, arrays or tensors with whole-number labels."
-            ) from error
-        if images[-1].shape != images[0].shape:
-            raise DatasetError(
-                f"images of {where} differ in shape ({images[0].shape}, then {images[-1].shape} at item "
-                f"{position}); resize them to one size."
+                f"images of {where} differ in shape (from item {start}); resize them to one size."
             )
-    pixels, notes = images_from_array(np.stack(images), where, channels)
-    return pixels, labels_from_array(np.array(labels), where), notes
+        blocks.append(pixels)
+        notes.update(dict.fromkeys(found))
+        labels += [label for _, label in items]
+    return np.concatenate(blocks), np.array(labels, dtype=np.int64), list(notes)
+
+
+def _read_item(dataset: Any, where: str, position: int) -> tuple[NDArray[Any], int]:
+    try:
+        image, label = dataset[position]
+        if isinstance(image, Image.Image) and image.mode == "P":
+            image = image.convert("RGB")
+        if int(label) != float(label):
+            raise ValueError(f"its label is {label}")
+        return np.asarray(image), int(label)
+    except Exception as error:
+        raise DatasetError(
+            f"item {position} of {where} is not a pair of an image and a label ({reason(error)}); "
+            "return PIL images, arrays or tensors with whole-number labels."
+        ) from error
+
+
+def _stack(images: list[NDArray[Any]], where: str, start: int) -> NDArray[Any]:
+    for offset, image in enumerate(images):
+        if image.shape != images[0].shape:
+            raise DatasetError(
+                f"images of {where} differ in shape ({images[0].shape}, then {image.shape} at item "
+                f"{start + offset}); resize them to one size."
+            )
+    return np.stack(images)

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import get_args
 
 from goldore.datasets.dataset import ImageDataset
+from goldore.datasets.named import READERS, Place, idx_class_names, load_named
 from goldore.datasets.pixels import Channels
 from goldore.definitions import plain_name
 from goldore.errors import DatasetError, UsageError
 
 BUNDLED = "FashionMNIST-sample"
-KNOWN = (
-    "MNIST", "FashionMNIST", "KMNIST", "SVHN", "CIFAR10", "CIFAR100", "STL10", "Imagenette", "TinyImageNet",
-)  # fmt: skip
+KNOWN = tuple(READERS)
 _ARRAY_FILES = (".npz", ".h5", ".hdf5")
 
 
@@ -66,8 +65,6 @@ def load_dataset(
 
         return load_bundled(name or BUNDLED)
     if kind == "named":
-        from goldore.datasets.named import Place, load_named
-
         dataset = load_named(where, Place(_path(data_root), download, image_size))
         return dataset if name is None else _renamed(dataset, name)
     if kind == "function":
@@ -132,8 +129,6 @@ def _load_path(
                 raise UsageError(
                     f"{path} holds IDX files; --image-size and --classes apply to folder trees only."
                 )
-            from goldore.datasets.named import idx_class_names
-
             return load_idx(path, name, idx_class_names(_name_of(path)) or idx_class_names(name))
         if (path / "val" / "val_annotations.txt").is_file() and classes is None:
             from goldore.datasets.named import load_tiny_imagenet_folder

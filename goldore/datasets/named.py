@@ -162,7 +162,12 @@ def load_tiny_imagenet_folder(folder: Path, name: str, image_size: int | None = 
     if dataset.test_images is not None or not annotations.is_file():
         return dataset
     labels = {wnid: label for label, wnid in enumerate(dataset.class_names)}
-    rows = [line.split("\t")[:2] for line in annotations.read_text().splitlines() if line.strip()]
+    lines = annotations.read_text(errors="replace").splitlines()
+    rows = [line.split("\t")[:2] for line in lines if line.strip()]
+    bad = [number for number, row in enumerate(rows, 1) if len(row) < 2 or row[1] not in labels]  # noqa: PLR2004
+    if bad or not rows:
+        where = f"its row {bad[0]} is not a file and a known class" if bad else "it is empty"
+        raise DatasetError(f"{annotations} is damaged ({where}); fetch it again.")
     images = decode([folder / "val" / "images" / file for file, _ in rows], image_size)
     return ImageDataset(
         name=name,

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from goldore.errors import DatasetError
 
 Channels = Literal["auto", "first", "last"]
+_BLOCK = 1024  # images converted at a time
 _CHANNEL_COUNTS = (1, 2, 3, 4)
 _ROUNDING = 1e-3  # how far, in 1/255, a float may lie from an 8-bit value and still be called exact
 
@@ -78,11 +79,15 @@ def _to_uint8(array: NDArray[Any], where: str) -> tuple[NDArray[np.uint8], list[
                 f"{where} holds NaN or infinite pixels (first in image {bad}); repair the data."
             )
         _check_range(array, where, 1, "floats must lie in 0..1, not normalised")
-        scaled = array * 255
-        pixels = np.round(scaled)
-        exact = bool((np.abs(scaled - pixels) <= _ROUNDING).all())
+        pixels = np.empty(array.shape, dtype=np.uint8)
+        exact = True
+        for start in range(0, len(array), _BLOCK):
+            scaled = array[start : start + _BLOCK] * 255
+            rounded = np.round(scaled)
+            exact = exact and bool((np.abs(scaled - rounded) <= _ROUNDING).all())
+            pixels[start : start + _BLOCK] = rounded
         how = "exactly" if exact else "with rounding"
-        return pixels.astype(np.uint8), [f"{where}: floats in 0..1 converted to 8 bits {how}"]
+        return pixels, [f"{where}: floats in 0..1 converted to 8 bits {how}"]
     if array.dtype.kind in "iu":
         _check_range(array, where, 255, "whole numbers must lie in 0..255")
         return array.astype(np.uint8), []

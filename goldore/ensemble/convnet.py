@@ -15,10 +15,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from goldore.recipe import ConvNetConfig, padded_size
+from goldore.recipe import NORM_GROUPS, ConvNetConfig, padded_size
 from goldore.trials import Stream, Trial
 
-_GROUPS = 4
 _LEAK = 0.01
 _RUNNING_MOMENTUM = 0.1  # PyTorch's default for batch norm's running statistics
 
@@ -177,7 +176,7 @@ class StackedConvNet:
         if kind == "batch":
             mean, var = self._running[block]
             return F.batch_norm(x, mean, var, weight, bias, training=training, momentum=_RUNNING_MOMENTUM)
-        groups = _GROUPS * self.size if kind == "group" else x.shape[1]
+        groups = NORM_GROUPS * self.size if kind == "group" else x.shape[1]
         return F.group_norm(x, groups, weight, bias)
 
 

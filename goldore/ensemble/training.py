@@ -1,7 +1,9 @@
 """Training E networks at once on one dataset, each with its own weights and its own order of the samples."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +13,7 @@ from torch import Tensor
 from goldore.datasets import ImageDataset
 from goldore.ensemble.convnet import Architecture, StackedConvNet
 from goldore.ensemble.observers import Observer
-from goldore.progress import Progress
+from goldore.ensemble.progress import Progress
 from goldore.recipe import LossRecipe
 from goldore.trials import Stream, Trial
 
@@ -181,10 +183,35 @@ def _forward(
     In full float32: CUDA's convolutions would otherwise use TF32, whose 10-bit mantissa shows in the losses.
     """
     batch = max(1, _SCORING_BATCH // networks.size)
-    with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+    with torch.inference_mode(), _full_float32():
         for start in range(0, len(images), batch):
             run = slice(start, start + batch)
             see(start, networks(data.normalize(images[run])), labels[run])
+
+
+@contextmanager
+def _full_float32() -> Iterator[None]:
+    """Switch CUDA's TF32 off, by the settings of torch 2.9 and later or, before, by the older ones."""
+    cudnn: Any = torch.backends.cudnn
+    switches: list[tuple[Any, str, object]]
+    if hasattr(torch.backends, "fp32_precision"):
+        switches = [
+            (cudnn.conv, "fp32_precision", "ieee"),
+            (torch.backends.cuda.matmul, "fp32_precision", "ieee"),
+        ]
+    else:
+        switches = [
+            (cudnn, "allow_tf32", False),
+            (torch.backends.cuda.matmul, "allow_tf32", False),
+        ]
+    before = [getattr(where, name) for where, name, _ in switches]
+    for where, name, value in switches:
+        setattr(where, name, value)
+    try:
+        yield
+    finally:
+        for (where, name, _), value in zip(switches, before, strict=True):
+            setattr(where, name, value)
 
 
 def _progress(epoch: int, images: int, total: int, losses: Tensor) -> Callable[[], Progress]:

@@ -1,10 +1,11 @@
-"""How a run goes, for whoever watches: the plan, the progress, the calls that report them."""
+"""How a run goes, for whoever watches: the plan, and the calls that report on it. No torch here."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from goldore.datasets.dataset import ImageDataset
+from goldore.ensemble.progress import Progress
 from goldore.store import LossResult, LossRun
 from goldore.trials import Trial
 
@@ -18,6 +19,7 @@ class Plan:
         run: recipe, seed and what is recorded.
         out: the score file.
         trials: all that the file will hold.
+        epochs: that each of them trains; fewer than the recipe's if no score needs the last ones.
         there: how many of them it holds already.
         ensemble_size: networks trained at once.
         parameters: trainable numbers of one network.
@@ -27,26 +29,10 @@ class Plan:
     run: LossRun
     out: Path
     trials: int
+    epochs: int
     there: int
     ensemble_size: int
     parameters: int
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far the trials that train together are.
-
-    Attributes:
-        epoch: the epoch under way, counted from 1.
-        images: images trained so far, over all networks.
-        total_images: images that will have been trained at the end.
-        loss: mean training loss of the latest step, over the networks that have not diverged.
-    """
-
-    epoch: int
-    images: int
-    total_images: int
-    loss: float
 
 
 class Watcher:
