@@ -27,6 +27,8 @@ def main() -> None:
     published = np.array(json.loads(text), dtype=np.float64)
     file = load_scores(arguments.file)
     values = file.scores[arguments.score].values
+    if len(published) != len(values):
+        parser.error(f"{arguments.file} has {len(values)} samples but {arguments.published} {len(published)}")
     members = class_members(file.labels, file.dataset.num_classes)
     within = [spearman(values[positions], published[positions]) for positions in members]
     for name, correlation in zip(file.dataset.class_names, within, strict=True):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .screen import class_cell, count, line, number, out, plural, reports_errors
+from .screen import class_cell, count, fields, line, number, out, plural, reports_errors
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -81,13 +81,15 @@ def _show_dataset(console: "Console", summary: dict[str, Any]) -> None:
         f"{dataset['num_classes']} classes",
         "bold",
     )
-    line(console, f"  source       {dataset['source']}")
-    line(console, f"  fingerprint  {dataset['fingerprint']}")
-    line(console, f"  file         {summary['file']}, updated {summary['updated']}")
-    line(
+    versions = f"goldore {summary['goldore_version']}, torch {summary['torch_version']}, {summary['device']}"
+    fields(
         console,
-        f"  made with    goldore {summary['goldore_version']}, torch {summary['torch_version']}, "
-        f"{summary['device']}",
+        {
+            "source": dataset["source"],
+            "fingerprint": dataset["fingerprint"],
+            "file": f"{summary['file']}, updated {summary['updated']}",
+            "made with": versions,
+        },
     )
 
 
@@ -96,29 +98,25 @@ def _show_trials(console: "Console", trials: dict[str, Any]) -> None:
     network = recipe["network"]
     failed = f", {len(trials['failed'])} diverged" if trials["failed"] else ""
     line(console, f"loss trials: {trials['done']} done{failed}, base seed {trials['base_seed']}", "bold")
-    line(
-        console,
-        f"  ConvNet      depth {network['depth']}, width {network['width']}, {network['norm']} norm, "
+    windows = {
+        "LossInit": f"the first {plural(recipe['init_epochs'], 'epoch')}",
+        "LossConverge": f"the last {plural(recipe['converge_epochs'], 'epoch')}",
+    }
+    averaged = [f"{name} over {windows[name]}" for name in trials["recorded"] if name in windows]
+    rows = {
+        "ConvNet": f"depth {network['depth']}, width {network['width']}, {network['norm']} norm, "
         f"{network['activation']}, {network['pooling']} pooling",
-    )
-    line(
-        console,
-        f"  training     {plural(recipe['epochs'], 'epoch')}, batch {recipe['batch_size']}, "
+        "training": f"{plural(recipe['epochs'], 'epoch')}, batch {recipe['batch_size']}, "
         f"lr {recipe['lr']:g}, momentum {recipe['momentum']:g}, weight decay {recipe['weight_decay']:g}",
-    )
-    line(
-        console,
-        f"  averaged     LossInit over epochs 1-{recipe['init_epochs']}, LossConverge over the last "
-        f"{recipe['converge_epochs']}",
-    )
-    if trials["train_loss"]:
+        "averaged": ", ".join(averaged),
+    }
+    losses = trials["train_loss"]
+    if losses:
         accuracy = trials["test_accuracy"]
         tested = f"; test accuracy {accuracy:.1%}" if accuracy is not None else ""
-        first, last = trials["train_loss"][0], trials["train_loss"][-1]
-        line(
-            console,
-            f"  course       training loss {number(first)} in epoch 1, {number(last)} at the end{tested}",
-        )
+        later = f", {number(losses[-1])} in epoch {len(losses)}" if len(losses) > 1 else ""
+        rows["course"] = f"training loss {number(losses[0])} in epoch 1{later}{tested}"
+    fields(console, rows)
 
 
 def _show_score(console: "Console", name: str, score: dict[str, Any], *, everything: bool) -> None:
@@ -126,36 +124,38 @@ def _show_score(console: "Console", name: str, score: dict[str, Any], *, everyth
 
     console.print()
     line(console, f"{name}: {score['direction']}, in {score['unit']}", "bold")
-    line(console, f"  {score['definition']}")
-    needed = ", ".join(
-        f"{target} needs {_trials(trials)}" for target, trials in score["trials_needed"].items()
-    )
-    line(
-        console,
-        f"  {plural(score['trials'], 'trial')}; reliability {number(score['reliability'], 2)}, "
-        f"of ranks {number(score['rank_reliability'], 2)} ({needed})",
-    )
+    rows = {"meaning": score["definition"], "trials": str(score["trials"])}
+    if score["trials"] == 1:
+        rows["reliability"] = "unknown from 1 trial; score with --trials 2 or more"
+    else:
+        needed = ", ".join(
+            f"{target} would take {_trials(trials)}" for target, trials in score["trials_needed"].items()
+        )
+        ranks = number(score["rank_reliability"], 2)
+        rows["reliability"] = f"{number(score['reliability'], 2)}, of ranks {ranks}; {needed}"
     if score["missing"]:
-        line(console, f"  {count(score['missing'])} samples have no score")
-    quantiles = "  ".join(f"{float(q):.0%} {number(value)}" for q, value in score["quantiles"].items())
-    line(console, f"  {quantiles}")
+        rows["missing"] = f"{plural(score['missing'], 'sample')} without a score"
+    rows["quantiles"] = "  ".join(
+        f"{float(q):.0%} {number(value)}" for q, value in score["quantiles"].items()
+    )
+    fields(console, rows)
     _show_histogram(console, score["histogram"])
     table = Table(box=None, pad_edge=False)
     table.add_column("class")
     for title in ("samples", "mean", "std", "median", "s.e.", "reliability", "of ranks"):
         table.add_column(title, justify="right")
-    rows = score["classes"]
-    for row in rows if everything else rows[:_MAX_ROWS]:
+    classes = score["classes"]
+    for row in classes if everything else classes[:_MAX_ROWS]:
         table.add_row(
-            class_cell(row["label"], row["name"]),
+            class_cell(console, row["label"], row["name"]),
             count(row["samples"]),
             *(number(row[key]) for key in ("mean", "std", "median", "stderr")),
             number(row["reliability"], 2),
             number(row["rank_reliability"], 2),
         )
     console.print(table, markup=False)
-    if len(rows) > _MAX_ROWS and not everything:
-        line(console, f"and {len(rows) - _MAX_ROWS} more classes; --verbose lists them")
+    if len(classes) > _MAX_ROWS and not everything:
+        line(console, f"and {len(classes) - _MAX_ROWS} more classes; --verbose lists them")
 
 
 def _show_histogram(console: "Console", histogram: dict[str, Any]) -> None:
@@ -170,5 +170,5 @@ def _show_histogram(console: "Console", histogram: dict[str, Any]) -> None:
 
 
 def _trials(value: float | None) -> str:
-    """How many trials, rounded up; the rank reliability may be unknown or too low for any number."""
-    return "an unknown number" if value is None else plural(max(2, -int(-value // 1)), "trial")
+    """How many trials, rounded up; None where the reliability is too low for any number to help."""
+    return "more than can be told" if value is None else plural(max(2, -int(-value // 1)), "trial")

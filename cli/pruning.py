@@ -186,7 +186,7 @@ def _show(
         table.add_column(title, justify="left" if title == "class" else "right")
     for label in rows if everything else rows[:_MAX_ROWS]:
         table.add_row(
-            class_cell(label, selection.class_names[label]),
+            class_cell(console, label, selection.class_names[label]),
             count(int(selection.kept_per_class[label])),
             count(int(selection.total_per_class[label])),
         )
@@ -198,7 +198,7 @@ def _show(
             console,
             f"and {len(rows) - _MAX_ROWS} more classes (--verbose lists them); kept {least} to {most} each",
         )
-    beside = f", and where it comes from to {side_car(path).name}" if side_car(path).is_file() else ""
+    beside = f", provenance to {side_car(path)}" if side_car(path).is_file() else ""
     line(console, f"written to {path}{beside}")
 
 

@@ -7,6 +7,7 @@ from typing import ParamSpec, TypeVar
 
 import typer
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from goldore.errors import GoldoreError, reason
@@ -18,6 +19,7 @@ INTERRUPTED = 130
 UNRELIABLE = 0.3  # below it a ranking is called mostly noise (shared with docs/scores.md)
 _PIPE_WIDTH = 10_000
 _NAME_WIDTH = 28
+_LABEL_WIDTH = 13
 _SCIENTIFIC_BELOW = 1e-3
 
 
@@ -80,13 +82,28 @@ def count(value: int) -> str:
     return f"{value:,}"
 
 
+def fields(console: Console, rows: dict[str, str]) -> None:
+    """Print named facts, one a row, with long ones wrapped in their own column."""
+    if not console.is_terminal:  # a grid would fill its rows with spaces
+        for label, text in rows.items():
+            line(console, f"  {label:<{_LABEL_WIDTH - 2}}  {text}")
+        return
+    table = Table.grid(padding=(0, 2))
+    table.add_column(min_width=_LABEL_WIDTH)
+    table.add_column(overflow="fold")
+    for label, text in rows.items():
+        table.add_row(f"  {label}", Text(text))
+    console.print(table)
+
+
 def plural(value: int, thing: str) -> str:
     """Count things in words: 1 trial, 2 trials."""
     return f"{count(value)} {thing}" + ("" if value == 1 else "s")
 
 
-def class_cell(label: int, name: str) -> Text:
-    """A class in a table: its number and its name, as it is but on one line and not endless."""
+def class_cell(console: Console, label: int, name: str) -> Text:
+    """A class in a table: its number and its name, on one line, and on a terminal not endless."""
     text = "".join(each if each.isprintable() else "?" for each in name)
-    shown = text if len(text) <= _NAME_WIDTH else text[: _NAME_WIDTH - 1] + "."
+    fits = len(text) <= _NAME_WIDTH or not console.is_terminal
+    shown = text if fits else text[: _NAME_WIDTH - 3] + "..."
     return Text(f"{label} {shown}" if shown != str(label) else shown)

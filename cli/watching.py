@@ -111,8 +111,8 @@ class ScreenWatcher(Watcher):
         for note in dataset.notes:
             self.say(note, verbose_only=True)
         self.say(
-            f"ConvNet of depth {network.depth} and width {network.width} ({network.norm} norm, "
-            f"{network.activation}, {network.pooling} pooling), {count(plan.parameters)} parameters"
+            f"ConvNet: depth {network.depth}, width {network.width}, {network.norm} norm, "
+            f"{network.activation}, {network.pooling} pooling; {count(plan.parameters)} parameters"
         )
         self.say(f"recipe {recipe.to_json()}", verbose_only=True)
         there = f", {plan.there} of them done before" if plan.there else ""

@@ -1,6 +1,5 @@
 #!/bin/sh
-# What `make demo` shows: score, inspect and prune the bundled dataset. Nothing is left behind but the two
-# files in demo/.
+# What `make demo` shows: score, inspect and prune the bundled dataset. What it writes lies in demo/.
 set -eu
 mkdir -p demo
 run() { printf '\n$ %s\n' "$*"; "$@"; }

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from goldore.scoring import score
     from goldore.selection import Selection, prune
     from goldore.store import ScoreFile, load_scores
+    from goldore.watching import Watcher
 
 __version__ = "0.1.0"
 
@@ -37,6 +38,7 @@ __all__ = [
     "ScoreFile",
     "Selection",
     "UsageError",
+    "Watcher",
     "load_dataset",
     "load_index",
     "load_indices",
@@ -50,6 +52,7 @@ _HOME = {
     "ImageDataset": "goldore.datasets",
     "LossRecipe": "goldore.recipe",
     "ScoreFile": "goldore.store",
+    "Watcher": "goldore.watching",
     "Selection": "goldore.selection",
     "load_dataset": "goldore.datasets",
     "load_index": "goldore.indexfile",

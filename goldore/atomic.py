@@ -44,10 +44,10 @@ def check_writable(target: Path) -> None:
         GoldoreError: if the folder cannot be made or written to, or `target` is itself a folder.
     """
     try:
-        target = target.resolve()
-        is_folder = target.is_dir()
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(prefix=_PREFIX, suffix=target.suffix, dir=target.parent):
+        real = target.resolve()
+        is_folder = real.is_dir()
+        real.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(prefix=_PREFIX, suffix=real.suffix, dir=real.parent):
             pass
     except (OSError, RuntimeError) as error:  # RuntimeError: symbolic links that go round in a circle
         raise GoldoreError(

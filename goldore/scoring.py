@@ -111,6 +111,7 @@ def score(
     if existing is not None and existing.loss_trials is not None:
         there = {*existing.loss_trials.done, *existing.loss_trials.failed}
         run = dataclasses.replace(run, recorded=existing.loss_trials.recorded)
+    output = _Output(path, dataset, run, fresh=existing is None)
     missing = make_trials(seed, [number for number in range(trials) if number not in there])
     architecture = Architecture(run.recipe.network, dataset.image_shape, dataset.num_classes)
     with _memory_errors():
@@ -131,7 +132,6 @@ def score(
             parameters=architecture.num_parameters(),
         )
     )
-    output = _Output(path, dataset, run, fresh=existing is None)
     for start in range(0, len(missing), size):
         group = missing[start : start + size]
         watcher.started(group)

@@ -31,6 +31,7 @@ Ratio = str | float | Decimal | Fraction
 Scope = Literal["class", "global"]
 Missing = Literal["error", "drop", "keep"]
 RANDOM = "Random"
+_VERY_NEAR = 0.9  # so near that a criterion is meant, and not one end guessed
 _MAX_DECIMALS = 18  # of the first digit of a ratio that is not zero
 
 
@@ -178,6 +179,7 @@ def prune(
         "scope": scope,
         "seed": seed if parsed.score == RANDOM else None,
         "missing": {"count": absent, "treatment": missing} if absent else None,
+        "rank_reliability": _known(file.scores[parsed.score].rank_reliability) if parsed.drops else None,
         "ratio_kept": len(indices) / file.dataset.num_samples,
         "class_names": list(file.dataset.class_names),
         "kept_per_class": kept.tolist(),
@@ -210,14 +212,18 @@ def parse_criterion(text: str, known: tuple[str, ...]) -> Criterion:
     if text.lower() in ("random", "rand"):
         return Criterion(RANDOM, None)
     match = re.fullmatch(r"(?P<score>.+)[_-](?P<end>large|small)", text, re.IGNORECASE)
+    choices = [*(f"{name}_{end}" for name in known for end in ("large", "small")), RANDOM]
+    if match is None:
+        near = difflib.get_close_matches(text, choices, n=1, cutoff=_VERY_NEAR)
+        hint = f"did you mean {near[0]}?" if near else f"it names the end to drop: {', '.join(choices)}."
+        raise UsageError(f"there is no criterion {text!r}; {hint}")
     names = {plain_name(name): name for name in known}
-    if match is None or plain_name(match["score"]) not in names:
-        choices = [*(f"{name}_{end}" for name in known for end in ("large", "small")), RANDOM]
-        near = difflib.get_close_matches(text, choices, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"this file has {', '.join(choices)}."
-        raise UsageError(f"there is no criterion {text!r} here; {hint}")
-    ends: dict[str, Literal["large", "small"]] = {"large": "large", "small": "small"}
-    return Criterion(names[plain_name(match["score"])], ends[match["end"].lower()])
+    score, end = plain_name(match["score"]), match["end"].lower()
+    if score not in names:
+        near = difflib.get_close_matches(score, names, n=1)
+        hint = f"did you mean {names[near[0]]}_{end}?" if near else f"it has {', '.join(choices)}."
+        raise UsageError(f"this file has no criterion {text!r}; {hint}")
+    return Criterion(names[score], "large" if end == "large" else "small")
 
 
 def make_rule(
@@ -288,6 +294,10 @@ def kept_positions(
         order = np.argsort(keys[members], kind="stable")
         kept.append(members[order[start:stop]])
     return np.sort(np.concatenate(kept)).astype(np.int64)
+
+
+def _known(number: float) -> float | None:
+    return None if math.isnan(number) else number
 
 
 def _only(criterion: str) -> tuple[str, ...] | None:

@@ -114,3 +114,36 @@ def test_unknown_suffix_missing_file_and_unwritable_folder(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(GoldoreError, match="cannot write to the folder"):
         save_index(tmp_path / "file" / "keep.npy", KEPT, {})
+
+
+def test_a_foreign_file_is_never_replaced(tmp_path):
+    foreign = tmp_path / "keep.npy.json"
+    foreign.write_text('{"precious": 1}')
+    with pytest.raises(IndexFileError, match=r"keep\.npy\.json exists and is no index file"):
+        save_index(tmp_path / "keep.npy", KEPT, {}, overwrite=True)
+    assert foreign.read_text() == '{"precious": 1}'
+    assert list(tmp_path.iterdir()) == [foreign]
+
+
+def test_a_folder_in_the_side_cars_place_is_refused(tmp_path):
+    (tmp_path / "keep.npy.json").mkdir()
+    with pytest.raises(IndexFileError, match="no index file"):
+        save_index(tmp_path / "keep.npy", KEPT, {})
+    assert not (tmp_path / "keep.npy").exists()
+
+
+def test_overwrite_mends_an_index_whose_side_car_is_another_ones(tmp_path):
+    path = save_index(tmp_path / "keep.npy", KEPT, {})
+    np.save(path, KEPT[:3])
+    save_index(path, KEPT, {}, overwrite=True)
+    assert np.array_equal(load_indices(path), KEPT)
+
+
+def test_a_full_disk_ends_in_a_sentence_and_leaves_nothing(tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np.lib.format, "write_array", fail)
+    with pytest.raises(IndexFileError, match="No space left on device"):
+        save_index(tmp_path / "keep.npy", KEPT, {})
+    assert list(tmp_path.iterdir()) == []

@@ -54,3 +54,10 @@ def test_constant_values_are_binned():
 def test_the_dataset_is_in_the_summary():
     file = make_file([1, 2], [0, 1])
     assert summarize(file)["dataset"] == dataclasses.asdict(file.dataset)
+
+
+def test_a_range_too_narrow_for_bins_gets_one():
+    histogram = summarize(make_file([0.3, np.nextafter(0.3, 1)], [0, 0], 1))["scores"]["LossInit"][
+        "histogram"
+    ]
+    assert sum(histogram["counts"]) == 2

@@ -1,4 +1,7 @@
 import dataclasses
+import subprocess
+import sys
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -234,3 +237,102 @@ def test_the_cache_folder_comes_from_the_environment(monkeypatch, tmp_path):
     assert str(default_path("MNIST")) == "scores_cache/MNIST.h5"
     monkeypatch.setenv("GOLDORE_CACHE", str(tmp_path))
     assert default_path("a/b") == tmp_path / "a_b.h5"
+
+
+def test_overwrite_goes_on_with_its_own_run(dataset, out):
+    first = goldore.score(dataset, trials=2, recipe=RECIPE, out=out, device="cpu", overwrite=True)
+
+    class Interrupt(Watcher):
+        def started(self, trials):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        goldore.score(
+            dataset, trials=3, recipe=RECIPE, out=out, device="cpu", overwrite=True, watcher=Interrupt()
+        )
+    assert goldore.load_scores(out).loss_trials.done == first.loss_trials.done == (0, 1)
+
+
+@pytest.mark.parametrize("there_before", [False, True])
+def test_a_run_that_finds_its_file_changed_by_another_leaves_it_alone(dataset, out, there_before):
+    if there_before:
+        goldore.score(dataset, trials=1, recipe=RECIPE, out=out, device="cpu")
+
+    class Rival(Watcher):
+        def planned(self, plan):
+            other = dataclasses.replace(RECIPE, lr=0.3)
+            goldore.score(dataset, trials=1, recipe=other, seed=9, out=out, device="cpu", overwrite=True)
+
+    with pytest.raises(ScoreFileError, match="was changed by another run"):
+        goldore.score(dataset, trials=2, recipe=RECIPE, out=out, device="cpu", watcher=Rival())
+    file = goldore.load_scores(out)
+    assert (file.loss_trials.base_seed, file.loss_trials.done) == (9, (0,))
+
+
+def test_overwrite_never_replaces_what_is_no_score_file(dataset, tmp_path):
+    precious = tmp_path / "data.h5"
+    with h5py.File(precious, "w") as file:
+        file["x_train"] = np.zeros(3)
+    before = precious.read_bytes()
+    with pytest.raises(ScoreFileError, match="--overwrite replaces nothing else"):
+        goldore.score(dataset, trials=1, recipe=RECIPE, out=precious, device="cpu", overwrite=True)
+    assert precious.read_bytes() == before
+
+
+def test_scores_may_be_given_as_text(dataset, out):
+    file = goldore.score(dataset, scores="loss-init", trials=1, recipe=RECIPE, out=out, device="cpu")
+    assert file.score_names == ("LossInit",)
+
+
+def test_the_plan_counts_the_epochs_that_are_trained(dataset, out):
+    seen = []
+
+    class See(Watcher):
+        def planned(self, plan):
+            seen.append(plan.epochs)
+
+    recipe = dataclasses.replace(RECIPE, init_epochs=1)
+    goldore.score(dataset, scores="LossInit", trials=1, recipe=recipe, out=out, device="cpu", watcher=See())
+    assert seen == [1]
+
+
+def test_a_recipe_keeps_its_open_windows_when_it_is_changed(dataset):
+    shorter = dataclasses.replace(LossRecipe(epochs=10), epochs=4)
+    complete = complete_recipe(shorter, dataset)
+    assert (complete.init_epochs, complete.converge_epochs) == (2, 2)
+
+
+_FULL_DISK = """
+import resource, signal, sys
+import goldore
+from tests.conftest import make_dataset
+from tests.test_scoring import RECIPE
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+dataset, out = make_dataset(), sys.argv[1]
+if sys.argv[2] == "later":
+    goldore.score(dataset, trials=1, recipe=RECIPE, out=out, device="cpu")
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+try:
+    goldore.score(dataset, trials=2, recipe=RECIPE, out=out, device="cpu")
+except goldore.GoldoreError as error:
+    print(type(error).__name__, error)
+"""
+
+
+@pytest.mark.parametrize("when", ["at once", "later"])
+def test_a_file_that_may_not_grow_ends_in_a_sentence(tmp_path, when):
+    out = tmp_path / "scores.h5"
+    done = subprocess.run(
+        [sys.executable, "-c", _FULL_DISK, str(out), when],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[1],
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("GoldoreError")
+    assert "File too large" in done.stdout
+    assert [file.name for file in tmp_path.iterdir()] == (["scores.h5"] if when == "later" else [])
+    if when == "later":
+        assert goldore.load_scores(out).loss_trials.done == (0,)

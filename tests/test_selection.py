@@ -194,3 +194,17 @@ def test_half_a_million_samples_keep_their_order():
     assert (np.diff(kept) > 0).all()
     totals = np.bincount(labels, minlength=1000)
     assert np.array_equal(np.bincount(labels[kept], minlength=1000), -(-totals // 2))
+
+
+@pytest.mark.parametrize("ratio", ["1e-99999999", "1e-400", "0e-99999999", "1e99999999"])
+def test_ratios_with_absurd_exponents_are_answered_at_once(ratio):
+    file = make_score_file([1.0, 2.0], [0, 0], 1)
+    with pytest.raises(UsageError, match="--keep-ratio"):
+        prune(file, "LossConverge_large", keep_ratio=ratio)
+
+
+def test_a_near_miss_of_a_criterion_gets_a_hint():
+    with pytest.raises(UsageError, match=r"did you mean LossConverge_large\?"):
+        parse_criterion("LossConverge_larg", ("LossInit", "LossConverge"))
+    with pytest.raises(UsageError, match="it has LossInit_large, LossInit_small, Random"):
+        parse_criterion("EL2N_small", ("LossInit",))

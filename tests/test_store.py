@@ -8,7 +8,14 @@ import pytest
 from goldore import load_scores
 from goldore.errors import ScoreFileError
 from goldore.recipe import ConvNetConfig, LossRecipe
-from goldore.store import LossResult, LossRun, add_loss_trials, check_same_run
+from goldore.store import (
+    LossResult,
+    LossRun,
+    _size_of,
+    add_loss_trials,
+    check_same_run,
+    check_storable,
+)
 from goldore.trials import make_trials
 from tests.conftest import make_dataset
 
@@ -246,3 +253,42 @@ def test_truncated_files_end_in_a_sentence(path, tmp_path, share):
         file.truncate(int(share * path.stat().st_size))
     with pytest.raises(ScoreFileError, match="damaged"):
         load_scores(short)
+
+
+def test_ten_thousand_classes_are_stored(tmp_path):
+    dataset = make_dataset(counts=(1,) * 10_000, side=2, tests=0)
+    add_loss_trials(tmp_path / "s.h5", dataset, run(), results(dataset, [0]))
+    file = load_scores(tmp_path / "s.h5")
+    assert file.dataset.class_names == dataset.class_names
+    assert len(file.scores["LossInit"].class_reliability) == 10_000
+
+
+def test_a_symbolic_link_stays_and_its_target_is_written(tmp_path, dataset):
+    (tmp_path / "real").mkdir()
+    link = tmp_path / "link.h5"
+    link.symlink_to(tmp_path / "real" / "scores.h5")
+    for numbers in ([0], [1]):
+        add_loss_trials(link, dataset, run(), results(dataset, numbers))
+    assert link.is_symlink()
+    assert load_scores(tmp_path / "real" / "scores.h5").loss_trials.done == (0, 1)
+
+
+def test_a_file_without_loss_trials_can_take_some(path, dataset):
+    with h5py.File(path, "r+") as file:
+        del file["trials"]
+    assert load_scores(path).loss_trials is None
+    add_loss_trials(path, dataset, run(), results(dataset, [0]))
+    assert load_scores(path).loss_trials.done == (0,)
+
+
+def test_check_storable_leaves_nothing_behind(tmp_path, dataset):
+    check_storable(tmp_path / "new" / "s.h5", dataset, run())
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_the_size_of_a_file_is_never_underestimated(tmp_path):
+    dataset = make_dataset(counts=(3000, 3000), side=2)
+    added = results(dataset, range(6))
+    add_loss_trials(tmp_path / "s.h5", dataset, run(), added)
+    size = (tmp_path / "s.h5").stat().st_size
+    assert size < _size_of(dataset, run(), added) < size + 2**20

@@ -200,9 +200,9 @@ class TestScoreOverAnotherFile:
 
 NO_SCORE_FILES = {
     "missing": ("nowhere.h5", ["no score file nowhere.h5", "goldore score"]),
-    "text": ("words.h5", ["words.h5 is not a goldore score file"]),
-    "empty": ("empty.h5", ["empty.h5 is not a goldore score file"]),
-    "an-npz": ("tiny.npz", ["tiny.npz is not a goldore score file"]),
+    "text": ("words.h5", ["words.h5 is no score file"]),
+    "empty": ("empty.h5", ["empty.h5 is no score file"]),
+    "an-npz": ("tiny.npz", ["tiny.npz looks like an index file"]),
     "other-hdf5": ("foreign.h5", ["foreign.h5 is HDF5 but not a goldore score file"]),
     "truncated": ("truncated.h5", ["truncated.h5", "damaged"]),
     "without-labels": ("no_labels.h5", ["no_labels.h5 is damaged", "dataset/labels is missing"]),
@@ -226,7 +226,7 @@ def test_inspect_of_what_is_no_score_file(file, options, refused):
 PRUNE = {
     "unknown-score": (
         ["prune", "scores.h5", "--criterion", "LossConverg_large", "--ipc", "1"],
-        ["'LossConverg'", "did you mean LossConverge?"],
+        ["'LossConverg_large'", "did you mean LossConverge_large?"],
     ),
     "unknown-criterion": (
         ["prune", "scores.h5", "--criterion", "hardest", "--ipc", "1"],
@@ -238,13 +238,13 @@ PRUNE = {
     ),
     "score-not-in-file": (
         ["prune", "only_init.h5", "--criterion", "LossConverge_large", "--ipc", "1"],
-        ["'LossConverge'", "LossInit"],
+        ["'LossConverge_large'", "it has LossInit_large, LossInit_small, Random."],
     ),
     "drop-ratio-below-0": ([*LARGE, "--drop-ratio", "-0.1"], ["--drop-ratio is -0.1", "from 0 to 1"]),
     "keep-ratio-above-1": ([*LARGE, "--keep-ratio", "1.1"], ["--keep-ratio is 1.1", "from 0 to 1"]),
     "ratio-of-letters": ([*LARGE, "--keep-ratio", "abc"], ["--keep-ratio is 'abc'", "number from 0 to 1"]),
     "ratio-nan": ([*LARGE, "--drop-ratio", "nan"], ["--drop-ratio is 'nan'", "number from 0 to 1"]),
-    "ratio-infinite": ([*LARGE, "--drop-ratio", "inf"], ["--drop-ratio is 'inf'", "number from 0 to 1"]),
+    "ratio-infinite": ([*LARGE, "--drop-ratio", "inf"], ["--drop-ratio is inf", "from 0 to 1"]),
     "ratio-in-percent": ([*LARGE, "--keep-ratio", "10%"], ["--keep-ratio is '10%'", "number from 0 to 1"]),
     "two-rules": ([*LARGE, "--keep-ratio", "0.5", "--drop-ratio", "0.5"], ["exactly one of", "--keep-ratio"]),
     "ratio-and-ipc": ([*LARGE, "--keep-ratio", "0.5", "--ipc", "2"], ["exactly one of", "--ipc"]),
@@ -252,8 +252,8 @@ PRUNE = {
     "ipc-above-class": ([*LARGE, "--ipc", "21"], ["--ipc 21", "20 samples of class 0"]),
     "ipc-0": ([*LARGE, "--ipc", "0"], ["--ipc is 0"]),
     "ipc-global": ([*LARGE, "--ipc", "2", "--scope", "global"], ["--ipc", "--scope global"]),
-    "keeps-nothing": ([*LARGE, "--drop-ratio", "1"], ["drop_ratio 1 keeps no sample"]),
-    "keep-ratio-0": ([*LARGE, "--keep-ratio", "0"], ["keep_ratio 0 keeps no sample"]),
+    "keeps-nothing": ([*LARGE, "--drop-ratio", "1"], ["--drop-ratio 1 keeps no sample"]),
+    "keep-ratio-0": ([*LARGE, "--keep-ratio", "0"], ["--keep-ratio 0 keeps no sample"]),
     "range-without-colon": ([*LARGE, "--keep-range", "0.5"], ["--keep-range is '0.5'", "A:B"]),
     "range-backwards": ([*LARGE, "--keep-range", "0.5:0.2"], ["--keep-range 0.5:0.2 is empty"]),
     "range-above-1": ([*LARGE, "--keep-range", "0.5:2"], ["--keep-range is 2", "from 0 to 1"]),
@@ -273,8 +273,6 @@ def test_prune_with_a_bad_argument(command, says, refused):
 
 
 PRUNE_OUT = {
-    "unknown-suffix": ("keep.xyz", ["keep.xyz has no known suffix", ".npy"]),
-    "no-suffix": ("keep", ["keep has no known suffix", ".npy"]),
     "below-a-file": ("tiny.npz/deep/keep.npy", ["cannot write to the folder tiny.npz/deep"]),
     "in-proc": ("/proc/goldore/keep.npy", ["cannot write to the folder /proc/goldore"]),
     "the-score-file": ("scores.h5", ["scores.h5 exists and is no index file"]),
@@ -285,6 +283,11 @@ PRUNE_OUT = {
 @pytest.mark.parametrize(("out", "says"), PRUNE_OUT.values(), ids=PRUNE_OUT.keys())
 def test_prune_to_a_bad_place(out, says, refused):
     check(refused, [*HALF, "--out", out], FAILED, says)
+
+
+@pytest.mark.parametrize("out", ["keep.xyz", "keep", "keep.NPY"])
+def test_prune_to_an_unknown_suffix(out, refused):
+    check(refused, [*HALF, "--out", out], USAGE, [f"{out} has no known suffix", ".npy"])
 
 
 def test_prune_never_replaces_its_own_score_file(refused):

@@ -144,7 +144,7 @@ class TestText:
         assert "loss trials: 2 done, base seed 0" in lines
         assert "ConvNet depth 1, width 4, instance norm, relu, avg pooling" in lines
         assert "training 2 epochs, batch 256, lr 0.01, momentum 0.9, weight decay 0.0005" in lines
-        assert "averaged LossInit over epochs 1-1, LossConverge over the last 1" in lines
+        assert "averaged LossInit over the first 1 epoch, LossConverge over the last 1 epoch" in lines
 
     @pytest.mark.parametrize("name", SCORES)
     def test_shows_the_score_with_a_row_a_class(self, name, text, content):
@@ -171,7 +171,7 @@ class TestText:
         assert "have no score" not in goldore("inspect", score_file).stdout
         with h5py.File(score_file, "r+") as file:
             file["scores/LossInit"][:7] = np.nan
-        assert "7 samples have no score" in goldore("inspect", score_file).stdout
+        assert "7 samples without a score" in goldore("inspect", score_file).stdout
 
     def test_one_trial_shows_dashes(self, one_trial_run, goldore_in):
         done = goldore_in(one_trial_run[0], "inspect", "one.h5")

@@ -74,7 +74,7 @@ def test_kept_positions_are_those_of_a_brute_force_selection(
     assert rows == [
         [str(label), name, str(per_class), "20"] for label, name in enumerate(["left", "middle", "right"])
     ]
-    assert done.stdout.splitlines()[-1] == "written to keep.npy"
+    assert done.stdout.splitlines()[-1] == "written to keep.npy, provenance to keep.npy.json"
     assert f"kept {len(kept)} of 60 samples" in done.stdout
     assert "\x1b" not in done.stdout + done.stderr
 
@@ -147,7 +147,7 @@ class TestRandom:
 )
 def test_default_file_name(options, name, goldore, score_file, tmp_path):
     done = goldore("prune", score_file, "--criterion", "LossInit_small", *options)
-    assert done.stdout.splitlines()[-1] == f"written to {name}"
+    assert done.stdout.splitlines()[-1] == f"written to {name}, provenance to {name}.json"
     assert {path.name for path in tmp_path.iterdir()} == {"scores.h5", name, f"{name}.json"}
 
 
@@ -169,6 +169,7 @@ def test_side_car_says_where_the_positions_come_from(goldore, score_file, tmp_pa
         "scope": "class",
         "seed": None,
         "missing": None,
+        "rank_reliability": content["scores/LossConverge@rank_reliability"],
         "ratio_kept": 9 / 60,
         "class_names": ["left", "middle", "right"],
         "kept_per_class": np.bincount(content["dataset/labels"][kept], minlength=3).tolist(),

@@ -73,7 +73,7 @@ class TestFirstRun:
         assert "\r" not in done.stdout + done.stderr
         lines = done.stderr.splitlines()
         assert lines[0] == "tiny: 60 training images of 1x8x8, 3 classes"
-        assert lines[1].startswith("ConvNet of depth 1 and width 4 (instance norm, relu, avg pooling), ")
+        assert lines[1].startswith("ConvNet: depth 1, width 4, instance norm, relu, avg pooling; ")
         assert lines[2].startswith("2 trials of 2 epochs, ")
         assert [line.split(":")[0] for line in lines[3:]] == ["trial 1 of 2 done", "trial 2 of 2 done"]
 
@@ -258,9 +258,12 @@ class TestInterrupt:
     def test_before_the_first_trial_nothing_is_written(self, data_file, interrupt, snapshot):
         before = snapshot()
         options = ("--width", 4, "--depth", 1, "--epochs", 1000000, "--trials", 2, "--out", "cut.h5")
-        code, out, err = interrupt("2 trials of 1000000 epochs", "score", data_file, *options)
+        code, out, err = interrupt("2 trials of 1,000,000 epochs", "score", data_file, *options)
         assert code == 130
         assert out == ""
         assert "Traceback" not in err
-        assert err.splitlines()[-1] == "interrupted: no trial was finished, and nothing was written."
+        assert (
+            err.splitlines()[-1]
+            == "interrupted: no trial was finished and nothing was written; run the same command again."
+        )
         assert snapshot() == before

@@ -195,3 +195,22 @@ def test_labels_of_another_form_are_refused(build, refused, labels):
 def test_paths_must_be_one_a_sample(build, refused):
     with refused("12 samples but 2 paths"):
         build(paths=("a", "b"))
+
+
+@pytest.mark.parametrize("name", ["nul\0", "surrogate \udcff"])
+def test_names_that_no_file_can_hold_are_refused(name):
+    from goldore.errors import DatasetError
+    from tests.conftest import make_dataset
+
+    good = make_dataset(counts=(2, 2))
+    with pytest.raises(DatasetError, match="no valid text"):
+        replace(good, class_names=("a", name))
+
+
+def test_labels_that_start_at_one_get_a_hint():
+    from goldore.errors import DatasetError
+    from tests.conftest import make_dataset
+
+    good = make_dataset(counts=(2, 2))
+    with pytest.raises(DatasetError, match="labels run from 1 to 2; count from 0"):
+        replace(good, labels=good.labels + 1, class_names=("a", "b", "c"))

@@ -116,3 +116,24 @@ def test_cuda_follows_the_cpu(dataset):
     host = run(dataset, small(), [0, 1])
     for name, values in host.recorded.items():
         np.testing.assert_allclose(cuda.recorded[name], values, rtol=2e-2, atol=2e-3)
+
+
+@pytest.mark.parametrize("modern", [True, False])
+def test_full_float32_switches_tf32_off_and_back(monkeypatch, modern):
+    from types import SimpleNamespace as Space
+
+    from goldore.ensemble import training
+
+    matmul = Space(fp32_precision="tf32", allow_tf32=True)
+    cudnn = Space(conv=Space(fp32_precision="tf32"), allow_tf32=True)
+    backends = Space(cudnn=cudnn, cuda=Space(matmul=matmul), **({"fp32_precision": "tf32"} if modern else {}))
+    monkeypatch.setattr(training.torch, "backends", backends)
+
+    def state():
+        new = (matmul.fp32_precision, cudnn.conv.fp32_precision)
+        return new if modern else (matmul.allow_tf32, cudnn.allow_tf32)
+
+    before = state()
+    with training._full_float32():
+        assert state() == (("ieee", "ieee") if modern else (False, False))
+    assert state() == before
