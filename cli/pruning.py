@@ -172,10 +172,8 @@ def _show(
         mask = np.zeros(total, dtype=bool)
         mask[selection.indices] = True
         line(console, f"{name}_{drops} drops {drops} {name} ({score.direction})")
-        line(
-            console,
-            f"kept {name} {_span(score.values[mask])}, dropped {_span(score.values[~mask])} {score.unit}",
-        )
+        held, gone = (_span(score.values[each], score.unit) for each in (mask, ~mask))
+        line(console, f"kept {name} {held}, dropped {gone}")
         trials = plural(score.trials, "trial")
         known = f"{number(score.rank_reliability, 2)} ({trials})"
         unknown = f"unknown from {trials}; score with --trials 2 or more"
@@ -202,6 +200,6 @@ def _show(
     line(console, f"written to {path}{beside}")
 
 
-def _span(values: "NDArray[np.float64]") -> str:
+def _span(values: "NDArray[np.float64]", unit: str) -> str:
     finite = values[values == values]  # noqa: PLR0124  # NaN is not equal to itself
-    return f"{number(float(finite.min()))} to {number(float(finite.max()))}" if len(finite) else "none"
+    return f"{number(float(finite.min()))} to {number(float(finite.max()))} {unit}" if len(finite) else "none"

@@ -103,7 +103,7 @@ def test_the_kept_range_and_the_direction_are_shown(goldore, score_file, read_h5
     kept = brute_force(score_file, "LossConverge", "large", keep("0.5"))
     mask = np.isin(np.arange(60), kept)
     spans = [f"{each.min():.3f} to {each.max():.3f}" for each in (values[mask], values[~mask])]
-    assert f"kept LossConverge {spans[0]}, dropped {spans[1]} nat" in done.stdout
+    assert f"kept LossConverge {spans[0]} nat, dropped {spans[1]} nat" in done.stdout
     assert "LossConverge_large drops large LossConverge (high = hard, low = easy)" in done.stdout
 
 
