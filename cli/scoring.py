@@ -21,7 +21,7 @@ def score_command(
     dataset: Annotated[
         str,
         typer.Argument(
-            metavar="[DATASET]",
+            metavar="DATASET",
             help="A name (MNIST, FashionMNIST, KMNIST, SVHN, CIFAR10, CIFAR100, STL10, Imagenette, "
             "TinyImageNet), a folder of IDX files or of class folders, a .npz or .h5 file, or "
             "package.module:function. Without it: the bundled sample.",
