@@ -36,7 +36,7 @@ from goldore import __version__
 from goldore.atomic import check_space, check_writable, replacing
 from goldore.datasets.dataset import ImageDataset
 from goldore.definitions import SCORES, plain_name
-from goldore.errors import GoldoreError, ScoreFileError, reason
+from goldore.errors import GoldoreError, ScoreFileError, UsageError, reason
 from goldore.estimators import (
     RANK_RELIABILITY_METHOD,
     RELIABILITY_METHOD,
@@ -285,8 +285,13 @@ def check_storable(path: Path, dataset: ImageDataset, run: LossRun) -> None:
     """Write a score file without trials beside `path` and remove it again, before hours of training.
 
     Raises:
+        UsageError: if the name is that of an index file.
         GoldoreError: if the folder cannot be written to, or HDF5 cannot hold a name.
     """
+    if path.suffix in _INDEX_SUFFIXES:
+        raise UsageError(
+            f"{path} has the suffix of an index file; give the score file a name that ends in .h5."
+        )
     check_writable(path)
     try:
         with tempfile.TemporaryDirectory(prefix=".goldore-", dir=path.resolve().parent) as folder:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from goldore import load_scores
-from goldore.errors import ScoreFileError
+from goldore.errors import ScoreFileError, UsageError
 from goldore.recipe import ConvNetConfig, LossRecipe
 from goldore.store import (
     LossResult,
@@ -292,3 +292,8 @@ def test_the_size_of_a_file_is_never_underestimated(tmp_path):
     add_loss_trials(tmp_path / "s.h5", dataset, run(), added)
     size = (tmp_path / "s.h5").stat().st_size
     assert size < _size_of(dataset, run(), added) < size + 2**20
+
+
+def test_a_score_file_does_not_take_the_name_of_an_index_file(tmp_path, dataset):
+    with pytest.raises(UsageError, match=r"ends in \.h5"):
+        check_storable(tmp_path / "scores.npz", dataset, run())
