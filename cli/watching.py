@@ -99,7 +99,7 @@ class ScreenWatcher(Watcher):
 
     def planned(self, plan: Plan) -> None:
         """Say what is going to happen."""
-        self._plan, self.out, self.kept = plan, plan.out, plan.there
+        self._plan, self.out, self.kept = plan, plan.out, plan.usable
         dataset, recipe = plan.dataset, plan.run.recipe
         network = recipe.network
         shape = "x".join(map(str, dataset.image_shape))
@@ -146,7 +146,7 @@ class ScreenWatcher(Watcher):
             )
         elif time.monotonic() - self._spoke >= _SECONDS_BETWEEN_LINES:
             now = time.monotonic()
-            rate = (done - self._spoken) / (now - self._spoke)
+            rate = max(done - self._spoken, 1) / (now - self._spoke)
             self._spoke, self._spoken = now, done
             left = (total - done) / rate
             self.say(

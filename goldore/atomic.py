@@ -23,8 +23,9 @@ def replacing(target: Path) -> Iterator[Path]:
     Yields:
         The path to write to, in the same folder and with the same suffix as `target`.
     """
+    suffix = target.suffix
     target = target.resolve()  # through a symbolic link, to the file it stands for
-    handle, name = tempfile.mkstemp(prefix=_PREFIX, suffix=target.suffix, dir=target.parent)
+    handle, name = tempfile.mkstemp(prefix=_PREFIX, suffix=suffix, dir=target.parent)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -73,6 +74,14 @@ def check_space(path: Path, size: int) -> None:
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(file.fileno(), 0, size)
         file.truncate(0)
+
+
+def user_path(text: str | Path) -> Path:
+    """A path with ~ expanded; that of an unknown user stays as it is."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        return Path(text)
 
 
 def file_name(text: str) -> str:

@@ -84,6 +84,8 @@ def check_suffix(path: Path) -> None:
     """
     if path.suffix not in _WRITERS:
         raise UsageError(f"{path} has no known suffix; choose among {', '.join(_WRITERS)}.")
+    if path.name.endswith(_SIDE_CARS):
+        raise UsageError(f"{path} has the name of a side-car; choose a name with one suffix.")
 
 
 def load_indices(path: str | Path) -> NDArray[np.int64]:
@@ -155,15 +157,21 @@ def _check_replaceable(
     if not path.exists() or overwrite:
         return
     found = _read(path)
-    if not np.array_equal(found.indices, indices) or found.provenance != json.loads(json.dumps(meta)):
+    theirs, mine = (_without(about, _HOW_FOUND) for about in (found.provenance, json.loads(json.dumps(meta))))
+    if not np.array_equal(found.indices, indices) or theirs != mine:
         raise IndexFileError(f"{path} exists and holds another selection; say --overwrite or another --out.")
+
+
+def _without(about: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
+    return {key: value for key, value in about.items() if key not in keys}
 
 
 def _is_ours(file: Path) -> bool:
     """Whether a file is an index file, or a side-car."""
     try:
-        if file.name.endswith(tuple(suffix + ".json" for suffix in _BARE)):
-            return bool(json.loads(file.read_text(encoding="utf-8"))["format"] == _FORMAT)
+        if file.name.endswith(_SIDE_CARS):
+            content = json.loads(file.read_text(encoding="utf-8"))
+            return bool(content["format"] == _FORMAT and _KEY not in content)
         _read(file)
     except (IndexFileError, OSError, ValueError, TypeError, KeyError):
         return False
@@ -292,3 +300,5 @@ _READERS: dict[str, Callable[[Path], tuple[Any, Any]]] = {
     ".h5": _read_h5,
 }
 _BARE = (".npy", ".txt", ".csv")
+_SIDE_CARS = tuple(f"{suffix}.json" for suffix in _BARE)
+_HOW_FOUND = ("score_file", "score_file_updated")  # may differ between equal selections

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from goldore.atomic import file_name
+from goldore.atomic import file_name, user_path
 from goldore.datasets import ImageDataset, load_dataset
 from goldore.definitions import LOSS_CONVERGE, LOSS_INIT, SCORES, score_name
 from goldore.devices import choose_ensemble_size, describe, resolve_device
@@ -128,6 +128,7 @@ def score(
             trials=max(trials, len(there)),
             epochs=max(max(window) for window in _windows(run).values()),
             there=len(there),
+            usable=len(existing.loss_trials.done) if existing and existing.loss_trials else 0,
             ensemble_size=size,
             parameters=architecture.num_parameters(),
         )
@@ -148,14 +149,14 @@ def _existing(path: Path, dataset: ImageDataset, run: LossRun, *, overwrite: boo
     if not path.exists():
         return None
     try:
-        existing = load_scores(path, only=())
+        existing = load_scores(path)
         check_same_run(existing, dataset, run)
     except ScoreFileError:
         if overwrite and is_score_file(path):
             return None
         if overwrite:
             raise ScoreFileError(
-                f"{path} is not a goldore score file, and --overwrite replaces nothing else; "
+                f"{path} cannot be read as a score file, and --overwrite replaces nothing else; "
                 "choose another --out or remove it yourself."
             ) from None
         raise
@@ -166,8 +167,8 @@ class _Output:
     """The score file of a run, from plan to end.
 
     Trials that diverged are kept back until one has ended well, so that a run in which all diverge leaves no
-    file behind. Before each writing, the file must be as this run last saw it: a second run with the same
-    --out is noticed, and neither replaces nor mixes with the other.
+    file behind. A file that is not as this run left it is looked at again before it is written: trials of
+    another run are neither replaced nor mixed with.
 
     Args:
         path: of the file.
@@ -187,18 +188,34 @@ class _Output:
         if self._fresh and all(result.failed for result in self._waiting):
             return
         if _stamp(self._path) != self._seen:
-            raise ScoreFileError(
-                f"{self._path} was changed by another run meanwhile, and is left as it is; "
-                "give every run an --out of its own."
-            )
+            self._look_again()
+        self._write(self._path, fresh=self._fresh)
+        self._waiting, self._fresh, self._seen = [], False, _stamp(self._path)
+
+    def _look_again(self) -> None:
+        """The file is not as it was left: go on if it can take this run's trials, else save them beside."""
+        if not self._path.exists():
+            self._fresh = True
+            return
         try:
-            add_loss_trials(self._path, self._dataset, self._run, self._waiting, fresh=self._fresh)
-        except (OSError, RuntimeError) as error:  # h5py raises both
+            check_same_run(load_scores(self._path), self._dataset, self._run)
+            self._fresh = False
+        except ScoreFileError as error:
+            beside = self._path.with_name(f"{self._path.stem}-{os.getpid()}.h5")
+            self._write(beside, fresh=True)
+            raise ScoreFileError(
+                f"{self._path} was changed by another run meanwhile and is left as it is; the trials in "
+                f"hand are in {beside}. Give every run an --out of its own."
+            ) from error
+
+    def _write(self, path: Path, *, fresh: bool) -> None:
+        try:
+            add_loss_trials(path, self._dataset, self._run, self._waiting, fresh=fresh)
+        except (OSError, RuntimeError, LookupError, TypeError, ValueError) as error:  # as h5py has it
             raise GoldoreError(
-                f"{self._path} could not be written ({reason(error)}); its previous state is kept. "
+                f"{path} could not be written ({reason(error)}); its previous state is kept. "
                 "Make room or choose another --out, then run the same command again."
             ) from error
-        self._waiting, self._fresh, self._seen = [], False, _stamp(self._path)
 
     def close(self) -> None:
         """Complain if trials diverged and none ended well."""
@@ -254,7 +271,7 @@ def complete_recipe(recipe: LossRecipe, dataset: ImageDataset) -> LossRecipe:
 def default_path(dataset_name: str) -> Path:
     """The score file of a dataset where no other is named: in $GOLDORE_CACHE, or in scores_cache."""
     folder = Path(os.environ.get(_CACHE_VARIABLE) or _CACHE_FOLDER)
-    return folder.expanduser() / f"{file_name(dataset_name)}.h5"
+    return user_path(folder) / f"{file_name(dataset_name)}.h5"
 
 
 def _requested(scores: str | Sequence[str]) -> tuple[str, ...]:

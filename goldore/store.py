@@ -51,6 +51,7 @@ FORMAT = "goldore-scores"
 FORMAT_VERSION = 1
 _LOSS = "trials/loss"
 _TEXT = h5py.string_dtype()
+_PER_TRIAL = ("seed", "train_loss", "test_accuracy", "failed", "done")
 # HDF5 1.8's format, which every reader in use knows: the one before holds at most 64 KiB of attributes, about
 # 4,000 class names.
 _LIBVER = ("v108", "latest")
@@ -239,7 +240,7 @@ def is_score_file(path: Path) -> bool:
     try:
         with h5py.File(path, "r") as file:
             return bool(file.attrs.get("format") == FORMAT)
-    except OSError:
+    except (OSError, ValueError, TypeError):
         return False
 
 
@@ -340,8 +341,6 @@ def _opened(path: Path) -> Iterator[h5py.File]:
     """Open a score file for reading; whatever goes wrong inside the block becomes one sentence."""
     if path.is_dir():
         raise ScoreFileError(f"{path} is a folder; give the path of a score file.")
-    if path.suffix in _INDEX_SUFFIXES and path.is_file():
-        raise ScoreFileError(f"{path} looks like an index file; give the score file it was made from.")
     if not path.is_file():
         raise ScoreFileError(
             f"there is no score file {path}; make one with: goldore score DATASET --out {path}"
@@ -360,11 +359,15 @@ def _opened(path: Path) -> Iterator[h5py.File]:
     except ScoreFileError:
         raise
     except OSError as error:
+        if path.suffix in _INDEX_SUFFIXES:
+            raise ScoreFileError(
+                f"{path} looks like an index file; give the score file it was made from."
+            ) from error
         raise ScoreFileError(
             f"{path} is no score file, or a damaged one ({reason(error)}); check the path, or delete it and "
             "score again."
         ) from error
-    except (KeyError, ValueError, TypeError, RuntimeError, AttributeError) as error:
+    except (LookupError, ArithmeticError, ValueError, TypeError, RuntimeError, AttributeError) as error:
         what = reason(error).strip("'\"")
         raise ScoreFileError(f"{path} is damaged ({what}); score the dataset again.") from error
 
@@ -418,20 +421,27 @@ def _read_score(file: h5py.File, name: str, dataset: DatasetInfo) -> Score:
         trials=int(attrs["trials"]),
         reliability=float(attrs.get("reliability", np.nan)),
         rank_reliability=float(attrs.get("rank_reliability", np.nan)),
-        class_reliability=np.asarray(attrs.get("class_reliability", unknown)),
-        class_rank_reliability=np.asarray(attrs.get("class_rank_reliability", unknown)),
+        class_reliability=np.asarray(attrs.get("class_reliability", unknown)).reshape(unknown.shape),
+        class_rank_reliability=np.asarray(attrs.get("class_rank_reliability", unknown)).reshape(
+            unknown.shape
+        ),
     )
 
 
 def _read_loss_trials(file: h5py.File) -> LossTrials:
     group = file[_LOSS]
     recipe = LossRecipe.from_json(str(group.attrs["recipe"]))
+    recorded = tuple(str(name) for name in group.attrs["recorded"])
     rows = group["done"].shape[0]
+    for name in recorded:
+        expected = (rows, int(file["dataset"].attrs["num_samples"]))
+        if group[name].shape != expected or group[name].maxshape[0] is not None:
+            raise ValueError(f"{_LOSS}/{name} has another shape than {expected}")
     done, failed = (_array(file, f"{_LOSS}/{name}", (rows,), "u").astype(bool) for name in ("done", "failed"))
     return LossTrials(
         recipe=recipe,
         base_seed=int(group.attrs["base_seed"]),
-        recorded=tuple(str(name) for name in group.attrs["recorded"]),
+        recorded=recorded,
         done=tuple(int(row) for row in np.flatnonzero(done & ~failed)),
         failed=tuple(int(row) for row in np.flatnonzero(done & failed)),
         seed=_array(file, f"{_LOSS}/seed", (rows,), "u"),
@@ -506,8 +516,8 @@ def _write_names(group: h5py.Group, key: str, names: Sequence[str]) -> None:
 def _write_trial(trials: h5py.Group, result: LossResult) -> None:
     row = result.trial.number
     if row >= len(trials["done"]):
-        for node in trials.values():
-            node.resize(row + 1, axis=0)
+        for name in (*_PER_TRIAL, *result.recorded):
+            trials[name].resize(row + 1, axis=0)
     trials["seed"][row] = result.trial.seed
     trials["train_loss"][row] = result.train_loss
     trials["test_accuracy"][row] = result.test_accuracy

@@ -21,6 +21,7 @@ class Plan:
         trials: all that the file will hold.
         epochs: that each of them trains; fewer than the recipe's if no score needs the last ones.
         there: how many of them it holds already.
+        usable: how many of those ended well.
         ensemble_size: networks trained at once.
         parameters: trainable numbers of one network.
     """
@@ -31,6 +32,7 @@ class Plan:
     trials: int
     epochs: int
     there: int
+    usable: int
     ensemble_size: int
     parameters: int
 

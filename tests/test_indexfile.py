@@ -147,3 +147,29 @@ def test_a_full_disk_ends_in_a_sentence_and_leaves_nothing(tmp_path, monkeypatch
     with pytest.raises(IndexFileError, match="No space left on device"):
         save_index(tmp_path / "keep.npy", KEPT, {})
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_link_to_a_file_without_suffix_is_written_through(tmp_path, suffix):
+    (tmp_path / "blobs").mkdir()
+    link = tmp_path / f"keep{suffix}"
+    link.symlink_to(tmp_path / "blobs" / "abc")
+    save_index(link, KEPT, {"dataset": "made"})
+    assert np.array_equal(load_indices(link), KEPT)
+    assert [file.name for file in (tmp_path / "blobs").iterdir()] == ["abc"]
+
+
+def test_an_index_file_is_not_taken_for_a_side_car(tmp_path):
+    for name in ("keep.npy.json", "keep.csv.json"):
+        with pytest.raises(UsageError, match="name of a side-car"):
+            save_index(tmp_path / name, KEPT, {})
+    elsewhere = save_index(tmp_path / "keep.json", KEPT, {})
+    elsewhere.rename(tmp_path / "keep.npy.json")
+    with pytest.raises(IndexFileError, match="is no index file"):
+        save_index(tmp_path / "keep.npy", KEPT[:2], {})
+
+
+def test_the_same_selection_found_by_another_path_is_the_same(tmp_path):
+    path = save_index(tmp_path / "keep.npy", KEPT, {"score_file": "a.h5"})
+    save_index(path, KEPT, {"score_file": "/elsewhere/a.h5"})
+    assert load_index(path).provenance["score_file"] == "/elsewhere/a.h5"

@@ -1,4 +1,5 @@
 import dataclasses
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -263,10 +264,47 @@ def test_a_run_that_finds_its_file_changed_by_another_leaves_it_alone(dataset, o
             other = dataclasses.replace(RECIPE, lr=0.3)
             goldore.score(dataset, trials=1, recipe=other, seed=9, out=out, device="cpu", overwrite=True)
 
-    with pytest.raises(ScoreFileError, match="was changed by another run"):
+    with pytest.raises(ScoreFileError, match=r"was changed by another run.*are in") as refusal:
         goldore.score(dataset, trials=2, recipe=RECIPE, out=out, device="cpu", watcher=Rival())
     file = goldore.load_scores(out)
     assert (file.loss_trials.base_seed, file.loss_trials.done) == (9, (0,))
+    (beside,) = (each for each in out.parent.iterdir() if each != out)
+    assert beside.name in str(refusal.value)
+    assert goldore.load_scores(beside).loss_trials.base_seed == 0
+
+
+@pytest.mark.parametrize("what", ["touch", "remove"])
+def test_a_file_that_was_touched_or_removed_meanwhile_loses_no_trial_in_hand(dataset, out, what):
+    class Meddle(Watcher):
+        def finished(self, results):
+            if results[0].trial.number == 0:
+                os.utime(out, (1, 1)) if what == "touch" else out.unlink()
+
+    file = goldore.score(dataset, trials=3, recipe=RECIPE, out=out, device="cpu", watcher=Meddle())
+    assert file.loss_trials.done == ((0, 1, 2) if what == "touch" else (1, 2))
+
+
+@pytest.mark.parametrize("damage", ["delete", "shape"])
+def test_damage_in_the_trials_is_found_before_training(dataset, out, damage):
+    goldore.score(dataset, trials=1, recipe=RECIPE, out=out, device="cpu")
+    with h5py.File(out, "r+") as file:
+        del file["trials/loss/LossConverge"]
+        if damage == "shape":
+            file["trials/loss/LossConverge"] = np.zeros((1, 3), dtype=np.float32)
+
+    class Fail(Watcher):
+        def planned(self, plan):
+            raise AssertionError("training must not begin")
+
+    with pytest.raises(ScoreFileError, match="damaged"):
+        goldore.score(dataset, trials=2, recipe=RECIPE, out=out, device="cpu", watcher=Fail())
+
+
+def test_a_users_own_array_beside_the_trials_does_no_harm(dataset, out):
+    goldore.score(dataset, trials=1, recipe=RECIPE, out=out, device="cpu")
+    with h5py.File(out, "r+") as file:
+        file["trials/loss/note"] = np.arange(3)
+    assert goldore.score(dataset, trials=2, recipe=RECIPE, out=out, device="cpu").loss_trials.done == (0, 1)
 
 
 def test_overwrite_never_replaces_what_is_no_score_file(dataset, tmp_path):

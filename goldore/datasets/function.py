@@ -2,7 +2,8 @@
 
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from goldore.datasets.dataset import ImageDataset
-from goldore.datasets.pixels import Channels, images_from_array, numbered_classes
+from goldore.datasets.pixels import EXACTLY, WITH_ROUNDING, Channels, images_from_array, numbered_classes
 from goldore.errors import DatasetError, reason
 
 _BLOCK = 1024  # items converted to 8 bits at a time, so that memory holds no more floats
@@ -35,19 +36,21 @@ def load_function(spec: str, name: str, channels: Channels = "auto") -> ImageDat
     Raises:
         DatasetError: if the function cannot be imported or fails, or an item has another form.
     """
-    result = _call(spec)
-    train, test = result if isinstance(result, tuple) and len(result) == 2 else (result, None)  # noqa: PLR2004
-    images, labels, notes = _read_items(train, f"the training set of {spec}", channels)
-    test_images = test_labels = None
-    if test is not None:
-        test_images, test_labels, test_notes = _read_items(test, f"the test set of {spec}", channels)
-        notes += test_notes
-    classes = getattr(train, "classes", None)
+    with _working_directory_first():
+        result = _call(spec)
+        pair = isinstance(result, tuple) and len(result) == 2  # noqa: PLR2004
+        train, test = result if pair else (result, None)
+        images, labels, notes = _read_items(train, f"the training set of {spec}", channels)
+        test_images = test_labels = None
+        if test is not None:
+            test_images, test_labels, test_notes = _read_items(test, f"the test set of {spec}", channels)
+            notes += test_notes
+        names = _class_names(train, spec) or numbered_classes(labels)
     return ImageDataset(
         name=name,
         images=images,
         labels=labels,
-        class_names=tuple(map(str, classes)) if isinstance(classes, Sequence) else numbered_classes(labels),
+        class_names=names,
         source=f"function {spec}",
         test_images=test_images,
         test_labels=test_labels,
@@ -55,20 +58,49 @@ def load_function(spec: str, name: str, channels: Channels = "auto") -> ImageDat
     )
 
 
-def _call(spec: str) -> Any:
-    module_name, _, function_name = spec.partition(":")
+@contextmanager
+def _working_directory_first() -> Iterator[None]:
+    """Search the working directory for modules first, also for those that are imported late."""
     here = str(Path.cwd())
     sys.path.insert(0, here)
     try:
-        function = getattr(importlib.import_module(module_name), function_name)
-        return function()
+        yield
+    finally:
+        if here in sys.path:
+            sys.path.remove(here)
+
+
+def _call(spec: str) -> Any:
+    module_name, _, function_name = spec.partition(":")
+    try:
+        return getattr(importlib.import_module(module_name), function_name)()
     except (Exception, SystemExit) as error:
         raise DatasetError(
             f"{spec} could not be called ({type(error).__name__}: {reason(error)}); it must be an "
             "importable function without arguments that returns a torch Dataset or a pair (train, test)."
         ) from error
-    finally:
-        sys.path.remove(here)
+
+
+def _class_names(train: Any, spec: str) -> tuple[str, ...] | None:
+    try:
+        classes = getattr(train, "classes", None)
+        if isinstance(classes, str) or not isinstance(classes, Sequence | np.ndarray):
+            return None
+        return tuple(map(str, classes))
+    except Exception as error:
+        raise DatasetError(
+            f"the classes of the training set of {spec} cannot be read ({reason(error)}); make them a list."
+        ) from error
+
+
+def _length(dataset: Any, where: str) -> int:
+    try:
+        return len(dataset)
+    except Exception as error:
+        raise DatasetError(
+            f"{where} is {type(dataset).__name__}, whose length cannot be told ({reason(error)}); "
+            "it must have a length and be indexable."
+        ) from error
 
 
 def _read_items(
@@ -76,17 +108,17 @@ def _read_items(
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64], list[str]]:
     if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
         raise DatasetError(f"{where} is {type(dataset).__name__}; it must have a length and be indexable.")
-    if len(dataset) == 0:
+    length = _length(dataset, where)
+    if length == 0:
         raise DatasetError(f"{where} is empty; there must be at least one image.")
     blocks: list[NDArray[np.uint8]] = []
     notes: dict[str, None] = {}  # in order, each once
     labels: list[int] = []
-    for start in range(0, len(dataset), _BLOCK):
-        items = [_read_item(dataset, where, each) for each in range(start, min(start + _BLOCK, len(dataset)))]
+    for start in range(0, length, _BLOCK):
+        items = [_read_item(dataset, where, each) for each in range(start, min(start + _BLOCK, length))]
         shape = blocks[0].shape[1:] if blocks else None
-        pixels, found = images_from_array(
-            _stack([image for image, _ in items], where, start), where, channels
-        )
+        stacked = _stack([image for image, _ in items], where, start)
+        pixels, found = images_from_array(stacked, where, channels, start)
         if shape is not None and pixels.shape[1:] != shape:
             raise DatasetError(
                 f"images of {where} differ in shape (from item {start}); resize them to one size."
@@ -94,6 +126,8 @@ def _read_items(
         blocks.append(pixels)
         notes.update(dict.fromkeys(found))
         labels += [label for _, label in items]
+    if any(note.endswith(WITH_ROUNDING) for note in notes):
+        notes = {note: None for note in notes if not note.endswith(EXACTLY)}
     return np.concatenate(blocks), np.array(labels, dtype=np.int64), list(notes)
 
 
@@ -104,7 +138,7 @@ def _read_item(dataset: Any, where: str, position: int) -> tuple[NDArray[Any], i
             image = image.convert("RGB")
         if int(label) != float(label):
             raise ValueError(f"its label is {label}")
-        return np.asarray(image), int(label)
+        return np.asarray(image), int(np.int64(int(label)))
     except Exception as error:
         raise DatasetError(
             f"item {position} of {where} is not a pair of an image and a label ({reason(error)}); "

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
+from goldore.atomic import user_path
 from goldore.datasets.dataset import ImageDataset
 from goldore.datasets.named import READERS, Place, idx_class_names, load_named
 from goldore.datasets.pixels import Channels
@@ -65,13 +66,13 @@ def load_dataset(
 
         return load_bundled(name or BUNDLED)
     if kind == "named":
-        dataset = load_named(where, Place(_path(data_root), download, image_size))
+        dataset = load_named(where, Place(user_path(data_root), download, image_size))
         return dataset if name is None else _renamed(dataset, name)
     if kind == "function":
         from goldore.datasets.function import load_function
 
         return load_function(where, name or where.replace(":", ".").rpartition(".")[2], channels)
-    path = _path(where)
+    path = user_path(where)
     return _load_path(path, name or _name_of(path), image_size, classes, channels)
 
 
@@ -83,7 +84,7 @@ def _recognise(source: str) -> tuple[str, str]:
     for known in KNOWN:
         if plain == plain_name(known):
             return "named", known
-    path = _path(source)
+    path = user_path(source)
     if _exists(path):
         return "path", source
     module, colon, function = source.partition(":")
@@ -106,7 +107,7 @@ def _check_options(
     channels: Channels,
     download: bool,
 ) -> None:
-    folder = kind == "path" and _path(where).is_dir()
+    folder = kind == "path" and user_path(where).is_dir()
     arrays = kind == "function" or (kind == "path" and Path(where).suffix in _ARRAY_FILES)
     if image_size is not None and not (folder or where in {"Imagenette", "TinyImageNet"}):
         raise UsageError("--image-size applies to folder trees of images only; leave it out.")
@@ -152,14 +153,6 @@ def _name_of(path: Path) -> str:
     """Name a path's dataset: its last part, or the known dataset that this part spells."""
     stem = path.resolve().name if path.is_dir() else path.stem
     return next((known for known in KNOWN if plain_name(known) == plain_name(stem)), stem)
-
-
-def _path(text: str | Path) -> Path:
-    """A path with ~ expanded; that of an unknown user stays as it is."""
-    try:
-        return Path(text).expanduser()
-    except RuntimeError:
-        return Path(text)
 
 
 def _exists(path: Path) -> bool:

@@ -8,13 +8,14 @@ from numpy.typing import NDArray
 from goldore.errors import DatasetError
 
 Channels = Literal["auto", "first", "last"]
+EXACTLY, WITH_ROUNDING = "exactly", "with rounding"  # how the notes on converted floats end
 _BLOCK = 1024  # images converted at a time
 _CHANNEL_COUNTS = (1, 2, 3, 4)
 _ROUNDING = 1e-3  # how far, in 1/255, a float may lie from an 8-bit value and still be called exact
 
 
 def images_from_array(
-    array: NDArray[Any], where: str, channels: Channels = "auto"
+    array: NDArray[Any], where: str, channels: Channels = "auto", first: int = 0
 ) -> tuple[NDArray[np.uint8], list[str]]:
     """Bring an array of images into the form uint8 [N, C, H, W].
 
@@ -22,6 +23,7 @@ def images_from_array(
         array: [N, H, W] (grey), [N, H, W, C] or [N, C, H, W]; uint8, or floats in 0..1.
         where: names the array in messages, for example "x_train in data.npz".
         channels: where the channels are; "auto" detects it from the axis of size 1 to 4.
+        first: number of the first image, for messages.
 
     Returns:
         The images (a view where possible) and notes on what was detected, one sentence each.
@@ -33,7 +35,7 @@ def images_from_array(
         raise DatasetError(
             f"{where} has shape {array.shape}; images must be [N, H, W], [N, H, W, C] or [N, C, H, W]."
         )
-    pixels, notes = _to_uint8(array, where)
+    pixels, notes = _to_uint8(array, where, first)
     if pixels.ndim == 3:  # noqa: PLR2004
         return pixels[:, None], [*notes, f"{where}: grey images [N, H, W]"]
     position = channels if channels != "auto" else _detect(pixels.shape, where)
@@ -67,7 +69,7 @@ def numbered_classes(labels: NDArray[np.int64]) -> tuple[str, ...]:
     return tuple(str(label) for label in range(largest + 1))
 
 
-def _to_uint8(array: NDArray[Any], where: str) -> tuple[NDArray[np.uint8], list[str]]:
+def _to_uint8(array: NDArray[Any], where: str, first: int) -> tuple[NDArray[np.uint8], list[str]]:
     if array.dtype == np.uint8:
         return array, []
     if array.size == 0:
@@ -76,7 +78,7 @@ def _to_uint8(array: NDArray[Any], where: str) -> tuple[NDArray[np.uint8], list[
         if not np.isfinite(array).all():
             bad = int(np.argmax(~np.isfinite(array.reshape(len(array), -1)).all(axis=1)))
             raise DatasetError(
-                f"{where} holds NaN or infinite pixels (first in image {bad}); repair the data."
+                f"{where} holds NaN or infinite pixels (first in image {first + bad}); repair the data."
             )
         _check_range(array, where, 1, "floats must lie in 0..1, not normalised")
         pixels = np.empty(array.shape, dtype=np.uint8)
@@ -86,7 +88,7 @@ def _to_uint8(array: NDArray[Any], where: str) -> tuple[NDArray[np.uint8], list[
             rounded = np.round(scaled)
             exact = exact and bool((np.abs(scaled - rounded) <= _ROUNDING).all())
             pixels[start : start + _BLOCK] = rounded
-        how = "exactly" if exact else "with rounding"
+        how = EXACTLY if exact else WITH_ROUNDING
         return pixels, [f"{where}: floats in 0..1 converted to 8 bits {how}"]
     if array.dtype.kind in "iu":
         _check_range(array, where, 255, "whole numbers must lie in 0..255")

@@ -223,3 +223,28 @@ def test_a_failing_item_is_named(module, refused):
     spec = module(body + "def load():\n    return Broken([1])\n")
     with refused("item 0 of the training set", "disc"):
         load_dataset(spec)
+
+
+@pytest.mark.parametrize(
+    ("body", "part"),
+    [
+        ("def __len__(self): raise TypeError('no length')\n", "length cannot be told"),
+        ("classes = property(lambda self: 1 / 0)\n", "classes of the training set"),
+        ("def __getitem__(self, i): return np.zeros((4, 4), np.uint8), 2**70\n", "item 0"),
+    ],
+)
+def test_a_dataset_that_fails_in_its_own_way_ends_in_a_sentence(tmp_path, monkeypatch, body, part):
+    from goldore.datasets.function import load_function
+    from goldore.errors import DatasetError
+
+    name = f"strange_{abs(hash(body))}"
+    (tmp_path / f"{name}.py").write_text(
+        "import numpy as np\nclass Data:\n"
+        "    def __len__(self): return 4\n"
+        "    def __getitem__(self, i): return np.zeros((4, 4), np.uint8), i % 2\n"
+        f"    {body}"
+        "def make(): return Data()\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DatasetError, match=part):
+        load_function(f"{name}:make", "strange")
