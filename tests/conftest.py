@@ -6,11 +6,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported anywhe
 
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 
 from goldore.datasets.dataset import ImageDataset
 from goldore.store import DatasetInfo, Score, ScoreFile
+
+hypothesis.settings.register_profile("no deadline", deadline=None)  # machines under load are slow, not wrong
+hypothesis.settings.load_profile("no deadline")
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
