@@ -45,12 +45,16 @@ def _loss_trials(trials: LossTrials) -> dict[str, Any]:
     accuracy = trials.test_accuracy[list(trials.done)].astype(float)
     final = trials.train_loss[list(trials.done)]
     ran = np.isfinite(final).any(axis=0)
+    windows = {  # as numbers, also where the recipe left them open
+        "init_epochs": len(trials.recipe.init_window),
+        "converge_epochs": len(trials.recipe.converge_window),
+    }
     return {
         "done": len(trials.done),
         "failed": list(trials.failed),
         "base_seed": trials.base_seed,
         "recorded": list(trials.recorded),
-        "recipe": dataclasses.asdict(trials.recipe),
+        "recipe": dataclasses.asdict(trials.recipe) | windows,
         "train_loss": [_number(value) for value in _column_means(final[:, ran])],
         "test_accuracy": _number(accuracy.mean() if len(accuracy) else np.nan),
     }
