@@ -129,7 +129,7 @@ def score_command(
         ),
     ] = None,
     quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Print errors only.", rich_help_panel=_RUN)
+        bool, typer.Option("--quiet", "-q", help="Print errors and warnings only.", rich_help_panel=_RUN)
     ] = False,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Print what was detected.", rich_help_panel=_RUN)

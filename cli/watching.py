@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-import numpy as np
 from rich.progress import (
     BarColumn,
     Progress,
@@ -159,7 +158,9 @@ class ScreenWatcher(Watcher):
         if self._plan is None:
             return
         samples = self._plan.dataset.num_samples
-        self._images_before += sum(samples * int(np.isfinite(result.train_loss).sum()) for result in results)
+        self._images_before += (
+            samples * self._plan.epochs * len(results)
+        )  # diverged ones may have stopped early
         self.kept += sum(not result.failed for result in results)
         for result in results:
             number_of = result.trial.number + 1

@@ -1,5 +1,6 @@
 """Files that are either whole or not there: write beside the target, then rename over it."""
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 from goldore.errors import GoldoreError, reason
 
 _PREFIX = ".goldore-"
+_CANNOT_RESERVE = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)  # of file systems without it
 
 
 @contextmanager
@@ -72,7 +74,11 @@ def check_space(path: Path, size: int) -> None:
     """
     with path.open("wb") as file:
         if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(file.fileno(), 0, size)
+            try:
+                os.posix_fallocate(file.fileno(), 0, size)
+            except OSError as error:
+                if error.errno not in _CANNOT_RESERVE:
+                    raise
         file.truncate(0)
 
 

@@ -185,18 +185,16 @@ class _Output:
     def add(self, results: Sequence[LossResult]) -> None:
         """Make finished trials durable."""
         self._waiting += results
+        self._fresh = self._fresh or not self._path.exists()  # it may have been removed meanwhile
         if self._fresh and all(result.failed for result in self._waiting):
             return
-        if _stamp(self._path) != self._seen:
+        if self._path.exists() and _stamp(self._path) != self._seen:
             self._look_again()
         self._write(self._path, fresh=self._fresh)
         self._waiting, self._fresh, self._seen = [], False, _stamp(self._path)
 
     def _look_again(self) -> None:
         """The file is not as it was left: go on if it can take this run's trials, else save them beside."""
-        if not self._path.exists():
-            self._fresh = True
-            return
         try:
             check_same_run(load_scores(self._path), self._dataset, self._run)
             self._fresh = False

@@ -1,6 +1,10 @@
+import errno
+import os
+from contextlib import nullcontext
+
 import pytest
 
-from goldore.atomic import check_writable, replacing
+from goldore.atomic import check_space, check_writable, replacing
 from goldore.errors import GoldoreError
 
 
@@ -38,3 +42,15 @@ def test_folders_are_made_and_unfit_targets_refused(tmp_path):
         check_writable(tmp_path / "plain" / "file")
     with pytest.raises(GoldoreError, match="is a folder"):
         check_writable(tmp_path / "a")
+
+
+@pytest.mark.parametrize(
+    ("code", "refused"), [(errno.ENOSPC, True), (errno.EFBIG, True), (errno.EOPNOTSUPP, False)]
+)
+def test_only_a_lack_of_space_is_refused_not_of_the_call(tmp_path, monkeypatch, code, refused):
+    def fail(*_):
+        raise OSError(code, "no")
+
+    monkeypatch.setattr(os, "posix_fallocate", fail)
+    with pytest.raises(OSError, match="no") if refused else nullcontext():
+        check_space(tmp_path / "file", 10)

@@ -374,3 +374,24 @@ def test_a_file_that_may_not_grow_ends_in_a_sentence(tmp_path, when):
     assert [file.name for file in tmp_path.iterdir()] == (["scores.h5"] if when == "later" else [])
     if when == "later":
         assert goldore.load_scores(out).loss_trials.done == (0,)
+
+
+def test_a_removed_file_is_not_replaced_by_diverged_trials_alone(dataset, out, monkeypatch):
+    from goldore.ensemble import convnet
+
+    draw = convnet.draw_parameters
+
+    def explode(architecture, trial):
+        drawn = draw(architecture, trial)
+        if trial.number > 0:
+            drawn["head.bias"][:] = np.inf
+        return drawn
+
+    class Remove(Watcher):
+        def finished(self, results):
+            out.unlink(missing_ok=True)
+
+    monkeypatch.setattr(convnet, "draw_parameters", explode)
+    with pytest.raises(GoldoreError, match="diverged"):
+        goldore.score(dataset, trials=3, recipe=RECIPE, out=out, device="cpu", watcher=Remove())
+    assert not out.exists()

@@ -68,16 +68,14 @@ def test_ipc_keeps_exactly_so_many_of_every_class(labels, count, seed):
         assert selection.indices.tolist() == expected
 
 
-@pytest.mark.parametrize("classes", [10, 100])
 @pytest.mark.parametrize("size", [500, 600, 5000, 6000])
-def test_counts_are_exact_for_every_thousandth(classes, size):
+def test_counts_are_exact_for_every_thousandth(size):
     for thousandth in range(1, 1000):
         text = f"0.{thousandth:03d}"
         start, stop = make_rule(keep_ratio=text).bounds(size)
         assert stop - start == -(-thousandth * size // 1000)
         assert make_rule(drop_ratio=f"0.{1000 - thousandth:03d}").bounds(size) == (start, stop)
         assert make_rule(keep_ratio=float(text)).bounds(size) == (start, stop)
-    del classes
 
 
 def test_the_counts_that_binary_floating_point_misses():

@@ -15,3 +15,26 @@ def test_the_options_defaults_are_those_of_the_library():
             if field != "network":
                 assert parameters[field].default == value, field
     assert parameters["trials"].default == DEFAULT_TRIALS
+
+
+def test_the_progress_after_a_diverged_trial_goes_forward(monkeypatch, capsys):
+    from types import SimpleNamespace as Space
+
+    import numpy as np
+
+    from goldore.ensemble.progress import Progress
+
+    watching = pytest.importorskip("goldore_cli.watching")
+    clock = iter(range(0, 100_000, 50))
+    monkeypatch.setattr(watching.time, "monotonic", lambda: next(clock))
+    watcher = watching.ScreenWatcher()
+    watcher._plan = Space(trials=2, there=0, epochs=4, dataset=Space(num_samples=100))
+    trials = [Space(number=0), Space(number=1)]
+    watcher.started(trials[:1])
+    watcher.progressed(Progress(epoch=2, images=150, total_images=400, loss=2.0))
+    watcher.finished([Space(trial=trials[0], failed=True, train_loss=np.full(4, np.nan))])
+    watcher.started(trials[1:])
+    watcher.progressed(Progress(epoch=1, images=10, total_images=400, loss=2.0))
+    lines = [each for each in capsys.readouterr().err.splitlines() if "images/s" in each]
+    assert [each.split(",")[1].split(":")[1].strip() for each in lines] == ["19%", "51%"]
+    assert "-" not in lines[1].split("images/s")[0].split("%")[1]
