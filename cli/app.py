@@ -1,8 +1,9 @@
 """The Typer application and its entry point."""
 
 import io
+import os
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -11,6 +12,7 @@ from goldore import __version__
 from .inspecting import inspect_command
 from .pruning import prune_command
 from .scoring import score_command
+from .screen import INTERRUPTED
 
 app = typer.Typer(
     name="goldore",
@@ -51,4 +53,20 @@ def main() -> None:
     try:
         app(prog_name="goldore")
     except KeyboardInterrupt:
-        sys.exit(130)
+        _leave_interrupted()
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            _leave_interrupted()
+        raise
+
+
+def _leave_interrupted() -> NoReturn:
+    """End with the exit code of an interrupt, at once.
+
+    An interrupt that arrives while a module compiles code (as imports of torch do) makes CPython end itself
+    with the signal later on, even though it was handled, unless the interpreter is left this way.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+    os._exit(INTERRUPTED)

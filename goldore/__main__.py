@@ -1,6 +1,7 @@
 """`python -m goldore`: the command line, from an installation or straight from a checkout."""
 
 import importlib.util
+import os
 import sys
 from pathlib import Path
 
@@ -25,5 +26,5 @@ if __name__ == "__main__":
         if (_CHECKOUT / "pyproject.toml").is_file() and (_CHECKOUT / "cli" / "app.py").is_file():
             _command_line_from_checkout()  # never pair this checkout with another one's command line
         importlib.import_module("goldore_cli.app").main()
-    except KeyboardInterrupt:
-        sys.exit(130)
+    except KeyboardInterrupt:  # while importing; see goldore_cli.app on why not by sys.exit
+        os._exit(130)

@@ -1,4 +1,6 @@
 import inspect
+import subprocess
+import sys
 
 import pytest
 
@@ -38,3 +40,22 @@ def test_the_progress_after_a_diverged_trial_goes_forward(monkeypatch, capsys):
     lines = [each for each in capsys.readouterr().err.splitlines() if "images/s" in each]
     assert [each.split(",")[1].split(":")[1].strip() for each in lines] == ["19%", "51%"]
     assert "-" not in lines[1].split("images/s")[0].split("%")[1]
+
+
+_INTERRUPTED_IN_EXEC = """
+import sys
+import goldore_cli.app
+
+def app(**_):
+    try:
+        exec("raise KeyboardInterrupt")  # as in an import that compiles code
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+goldore_cli.app.app = app
+goldore_cli.app.main()
+"""
+
+
+def test_an_interrupt_during_an_import_ends_with_130():
+    assert subprocess.run([sys.executable, "-c", _INTERRUPTED_IN_EXEC], check=False).returncode == 130
