@@ -57,5 +57,7 @@ goldore_cli.app.main()
 """
 
 
-def test_an_interrupt_during_an_import_ends_with_130():
-    assert subprocess.run([sys.executable, "-c", _INTERRUPTED_IN_EXEC], check=False).returncode == 130
+def test_an_interrupt_during_an_import_ends_with_130(tmp_path):
+    (tmp_path / "interrupted.py").write_text(_INTERRUPTED_IN_EXEC)
+    ended = subprocess.run([sys.executable, "-m", "interrupted"], cwd=tmp_path, check=False)
+    assert ended.returncode == 130
