@@ -21,7 +21,7 @@ def write_score_file(path: Path) -> None:
 
     from goldore.datasets import ImageDataset
     from goldore.recipe import LossRecipe
-    from goldore.store import LossResult, LossRun, add_loss_trials
+    from goldore.store import Header, LossResult, LossRun, add_trials
     from goldore.trials import make_trials
 
     draw = np.random.default_rng(0)
@@ -42,7 +42,7 @@ def write_score_file(path: Path) -> None:
         )
         for trial in make_trials(0, range(2))
     ]
-    add_loss_trials(path, dataset, run, results)
+    add_trials(path, Header.of(dataset), run, results)
 
 
 def measure(command: list[str]) -> tuple[float, float]:

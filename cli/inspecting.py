@@ -1,6 +1,7 @@
 """goldore inspect."""
 
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from goldore.store import ScoreFile
+    from goldore.store import Score, ScoreFile
 
 _MAX_ROWS = 20
 _BAR = 40
@@ -40,8 +41,10 @@ def inspect_command(
         return
     console = out()
     _show_dataset(console, summary)
-    if summary["trials"]:
+    if "loss" in summary["trials"]:
         _show_trials(console, summary["trials"]["loss"])
+    if "utility" in summary["trials"]:
+        _show_utility_trials(console, summary["trials"]["utility"])
     console.print()
     console.print(scores_table(loaded, summary), markup=False)
     for name, score in summary["scores"].items():
@@ -70,6 +73,29 @@ def scores_table(file: "ScoreFile", summary: dict[str, Any] | None = None) -> "T
             number(score["rank_reliability"], 2),
         )
     return table
+
+
+def utility_trust(score: "Score") -> str:
+    """One sentence on how far MonteCarlo can be trusted."""
+    from goldore.estimators import trials_needed
+
+    def shown(value: float, error: float) -> str:
+        return f"{number(value, 2)}" + (f" +- {number(error, 2)}" if error == error else "")  # noqa: PLR0124
+
+    needed = " and ".join(
+        f"{target} takes {_trials(_finite(trials_needed(score.trust, score.trials, target)))}"
+        for target in (0.5, 0.8)
+    )
+    return (
+        f"MonteCarlo of {plural(score.trials, 'trial')}: reliability "
+        f"{shown(score.reliability, score.reliability_stderr)}, of ranks "
+        f"{shown(score.rank_reliability, score.rank_reliability_stderr)}; signal share "
+        f"{number(score.signal_share, 2)}; {needed}"
+    )
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _show_dataset(console: "Console", summary: dict[str, Any]) -> None:
@@ -119,13 +145,44 @@ def _show_trials(console: "Console", trials: dict[str, Any]) -> None:
     fields(console, rows)
 
 
+def _show_utility_trials(console: "Console", trials: dict[str, Any]) -> None:
+    recipe = trials["recipe"]
+    network = recipe["network"]
+    failed = f", {trials['failed']} diverged" if trials["failed"] else ""
+    line(
+        console,
+        f"utility trials: {count(trials['done'])} done{failed}, base seed {trials['base_seed']}",
+        "bold",
+    )
+    images = "all" if recipe["eval_per_class"] is None else f"up to {recipe['eval_per_class']}"
+    split = "test images" if recipe["eval_split"] == "test" else "training images not drawn from"
+    init = f", weights shared by {recipe['common_init']} trials" if recipe["common_init"] > 1 else ""
+    fields(
+        console,
+        {
+            "subsets": f"{recipe['subset_per_class']} of each class; every sample drawn once in "
+            f"{plural(trials['per_sweep'], 'trial')}",
+            "ConvNet": f"depth {network['depth']}, width {network['width']}, {network['norm']} norm, "
+            f"{network['activation']}, {network['pooling']} pooling",
+            "training": f"{plural(recipe['steps'], 'step')}, lr {recipe['lr']:g}, momentum "
+            f"{recipe['momentum']:g}, weight decay {recipe['weight_decay']:g}{init}",
+            "evaluated on": f"{images} {split} of each class; mean accuracy {number(trials['accuracy'])}",
+        },
+    )
+
+
 def _show_score(console: "Console", name: str, score: dict[str, Any], *, everything: bool) -> None:
     from rich.table import Table
 
     console.print()
     line(console, f"{name}: {score['direction']}, in {score['unit']}", "bold")
     rows = {"meaning": score["definition"], "trials": str(score["trials"])}
-    if score["trials"] == 1:
+    if score["outcome"]:
+        rows["outcome"] = f"{score['outcome']}, estimated by {score['estimator']}"
+    if score["trials"] == 0:
+        rows["trials"] = "none stored"
+        rows["reliability"] = "unknown, since no trials are stored"
+    elif score["trials"] == 1:
         rows["reliability"] = "unknown from 1 trial; score with --trials 2 or more"
     else:
         needed = ", ".join(
@@ -133,6 +190,16 @@ def _show_score(console: "Console", name: str, score: dict[str, Any], *, everyth
         )
         ranks = number(score["rank_reliability"], 2)
         rows["reliability"] = f"{number(score['reliability'], 2)}, of ranks {ranks}; {needed}"
+    if score["signal_share"] is not None:
+        rows["signal share"] = (
+            f"{number(score['signal_share'], 2)} of an outcome's variance is due to which samples of the "
+            "class were drawn"
+        )
+    if score["within_class_std"] is not None:
+        rows["spread"] = (
+            f"{number(score['within_class_std'])} within classes; {score['between_class_share']:.1%} of the "
+            "variance is between classes"
+        )
     if score["missing"]:
         rows["missing"] = f"{plural(score['missing'], 'sample')} without a score"
     rows["quantiles"] = "  ".join(

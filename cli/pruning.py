@@ -29,8 +29,9 @@ def prune_command(
     criterion: Annotated[
         str,
         typer.Option(
-            help="LossConverge_large, LossConverge_small, LossInit_large, LossInit_small or Random. It names "
-            "the end that is DROPPED: LossConverge_large drops the hardest samples."
+            help="LossConverge_large, LossConverge_small, LossInit_large, LossInit_small, MonteCarlo_small, "
+            "MonteCarlo_large or Random. It names the end that is DROPPED: LossConverge_large drops the "
+            "hardest samples, MonteCarlo_small the least useful ones."
         ),
     ],
     drop_ratio: Annotated[
@@ -58,6 +59,10 @@ def prune_command(
     missing: Annotated[
         str, typer.Option(help="Samples without a score: error, drop (first) or keep (dropped last).")
     ] = "error",
+    min_reliability: Annotated[
+        float | None,
+        typer.Option(metavar="R", help="Refuse a ranking that is less reliable, or of unknown reliability."),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -102,6 +107,7 @@ def prune_command(
         scope=cast("Scope", scope),
         seed=seed,
         missing=cast("Missing", missing),
+        min_reliability=min_reliability,
     )
     path = selection.save(out or _default_name(selection), overwrite=overwrite)
     _warn(selection, scores, parsed.score)
@@ -136,11 +142,16 @@ def _warn(selection: "Selection", scores: "ScoreFile", name: str) -> None:
         treatment = selection.provenance["missing"]["treatment"]
         done = "were dropped first" if treatment == "drop" else "were dropped last"
         warn(f"{selection.missing} samples have no score and {done}.")
-    if name in scores.scores and scores.scores[name].rank_reliability < UNRELIABLE:
-        warn(
-            f"the ranking by {name} has a reliability of {scores.scores[name].rank_reliability:.2f}; "
-            "most of it is noise. Train longer (--epochs) or add trials."
+    if name not in scores.scores:
+        return
+    score = scores.scores[name]
+    if score.trust < UNRELIABLE:
+        advice = (
+            "Add trials (--utility-trials)." if score.estimator else "Train longer (--epochs) or add trials."
         )
+        warn(f"the ranking by {name} has a reliability of {score.trust:.2f}; most of it is noise. {advice}")
+    elif score.estimator and not score.trust >= UNRELIABLE:
+        warn(f"the reliability of {name} is not known; most of the ranking may be noise.")
 
 
 def _show(
@@ -175,9 +186,17 @@ def _show(
         held, gone = (_span(score.values[each], score.unit) for each in (mask, ~mask))
         line(console, f"kept {name} {held}, dropped {gone}")
         trials = plural(score.trials, "trial")
-        known = f"{number(score.rank_reliability, 2)} ({trials})"
+        known = f"{number(score.trust, 2)} ({trials})"
         unknown = f"unknown from {trials}; score with --trials 2 or more"
+        if score.trials == 0:
+            unknown = "unknown, since no trials are stored"
         line(console, f"reliability of this ranking: {known if score.trials > 1 else unknown}")
+        if selection.halves_overlap >= 0:
+            line(
+                console,
+                f"two halves of the trials agree on {selection.halves_overlap:.0%} of the kept samples "
+                f"({kept / total:.0%} by chance)",
+            )
     rows = range(len(selection.class_names))
     table = Table(box=None, pad_edge=False)
     for title in ("class", "kept", "total"):

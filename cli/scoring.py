@@ -1,12 +1,20 @@
 """goldore score."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from goldore.errors import UsageError
-from goldore.recipe import Activation, ConvNetConfig, LossRecipe, Norm, Pooling
+from goldore.recipe import (
+    Activation,
+    ConvNetConfig,
+    EvalSplit,
+    LossRecipe,
+    Norm,
+    Pooling,
+    UtilityRecipe,
+)
 
 from .screen import INTERRUPTED, err, line, plural, reports_errors
 
@@ -14,6 +22,8 @@ if TYPE_CHECKING:
     from goldore.datasets.pixels import Channels
 
 _DATA, _NETWORK, _TRAINING, _RUN = "Dataset", "Proxy network", "Training", "Run"
+_UTILITY = "MonteCarlo (utility trials)"
+_UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
 @reports_errors
@@ -67,10 +77,12 @@ def score_command(
         ),
     ] = None,
     scores: Annotated[
-        str, typer.Option(help="LossInit, LossConverge (or loss-init, ...), separated by commas.")
+        str,
+        typer.Option(help="LossInit, LossConverge, MonteCarlo (or loss-init, ...), separated by commas."),
     ] = "LossInit,LossConverge",
     trials: Annotated[
-        int, typer.Option(help="Independent trainings the file shall hold; two or more give standard errors.")
+        int,
+        typer.Option(help="Loss trials (whole trainings) the file shall hold; two or more give errors."),
     ] = 5,
     out: Annotated[
         Path | None,
@@ -82,6 +94,80 @@ def score_command(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a file that holds another run.")
     ] = False,
+    trial_range: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A:B", help="Run only trials A to B-1, to be merged later.", rich_help_panel=_RUN
+        ),
+    ] = None,
+    subset_per_class: Annotated[
+        int | None,
+        typer.Option(
+            metavar="K",
+            help="Samples of each class that a trial draws (default: the smallest whose accuracy a pilot "
+            "finds clearly above chance).",
+            rich_help_panel=_UTILITY,
+        ),
+    ] = None,
+    utility_trials: Annotated[
+        int | None,
+        typer.Option(
+            metavar="M",
+            help="Trials the file shall hold (default: as many as draw every sample twice).",
+            rich_help_panel=_UTILITY,
+        ),
+    ] = None,
+    until_reliability: Annotated[
+        float | None,
+        typer.Option(
+            metavar="R",
+            help="Instead, add trials until the ranking is so reliable.",
+            rich_help_panel=_UTILITY,
+        ),
+    ] = None,
+    max_trials: Annotated[
+        int | None,
+        typer.Option(help="Stop then at so many (default: 100000).", rich_help_panel=_UTILITY),
+    ] = None,
+    max_time: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Stop the trials after 90s, 30m or 2h.", rich_help_panel=_UTILITY),
+    ] = None,
+    steps: Annotated[int, typer.Option(help="Optimiser steps of a trial.", rich_help_panel=_UTILITY)] = 50,
+    outcome: Annotated[
+        str,
+        typer.Option(
+            help="accuracy, logprob or margin of the class; all are stored, this one is used.",
+            rich_help_panel=_UTILITY,
+        ),
+    ] = "accuracy",
+    estimator: Annotated[
+        str,
+        typer.Option(
+            help="in-minus-out, in-mean (the paper's form) or ridge.",
+            rich_help_panel=_UTILITY,
+        ),
+    ] = "in-minus-out",
+    eval_split: Annotated[
+        str,
+        typer.Option(
+            help="Evaluate on the test split, or on heldout: training samples of the half that the trial "
+            "does not draw from.",
+            rich_help_panel=_UTILITY,
+        ),
+    ] = "test",
+    eval_per_class: Annotated[
+        int,
+        typer.Option(help="Evaluation images of each class; 0 takes all.", rich_help_panel=_UTILITY),
+    ] = 100,
+    common_init: Annotated[
+        int,
+        typer.Option(
+            metavar="B",
+            help="B trials in a row share their initial weights and are compared with each other.",
+            rich_help_panel=_UTILITY,
+        ),
+    ] = 1,
     epochs: Annotated[
         int, typer.Option(help="Passes over the training set.", rich_help_panel=_TRAINING)
     ] = 30,
@@ -124,7 +210,8 @@ def score_command(
     ensemble_size: Annotated[
         int | None,
         typer.Option(
-            help="Networks trained at once (default: 1 on a CPU; on CUDA what memory holds, up to 16).",
+            help="Networks trained at once (default: 1 on a CPU, 8 for utility trials; on CUDA what memory "
+            "holds, up to 16 and 64).",
             rich_help_panel=_RUN,
         ),
     ] = None,
@@ -141,24 +228,33 @@ def score_command(
 
     An interrupted run goes on when the same command is given again.
     """
-    recipe = LossRecipe(
-        network=ConvNetConfig(
-            depth=depth,
-            width=width,
-            norm=cast("Norm", norm),  # the three are checked by ConvNetConfig itself
-            activation=cast("Activation", activation),
-            pooling=cast("Pooling", pooling),
-        ),
-        epochs=epochs,
-        init_epochs=init_epochs,
-        converge_epochs=converge_epochs,
-        batch_size=batch_size,
-        lr=lr,
-        momentum=momentum,
-        weight_decay=weight_decay,
-        mean=_numbers(mean, "--mean"),
-        std=_numbers(std, "--std"),
+    network = ConvNetConfig(
+        depth=depth,
+        width=width,
+        norm=cast("Norm", norm),  # the three are checked by ConvNetConfig itself
+        activation=cast("Activation", activation),
+        pooling=cast("Pooling", pooling),
     )
+    shared: dict[str, Any] = {
+        "network": network,
+        "batch_size": batch_size,
+        "lr": lr,
+        "momentum": momentum,
+        "weight_decay": weight_decay,
+        "mean": _numbers(mean, "--mean"),
+        "std": _numbers(std, "--std"),
+    }
+    recipe = LossRecipe(epochs=epochs, init_epochs=init_epochs, converge_epochs=converge_epochs, **shared)
+    utility = UtilityRecipe(
+        subset_per_class=subset_per_class,
+        steps=steps,
+        eval_split=cast("EvalSplit", eval_split),  # checked by UtilityRecipe itself
+        eval_per_class=eval_per_class or None,
+        common_init=common_init,
+        **shared,
+    )
+    max_seconds = _seconds(max_time)
+    only_trials = _trial_range(trial_range)
     if quiet and verbose:
         raise UsageError("--quiet and --verbose exclude each other; leave one out.")
 
@@ -189,6 +285,14 @@ def score_command(
                 scores=[each for each in scores.split(",") if each.strip()],
                 trials=trials,
                 recipe=recipe,
+                utility=utility,
+                utility_trials=utility_trials,
+                until_reliability=until_reliability,
+                max_trials=max_trials,
+                max_seconds=max_seconds,
+                outcome=outcome,
+                estimator=estimator,
+                trial_range=only_trials,
                 seed=seed,
                 device=device,
                 ensemble_size=ensemble_size,
@@ -220,3 +324,23 @@ def _numbers(text: str | None, option: str) -> tuple[float, ...] | None:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
         raise UsageError(f"{option} is {text!r}; give numbers separated by commas, one a channel.") from None
+
+
+def _seconds(text: str | None) -> float | None:
+    """A time such as 90s, 30m, 2h or 1.5h; a bare number is seconds."""
+    if text is None:
+        return None
+    unit = _UNITS.get(text[-1:], 0)
+    try:
+        return float(text[:-1]) * unit if unit else float(text)
+    except ValueError:
+        raise UsageError(f"--max-time is {text!r}; give it as 90s, 30m or 2h.") from None
+
+
+def _trial_range(text: str | None) -> range | None:
+    if text is None:
+        return None
+    first, colon, last = text.partition(":")
+    if not (colon and first.isdecimal() and last.isdecimal()):
+        raise UsageError(f"--trial-range is {text!r}; it has the form A:B, for example 0:500.")
+    return range(int(first), int(last))

@@ -17,11 +17,11 @@ from rich.progress import (
 from rich.text import Text
 
 from goldore.ensemble.progress import Progress as TrainingProgress
-from goldore.store import LossResult, ScoreFile
+from goldore.store import LossResult, Score, ScoreFile, UtilityResult
 from goldore.trials import Trial
-from goldore.watching import Plan, Watcher
+from goldore.watching import Plan, UtilityPlan, Watcher
 
-from .inspecting import scores_table
+from .inspecting import scores_table, utility_trust
 from .screen import UNRELIABLE, count, err, line, number, out, plural, warn
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ class ScreenWatcher(Watcher):
         self._images_before = 0  # trained in groups that are done
         self._group: Sequence[Trial] = ()
         self._plan: Plan | None = None
+        self._utility: _UtilityProgress | None = None
         self.out: Path | None = None
         self.kept = 0
 
@@ -175,10 +176,97 @@ class ScreenWatcher(Watcher):
                 which = f"trial {number_of} of {self._plan.trials}"
                 self.say(f"{which} done: training loss {number(float(final))}{accuracy}")
 
+    def utility_planned(self, plan: UtilityPlan) -> None:
+        """Say what is going to happen."""
+        self.out, self.kept = plan.out, self.kept + plan.usable
+        self._utility = _UtilityProgress(plan)
+        dataset, recipe = plan.dataset, plan.run.recipe
+        if self._plan is None:
+            shape = "x".join(map(str, dataset.image_shape))
+            self.say(
+                f"{dataset.name}: {count(dataset.num_samples)} training images of {shape}, "
+                f"{dataset.num_classes} classes"
+            )
+            network = recipe.network
+            self.say(
+                f"ConvNet: depth {network.depth}, width {network.width}, {network.norm} norm, "
+                f"{network.activation}, {network.pooling} pooling; {count(plan.parameters)} parameters"
+            )
+        self.say(f"recipe {recipe.to_json()}", verbose_only=True)
+        for note in plan.notes:
+            self.say(note)
+        split = "test" if recipe.eval_split == "test" else "held-out training"
+        self.say(
+            f"utility trials: {plan.subset_sizes.max()} of each class, {plural(recipe.steps, 'step')}, "
+            f"evaluated on {count(plan.evaluation_images)} {split} images; every sample is drawn once in "
+            f"{plural(plan.per_sweep, 'trial')}"
+        )
+        there = f", {count(plan.there)} of them done before" if plan.there else ""
+        many = plural(plan.trials, "trial")
+        goal = (
+            f"until the reliability is {plan.until_reliability:g}, at most {many}"
+            if plan.until_reliability is not None
+            else many
+        )
+        self.say(f"{goal}{there}, {plan.ensemble_size} at once on {plan.run.device}")
+        self._bar.reset(self._task, visible=False, loss="-")
+        self._spoke = time.monotonic()
+
+    def utility_finished(self, results: Sequence[UtilityResult]) -> None:
+        """Move the bar, or print a line if the last one is long ago."""
+        if self._utility is None:
+            return
+        self.kept += sum(not result.failed for result in results)
+        self._utility.add(results)
+        if self._quiet:
+            return
+        if self._live:
+            self._bar.update(
+                self._task,
+                description=self._utility.where(),
+                total=self._utility.plan.trials,
+                completed=self._utility.done,
+                visible=True,
+                loss=number(self._utility.loss),
+            )
+        elif time.monotonic() - self._spoke >= _SECONDS_BETWEEN_LINES:
+            self._spoke = time.monotonic()
+            self.say(f"{self._utility.where()}, {self._utility.per_hour():,.0f} trials/hour")
+
+    def estimated(self, score: Score) -> None:
+        """Remember how reliable the scores are by now."""
+        if self._utility is not None:
+            self._utility.reliability = score.trust
+
     def _numbers(self) -> str:
         first, last = self._group[0].number + 1, self._group[-1].number + 1
         trials = f"trial {first}" if first == last else f"trials {first}-{last}"
         return f"{trials} of {self._plan.trials if self._plan else '?'}"
+
+
+class _UtilityProgress:
+    """How far the utility trials are."""
+
+    def __init__(self, plan: UtilityPlan) -> None:
+        self.plan = plan
+        self.done = plan.there
+        self.loss = float("nan")
+        self.reliability = float("nan")
+        self._start = time.monotonic()
+
+    def add(self, results: Sequence[UtilityResult]) -> None:
+        """Count finished trials."""
+        self.done += len(results)
+        self.loss = results[-1].train_loss
+
+    def where(self) -> str:
+        """The trials done and how reliable the scores are."""
+        known = f", reliability {number(self.reliability, 2)}" if self.reliability >= 0 else ""
+        return f"trial {count(self.done)} of {count(self.plan.trials)}{known}"
+
+    def per_hour(self) -> float:
+        """Trials an hour since the run began."""
+        return (self.done - self.plan.there) / max(time.monotonic() - self._start, 1e-6) * 3600
 
 
 def show_result(file: ScoreFile) -> None:
@@ -186,9 +274,16 @@ def show_result(file: ScoreFile) -> None:
     console = out()
     console.print(scores_table(file))
     line(console, f"written to {file.path}")
-    name = file.score_names[-1]
+    if "MonteCarlo" in file.scores:
+        line(console, utility_trust(file.scores["MonteCarlo"]))
+        if not file.scores["MonteCarlo"].trust >= UNRELIABLE:
+            warn("MonteCarlo is mostly noise so far; the same command with more --utility-trials adds to it.")
+    losses = [name for name in file.score_names if name in file.scores and name != "MonteCarlo"]
+    name = losses[-1] if losses else file.score_names[-1]
     score = file.scores[name]
-    if score.trials == 1:
+    if name == "MonteCarlo":
+        line(console, f"next: goldore prune {file.path} --criterion MonteCarlo_small --keep-ratio 0.1")
+    elif score.trials == 1:
         line(console, "next: add --trials (2 or more) to learn how far the scores can be trusted")
     elif not score.rank_reliability >= UNRELIABLE:
         line(console, "next: the ranking is mostly noise; train longer (--epochs) or add --trials")

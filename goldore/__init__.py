@@ -22,10 +22,10 @@ from goldore.errors import GoldoreError, UsageError
 if TYPE_CHECKING:
     from goldore.datasets import ImageDataset, load_dataset
     from goldore.indexfile import load_index, load_indices
-    from goldore.recipe import ConvNetConfig, LossRecipe
+    from goldore.recipe import ConvNetConfig, LossRecipe, UtilityRecipe
     from goldore.scoring import score
     from goldore.selection import Selection, prune
-    from goldore.store import ScoreFile, load_scores
+    from goldore.store import ScoreFile, load_scores, merge, reestimate
     from goldore.watching import Watcher
 
 __version__ = "0.1.0"
@@ -38,12 +38,15 @@ __all__ = [
     "ScoreFile",
     "Selection",
     "UsageError",
+    "UtilityRecipe",
     "Watcher",
     "load_dataset",
     "load_index",
     "load_indices",
     "load_scores",
+    "merge",
     "prune",
+    "reestimate",
     "score",
 ]
 
@@ -51,6 +54,7 @@ _HOME = {
     "ConvNetConfig": "goldore.recipe",
     "ImageDataset": "goldore.datasets",
     "LossRecipe": "goldore.recipe",
+    "UtilityRecipe": "goldore.recipe",
     "ScoreFile": "goldore.store",
     "Watcher": "goldore.watching",
     "Selection": "goldore.selection",
@@ -58,6 +62,8 @@ _HOME = {
     "load_index": "goldore.indexfile",
     "load_indices": "goldore.indexfile",
     "load_scores": "goldore.store",
+    "merge": "goldore.store",
+    "reestimate": "goldore.store",
     "prune": "goldore.selection",
     "score": "goldore.scoring",
 }

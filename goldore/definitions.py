@@ -46,8 +46,18 @@ LOSS_CONVERGE = ScoreDefinition(
     unit="nat",
     drop="LossConverge_large",
 )
+MONTE_CARLO = ScoreDefinition(
+    name="MonteCarlo",
+    definition="mean outcome of the sample's class over the trials that contain the sample, minus the mean "
+    "over those that do not",
+    direction="high = useful, low = useless or harmful",
+    unit="outcome",
+    drop="MonteCarlo_small",
+)
+UTILITY_UNITS = {"accuracy": "accuracy (1 = all correct)", "logprob": "nat", "margin": "nat"}
 
-SCORES: dict[str, ScoreDefinition] = {each.name: each for each in (LOSS_INIT, LOSS_CONVERGE)}
+SCORES: dict[str, ScoreDefinition] = {each.name: each for each in (LOSS_INIT, LOSS_CONVERGE, MONTE_CARLO)}
+LOSS_SCORES = (LOSS_INIT.name, LOSS_CONVERGE.name)
 
 
 def plain_name(name: str) -> str:

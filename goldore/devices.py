@@ -11,6 +11,8 @@ from goldore.errors import UsageError
 
 _CPU_NETWORKS = 1
 _CUDA_NETWORKS = 16  # at the most, unless told otherwise
+_CPU_UTILITY_NETWORKS = 8
+_CUDA_UTILITY_NETWORKS = 64  # at the most, unless told otherwise; not yet measured
 _MEMORY_SHARE = 0.5  # of the free memory that the estimated activations may fill
 _M_MMAP_MAX, _M_TRIM_THRESHOLD = -4, -1  # glibc's malloc.h
 
@@ -78,6 +80,30 @@ def choose_ensemble_size(
     free, _ = torch.cuda.mem_get_info(device)
     fitting = int(free * _MEMORY_SHARE / architecture.activation_bytes(batch_size))
     return max(1, min(trials, _CUDA_NETWORKS, fitting))
+
+
+def choose_utility_ensemble_size(
+    architecture: Architecture, batch_size: int, trials: int, device: torch.device
+) -> int:
+    """Choose how many networks to train at once on small subsets.
+
+    A step on a handful of images is bound by its overhead, so many networks share it (measured:
+    benchmarks/RESULTS.md).
+
+    Args:
+        architecture: of the networks.
+        batch_size: samples a step.
+        trials: how many there are to run.
+        device: to train on.
+
+    Returns:
+        1 to `trials`.
+    """
+    if device.type == "cpu":
+        return max(1, min(trials, _CPU_UTILITY_NETWORKS))
+    free, _ = torch.cuda.mem_get_info(device)
+    fitting = int(free * _MEMORY_SHARE / architecture.activation_bytes(max(batch_size, 256)))
+    return max(1, min(trials, _CUDA_UTILITY_NETWORKS, fitting))
 
 
 def keep_freed_memory() -> None:

@@ -29,6 +29,10 @@ class IndexFileError(GoldoreError):
     """An index file that cannot be read or written, or whose content is not a set of kept positions."""
 
 
+class UnreliableError(GoldoreError):
+    """A ranking that is less reliable than was asked for."""
+
+
 class OutOfMemoryError(GoldoreError):
     """The device's memory does not hold the work; the message says what to lower."""
 

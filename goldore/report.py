@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from goldore.draws import make_strata
 from goldore.estimators import class_members, trials_needed
-from goldore.store import LossTrials, Score, ScoreFile
+from goldore.store import LossTrials, Score, ScoreFile, UtilityTrials
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 RELIABILITY_TARGETS = (0.8, 0.9)
+UTILITY_TARGETS = (0.5, 0.8)
 _BINS = 16
 _LOG_SPREAD = 30.0  # positive values whose 99% and 1% quantiles are this far apart are binned by logarithm
 
@@ -34,7 +36,10 @@ def summarize(file: ScoreFile) -> dict[str, Any]:
         "created": file.created,
         "updated": file.updated,
         "dataset": dataclasses.asdict(file.dataset),
-        "trials": {"loss": _loss_trials(file.loss_trials)} if file.loss_trials else {},
+        "trials": {
+            **({"loss": _loss_trials(file.loss_trials)} if file.loss_trials else {}),
+            **({"utility": _utility_trials(file, file.utility_trials)} if file.utility_trials else {}),
+        },
         "scores": {
             name: _score(score, members, file.dataset.class_names) for name, score in file.scores.items()
         },
@@ -60,6 +65,25 @@ def _loss_trials(trials: LossTrials) -> dict[str, Any]:
     }
 
 
+def _utility_trials(file: ScoreFile, trials: UtilityTrials) -> dict[str, Any]:
+    recipe = trials.recipe
+    strata = make_strata(
+        file.labels, file.dataset.num_classes, recipe.subset_per_class or 1, recipe.folds, trials.base_seed
+    )
+    return {
+        "done": len(trials.done),
+        "failed": len(trials.failed),
+        "base_seed": trials.base_seed,
+        "outcome": trials.outcome,
+        "estimator": trials.estimator,
+        "recipe": dataclasses.asdict(recipe),
+        "subset_sizes": trials.subset_sizes.tolist(),
+        "per_sweep": strata.trials_for_sweeps(1),
+        "accuracy": _number(trials.accuracy.mean()),
+        "class_accuracy": [_number(value) for value in trials.accuracy],
+    }
+
+
 def _column_means(values: NDArray[np.float32]) -> NDArray[np.float64]:
     return values.mean(axis=0, dtype=np.float64) if len(values) else np.empty(0)
 
@@ -73,13 +97,19 @@ def _score(score: Score, members: list[NDArray[np.int64]], class_names: tuple[st
         "trials": score.trials,
         "missing": len(score.values) - len(present),
         **_moments(present),
+        **_spread(score.values, members),
         "quantiles": dict(zip(map(str, QUANTILES), _quantiles(present), strict=True)),
         "stderr": _number(_median(score.stderr)),
         "reliability": _number(score.reliability),
+        "reliability_stderr": _number(score.reliability_stderr),
         "rank_reliability": _number(score.rank_reliability),
+        "rank_reliability_stderr": _number(score.rank_reliability_stderr),
+        "signal_share": _number(score.signal_share),
+        "outcome": score.outcome or None,
+        "estimator": score.estimator or None,
         "trials_needed": {
-            str(target): _number(trials_needed(score.rank_reliability, score.trials, target))
-            for target in RELIABILITY_TARGETS
+            str(target): _number(trials_needed(score.trust, score.trials, target))
+            for target in (UTILITY_TARGETS if score.estimator else RELIABILITY_TARGETS)
         },
         "histogram": _histogram(present),
         "classes": [
@@ -106,6 +136,21 @@ def _moments(values: NDArray[np.float64]) -> dict[str, float | None]:
         "min": _number(values.min()),
         "median": _number(np.median(values)),
         "max": _number(values.max()),
+    }
+
+
+def _spread(values: NDArray[np.float64], members: list[NDArray[np.int64]]) -> dict[str, float | None]:
+    """Standard deviation within classes, and the share of the variance that is between them."""
+    present = values[np.isfinite(values)]
+    squares, freedom = 0.0, 0
+    for positions in members:
+        known = values[positions][np.isfinite(values[positions])]
+        squares += float(((known - known.mean()) ** 2).sum()) if len(known) else 0.0
+        freedom += max(len(known) - 1, 0)
+    total = float(((present - present.mean()) ** 2).sum()) if len(present) else 0.0
+    return {
+        "within_class_std": (squares / freedom) ** 0.5 if freedom else None,
+        "between_class_share": 1 - squares / total if total > 0 else 0.0,
     }
 
 

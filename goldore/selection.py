@@ -22,9 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldore.definitions import plain_name
-from goldore.errors import UsageError
-from goldore.estimators import class_members
-from goldore.store import ScoreFile, load_scores
+from goldore.errors import UnreliableError, UsageError
+from goldore.estimators import class_members, trials_needed
+from goldore.store import Score, ScoreFile, load_scores
 from goldore.trials import MAX_SEED
 
 Ratio = str | float | Decimal | Fraction
@@ -84,6 +84,8 @@ class Selection:
         total_per_class: int64 [K].
         class_names: K names.
         missing: samples without a score (NaN); what was done with them is in the provenance.
+        halves_overlap: share of the kept samples that two halves of the trials agree on, 0..1; NaN where
+            unknown. Chance agrees on the share that is kept.
         provenance: dataset, fingerprint, criterion, rule and so on, as written beside the index file.
     """
 
@@ -93,6 +95,7 @@ class Selection:
     class_names: tuple[str, ...]
     missing: int
     provenance: dict[str, Any]
+    halves_overlap: float = math.nan
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write the index file, in the format that the suffix names (see `goldore.indexfile`).
@@ -120,6 +123,7 @@ def prune(
     scope: Scope = "class",
     seed: int = 0,
     missing: Missing = "error",
+    min_reliability: float | None = None,
 ) -> Selection:
     """Choose the samples to keep.
 
@@ -139,12 +143,14 @@ def prune(
         seed: of the criterion Random.
         missing: what to do with samples that have no score (NaN): "error" refuses, "drop" drops them
             first, "keep" drops them last.
+        min_reliability: refuse a ranking whose reliability is lower, or unknown.
 
     Returns:
         The selection, a function of the arguments alone.
 
     Raises:
         UsageError: if the criterion or a ratio is wrong, more is to be kept than there is, or nothing.
+        UnreliableError: if the ranking is less reliable than asked for.
         ScoreFileError: if the file is not a score file.
     """
     rule = make_rule(drop_ratio=drop_ratio, keep_ratio=keep_ratio, ipc=ipc, keep_range=keep_range)
@@ -157,6 +163,8 @@ def prune(
     file = scores if isinstance(scores, ScoreFile) else load_scores(scores, only=_only(criterion))
     parsed = parse_criterion(criterion, file.score_names)
     values = _values(file, parsed, seed)
+    if min_reliability is not None and parsed.drops:
+        _check_reliability(file.scores[parsed.score], min_reliability)
     absent = int(np.isnan(values).sum())
     if absent and missing == "error":
         raise UsageError(
@@ -168,6 +176,7 @@ def prune(
     if len(indices) == 0:
         raise UsageError(f"--{rule.text.replace('_', '-')} keeps no sample at all; keep more.")
     classes = file.dataset.num_classes
+    overlap = _halves_overlap(file, parsed, rule, scope, missing)
     kept = np.bincount(file.labels[indices], minlength=classes)
     provenance: dict[str, Any] = {
         "dataset": file.dataset.name,
@@ -180,6 +189,7 @@ def prune(
         "seed": seed if parsed.score == RANDOM else None,
         "missing": {"count": absent, "treatment": missing} if absent else None,
         "rank_reliability": _known(file.scores[parsed.score].rank_reliability) if parsed.drops else None,
+        "halves_overlap": _known(overlap),
         "ratio_kept": len(indices) / file.dataset.num_samples,
         "class_names": list(file.dataset.class_names),
         "kept_per_class": kept.tolist(),
@@ -193,6 +203,7 @@ def prune(
         class_names=file.dataset.class_names,
         missing=absent,
         provenance=provenance,
+        halves_overlap=overlap,
     )
 
 
@@ -294,6 +305,44 @@ def kept_positions(
         order = np.argsort(keys[members], kind="stable")
         kept.append(members[order[start:stop]])
     return np.sort(np.concatenate(kept)).astype(np.int64)
+
+
+def _halves_overlap(
+    file: ScoreFile, criterion: Criterion, rule: KeepRule, scope: Scope, missing: Missing
+) -> float:
+    """Share of the kept samples that the score's two halves agree on; NaN if there are none."""
+    halves = file.scores[criterion.score].halves if criterion.drops else None
+    if halves is None:
+        return math.nan
+    treatment: Missing = "keep" if missing == "keep" else "drop"
+    first, second = (
+        kept_positions(
+            _drop_order_keys(half.astype(np.float64), criterion, treatment),
+            file.labels,
+            file.dataset.num_classes,
+            rule,
+            scope,
+        )
+        for half in halves
+    )
+    return len(np.intersect1d(first, second, assume_unique=True)) / len(first) if len(first) else math.nan
+
+
+def _check_reliability(score: Score, least: float) -> None:
+    if not 0 <= least <= 1:
+        raise UsageError(f"--min-reliability is {least}; it must be from 0 to 1.")
+    if score.trials <= 1 or math.isnan(score.trust):
+        raise UnreliableError(
+            f"the reliability of {score.name} is unknown, and --min-reliability asks for {least:g}; "
+            "score with more trials."
+        )
+    if score.trust < least:
+        needed = trials_needed(score.trust, score.trials, least) if least < 1 else math.inf
+        many = f"about {math.ceil(needed):,} trials" if math.isfinite(needed) else "many more trials"
+        raise UnreliableError(
+            f"{score.name} has a reliability of {score.trust:.2f} from {score.trials:,} trials, and "
+            f"--min-reliability asks for {least:g}; that takes {many}."
+        )
 
 
 def _known(number: float) -> float | None:

@@ -4,9 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from goldore.datasets.dataset import ImageDataset
 from goldore.ensemble.progress import Progress
-from goldore.store import LossResult, LossRun
+from goldore.store import LossResult, LossRun, Score, UtilityResult, UtilityRun
 from goldore.trials import Trial
 
 
@@ -37,6 +40,41 @@ class Plan:
     parameters: int
 
 
+@dataclass(frozen=True)
+class UtilityPlan:
+    """What a run is going to do with utility trials.
+
+    Attributes:
+        dataset: to draw from.
+        run: recipe, seed, outcome and estimator.
+        out: the score file.
+        trials: that the file may hold in the end.
+        there: how many of them it holds already.
+        usable: how many trials in the file ended well.
+        per_sweep: trials that draw every sample once.
+        subset_sizes: samples of each class in a subset, int64 [K].
+        evaluation_images: that each network is evaluated on.
+        until_reliability: stop when the ranking is so reliable; None: after `trials`.
+        ensemble_size: networks trained at once.
+        parameters: trainable numbers of one network.
+        notes: what was found out while planning.
+    """
+
+    dataset: ImageDataset
+    run: UtilityRun
+    out: Path
+    trials: int
+    there: int
+    usable: int
+    per_sweep: int
+    subset_sizes: NDArray[np.int64]
+    evaluation_images: int
+    until_reliability: float | None
+    ensemble_size: int
+    parameters: int
+    notes: tuple[str, ...]
+
+
 class Watcher:
     """Told how a run goes. Subclass it and override what you want to show; nothing here does anything."""
 
@@ -51,3 +89,12 @@ class Watcher:
 
     def finished(self, results: Sequence[LossResult]) -> None:
         """Called when they are done; those that ended well are safe in the file."""
+
+    def utility_planned(self, plan: UtilityPlan) -> None:
+        """Called once, before the first training on a subset."""
+
+    def utility_finished(self, results: Sequence[UtilityResult]) -> None:
+        """Called when these trials are done; they are written to the file soon."""
+
+    def estimated(self, score: Score) -> None:
+        """Called when utility trials were written and MonteCarlo was estimated from all of them."""

@@ -163,7 +163,7 @@ def test_out_of_memory_says_what_to_lower(dataset, out, monkeypatch, error):
     def fail(*_):
         raise error
 
-    monkeypatch.setattr("goldore.scoring.train", fail)
+    monkeypatch.setattr("goldore.scoring.loss.train", fail)
     with pytest.raises(OutOfMemoryError, match="--ensemble-size"):
         goldore.score(dataset, trials=1, recipe=RECIPE, out=out, device="cpu")
     assert not out.exists()
@@ -173,7 +173,7 @@ def test_other_runtime_errors_are_not_hidden(dataset, out, monkeypatch):
     def fail(*_):
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr("goldore.scoring.train", fail)
+    monkeypatch.setattr("goldore.scoring.loss.train", fail)
     with pytest.raises(RuntimeError, match="a bug"):
         goldore.score(dataset, trials=1, recipe=RECIPE, out=out, device="cpu")
 
@@ -185,7 +185,7 @@ def test_a_full_disk_keeps_the_previous_state(dataset, out, monkeypatch):
     def fail(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("goldore.store._write_trial", fail)
+    monkeypatch.setattr("goldore.store.loss.add", fail)
     with pytest.raises(GoldoreError, match=r"No space left on device.*previous state is kept"):
         goldore.score(dataset, trials=2, recipe=RECIPE, out=out, device="cpu")
     assert out.read_bytes() == before

@@ -9,13 +9,14 @@ from goldore import load_scores
 from goldore.errors import ScoreFileError, UsageError
 from goldore.recipe import ConvNetConfig, LossRecipe
 from goldore.store import (
+    Header,
     LossResult,
     LossRun,
-    _size_of,
-    add_loss_trials,
+    add_trials,
     check_same_run,
     check_storable,
 )
+from goldore.store.writing import size_of
 from goldore.trials import make_trials
 from tests.conftest import make_dataset
 
@@ -55,7 +56,7 @@ def results(dataset, numbers, failed=()):
 
 @pytest.fixture
 def path(tmp_path, dataset):
-    add_loss_trials(tmp_path / "scores.h5", dataset, run(), results(dataset, [0, 1, 2]))
+    add_trials(tmp_path / "scores.h5", Header.of(dataset), run(), results(dataset, [0, 1, 2]))
     return tmp_path / "scores.h5"
 
 
@@ -97,15 +98,15 @@ def test_paths_and_other_alphabets_survive(tmp_path):
     base = make_dataset(counts=(3, 3))
     names, paths = ("Würfel", "立方体"), tuple(f"立方体/{i}.png" for i in range(6))
     dataset = replace(base, class_names=names, paths=paths)
-    add_loss_trials(tmp_path / "s.h5", dataset, run(), results(dataset, [0]))
+    add_trials(tmp_path / "s.h5", Header.of(dataset), run(), results(dataset, [0]))
     assert load_scores(tmp_path / "s.h5").dataset.class_names == names
     with h5py.File(tmp_path / "s.h5") as file:
         assert tuple(file["dataset/paths"].asstr()[()]) == paths
 
 
 def test_trials_added_later_give_the_file_of_one_go(path, dataset, tmp_path):
-    add_loss_trials(path, dataset, run(), results(dataset, [4, 3]))
-    add_loss_trials(tmp_path / "whole.h5", dataset, run(), results(dataset, range(5)))
+    add_trials(path, Header.of(dataset), run(), results(dataset, [4, 3]))
+    add_trials(tmp_path / "whole.h5", Header.of(dataset), run(), results(dataset, range(5)))
     piecewise, whole = load_scores(path), load_scores(tmp_path / "whole.h5")
     assert piecewise.loss_trials.done == whole.loss_trials.done == (0, 1, 2, 3, 4)
     for name in whole.scores:
@@ -116,7 +117,7 @@ def test_trials_added_later_give_the_file_of_one_go(path, dataset, tmp_path):
 
 def test_rows_that_are_not_done_are_not_averaged(tmp_path, dataset):
     path = tmp_path / "gap.h5"
-    add_loss_trials(path, dataset, run(), results(dataset, [0, 3]))
+    add_trials(path, Header.of(dataset), run(), results(dataset, [0, 3]))
     file = load_scores(path)
     assert file.loss_trials.done == (0, 3)
     assert file.scores["LossInit"].trials == 2
@@ -125,7 +126,7 @@ def test_rows_that_are_not_done_are_not_averaged(tmp_path, dataset):
 
 def test_failed_trials_are_marked_and_not_averaged(path, dataset):
     before = load_scores(path).scores["LossConverge"].values
-    add_loss_trials(path, dataset, run(), results(dataset, [3], failed=[3]))
+    add_trials(path, Header.of(dataset), run(), results(dataset, [3], failed=[3]))
     file = load_scores(path)
     assert file.loss_trials.failed == (3,)
     assert np.array_equal(file.scores["LossConverge"].values, before)
@@ -134,12 +135,12 @@ def test_failed_trials_are_marked_and_not_averaged(path, dataset):
 def test_a_crash_while_writing_leaves_the_previous_file(path, dataset, monkeypatch):
     content = path.read_bytes()
 
-    def crash(*_):
+    def crash(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("goldore.store._write_estimates", crash)
+    monkeypatch.setattr("goldore.store.writing.estimate_all", crash)
     with pytest.raises(KeyboardInterrupt):
-        add_loss_trials(path, dataset, run(), results(dataset, [3]))
+        add_trials(path, Header.of(dataset), run(), results(dataset, [3]))
     assert path.read_bytes() == content
     assert list(path.parent.iterdir()) == [path]
 
@@ -165,18 +166,18 @@ def test_only_the_wanted_scores_are_read(path):
 )
 def test_another_run_is_refused_with_both_values(path, dataset, other, parts):
     with pytest.raises(ScoreFileError) as refusal:
-        check_same_run(load_scores(path), dataset, other)
+        check_same_run(load_scores(path), Header.of(dataset), other)
     for part in [*parts, "--overwrite", "--out"]:
         assert part in str(refusal.value)
 
 
 def test_another_dataset_is_refused(path):
     with pytest.raises(ScoreFileError, match=r"dataset: corners .* there / corners"):
-        check_same_run(load_scores(path), make_dataset(seed=1), run())
+        check_same_run(load_scores(path), Header.of(make_dataset(seed=1)), run())
 
 
 def test_the_same_run_with_fewer_scores_is_accepted(path, dataset):
-    check_same_run(load_scores(path), dataset, run(recorded=("LossInit",)))
+    check_same_run(load_scores(path), Header.of(dataset), run(recorded=("LossInit",)))
 
 
 def _delete(name):
@@ -257,7 +258,7 @@ def test_truncated_files_end_in_a_sentence(path, tmp_path, share):
 
 def test_ten_thousand_classes_are_stored(tmp_path):
     dataset = make_dataset(counts=(1,) * 10_000, side=2, tests=0)
-    add_loss_trials(tmp_path / "s.h5", dataset, run(), results(dataset, [0]))
+    add_trials(tmp_path / "s.h5", Header.of(dataset), run(), results(dataset, [0]))
     file = load_scores(tmp_path / "s.h5")
     assert file.dataset.class_names == dataset.class_names
     assert len(file.scores["LossInit"].class_reliability) == 10_000
@@ -268,7 +269,7 @@ def test_a_symbolic_link_stays_and_its_target_is_written(tmp_path, dataset):
     link = tmp_path / "link.h5"
     link.symlink_to(tmp_path / "real" / "scores.h5")
     for numbers in ([0], [1]):
-        add_loss_trials(link, dataset, run(), results(dataset, numbers))
+        add_trials(link, Header.of(dataset), run(), results(dataset, numbers))
     assert link.is_symlink()
     assert load_scores(tmp_path / "real" / "scores.h5").loss_trials.done == (0, 1)
 
@@ -277,23 +278,23 @@ def test_a_file_without_loss_trials_can_take_some(path, dataset):
     with h5py.File(path, "r+") as file:
         del file["trials"]
     assert load_scores(path).loss_trials is None
-    add_loss_trials(path, dataset, run(), results(dataset, [0]))
+    add_trials(path, Header.of(dataset), run(), results(dataset, [0]))
     assert load_scores(path).loss_trials.done == (0,)
 
 
 def test_check_storable_leaves_nothing_behind(tmp_path, dataset):
-    check_storable(tmp_path / "new" / "s.h5", dataset, run())
+    check_storable(tmp_path / "new" / "s.h5", Header.of(dataset), run())
     assert list((tmp_path / "new").iterdir()) == []
 
 
 def test_the_size_of_a_file_is_never_underestimated(tmp_path):
     dataset = make_dataset(counts=(3000, 3000), side=2)
     added = results(dataset, range(6))
-    add_loss_trials(tmp_path / "s.h5", dataset, run(), added)
+    add_trials(tmp_path / "s.h5", Header.of(dataset), run(), added)
     size = (tmp_path / "s.h5").stat().st_size
-    assert size < _size_of(dataset, run(), added) < size + 2**20
+    assert size < size_of(Header.of(dataset), run(), added) < size + 2**20
 
 
 def test_a_score_file_does_not_take_the_name_of_an_index_file(tmp_path, dataset):
     with pytest.raises(UsageError, match=r"ends in \.h5"):
-        check_storable(tmp_path / "scores.npz", dataset, run())
+        check_storable(tmp_path / "scores.npz", Header.of(dataset), run())

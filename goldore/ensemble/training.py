@@ -34,11 +34,11 @@ class DeviceDataset:
         self, dataset: ImageDataset, mean: Sequence[float], std: Sequence[float], device: torch.device
     ) -> None:
         self.device = device
-        self.images = _to_device(dataset.images, device)  # uint8 [N, C, H, W]
-        self.labels = _to_device(dataset.labels, device)  # int64 [N]
+        self.images = to_device(dataset.images, device)  # uint8 [N, C, H, W]
+        self.labels = to_device(dataset.labels, device)  # int64 [N]
         self.test: tuple[Tensor, Tensor] | None = None
         if dataset.test_images is not None and dataset.test_labels is not None:
-            self.test = (_to_device(dataset.test_images, device), _to_device(dataset.test_labels, device))
+            self.test = (to_device(dataset.test_images, device), to_device(dataset.test_labels, device))
         channel = (-1, 1, 1)
         self._shift = torch.tensor(mean, dtype=torch.float32, device=device).view(channel) * 255
         self._scale = 1 / (torch.tensor(std, dtype=torch.float32, device=device).view(channel) * 255)
@@ -97,7 +97,7 @@ def train(
     train_loss = np.full((size, recipe.epochs), np.nan, dtype=np.float32)
     done = 0
     for epoch in range(1, last_epoch + 1):
-        order = _to_device(
+        order = to_device(
             np.stack([draw.permutation(samples) for draw in orders], axis=1), data.device
         )  # [N, E]
         loss_sum = torch.zeros(size, dtype=torch.float64, device=data.device)
@@ -140,6 +140,23 @@ def step(
     """
     images = data.normalize(data.images[batch]).flatten(1, 2)  # [B, E * C, H, W]
     targets = data.labels[batch].t()  # [E, B]
+    return optimize(networks, optimizer, images, targets)
+
+
+def optimize(
+    networks: StackedConvNet, optimizer: torch.optim.Optimizer, images: Tensor, targets: Tensor
+) -> Tensor:
+    """Take one optimiser step with every network on given images.
+
+    Args:
+        networks: E of them.
+        optimizer: over their stacked parameters.
+        images: normalised, [B, E * C, H, W].
+        targets: int64 [E, B].
+
+    Returns:
+        Mean loss of each network's batch, float32 [E], on the device.
+    """
     logits = networks(images, training=True)
     losses = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
     losses = losses.view(targets.shape).mean(1)  # [E]
@@ -154,7 +171,7 @@ def _scoring_pass(networks: StackedConvNet, data: DeviceDataset, observers: Sequ
         for observer in observers:
             observer.see(start, logits, labels)
 
-    _forward(networks, data, data.images, data.labels, show)
+    forward(networks, data, data.images, data.labels, show)
 
 
 def _test_accuracy(networks: StackedConvNet, data: DeviceDataset) -> np.ndarray:
@@ -166,12 +183,12 @@ def _test_accuracy(networks: StackedConvNet, data: DeviceDataset) -> np.ndarray:
     def count(_: int, logits: Tensor, labels: Tensor) -> None:
         correct.add_((logits.argmax(2) == labels).sum(1))
 
-    _forward(networks, data, images, labels, count)
+    forward(networks, data, images, labels, count)
     accuracy: np.ndarray = (correct.double() / len(labels)).float().cpu().numpy()
     return accuracy
 
 
-def _forward(
+def forward(
     networks: StackedConvNet,
     data: DeviceDataset,
     images: Tensor,
@@ -218,5 +235,6 @@ def _progress(epoch: int, images: int, total: int, losses: Tensor) -> Callable[[
     return lambda: Progress(epoch, images, total, float(losses[losses.isfinite()].mean()))
 
 
-def _to_device(array: np.ndarray, device: torch.device) -> Tensor:
+def to_device(array: np.ndarray, device: torch.device) -> Tensor:
+    """Copy an array to a device."""
     return torch.from_numpy(np.require(array, requirements=["C", "W"])).to(device)

@@ -157,6 +157,13 @@ def test_side_car_says_where_the_positions_come_from(goldore, score_file, tmp_pa
     about = json.loads((tmp_path / "keep.npy.json").read_text())
     kept = np.load(tmp_path / "keep.npy")
     content = read_h5(score_file)
+    labels = content["dataset/labels"]
+    halves = [
+        np.concatenate(
+            [np.flatnonzero(labels == each)[np.argsort(-half[labels == each])[-3:]] for each in range(3)]
+        )
+        for half in content["halves/LossConverge"]
+    ]
     assert about == {
         "format": "goldore-index",
         "format_version": 1,
@@ -170,6 +177,7 @@ def test_side_car_says_where_the_positions_come_from(goldore, score_file, tmp_pa
         "seed": None,
         "missing": None,
         "rank_reliability": content["scores/LossConverge@rank_reliability"],
+        "halves_overlap": len(np.intersect1d(*halves)) / 9,
         "ratio_kept": 9 / 60,
         "class_names": ["left", "middle", "right"],
         "kept_per_class": np.bincount(content["dataset/labels"][kept], minlength=3).tolist(),

@@ -1,0 +1,66 @@
+"""goldore estimate and goldore merge: what is done with stored trials, without training."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .screen import line, out, plural, reports_errors
+
+
+@reports_errors
+def estimate_command(
+    file: Annotated[Path, typer.Argument(metavar="FILE.h5", help="A score file with utility trials.")],
+    *,
+    outcome: Annotated[
+        str | None, typer.Option(help="accuracy, logprob or margin (default: as in the file).")
+    ] = None,
+    estimator: Annotated[
+        str | None,
+        typer.Option(help="in-minus-out, in-mean (the paper's form) or ridge (default: as in the file)."),
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option("--out", help="Write another file and leave this one as it is.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --out if it exists.")] = False,
+) -> None:
+    """Estimate MonteCarlo anew from the stored trials, without training."""
+    from goldore.errors import ScoreFileError, UsageError
+    from goldore.store import load_scores, reestimate
+
+    from .inspecting import scores_table, utility_trust
+
+    if to is not None and to.exists() and not overwrite:
+        raise UsageError(f"{to} exists already; choose another --out or say --overwrite.")
+    known = load_scores(file, only=()).utility_trials
+    if known is None:
+        raise ScoreFileError(
+            f"{file} has no utility trials to estimate from; make some with: "
+            "goldore score DATASET --scores MonteCarlo"
+        )
+    reestimate(file, outcome or known.outcome, estimator or known.estimator, to)
+    result = load_scores(to or file)
+    console = out()
+    console.print(scores_table(result))
+    score = result.scores["MonteCarlo"]
+    line(console, f"MonteCarlo by {score.outcome}, {score.estimator}, in {score.unit}")
+    line(console, utility_trust(score))
+    line(console, f"written to {result.path}")
+
+
+@reports_errors
+def merge_command(
+    parts: Annotated[list[Path], typer.Argument(metavar="PART.h5...", help="Score files of one run.")],
+    *,
+    to: Annotated[Path, typer.Option("--out", help="The file to write.")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --out if it exists.")] = False,
+) -> None:
+    """Join score files of one run that were made in parts (--trial-range)."""
+    from goldore.store import merge
+
+    from .inspecting import scores_table
+
+    result = merge(parts, to, overwrite=overwrite)
+    console = out()
+    console.print(scores_table(result))
+    line(console, f"{plural(len(parts), 'file')} merged, written to {result.path}")

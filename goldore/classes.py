@@ -1,0 +1,20 @@
+"""Samples by class."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def class_members(labels: NDArray[np.integer], num_classes: int) -> list[NDArray[np.int64]]:
+    """Positions of each class's samples, ascending.
+
+    Args:
+        labels: [N], 0 to num_classes - 1.
+        num_classes: K.
+
+    Returns:
+        K arrays of positions.
+    """
+    small = labels.astype(np.uint16) if num_classes <= 2**16 else labels  # 16 bits sort by radix
+    order = np.argsort(small, kind="stable")
+    ends = np.cumsum(np.bincount(labels, minlength=num_classes))
+    return np.split(order, ends[:-1])

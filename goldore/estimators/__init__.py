@@ -1,0 +1,13 @@
+"""From stored trials to scores: pure functions, no training, no files.
+
+`loss.mean_over_trials` for loss trials, `utility.estimate_utility` for utility trials; both give an
+`Estimate`. Beside each value stands its standard error, and beside each score how far its ranking can be
+trusted.
+"""
+
+from goldore.classes import class_members
+from goldore.estimators.estimate import Estimate
+from goldore.estimators.loss import mean_over_trials
+from goldore.estimators.reliability import signal_share, spearman, trials_needed
+
+__all__ = ["Estimate", "class_members", "mean_over_trials", "signal_share", "spearman", "trials_needed"]

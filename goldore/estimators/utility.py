@@ -1,0 +1,403 @@
+"""Monte-Carlo utility: what a sample adds to the outcome of its class, from stored utility trials.
+
+M trials, subset S_t, outcome y_t(c) of class c. For a sample i of class c, n_i trials contain it.
+
+* in minus out (`MonteCarlo`): d_i = mean of y over the trials that contain i, minus the mean over those that
+  do not, with Welch's standard error sqrt(s_in^2/n_in + s_out^2/n_out). With every sample in at probability
+  1/2 this is the maximum-sample-reuse estimator of Data Banzhaf (Wang & Jia, arXiv 2205.15466); with small
+  subsets it is the same semivalue at another sampling rate.
+* in-mean (the form of the paper, arXiv 2305.18381): the first of the two means. It ranks a class alike and
+  carries the level of its class.
+* ridge regression on membership: see `goldore.estimators.ridge`.
+
+Trials that share their initial weights (common random numbers) are compared within their block: d_i is the
+slope of y on membership with a level of its own for every block, d_i = sum_in (y_t - mean of its block) /
+(n_i - sum over blocks b of n_ib^2 / m_b), which for a single block is in minus out again.
+
+How far to trust it:
+
+* `reliability` = 1 - mean(se_i^2) / var(d_i) within classes: the share of the spread that is not noise.
+* `rank_reliability`: Spearman correlation within classes of the estimates from two halves of the sweeps,
+  averaged over splits and stepped up by Spearman-Brown. A sweep draws every sample once, so both halves know
+  all samples. Needs two sweeps.
+* `signal_share` s, the share of the variance of a class's outcome that is due to which of its samples were
+  drawn, from reliability = M s / (M s + N_c (1 - s/k)). Reliabilities of 0.5 / 0.8 / 0.9 take 1 / 4 / 9
+  times N_c (1/s - 1/k) trials. The last term is the variance that a sample takes out of its own trials; it
+  matters where k is small and s is not.
+
+Memory is bounded: trials are read in blocks, and nothing here is larger than a few numbers a sample.
+"""
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goldore.draws import Strata
+from goldore.estimators.estimate import Estimate
+from goldore.estimators.reliability import (
+    signal_share,
+    spearman,
+    spearman_brown,
+    standard_error,
+    weighted_mean,
+)
+
+Estimator = Literal["in-minus-out", "in-mean", "ridge"]
+ESTIMATORS: tuple[Estimator, ...] = get_args(Estimator)
+GROUPS = 8  # parts that the sweeps are dealt into; halves are made of whole parts, in up to 35 ways
+_DEAL_SEED = 0  # part of the estimator, not of the data: same trials, same numbers
+RELIABILITY_METHODS: dict[Estimator, str] = {
+    "in-minus-out": "1 - mean(se^2)/var within classes",
+    "in-mean": "1 - mean(se^2)/var within classes, of in minus out",
+    "ridge": "the rank reliability: its standard errors do not cover what shrinking takes away",
+}
+RANK_RELIABILITY_METHOD = (
+    f"split-half Spearman within classes over sweeps, mean of all halvings of up to {GROUPS} parts, "
+    "Spearman-Brown 2r/(1+r)"
+)
+
+
+@dataclass(frozen=True)
+class TrialBlock:
+    """Some finished trials, in the order of their numbers.
+
+    A block of trials with common initial weights is never cut in two.
+
+    Attributes:
+        numbers: int64 [B].
+        members: positions that they drew, integer [B, S], columns as in `Strata.columns`.
+        outcome: of each class, [B, K].
+    """
+
+    numbers: NDArray[np.int64]
+    members: NDArray[Any]
+    outcome: NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Trials:
+    """Stored utility trials, to be read as often as an estimator needs.
+
+    Attributes:
+        strata: what was drawn from.
+        common_init: consecutive trials that share their initial weights; 1 if none do.
+        read: gives the trials in blocks, anew at every call.
+        last: the highest number of a trial, plus 1.
+    """
+
+    strata: Strata
+    common_init: int
+    read: Callable[[], Iterable[TrialBlock]]
+    last: int
+
+    def parts(self) -> "Parts":
+        """Deal the sweeps into parts of equal size."""
+        return Parts(self.strata, self.last)
+
+
+class Parts:
+    """The sweeps of every pool dealt at random into parts of equal size, to make halves of.
+
+    Attributes:
+        number: of parts in each pool, int64 [folds, K]; even, up to `GROUPS`; 0 with less than two sweeps.
+        left_out: sweeps of each pool that no part takes, over all sweeps, float64 [folds, K].
+    """
+
+    def __init__(self, strata: Strata, trials: int) -> None:
+        self._strata = strata
+        sweeps = strata.complete_sweeps(trials)  # [F, K]
+        self.number = np.minimum(GROUPS, sweeps // 2 * 2)
+        each = sweeps // np.maximum(self.number, 1)
+        begun = np.maximum((trials // strata.folds) * strata.sizes / strata.pool_sizes, 1e-9)
+        self.step_up = np.where(self.number > 0, begun / np.maximum(self.number // 2 * each, 1), np.nan)
+        draw = np.random.default_rng(_DEAL_SEED)
+        most = int(sweeps.max(initial=0)) + 2  # the sweeps under way belong to no part
+        self._part = np.full((*sweeps.shape, most), -1)
+        for fold, label in np.ndindex(*sweeps.shape):
+            used = int(self.number[fold, label] * each[fold, label])
+            dealt = draw.permutation(int(sweeps[fold, label]))[:used]
+            self._part[fold, label, dealt] = np.arange(used) % max(int(self.number[fold, label]), 1)
+
+    def of(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The part that each trial belongs to, by class, int64 [T, K]; -1 for none."""
+        fold = numbers % self._strata.folds
+        classes = np.arange(len(self._strata.sizes))
+        part: NDArray[np.int64] = self._part[fold[:, None], classes, self._strata.sweep(numbers)]
+        return part
+
+
+def halvings(parts: int) -> Iterator[tuple[int, ...]]:
+    """All ways to halve an even number of parts: the half that contains part 0."""
+    for rest in itertools.combinations(range(1, parts), parts // 2 - 1):
+        yield (0, *rest)
+
+
+def estimate_utility(trials: Trials, samples: int, estimator: Estimator = "in-minus-out") -> Estimate:
+    """Estimate every sample's utility from stored trials.
+
+    Args:
+        trials: finished ones.
+        samples: N.
+        estimator: "in-minus-out", "in-mean" or "ridge".
+
+    Returns:
+        The estimate; NaN for samples that were never drawn, or always.
+    """
+    sums = _Sums(trials, samples)
+    parts = trials.parts()
+    values, stderr = sums.in_minus_out()
+    reliability, per_class = _reliability(trials.strata, values, stderr)
+    share = _share(trials, sums.used, reliability)
+    class_shares = np.array(
+        [_share(trials, sums.used, each, label) for label, each in enumerate(per_class)], dtype=np.float64
+    )
+    halved: Callable[[NDArray[np.bool_]], NDArray[np.float64]] = sums.half
+    if estimator == "in-mean":
+        values, stderr = sums.in_mean()
+    elif estimator == "ridge":
+        from goldore.estimators.ridge import Ridge
+
+        ridge = Ridge(trials, parts, samples, share, np.isfinite(values))
+        values, stderr = ridge.fit()
+        halved = ridge.half
+    by_rank, first = _split_half(trials.strata, parts, halved)
+    pool_sizes = trials.strata.pool_sizes.sum(axis=0)
+    ranked = np.isfinite(by_rank)
+    rank_reliability = weighted_mean(by_rank[ranked], pool_sizes[ranked])
+    if estimator == "ridge":
+        reliability, per_class = rank_reliability, by_rank
+    return Estimate(
+        values=values,
+        stderr=stderr,
+        trials=sums.used,
+        reliability=reliability,
+        rank_reliability=rank_reliability,
+        class_reliability=per_class,
+        class_rank_reliability=by_rank,
+        reliability_stderr=standard_error(per_class),
+        rank_reliability_stderr=standard_error(by_rank),
+        halves=first,
+        counts=sums.counts,
+        signal_share=share,
+        class_signal_share=class_shares,
+    )
+
+
+def centred(block: TrialBlock, trials: Trials) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Outcomes without the level of their block of common initial weights.
+
+    Args:
+        block: of trials.
+        trials: that it is part of.
+
+    Returns:
+        y - mean of the block, float64 [B, K], and the number of trials in each one's block, float64 [B].
+        With two folds the trials of a block that draw from different ones are two blocks.
+    """
+    folds = trials.strata.folds
+    keys = block.numbers // trials.common_init * folds + block.numbers % folds
+    _, inverse, sizes = np.unique(keys, return_inverse=True, return_counts=True)
+    sums = np.zeros((len(sizes), block.outcome.shape[1]))
+    np.add.at(sums, inverse, block.outcome)
+    return block.outcome - (sums / sizes[:, None])[inverse], sizes[inverse].astype(np.float64)
+
+
+class _Sums:
+    """Sums over the trials that contain each sample: in all, and in each part of the sweeps.
+
+    Attributes:
+        used: number of trials.
+        counts: trials that contain each sample, int64 [N].
+    """
+
+    def __init__(self, trials: Trials, samples: int) -> None:
+        self._strata = trials.strata
+        self._blocks = trials.common_init > 1
+        columns = trials.strata.columns
+        classes, folds = len(trials.strata.sizes), trials.strata.folds
+        parts = trials.parts()
+        self._part_count = np.zeros((GROUPS + 1, samples))  # the last row: trials in no part
+        self._part_weight = np.zeros((GROUPS + 1, samples))
+        self._part_sum = np.zeros((GROUPS + 1, samples))
+        self._square = np.zeros(samples)
+        self._raw = np.zeros(samples)
+        self._scaled = np.zeros(samples)
+        self._outcomes = np.zeros((3, GROUPS + 1, folds, classes))  # number, sum and squares of all trials
+        self.used = 0
+        for block in (comparable(each, trials) for each in trials.read()):
+            z, sizes = (
+                centred(block, trials)
+                if self._blocks
+                else (block.outcome, np.full(len(block.numbers), np.inf))
+            )
+            scaled = z * np.sqrt(1 / (1 - 1 / sizes))[:, None]  # z has less than the full variance by 1 - 1/m
+            members = block.members
+            weight = 1 - _repeats(block.numbers // trials.common_init, members, samples) / sizes[:, None]
+            part = parts.of(block.numbers) % (GROUPS + 1)  # [B, K]
+            place = (part[:, columns] * samples + members).ravel()
+            by_part: tuple[tuple[NDArray[np.float64], NDArray[np.float64] | None], ...] = (
+                (self._part_count, None),
+                (self._part_weight, weight.ravel()),
+                (self._part_sum, z[:, columns].ravel()),
+            )
+            for table, entries in by_part:
+                np.add(table, np.bincount(place, entries, table.size).reshape(table.shape), out=table)
+            for sums, each in (
+                (self._scaled, scaled),
+                (self._square, scaled**2),
+                (self._raw, block.outcome),
+            ):
+                np.add(sums, np.bincount(members.ravel(), each[:, columns].ravel(), samples), out=sums)
+            where = part, (block.numbers % folds)[:, None], np.arange(classes)
+            for row, each in enumerate((np.ones_like(z), scaled, scaled**2)):
+                np.add.at(self._outcomes[row], where, each)
+            self.used += len(block.numbers)
+        self._pool = pool_of(trials.strata, samples)  # [2, N]: fold and class
+        self.counts = np.rint(self._part_count.sum(axis=0)).astype(np.int64)
+
+    def in_minus_out(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """d_i and Welch's standard error.
+
+        A sample that was drawn once has no spread of its own; that of the other trials is taken.
+        """
+        everything = np.ones(GROUPS + 1, dtype=bool)
+        slope, weight = self._slope(everything)
+        number, total, square = self._outcomes.sum(axis=1)[:, self._pool[0], self._pool[1]]  # [3, N]
+        n_in, n_out = self.counts, number - self.counts
+        with np.errstate(divide="ignore", invalid="ignore"):
+            s_in = np.maximum(self._square - self._scaled**2 / n_in, 0) / (n_in - 1)
+            s_out = np.maximum(square - self._square - (total - self._scaled) ** 2 / n_out, 0) / (n_out - 1)
+            s_in = np.where(n_in > 1, s_in, s_out)
+            s_out = np.where(n_out > 1, s_out, s_in)
+            stderr = np.sqrt(s_in / n_in + s_out * np.maximum(1 / weight - 1 / n_in, 0))
+        return slope, np.where(np.isfinite(slope) & np.isfinite(stderr), stderr, np.nan)
+
+    def in_mean(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """v_i, in the form of the paper, and its standard error."""
+        _, welch = self.in_minus_out()
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(self.counts > 0, self._raw / self.counts, np.nan), welch
+
+    def half(self, parts: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """d_i from these parts of the sweeps alone, bool [GROUPS + 1]."""
+        return self._slope(parts)[0]
+
+    def _slope(self, parts: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Slope of the outcome on membership, and its weight (for one block n_in * n_out / M)."""
+        value = self._part_sum[parts].sum(axis=0)
+        if self._blocks:
+            weight = self._part_weight[parts].sum(axis=0)
+        else:
+            number, total, _ = self._outcomes[:, parts].sum(axis=1)[:, self._pool[0], self._pool[1]]
+            n_in = self._part_count[parts].sum(axis=0)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                value = value - n_in * total / number
+                weight = n_in - n_in**2 / number
+        tiny = 1e-9
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(weight > tiny, value / weight, np.nan), weight
+
+
+def comparable(block: TrialBlock, trials: Trials) -> TrialBlock:
+    """The block in the dtypes to compute with, without trials that have none to be compared with."""
+    keep = np.ones(len(block.numbers), dtype=bool)
+    if trials.common_init > 1:
+        keep = centred(block, trials)[1] > 1
+    return TrialBlock(
+        block.numbers[keep], block.members[keep].astype(np.int64), block.outcome[keep].astype(np.float64)
+    )
+
+
+def _repeats(blocks: NDArray[np.int64], members: NDArray[np.int64], samples: int) -> NDArray[np.float64]:
+    """How often the sample of each entry [B, S] is drawn in its block of trials, float64 [B, S]."""
+    keys = (blocks - blocks[0])[:, None] * samples + members
+    _, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
+    return counts[inverse].reshape(members.shape).astype(np.float64)
+
+
+def pool_of(strata: Strata, samples: int) -> NDArray[np.int64]:
+    """Fold and class of every sample, int64 [2, N]."""
+    pool = np.zeros((2, samples), dtype=np.int64)
+    for fold, classes in enumerate(strata.pools):
+        for label, members in enumerate(classes):
+            pool[:, members] = [[fold], [label]]
+    return pool
+
+
+def _share(trials: Trials, used: int, reliability: float, label: int | None = None) -> float:
+    pools, sizes = trials.strata.pool_sizes.sum(axis=0), trials.strata.sizes
+    if label is None:
+        return signal_share(reliability, used, float(pools.mean()), float(sizes.mean()))
+    return signal_share(reliability, used, float(pools[label]), float(sizes[label]))
+
+
+def _reliability(
+    strata: Strata, values: NDArray[np.float64], stderr: NDArray[np.float64]
+) -> tuple[float, NDArray[np.float64]]:
+    """1 - mean(se^2) / var within pools: over all, and for each class, float64 [K]."""
+    spread, noise, freedom = (np.zeros(strata.pool_sizes.shape) for _ in range(3))
+    for fold, classes in enumerate(strata.pools):
+        for label, members in enumerate(classes):
+            known = members[np.isfinite(values[members]) & np.isfinite(stderr[members])]
+            if len(known) > 1:
+                where = fold, label
+                freedom[where] = len(known) - 1
+                spread[where] = values[known].var(ddof=1) * freedom[where]
+                noise[where] = (stderr[known] ** 2).mean() * freedom[where]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        per_class = 1 - noise.sum(axis=0) / spread.sum(axis=0)
+        overall = 1 - noise.sum() / spread.sum()
+    return float(overall), np.where(np.isfinite(per_class), per_class, np.nan)
+
+
+def _split_half(
+    strata: Strata, parts: Parts, halved: Callable[[NDArray[np.bool_]], NDArray[np.float64]]
+) -> tuple[NDArray[np.float64], NDArray[np.float32] | None]:
+    """Rank reliability of every class, float64 [K], and the two halves of the first split, [2, N].
+
+    Pools may have different numbers of parts; each takes part in the splits of its own number.
+    """
+    correlations = np.full((*parts.number.shape, 35), np.nan)
+    kept: NDArray[np.float32] | None = None
+    for number in np.unique(parts.number[parts.number > 0]):
+        for index, half in enumerate(halvings(int(number))):
+            chosen = np.zeros(GROUPS + 1, dtype=bool)
+            chosen[list(half)] = True
+            other = ~chosen
+            other[number:] = False
+            first, second = halved(chosen), halved(other)
+            if index == 0:
+                kept = _fill(kept, np.stack([first, second]), strata, parts.number == number)
+            for fold, label in np.argwhere(parts.number == number):
+                members = strata.pools[fold][label]
+                known = members[np.isfinite(first[members]) & np.isfinite(second[members])]
+                if len(known) > 1:
+                    correlations[fold, label, index] = spearman(first[known], second[known])
+    by_class = np.full(len(strata.sizes), np.nan)
+    for label in range(len(by_class)):
+        stepped = []
+        for fold in range(strata.folds):
+            known = correlations[fold, label][np.isfinite(correlations[fold, label])]
+            if len(known):
+                stepped.append(spearman_brown(float(known.mean()), float(parts.step_up[fold, label])))
+        if stepped:
+            by_class[label] = np.mean(stepped)
+    return by_class, kept
+
+
+def _fill(
+    kept: NDArray[np.float32] | None,
+    halves: NDArray[np.float64],
+    strata: Strata,
+    pools: NDArray[np.bool_],
+) -> NDArray[np.float32]:
+    """Take over the halves of these pools."""
+    filled = np.full(halves.shape, np.nan, dtype=np.float32) if kept is None else kept
+    for fold, label in np.argwhere(pools):
+        members = strata.pools[fold][label]
+        filled[:, members] = halves[:, members]
+    return filled

@@ -1,0 +1,114 @@
+"""What all recipes share: the proxy network, its optimiser, the images' normalisation, and JSON."""
+
+import dataclasses
+import json
+import math
+import typing
+from typing import Any, Self
+
+from goldore.errors import UsageError
+from goldore.recipe.checks import require
+from goldore.recipe.network import ConvNetConfig
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How a proxy network is trained.
+
+    Stochastic gradient descent with momentum on the mean cross-entropy, constant learning rate, no
+    augmentation. The defaults are those with which DatasetCondensation trains the same ConvNet.
+
+    Attributes:
+        network: the proxy network.
+        batch_size: samples a step.
+        lr: learning rate.
+        momentum: 0 <= momentum < 1.
+        weight_decay: coefficient of the squared norm's gradient, on all parameters.
+        mean: per-channel mean that is subtracted from the images, scaled to 0..1; None takes the training
+            set's own.
+        std: per-channel standard deviation to divide by, scaled to 0..1; None takes the training set's own.
+
+    Raises:
+        UsageError: if a value is outside its range.
+    """
+
+    network: ConvNetConfig = dataclasses.field(default_factory=ConvNetConfig)
+    batch_size: int = 256
+    lr: float = 0.01
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        require(self.batch_size >= 1, f"--batch-size is {self.batch_size}; it must be 1 or more.")
+        require(0 < self.lr < math.inf, f"--lr is {self.lr}; it must be above 0.")
+        require(0 <= self.momentum < 1, f"--momentum is {self.momentum}; it must be at least 0 and below 1.")
+        require(
+            0 <= self.weight_decay < math.inf, f"--weight-decay is {self.weight_decay}; it must be 0 or more."
+        )
+        for field in ("mean", "std"):
+            values = getattr(self, field)
+            require(
+                values is None or all(math.isfinite(value) for value in values),
+                f"--{field} must be finite numbers.",
+            )
+        require(self.std is None or all(value > 0 for value in self.std), "--std must be above 0.")
+
+    def to_json(self) -> str:
+        """Give the recipe as one JSON object with sorted keys; `from_json` reads it back."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read a recipe that `to_json` wrote.
+
+        Args:
+            text: a JSON object.
+
+        Returns:
+            The equal recipe.
+
+        Raises:
+            ValueError: if the text is not such an object.
+        """
+        try:
+            recipe = _built(cls, json.loads(text))
+        except (KeyError, TypeError, AttributeError, UsageError) as error:
+            raise ValueError(f"not a recipe: {error}") from error
+        if not isinstance(recipe, cls):
+            raise ValueError("not a recipe")  # noqa: TRY004
+        return recipe
+
+    def differences(self, other: "Recipe") -> list[tuple[str, Any, Any]]:
+        """List the settings in which two recipes of one kind differ: (name, mine, theirs)."""
+        mine, theirs = _flat(dataclasses.asdict(self)), _flat(dataclasses.asdict(other))
+        names = [*mine, *(name for name in theirs if name not in mine)]
+        return [
+            (name, mine.get(name), theirs.get(name)) for name in names if mine.get(name) != theirs.get(name)
+        ]
+
+
+def _built(kind: type[Any], fields: dict[str, Any]) -> Any:
+    """Make a dataclass from plain JSON values, the dataclasses in its fields too."""
+    types = typing.get_type_hints(kind)
+    if set(fields) != set(types):
+        raise ValueError(f"not a recipe: it has {', '.join(sorted(fields))}")
+    values = {}
+    for name, value in fields.items():
+        nested = [
+            each for each in (types[name], *typing.get_args(types[name])) if dataclasses.is_dataclass(each)
+        ]
+        if nested and value is not None:
+            values[name] = _built(typing.cast("type[Any]", nested[0]), value)
+        else:
+            values[name] = tuple(value) if isinstance(value, list) else value
+    return kind(**values)
+
+
+def _flat(fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields, those of dataclasses within in their place."""
+    flat: dict[str, Any] = {}
+    for name, value in fields.items():
+        flat |= value if isinstance(value, dict) else {name: value}
+    return flat

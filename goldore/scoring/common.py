@@ -1,0 +1,80 @@
+"""What the stages of a scoring run share."""
+
+import dataclasses
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+
+from goldore.atomic import file_name, user_path
+from goldore.datasets import ImageDataset
+from goldore.errors import OutOfMemoryError, UsageError
+from goldore.recipe import LossRecipe, Recipe
+
+AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)
+_CACHE_VARIABLE = "GOLDORE_CACHE"
+_CACHE_FOLDER = "scores_cache"
+
+
+def complete_recipe(recipe: AnyRecipe, dataset: ImageDataset) -> AnyRecipe:
+    """Fill in what a recipe leaves open: the network's depth, the windows, mean and std of the images.
+
+    Args:
+        recipe: perhaps with None for them.
+        dataset: to be trained on.
+
+    Returns:
+        The recipe with nothing left open.
+
+    Raises:
+        UsageError: if mean or std have another number of channels than the images, or the images are too
+            small for the depth.
+    """
+    channels, height, width = dataset.image_shape
+    own_mean, own_std = dataset.normalization() if None in (recipe.mean, recipe.std) else ((), ())
+    mean, std = recipe.mean or own_mean, recipe.std or own_std
+    for option, values in (("--mean", mean), ("--std", std)):
+        if len(values) != channels:
+            raise UsageError(
+                f"{option} has {len(values)} numbers but the images have "
+                f"{channels} channel{'s' if channels > 1 else ''}; give one for each."
+            )
+    complete = dataclasses.replace(
+        recipe, network=recipe.network.for_images(height, width), mean=mean, std=std
+    )
+    if isinstance(complete, LossRecipe):
+        complete = dataclasses.replace(
+            complete,
+            init_epochs=len(complete.init_window),
+            converge_epochs=len(complete.converge_window),
+        )
+    return complete
+
+
+def default_path(dataset_name: str) -> Path:
+    """The score file of a dataset where no other is named: in $GOLDORE_CACHE, or in scores_cache."""
+    folder = Path(os.environ.get(_CACHE_VARIABLE) or _CACHE_FOLDER)
+    return user_path(folder) / f"{file_name(dataset_name)}.h5"
+
+
+@contextmanager
+def memory_errors() -> Iterator[None]:
+    """Turn a lack of memory, on CUDA or on the host, into one sentence."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise OutOfMemoryError(_OUT_OF_MEMORY) from error
+    except RuntimeError as error:
+        if not any(sign in str(error) for sign in _MEMORY_SIGNS):
+            raise
+        raise OutOfMemoryError(_OUT_OF_MEMORY) from error
+
+
+_MEMORY_SIGNS = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED")
+_OUT_OF_MEMORY = (
+    "out of memory; lower --ensemble-size, then --batch-size or --width. Finished trials are kept, "
+    "but --batch-size and --width belong to the recipe and need another --out."
+)

@@ -1,0 +1,157 @@
+"""The door: what a call of `score` does, stage by stage."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypedDict
+
+import torch
+
+from goldore.datasets import ImageDataset, load_dataset
+from goldore.definitions import LOSS_SCORES, MONTE_CARLO, SCORES, score_name
+from goldore.devices import describe, resolve_device
+from goldore.errors import UsageError
+from goldore.recipe import LossRecipe, UtilityRecipe
+from goldore.scoring.common import complete_recipe, default_path
+from goldore.scoring.loss import run_loss_trials
+from goldore.scoring.output import existing_file
+from goldore.scoring.utility import Budget, check_evaluable, run_utility_trials, with_subset_size
+from goldore.store import Header, LossRun, ScoreFile, UtilityRun, check_storable, load_scores
+from goldore.store.utility import ESTIMATOR, OUTCOME, check_choice
+from goldore.trials import MAX_SEED
+from goldore.watching import Watcher
+
+DEFAULT_TRIALS = 5  # why: docs/scores.md
+
+
+def score(
+    source: str | ImageDataset,
+    *,
+    scores: str | Sequence[str] = LOSS_SCORES,
+    trials: int = DEFAULT_TRIALS,
+    recipe: LossRecipe | None = None,
+    utility: UtilityRecipe | None = None,
+    utility_trials: int | None = None,
+    until_reliability: float | None = None,
+    max_trials: int | None = None,
+    max_seconds: float | None = None,
+    outcome: str = "accuracy",
+    estimator: str = "in-minus-out",
+    trial_range: range | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    ensemble_size: int | None = None,
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    data_root: str | Path = "data",
+    download: bool = False,
+    watcher: Watcher | None = None,
+) -> ScoreFile:
+    """Score every training sample of a dataset and write a score file.
+
+    Trains `trials` proxy networks on the whole training set and records each sample's loss; one training
+    serves both loss scores. For MonteCarlo, trains proxy networks on drawn subsets. A file that already holds
+    trials of the same dataset, recipe and seed is gone on with: only missing trials are trained. Results do
+    not depend on `ensemble_size` or on what was resumed, beyond rounding.
+
+    Args:
+        source: a dataset, or what `load_dataset` takes.
+        scores: names out of "LossInit", "LossConverge" and "MonteCarlo", as a list or separated by commas.
+        trials: loss trials that the file shall hold in the end, 1 or more; two give standard errors.
+        recipe: how to train loss trials; None takes the defaults. Depth, mean and std are filled in from
+            the dataset where they are None.
+        utility: how to train utility trials, likewise; a pilot chooses subset_per_class where it is None.
+        utility_trials: that the file shall hold in the end; None: as many as draw every sample twice.
+        until_reliability: instead, add utility trials until the ranking by MonteCarlo has this reliability.
+        max_trials: stop then at so many utility trials; None: 100,000.
+        max_seconds: stop the utility trials after so long.
+        outcome: of a utility trial that MonteCarlo is about: "accuracy", "logprob" or "margin".
+        estimator: of MonteCarlo: "in-minus-out", "in-mean" or "ridge".
+        trial_range: run only the trials with these numbers, to be merged with others later.
+        seed: base seed, 0 to 2**63 - 1.
+        device: "auto", "cuda", "cuda:1" or "cpu".
+        ensemble_size: networks trained at once; None chooses.
+        out: the score file; None takes `<dataset>.h5` in the folder that the environment variable
+            GOLDORE_CACHE names, or in scores_cache.
+        overwrite: replace an existing file of another run.
+        data_root: folder of the named datasets.
+        download: let torchvision fetch a named dataset that is missing.
+        watcher: told how the run goes.
+
+    Returns:
+        The content of the score file.
+
+    Raises:
+        UsageError: if an argument is wrong.
+        DatasetError: if the dataset cannot be read.
+        ScoreFileError: if the file holds another run and overwrite is not set.
+        OutOfMemoryError: if the device's memory does not suffice.
+        GoldoreError: if all trials diverge, or the file cannot be written.
+    """
+    names = _requested(scores)
+    recorded = tuple(name for name in names if name in LOSS_SCORES)
+    _check_numbers(trials, seed, ensemble_size, trial_range)
+    check_choice(outcome, estimator)
+    budget = Budget(utility_trials, until_reliability, max_trials, max_seconds, trial_range)
+    where = resolve_device(device)
+    if isinstance(source, ImageDataset):
+        dataset = source
+    else:
+        dataset = load_dataset(source, data_root=data_root, download=download)
+    header = Header.of(dataset)
+    made_on = {"device": describe(where), "torch_version": str(torch.__version__)}
+    path = Path(out) if out is not None else default_path(dataset.name)
+    watcher = watcher or Watcher()
+    runs: list[LossRun | UtilityRun] = []
+    notes: tuple[str, ...] = ()
+    if recorded:
+        runs.append(LossRun(complete_recipe(recipe or LossRecipe(), dataset), seed, recorded, **made_on))
+    if MONTE_CARLO.name in names:
+        unsized = complete_recipe(utility or UtilityRecipe(), dataset)
+        check_evaluable(dataset, unsized)
+        sized, notes = with_subset_size(unsized, dataset, path, where)
+        runs.append(UtilityRun(sized, seed, OUTCOME[outcome], ESTIMATOR[estimator], **made_on))
+    for run in runs:
+        check_storable(path, header, run)
+    existing = existing_file(path, header, runs, overwrite=overwrite)
+    common: _Common = {"path": path, "device": where, "ensemble_size": ensemble_size, "watcher": watcher}
+    for run in runs:
+        if isinstance(run, LossRun):
+            if existing is not None and existing.loss_trials is not None:
+                run = dataclasses.replace(run, recorded=existing.loss_trials.recorded)  # noqa: PLW2901
+            numbers = range(trials) if trial_range is None else trial_range
+            run_loss_trials(dataset, header, run, numbers, existing, **common)
+            existing = load_scores(path, only=())
+        else:
+            run_utility_trials(dataset, header, run, budget, existing, notes=notes, **common)
+    return load_scores(path)
+
+
+def _check_numbers(trials: int, seed: int, ensemble_size: int | None, trial_range: range | None) -> None:
+    if trials < 1:
+        raise UsageError(f"--trials is {trials}; it must be 1 or more.")
+    if not 0 <= seed <= MAX_SEED:
+        raise UsageError(f"--seed is {seed}; it must be 0 to {MAX_SEED}.")
+    if ensemble_size is not None and ensemble_size < 1:
+        raise UsageError(f"--ensemble-size is {ensemble_size}; it must be 1 or more.")
+    if trial_range is not None and (len(trial_range) == 0 or trial_range.start < 0):
+        raise UsageError(
+            f"--trial-range {trial_range.start}:{trial_range.stop} is empty; count trials from 0, "
+            "with the end not included."
+        )
+
+
+class _Common(TypedDict):
+    """What every stage is told."""
+
+    path: Path
+    device: torch.device
+    ensemble_size: int | None
+    watcher: Watcher
+
+
+def _requested(scores: str | Sequence[str]) -> tuple[str, ...]:
+    names = {score_name(each.strip()) for each in (scores.split(",") if isinstance(scores, str) else scores)}
+    if not names:
+        raise UsageError(f"--scores is empty; choose among {', '.join(SCORES)}.")
+    return tuple(name for name in SCORES if name in names)

@@ -1,0 +1,57 @@
+"""The score file: plain HDF5 without pickles, readable with h5py and h5ls.
+
+    /                    attrs: format, format_version, goldore_version, torch_version, device, created,
+                         updated
+    /dataset             attrs: name, split, num_samples, num_classes, class_names, image_shape,
+                         fingerprint, source
+    /dataset/labels      int32 [N]
+    /dataset/sample_hash uint64 [N]
+    /dataset/paths       strings [N] (folder trees only)
+    /scores/<Name>       float64 [N]; attrs: definition, direction, unit, trials, recipe, reliability, ...
+    /stderr/<Name>       float64 [N]
+    /halves/<Name>       float32 [2, N], the score from either half of the trials
+    /counts/<Name>       int32 [N], the trials that contain the sample (MonteCarlo)
+    /trials/loss         see `goldore.store.loss`
+    /trials/utility      see `goldore.store.utility`
+
+Row i of every [N] array is position i of the original training set; nothing is sorted or regrouped. A file is
+never changed in place: each batch of finished trials is added to a copy that then replaces the file, so that
+a crash at any moment leaves the previous, complete state.
+"""
+
+from goldore.store.checks import check_same_run, check_storable
+from goldore.store.merging import merge
+from goldore.store.model import (
+    DatasetInfo,
+    Header,
+    LossResult,
+    LossRun,
+    LossTrials,
+    Score,
+    ScoreFile,
+    UtilityResult,
+    UtilityRun,
+    UtilityTrials,
+)
+from goldore.store.reading import is_score_file, load_scores
+from goldore.store.writing import add_trials, reestimate
+
+__all__ = [
+    "DatasetInfo",
+    "Header",
+    "LossResult",
+    "LossRun",
+    "LossTrials",
+    "Score",
+    "ScoreFile",
+    "UtilityResult",
+    "UtilityRun",
+    "UtilityTrials",
+    "add_trials",
+    "check_same_run",
+    "check_storable",
+    "is_score_file",
+    "load_scores",
+    "merge",
+    "reestimate",
+]

@@ -1,0 +1,69 @@
+"""What is checked before hours of training."""
+
+import tempfile
+from pathlib import Path
+
+import h5py
+
+from goldore.atomic import check_space, check_writable
+from goldore.errors import GoldoreError, ScoreFileError, UsageError, reason
+from goldore.store.format import INDEX_SUFFIXES, LIBVER
+from goldore.store.model import Header, LossRun, ScoreFile, UtilityRun
+from goldore.store.writing import size_of, write_header
+
+
+def check_storable(path: Path, header: Header, run: LossRun | UtilityRun) -> None:
+    """Write a score file without trials beside `path` and remove it again, before hours of training.
+
+    Raises:
+        UsageError: if the name is that of an index file.
+        GoldoreError: if the folder cannot be written to, or HDF5 cannot hold a name.
+    """
+    if path.suffix in INDEX_SUFFIXES:
+        raise UsageError(
+            f"{path} has the suffix of an index file; give the score file a name that ends in .h5."
+        )
+    check_writable(path)
+    try:
+        with tempfile.TemporaryDirectory(prefix=".goldore-", dir=path.resolve().parent) as folder:
+            trial = Path(folder) / "trial.h5"
+            trial.touch()
+            check_space(trial, size_of(header, run, ()))
+            with h5py.File(trial, "w", libver=LIBVER) as file:
+                write_header(file, header)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise GoldoreError(
+            f"the scores of {header.info.name} could not be stored in {path.parent} ({reason(error)}); "
+            "make room, choose another --out, or rename what HDF5 cannot hold."
+        ) from error
+
+
+def check_same_run(existing: ScoreFile, header: Header, run: LossRun | UtilityRun) -> None:
+    """Refuse to mix trials of different datasets, recipes or seeds in one file.
+
+    Raises:
+        ScoreFileError: naming what differs, with both values.
+    """
+    differences = []
+    there_info, info = existing.dataset, header.info
+    trials = existing.loss_trials if isinstance(run, LossRun) else existing.utility_trials
+    if there_info.fingerprint != info.fingerprint:
+        differences.append(
+            f"dataset: {there_info.name} {there_info.fingerprint[:12]} there / "
+            f"{info.name} {info.fingerprint[:12]} now"
+        )
+    elif trials is not None:
+        differences += [
+            f"{name}: {there} there / {now} now" for name, there, now in trials.recipe.differences(run.recipe)
+        ]
+        if trials.base_seed != run.base_seed:
+            differences.append(f"seed: {trials.base_seed} there / {run.base_seed} now")
+        if isinstance(run, LossRun) and existing.loss_trials:
+            recorded = existing.loss_trials.recorded
+            if not set(run.recorded) <= set(recorded):
+                differences.append(f"scores: {','.join(recorded)} there / {','.join(run.recorded)} now")
+    if differences:
+        raise ScoreFileError(
+            f"{existing.path} holds another run ({'; '.join(differences)}); "
+            "choose another file with --out, or replace it with --overwrite."
+        )

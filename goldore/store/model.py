@@ -1,0 +1,253 @@
+"""What a score file holds, as Python objects."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goldore.datasets.dataset import ImageDataset
+from goldore.estimators.estimate import Estimate
+from goldore.estimators.utility import Estimator
+from goldore.recipe import LossRecipe, Outcome, UtilityRecipe
+from goldore.trials import Trial
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """The dataset of a score file, without its images.
+
+    Attributes:
+        name: of the dataset.
+        split: "train"; positions count in it.
+        num_samples: N.
+        num_classes: K.
+        class_names: K names.
+        image_shape: channels, height, width; zeros where only the labels are known.
+        fingerprint: as `ImageDataset.fingerprint`; empty where only the labels are known.
+        source: where it was read from, in words.
+    """
+
+    name: str
+    split: str
+    num_samples: int
+    num_classes: int
+    class_names: tuple[str, ...]
+    image_shape: tuple[int, int, int]
+    fingerprint: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a score file says of its dataset.
+
+    Attributes:
+        info: names, sizes, fingerprint.
+        labels: int64 [N].
+        sample_hash: uint64 [N], as `ImageDataset.sample_hash`; None where only the labels are known.
+        paths: of the samples, for folder trees.
+    """
+
+    info: DatasetInfo
+    labels: NDArray[np.int64] = field(repr=False)
+    sample_hash: NDArray[np.uint64] | None = field(default=None, repr=False)
+    paths: tuple[str, ...] | None = field(default=None, repr=False)
+
+    @classmethod
+    def of(cls, dataset: ImageDataset) -> Self:
+        """Take it from a dataset in memory."""
+        info = DatasetInfo(
+            name=dataset.name,
+            split="train",
+            num_samples=dataset.num_samples,
+            num_classes=dataset.num_classes,
+            class_names=dataset.class_names,
+            image_shape=dataset.image_shape,
+            fingerprint=dataset.fingerprint,
+            source=dataset.source,
+        )
+        return cls(info, dataset.labels, dataset.sample_hash, dataset.paths)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score(Estimate):
+    """One score of a file: an estimate (values NaN for samples without a score) and what it means.
+
+    Attributes:
+        name: for example "LossConverge".
+        definition: one sentence.
+        direction: what high and low mean.
+        unit: of the values.
+        outcome: MonteCarlo only: the outcome of a trial that it is about.
+        estimator: MonteCarlo only: how it was estimated.
+    """
+
+    name: str
+    definition: str
+    direction: str
+    unit: str
+    outcome: str = ""
+    estimator: str = ""
+
+
+@dataclass(frozen=True)
+class LossTrials:
+    """What a file says of its loss trials, without the [T, N] arrays.
+
+    Attributes:
+        recipe: of all of them.
+        base_seed: from which the trials' seeds are derived.
+        recorded: names of the recorded quantities.
+        done: numbers of the trials that ended well.
+        failed: numbers of the trials that diverged.
+        seed: per row, uint64 [T].
+        train_loss: float32 [T, epochs]; NaN where not run.
+        test_accuracy: float32 [T]; NaN where unknown.
+    """
+
+    recipe: LossRecipe
+    base_seed: int
+    recorded: tuple[str, ...]
+    done: tuple[int, ...]
+    failed: tuple[int, ...]
+    seed: NDArray[np.uint64]
+    train_loss: NDArray[np.float32]
+    test_accuracy: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class UtilityTrials:
+    """What a file says of its utility trials, without members and outcomes.
+
+    Attributes:
+        recipe: of all of them.
+        base_seed: from which the draws and the trials' seeds are derived.
+        outcome: that the file's MonteCarlo is about.
+        estimator: that it was estimated with.
+        done: numbers of the trials that ended well, ascending, int64.
+        failed: numbers of the trials that diverged, likewise.
+        accuracy: mean over the trials that ended well, by class, float64 [K]; NaN without.
+        subset_sizes: samples of each class that a trial draws, int64 [K].
+    """
+
+    recipe: UtilityRecipe
+    base_seed: int
+    outcome: Outcome
+    estimator: Estimator
+    done: NDArray[np.int64]
+    failed: NDArray[np.int64]
+    accuracy: NDArray[np.float64]
+    subset_sizes: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class ScoreFile:
+    """The content of a score file.
+
+    Attributes:
+        path: of the file.
+        dataset: what was scored.
+        labels: int64 [N].
+        score_names: names of all scores in the file.
+        scores: the scores that were read, by name.
+        loss_trials: None if the file has none.
+        device: what it was computed on.
+        created: time, ISO 8601 in UTC.
+        updated: likewise.
+        goldore_version: that wrote it.
+        torch_version: that trained.
+        utility_trials: None if the file has none.
+    """
+
+    path: Path
+    dataset: DatasetInfo
+    labels: NDArray[np.int64]
+    score_names: tuple[str, ...]
+    scores: dict[str, Score]
+    loss_trials: LossTrials | None
+    device: str
+    created: str
+    updated: str
+    goldore_version: str
+    torch_version: str
+    utility_trials: UtilityTrials | None = None
+
+
+@dataclass(frozen=True)
+class LossRun:
+    """What all loss trials of one file share.
+
+    Attributes:
+        recipe: complete, with depth, mean and std filled in.
+        base_seed: 0 to 2**63 - 1.
+        recorded: names of the scores whose quantities each trial records.
+        device: what the trials run on, in words.
+        torch_version: that trains.
+    """
+
+    recipe: LossRecipe
+    base_seed: int
+    recorded: tuple[str, ...]
+    device: str
+    torch_version: str
+
+
+@dataclass(frozen=True)
+class UtilityRun:
+    """What all utility trials of one file share, and how MonteCarlo is estimated from them.
+
+    Attributes:
+        recipe: complete, with depth, mean, std and subset_per_class filled in.
+        base_seed: 0 to 2**63 - 1.
+        outcome: that MonteCarlo is about.
+        estimator: that makes it.
+        device: what the trials run on, in words.
+        torch_version: that trains.
+    """
+
+    recipe: UtilityRecipe
+    base_seed: int
+    outcome: Outcome
+    estimator: Estimator
+    device: str
+    torch_version: str
+
+
+@dataclass(frozen=True)
+class LossResult:
+    """What one loss trial gave.
+
+    Attributes:
+        trial: number and seed.
+        failed: whether the training diverged; its values are then not averaged in.
+        recorded: float32 [N] by score name.
+        train_loss: float32 [epochs].
+        test_accuracy: NaN if there is no test split.
+    """
+
+    trial: Trial
+    failed: bool
+    recorded: dict[str, NDArray[np.float32]] = field(repr=False)
+    train_loss: NDArray[np.float32] = field(repr=False)
+    test_accuracy: float = float("nan")
+
+
+@dataclass(frozen=True)
+class UtilityResult:
+    """What one utility trial gave.
+
+    Attributes:
+        trial: number and seeds.
+        failed: whether the training diverged; the trial then counts for nothing.
+        members: positions that it drew, int32 [S].
+        outcomes: by name ("accuracy", "logprob", "margin"), float32 [K].
+        train_loss: of the last step.
+    """
+
+    trial: Trial
+    failed: bool
+    members: NDArray[np.int32] = field(repr=False)
+    outcomes: dict[str, NDArray[np.float32]] = field(repr=False)
+    train_loss: float = float("nan")

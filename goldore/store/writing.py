@@ -1,0 +1,219 @@
+"""Writing a score file: whole, or not at all."""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import h5py
+import numpy as np
+
+from goldore import __version__
+from goldore.atomic import check_space, replacing
+from goldore.definitions import MONTE_CARLO, SCORES, UTILITY_UNITS
+from goldore.errors import ScoreFileError
+from goldore.estimators import Estimate, trials_needed
+from goldore.estimators import loss as loss_estimator
+from goldore.estimators import utility as utility_estimator
+from goldore.store import loss, utility
+from goldore.store.format import FORMAT, FORMAT_VERSION, LIBVER, TEXT, write_text_list
+from goldore.store.model import Header, LossResult, LossRun, UtilityResult, UtilityRun
+from goldore.store.reading import opened, read_header
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+TARGETS = (0.5, 0.8)  # reliabilities for which the trials needed are written
+_OVERHEAD = 2**18  # bytes of a file beside its arrays, generously
+
+
+def add_trials(
+    path: Path,
+    header: Header,
+    run: LossRun | UtilityRun,
+    results: Sequence[LossResult] | Sequence[UtilityResult],
+    *,
+    fresh: bool = False,
+) -> None:
+    """Add finished trials to a score file, and estimate their scores anew; make the file if need be.
+
+    The caller has checked that an existing file belongs to the same dataset and run (`check_same_run`).
+
+    Args:
+        path: of the file; its folder exists.
+        header: of the dataset that was trained on.
+        run: what the trials share.
+        results: the trials to add, of the run's kind; one that is there already is replaced.
+        fresh: start a new file, whatever is there.
+
+    Raises:
+        ScoreFileError: if the existing file cannot be read.
+        OSError: if the new state cannot be written; the previous one is then still there.
+    """
+    with _updating(path, header, size_of(header, run, results), fresh=fresh) as file:
+        if isinstance(run, LossRun):
+            loss.add(file, header, run, [each for each in results if isinstance(each, LossResult)])
+        else:
+            utility.add(file, header, run, [each for each in results if isinstance(each, UtilityResult)])
+        estimate_all(file, header, kind=type(run))
+        file.attrs.update({"device": run.device, "torch_version": run.torch_version})
+
+
+def reestimate(path: Path, outcome: str, estimator: str, out: Path | None = None) -> None:
+    """Estimate MonteCarlo anew from the stored trials, without training.
+
+    Args:
+        path: of the score file.
+        outcome: "accuracy", "logprob" or "margin".
+        estimator: "in-minus-out", "in-mean" or "ridge".
+        out: write another file and leave this one as it is.
+
+    Raises:
+        UsageError: if there is no such outcome or estimator.
+        ScoreFileError: if the file cannot be read or has no utility trials.
+    """
+    utility.check_choice(outcome, estimator)
+    with opened(path) as file:
+        header = read_header(file)
+        if utility.GROUP not in file:
+            raise ScoreFileError(
+                f"{path} has no utility trials to estimate from; make some with: "
+                "goldore score DATASET --scores MonteCarlo"
+            )
+        utility.read(file, header.info)
+    with replacing(out or path) as temporary:
+        check_space(temporary, path.stat().st_size + size_of(header, None, ()))
+        shutil.copyfile(path, temporary)
+        with h5py.File(temporary, "r+", libver=LIBVER) as file:
+            file[utility.GROUP].attrs.update({"outcome": outcome, "estimator": estimator})
+            estimate_all(file, header, kind=UtilityRun)
+            file.attrs["updated"] = now()
+
+
+def write_header(file: h5py.File, header: Header) -> None:
+    """Write what a new file says of itself and of its dataset."""
+    file.attrs.update({"format": FORMAT, "format_version": FORMAT_VERSION, "created": now()})
+    group, info = file.create_group("dataset"), header.info
+    group.attrs.update(
+        {
+            "name": info.name,
+            "split": info.split,
+            "num_samples": info.num_samples,
+            "num_classes": info.num_classes,
+            "image_shape": info.image_shape,
+            "fingerprint": info.fingerprint,
+            "source": info.source,
+        }
+    )
+    write_text_list(group, "class_names", list(info.class_names))
+    group["labels"] = header.labels.astype(np.int32)
+    if header.sample_hash is not None:
+        group["sample_hash"] = header.sample_hash
+        group["sample_hash"].attrs["definition"] = (
+            "BLAKE2b-64 of the uint8 pixels in the order H, W, C, little-endian"
+        )
+    if header.paths is not None:
+        group.create_dataset("paths", data=list(header.paths), dtype=TEXT)
+
+
+def size_of(
+    header: Header,
+    run: LossRun | UtilityRun | None,
+    results: Sequence[LossResult] | Sequence[UtilityResult],
+) -> int:
+    """Upper estimate, in bytes, of what a file grows by when these results are added to it."""
+    names = sum(
+        len(name.encode(errors="replace")) + 16 for name in (*header.info.class_names, *(header.paths or ()))
+    )
+    size = _OVERHEAD + 2 * names + header.info.num_samples * (4 + 8)
+    if isinstance(run, LossRun):
+        return size + loss.size_of(header, run, [each for each in results if isinstance(each, LossResult)])
+    return size + utility.size_of(header, [each for each in results if isinstance(each, UtilityResult)])
+
+
+def estimate_all(file: h5py.File, header: Header, kind: type) -> None:
+    """Estimate the scores of one kind of trials anew from what the file stores, and write them."""
+    if kind is LossRun:
+        recipe = str(file[loss.GROUP].attrs["recipe"])
+        for name, found in loss.estimates(file, header).items():
+            write_score(file, name, found, {"recipe": recipe})
+        return
+    estimated = utility.estimate(file, header)
+    if estimated is not None:
+        attrs = file[utility.GROUP].attrs
+        about = {name: str(attrs[name]) for name in ("recipe", "outcome", "estimator")}
+        write_score(file, MONTE_CARLO.name, estimated, about)
+
+
+def write_score(file: h5py.File, name: str, estimate: Estimate, about: dict[str, Any]) -> None:
+    """Write one score with its uncertainty, in place of an earlier estimate.
+
+    Args:
+        file: open for writing.
+        name: of the score.
+        estimate: values and uncertainty.
+        about: further attributes: recipe, outcome, estimator and so on.
+    """
+    arrays: dict[str, NDArray[Any] | None] = {
+        "scores": estimate.values,
+        "stderr": estimate.stderr,
+        "halves": estimate.halves,
+        "counts": None if estimate.counts is None else estimate.counts.astype(np.int32),
+    }
+    for group, values in arrays.items():
+        if values is None:
+            if group in file and name in file[group]:
+                del file[group][name]
+        elif name in file.require_group(group):
+            file[group][name][...] = values
+        else:
+            file[group][name] = values
+    definition = SCORES[name]
+    attrs: dict[str, Any] = {
+        "definition": definition.definition,
+        "direction": definition.direction,
+        "unit": UTILITY_UNITS.get(about.get("outcome", ""), definition.unit),
+        "trials": estimate.trials,
+        "reliability": estimate.reliability,
+        "reliability_stderr": estimate.reliability_stderr,
+        "reliability_method": loss_estimator.RELIABILITY_METHOD,
+        "rank_reliability": estimate.rank_reliability,
+        "rank_reliability_stderr": estimate.rank_reliability_stderr,
+        "rank_reliability_method": loss_estimator.RANK_RELIABILITY_METHOD,
+        "class_reliability": estimate.class_reliability,
+        "class_rank_reliability": estimate.class_rank_reliability,
+        **about,
+    }
+    if estimate.class_signal_share is not None:
+        attrs |= {
+            "signal_share": estimate.signal_share,
+            "class_signal_share": estimate.class_signal_share,
+            "reliability_method": utility_estimator.RELIABILITY_METHODS[about["estimator"]],
+            "rank_reliability_method": utility_estimator.RANK_RELIABILITY_METHOD,
+        }
+    for target in TARGETS if estimate.trials else ():
+        attrs[f"trials_for_{target}"] = trials_needed(estimate.trust, estimate.trials, target)
+    file["scores"][name].attrs.update(attrs)
+
+
+def now() -> str:
+    """The time, ISO 8601 in UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+@contextmanager
+def _updating(path: Path, header: Header, growth: int, *, fresh: bool) -> Iterator[h5py.File]:
+    """Open a copy of the file that replaces it when the block ends well; a new one if there is none."""
+    with replacing(path) as temporary:
+        going_on = path.exists() and not fresh
+        check_space(temporary, (path.stat().st_size if going_on else 0) + growth)
+        if going_on:
+            shutil.copyfile(path, temporary)
+        with h5py.File(temporary, "r+" if going_on else "w", libver=LIBVER) as file:
+            if "format" not in file.attrs:
+                write_header(file, header)
+            yield file
+            file.attrs["updated"] = now()
+            file.attrs["goldore_version"] = __version__
