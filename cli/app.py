@@ -9,7 +9,7 @@ import typer
 
 from goldore import __version__
 
-from .estimating import estimate_command, merge_command
+from .estimating import estimate_command, import_command, merge_command
 from .inspecting import inspect_command
 from .pruning import prune_command
 from .scoring import score_command
@@ -29,6 +29,7 @@ app.command("prune")(prune_command)
 app.command("inspect")(inspect_command)
 app.command("estimate")(estimate_command)
 app.command("merge")(merge_command)
+app.command("import")(import_command)
 
 
 def _print_version(wanted: bool) -> None:

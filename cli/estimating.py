@@ -1,4 +1,4 @@
-"""goldore estimate and goldore merge: what is done with stored trials, without training."""
+"""goldore estimate, merge and import: what is done with stored trials and published lists."""
 
 from pathlib import Path
 from typing import Annotated
@@ -64,3 +64,52 @@ def merge_command(
     console = out()
     console.print(scores_table(result))
     line(console, f"{plural(len(parts), 'file')} merged, written to {result.path}")
+
+
+@reports_errors
+def import_command(
+    source: Annotated[
+        Path, typer.Argument(metavar="LIST.json", help="A list of one number a sample, .json or .json.gz.")
+    ],
+    *,
+    dataset: Annotated[
+        str | None, typer.Option(help="The dataset that it is about, as for goldore score.")
+    ] = None,
+    data_root: Annotated[Path, typer.Option(help="Folder of the named datasets.")] = Path("data"),
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="Instead: labels of the training samples, .npy or one a line."),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the dataset (default: from the file name).")
+    ] = None,
+    score: Annotated[
+        str | None,
+        typer.Option(help="Which score it is (default: from a file name <dataset>_<Score>.json)."),
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option("--out", help="The score file (default: beside the list, .h5).")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --out if it exists.")] = False,
+) -> None:
+    """Make a score file from a published list, to inspect and prune it like one's own.
+
+    In a MonteCarlo list 0.0 means never drawn, and becomes missing.
+    """
+    from goldore.datasets.load import load_dataset
+    from goldore.errors import UsageError
+    from goldore.importing import import_scores, read_labels
+
+    if (dataset is None) == (labels is None):
+        raise UsageError("a list has no classes of its own; give either --dataset or --labels.")
+    stem = source.name.removesuffix(".gz").removesuffix(".json")
+    result = import_scores(
+        source,
+        to or source.with_name(f"{stem}.h5"),
+        dataset=load_dataset(dataset, data_root=data_root, name=name) if dataset is not None else None,
+        labels=read_labels(labels) if labels is not None else None,
+        score=score,
+        name=name,
+        overwrite=overwrite,
+    )
+    line(out(), f"{plural(len(result.labels), 'score')} imported, written to {result.path}")

@@ -101,9 +101,10 @@ def _finite(value: float) -> float | None:
 def _show_dataset(console: "Console", summary: dict[str, Any]) -> None:
     dataset = summary["dataset"]
     shape = "x".join(map(str, dataset["image_shape"]))
+    what = f"images of {shape}" if any(dataset["image_shape"]) else "samples"
     line(
         console,
-        f"{dataset['name']} ({dataset['split']}): {count(dataset['num_samples'])} images of {shape}, "
+        f"{dataset['name']} ({dataset['split']}): {count(dataset['num_samples'])} {what}, "
         f"{dataset['num_classes']} classes",
         "bold",
     )
@@ -112,7 +113,7 @@ def _show_dataset(console: "Console", summary: dict[str, Any]) -> None:
         console,
         {
             "source": dataset["source"],
-            "fingerprint": dataset["fingerprint"],
+            "fingerprint": dataset["fingerprint"] or "unknown: only labels were at hand",
             "file": f"{summary['file']}, updated {summary['updated']}",
             "made with": versions,
         },

@@ -21,6 +21,7 @@ from goldore.errors import GoldoreError, UsageError
 
 if TYPE_CHECKING:
     from goldore.datasets import ImageDataset, load_dataset
+    from goldore.importing import import_scores
     from goldore.indexfile import load_index, load_indices
     from goldore.recipe import ConvNetConfig, LossRecipe, UtilityRecipe
     from goldore.scoring import score
@@ -40,6 +41,7 @@ __all__ = [
     "UsageError",
     "UtilityRecipe",
     "Watcher",
+    "import_scores",
     "load_dataset",
     "load_index",
     "load_indices",
@@ -58,6 +60,7 @@ _HOME = {
     "ScoreFile": "goldore.store",
     "Watcher": "goldore.watching",
     "Selection": "goldore.selection",
+    "import_scores": "goldore.importing",
     "load_dataset": "goldore.datasets",
     "load_index": "goldore.indexfile",
     "load_indices": "goldore.indexfile",

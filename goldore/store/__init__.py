@@ -34,7 +34,7 @@ from goldore.store.model import (
     UtilityTrials,
 )
 from goldore.store.reading import is_score_file, load_scores
-from goldore.store.writing import add_trials, reestimate
+from goldore.store.writing import add_trials, reestimate, write_new
 
 __all__ = [
     "DatasetInfo",
@@ -54,4 +54,5 @@ __all__ = [
     "load_scores",
     "merge",
     "reestimate",
+    "write_new",
 ]

@@ -92,6 +92,22 @@ def reestimate(path: Path, outcome: str, estimator: str, out: Path | None = None
             file.attrs["updated"] = now()
 
 
+def write_new(path: Path, header: Header, scores: dict[str, tuple[Estimate, dict[str, Any]]]) -> None:
+    """Write a file of scores without trials.
+
+    Args:
+        path: an empty file.
+        header: of the dataset.
+        scores: estimate and further attributes, by name.
+    """
+    with h5py.File(path, "w", libver=LIBVER) as file:
+        write_header(file, header)
+        for name, (found, about) in scores.items():
+            write_score(file, name, found, about)
+        unknown = {"device": "unknown", "torch_version": "unknown"}
+        file.attrs.update({"updated": now(), "goldore_version": __version__, **unknown})
+
+
 def write_header(file: h5py.File, header: Header) -> None:
     """Write what a new file says of itself and of its dataset."""
     file.attrs.update({"format": FORMAT, "format_version": FORMAT_VERSION, "created": now()})

@@ -1,0 +1,136 @@
+"""Published score lists, made into score files: inspected, compared and pruned like one's own.
+
+The paper's repository publishes JSON lists, one number a sample in the data set's original order, named
+`<dataset>_<Score>.json`. They come without trials, so how far they can be trusted is unknown. Its MonteCarlo
+lists hold 0.0 for samples that were never drawn; here those are missing.
+"""
+
+import gzip
+import json
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goldore.atomic import check_writable, replacing
+from goldore.datasets.dataset import ImageDataset
+from goldore.definitions import MONTE_CARLO, SCORES, UTILITY_UNITS, score_name
+from goldore.errors import ScoreFileError, UsageError, reason
+from goldore.estimators import Estimate
+from goldore.store import DatasetInfo, Header, ScoreFile, load_scores, write_new
+
+_MAX_BYTES = 2**31  # of the unpacked text: fifty times ImageNet's
+
+
+def import_scores(
+    source: str | Path,
+    out: str | Path,
+    *,
+    dataset: ImageDataset | None = None,
+    labels: NDArray[np.integer] | None = None,
+    score: str | None = None,
+    name: str | None = None,
+    overwrite: bool = False,
+) -> ScoreFile:
+    """Make a score file from a published list.
+
+    Args:
+        source: a JSON list of N numbers (null or NaN: missing), gzipped or not.
+        out: the score file to write.
+        dataset: that the list is about; or
+        labels: of its training samples, integer [N], where the images are not at hand.
+        score: name of the score; None takes it from a file name `<dataset>_<Score>.json`.
+        name: of the dataset, with labels; None takes it from the file name likewise.
+        overwrite: replace `out` if it exists.
+
+    Returns:
+        The score file, without trials, so without standard errors and reliability.
+
+    Raises:
+        UsageError: if an argument is missing or wrong.
+        ScoreFileError: if the list cannot be read or has another length than the dataset.
+    """
+    path, target = Path(source), Path(out)
+    named, _, score_part = path.name.removesuffix(".gz").removesuffix(".json").rpartition("_")
+    known = score_name(score or score_part)
+    if (dataset is None) == (labels is None):
+        raise UsageError("a list has no classes of its own; give either the dataset or its labels.")
+    if target.exists() and not overwrite:
+        raise UsageError(f"{target} exists already; choose another --out or say --overwrite.")
+    values = read_list(path)
+    header = Header.of(dataset) if dataset is not None else _header(labels, name or named or path.stem, path)
+    if len(values) != header.info.num_samples:
+        raise ScoreFileError(
+            f"{path} has {len(values):,} scores but {header.info.name} has {header.info.num_samples:,} "
+            "training samples; check that they belong together."
+        )
+    if known == MONTE_CARLO.name:
+        values[values == 0] = np.nan
+    unknown = np.full(header.info.num_classes, np.nan)
+    estimate = Estimate(
+        values=values,
+        stderr=np.full(len(values), np.nan),
+        trials=0,
+        reliability=float("nan"),
+        rank_reliability=float("nan"),
+        class_reliability=unknown,
+        class_rank_reliability=unknown,
+    )
+    about = {
+        "definition": f"imported from {path.name}, as published",
+        "unit": UTILITY_UNITS["accuracy"] if known == MONTE_CARLO.name else SCORES[known].unit,
+        "reliability_method": "unknown: no trials are stored",
+        "rank_reliability_method": "unknown: no trials are stored",
+    }
+    check_writable(target)
+    with replacing(target) as temporary:
+        write_new(temporary, header, {known: (estimate, about)})
+    return load_scores(target)
+
+
+def read_list(path: Path) -> NDArray[np.float64]:
+    """Read a JSON list of numbers, gzipped or not; null is NaN.
+
+    Raises:
+        ScoreFileError: if it is missing or something else.
+    """
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            content = file.read(_MAX_BYTES + 1)
+        if len(content) > _MAX_BYTES:
+            raise ValueError("it is larger than 2 GiB")
+        values = np.array(json.loads(content), dtype=np.float64)
+        if values.ndim != 1 or len(values) == 0 or np.isinf(values).any():
+            raise ValueError("it is no list of finite numbers")
+    except (OSError, EOFError, ValueError, TypeError, RecursionError, OverflowError) as error:
+        raise ScoreFileError(f"{path} cannot be read as a list of scores ({reason(error)}).") from error
+    return values
+
+
+def read_labels(path: Path) -> NDArray[np.int64]:
+    """Read labels, one integer a training sample: a .npy array, or a text with one a line.
+
+    Raises:
+        UsageError: if the file is missing or something else.
+    """
+    try:
+        if path.suffix == ".npy":
+            raw = np.load(path, allow_pickle=False)
+            if raw.ndim != 1 or raw.dtype.kind not in "iu":
+                raise ValueError("it is no list of integers")
+        else:
+            raw = np.loadtxt(path, dtype=np.int64, ndmin=1)
+        labels: NDArray[np.int64] = raw.astype(np.int64)
+        if labels.ndim != 1 or len(labels) == 0 or labels.min() < 0 or labels.max() >= len(labels):
+            raise ValueError("labels are numbers from 0 on, one a sample")
+    except (OSError, EOFError, ValueError, TypeError) as error:
+        raise UsageError(f"{path} cannot be read as labels ({reason(error)}).") from error
+    return labels
+
+
+def _header(labels: NDArray[np.integer] | None, name: str, path: Path) -> Header:
+    whole = np.asarray(labels, dtype=np.int64)
+    classes = int(whole.max()) + 1
+    names = tuple(str(label) for label in range(classes))
+    info = DatasetInfo(name, "train", len(whole), classes, names, (0, 0, 0), "", f"labels beside {path.name}")
+    return Header(info, whole)
