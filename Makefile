@@ -31,6 +31,7 @@ lint: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python benchmarks/prune_large.py
 	$(BIN)/python benchmarks/training.py
+	$(BIN)/python benchmarks/utility.py
 
 clean:
 	rm -rf $(VENV) build *.egg-info
