@@ -38,8 +38,8 @@ def main() -> None:
     keep_freed_memory()
     dataset = load_dataset()
     print(
-        f"torch {torch.__version__}, {platform.machine()}, {torch.get_num_threads()} threads; {dataset.name}, "
-        f"{arguments.trials} trials a measurement, median of {arguments.repeats}"
+        f"torch {torch.__version__}, {platform.machine()}, {torch.get_num_threads()} threads; "
+        f"{dataset.name}, {arguments.trials} trials a measurement, median of {arguments.repeats}"
     )
     strata = make_strata(dataset.labels, dataset.num_classes, 1, 1, 0)
     sweeps = Sweeps(strata, 0)
@@ -115,12 +115,13 @@ def stacked_trials(
     size: int,
 ) -> Callable[[], None]:
     """`size` networks at once, as goldore does it."""
+    sizes = np.ones(architecture.num_classes, dtype=np.int64)
 
     def work() -> None:
         for start in range(0, len(members), size):
             group = members[start : start + size]
             trials = make_utility_trials(0, range(start, start + len(group)), 1)
-            train_on_subsets(data, architecture, recipe, recipe.steps, trials, group, evaluation)
+            train_on_subsets(data, architecture, recipe, trials, group, sizes, evaluation)
 
     return work
 

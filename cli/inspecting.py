@@ -157,11 +157,18 @@ def _show_utility_trials(console: "Console", trials: dict[str, Any]) -> None:
     )
     images = "all" if recipe["eval_per_class"] is None else f"up to {recipe['eval_per_class']}"
     split = "test images" if recipe["eval_split"] == "test" else "training images not drawn from"
+    distilled = recipe["distill"]
+    made = ""
+    if distilled is not None:
+        made = (
+            f", distilled to {plural(distilled['images_per_class'], 'image')} by {distilled['method']} in "
+            f"{plural(distilled['distill_steps'], 'step')}"
+        )
     init = f", weights shared by {recipe['common_init']} trials" if recipe["common_init"] > 1 else ""
     fields(
         console,
         {
-            "subsets": f"{recipe['subset_per_class']} of each class; every sample drawn once in "
+            "subsets": f"{recipe['subset_per_class']} of each class{made}; every sample drawn once in "
             f"{plural(trials['per_sweep'], 'trial')}",
             "ConvNet": f"depth {network['depth']}, width {network['width']}, {network['norm']} norm, "
             f"{network['activation']}, {network['pooling']} pooling",

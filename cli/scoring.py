@@ -9,6 +9,7 @@ from goldore.errors import UsageError
 from goldore.recipe import (
     Activation,
     ConvNetConfig,
+    DistillRecipe,
     EvalSplit,
     LossRecipe,
     Norm,
@@ -160,6 +161,31 @@ def score_command(
         int,
         typer.Option(help="Evaluation images of each class; 0 takes all.", rich_help_panel=_UTILITY),
     ] = 100,
+    trial: Annotated[
+        str,
+        typer.Option(
+            help="real: train on the drawn samples; distill: on synthetic images distilled from them, as in "
+            "the paper.",
+            rich_help_panel=_UTILITY,
+        ),
+    ] = "real",
+    distill_method: Annotated[
+        str | None,
+        typer.Option(
+            help="Of --trial distill: dm (distribution matching, the default) or dc (gradient matching).",
+            rich_help_panel=_UTILITY,
+        ),
+    ] = None,
+    distill_steps: Annotated[
+        int | None,
+        typer.Option(help="Updates of the synthetic images (default: 100).", rich_help_panel=_UTILITY),
+    ] = None,
+    distill_lr: Annotated[
+        float | None,
+        typer.Option(
+            help="Learning rate of the synthetic images (default: dm 1, dc 0.1).", rich_help_panel=_UTILITY
+        ),
+    ] = None,
     common_init: Annotated[
         int,
         typer.Option(
@@ -251,6 +277,7 @@ def score_command(
         eval_split=cast("EvalSplit", eval_split),  # checked by UtilityRecipe itself
         eval_per_class=eval_per_class or None,
         common_init=common_init,
+        distill=_distill_recipe(trial, distill_method, distill_steps, distill_lr),
         **shared,
     )
     max_seconds = _seconds(max_time)
@@ -324,6 +351,20 @@ def _numbers(text: str | None, option: str) -> tuple[float, ...] | None:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
         raise UsageError(f"{option} is {text!r}; give numbers separated by commas, one a channel.") from None
+
+
+def _distill_recipe(
+    trial: str, method: str | None, steps: int | None, lr: float | None
+) -> DistillRecipe | None:
+    given = {"method": method, "distill_steps": steps, "distill_lr": lr}
+    chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if trial not in ("real", "distill"):
+        raise UsageError(f"--trial is {trial!r}; choose real or distill.")
+    if trial == "real":
+        if chosen:
+            raise UsageError("--distill-method, --distill-steps and --distill-lr need --trial distill.")
+        return None
+    return DistillRecipe(**chosen)
 
 
 def _seconds(text: str | None) -> float | None:

@@ -195,9 +195,10 @@ class ScreenWatcher(Watcher):
         self.say(f"recipe {recipe.to_json()}", verbose_only=True)
         for note in plan.notes:
             self.say(note)
+        made = f" distilled by {recipe.distill.method}" if recipe.distill else ""
         split = "test" if recipe.eval_split == "test" else "held-out training"
         self.say(
-            f"utility trials: {plan.subset_sizes.max()} of each class, {plural(recipe.steps, 'step')}, "
+            f"utility trials: {plan.subset_sizes.max()} of each class{made}, {plural(recipe.steps, 'step')}, "
             f"evaluated on {count(plan.evaluation_images)} {split} images; every sample is drawn once in "
             f"{plural(plan.per_sweep, 'trial')}"
         )

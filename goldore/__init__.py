@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from goldore.datasets import ImageDataset, load_dataset
     from goldore.importing import import_scores
     from goldore.indexfile import load_index, load_indices
-    from goldore.recipe import ConvNetConfig, LossRecipe, UtilityRecipe
+    from goldore.recipe import ConvNetConfig, DistillRecipe, LossRecipe, UtilityRecipe
     from goldore.scoring import score
     from goldore.selection import Selection, prune
     from goldore.store import ScoreFile, load_scores, merge, reestimate
@@ -33,6 +33,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ConvNetConfig",
+    "DistillRecipe",
     "GoldoreError",
     "ImageDataset",
     "LossRecipe",
@@ -54,6 +55,7 @@ __all__ = [
 
 _HOME = {
     "ConvNetConfig": "goldore.recipe",
+    "DistillRecipe": "goldore.recipe",
     "ImageDataset": "goldore.datasets",
     "LossRecipe": "goldore.recipe",
     "UtilityRecipe": "goldore.recipe",

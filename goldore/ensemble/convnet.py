@@ -141,6 +141,20 @@ class StackedConvNet:
         Returns:
             Logits, float32 [E, B, K].
         """
+        features = self.features(images, training=training)
+        bias = self.parameters["head.bias"].unsqueeze(1)
+        return torch.baddbmm(bias, features, self.parameters["head.weight"].transpose(1, 2))
+
+    def features(self, images: Tensor, *, training: bool = False) -> Tensor:
+        """Compute what the linear heads get: the embeddings of the images.
+
+        Args:
+            images: as in `__call__`.
+            training: as in `__call__`.
+
+        Returns:
+            float32 [E, B, features].
+        """
         config = self.architecture.config
         shared = images.shape[1] == self.architecture.image_shape[0]
         x = images
@@ -155,9 +169,7 @@ class StackedConvNet:
                 x = F.avg_pool2d(x, 2)
             elif config.pooling == "max":
                 x = F.max_pool2d(x, 2)
-        features = x.reshape(len(x), self.size, -1).transpose(0, 1)  # [E, B, features]
-        bias = self.parameters["head.bias"].unsqueeze(1)
-        return torch.baddbmm(bias, features, self.parameters["head.weight"].transpose(1, 2))
+        return x.reshape(len(x), self.size, -1).transpose(0, 1)  # [E, B, features]
 
     def _padding(self, block: int) -> int:
         """1, but 3 in the first block for 28x28 images, which makes them 32x32 (DatasetCondensation)."""

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from goldore.ensemble.convnet import Architecture, StackedConvNet
+from goldore.ensemble.distill import distill
 from goldore.ensemble.training import DeviceDataset, forward, optimize, to_device
-from goldore.recipe import Recipe
+from goldore.recipe import UtilityRecipe
 from goldore.trials import Stream, Trial
 
 
@@ -47,10 +48,10 @@ class Outcomes:
 def train_on_subsets(
     data: DeviceDataset,
     architecture: Architecture,
-    recipe: Recipe,
-    steps: int,
+    recipe: UtilityRecipe,
     trials: Sequence[Trial],
     members: NDArray[np.integer],
+    sizes: NDArray[np.integer],
     evaluation: EvaluationSet,
 ) -> Outcomes:
     """Train one network per trial on its subset, all at once, and evaluate each.
@@ -58,10 +59,43 @@ def train_on_subsets(
     Args:
         data: the training set on its device.
         architecture: of the networks.
-        recipe: batch size and optimiser. A subset of at most a batch is in every step as a whole.
-        steps: of the optimiser.
+        recipe: steps, batch size, optimiser, and whether subsets are distilled first. A subset of at most a
+            batch is in every step as a whole.
         trials: E of them; each decides its network's initial weights and its order of the samples.
-        members: positions of each trial's subset, [E, S].
+        members: positions of each trial's subset, [E, S], class by class.
+        sizes: samples of each class in a subset, [K].
+        evaluation: images to evaluate on.
+
+    Returns:
+        The outcomes.
+    """
+    if recipe.distill is None:
+        subset = to_device(members.T.astype(np.int64), data.device)  # [S, E]
+        images, targets = data.normalize(data.images[subset]), data.labels[subset]
+    else:
+        images, labels = distill(data, architecture, recipe.distill, trials, members, sizes)
+        targets = labels[:, None].expand(-1, len(trials))
+    return train_on_images(data, architecture, recipe, trials, images, targets, evaluation)
+
+
+def train_on_images(
+    data: DeviceDataset,
+    architecture: Architecture,
+    recipe: UtilityRecipe,
+    trials: Sequence[Trial],
+    images: Tensor,
+    targets: Tensor,
+    evaluation: EvaluationSet,
+) -> Outcomes:
+    """Train one network per trial on images of its own, all at once, and evaluate each.
+
+    Args:
+        data: for its device and normalisation.
+        architecture: of the networks.
+        recipe: steps, batch size and optimiser.
+        trials: E of them.
+        images: normalised, float32 [S, E, C, H, W].
+        targets: int64 [S, E].
         evaluation: images to evaluate on.
 
     Returns:
@@ -71,19 +105,15 @@ def train_on_subsets(
     optimizer = torch.optim.SGD(
         networks.parameters.values(), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay
     )
-    subset = to_device(members.T.astype(np.int64), data.device)  # [S, E]
-    images = data.normalize(data.images[subset])  # [S, E, C, H, W]
-    targets = data.labels[subset]  # [S, E]
-    networks_axis = torch.arange(len(trials), device=data.device)
+    each = torch.arange(len(trials), device=data.device)
     losses = torch.full((len(trials),), torch.nan, device=data.device)
     whole = images.flatten(1, 2), targets.t()
-    for batch in _batches(trials, len(subset), recipe.batch_size, steps):
+    for batch in _batches(trials, len(images), recipe.batch_size, recipe.steps):
         if batch is None:
             losses = optimize(networks, optimizer, *whole)
         else:
             rows = to_device(batch, data.device)  # [B, E]
-            chosen = images[rows, networks_axis].flatten(1, 2)
-            losses = optimize(networks, optimizer, chosen, targets[rows, networks_axis].t())
+            losses = optimize(networks, optimizer, images[rows, each].flatten(1, 2), targets[rows, each].t())
     by_class = class_outcomes(networks, data, evaluation, architecture.num_classes)
     stacked = torch.cat([losses.double()[:, None], *by_class.values()], dim=1)
     return Outcomes(

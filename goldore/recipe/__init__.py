@@ -17,6 +17,8 @@ from goldore.recipe.network import (
 )
 from goldore.recipe.utility import (
     OUTCOMES,
+    DistillMethod,
+    DistillRecipe,
     EvalSplit,
     Outcome,
     UtilityRecipe,
@@ -27,6 +29,8 @@ __all__ = [
     "OUTCOMES",
     "Activation",
     "ConvNetConfig",
+    "DistillMethod",
+    "DistillRecipe",
     "EvalSplit",
     "LossRecipe",
     "Norm",

@@ -1,14 +1,59 @@
 """The recipe of a utility trial: training on a drawn subset, and an outcome for each class."""
 
 import dataclasses
+import math
 from typing import Literal, get_args
 
 from goldore.recipe.base import Recipe
 from goldore.recipe.checks import option, require
 
 EvalSplit = Literal["test", "heldout"]
+DistillMethod = Literal["dc", "dm"]
+_DISTILL_LR = {"dc": 0.1, "dm": 1.0}
 Outcome = Literal["accuracy", "logprob", "margin"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DistillRecipe:
+    """How the drawn subset is distilled into synthetic images before the network is trained on those.
+
+    Attributes:
+        method: "dc", gradient matching (Zhao et al., arXiv 2006.05929), or "dm", distribution matching
+            (Zhao & Bilen, arXiv 2110.04181).
+        distill_steps: updates of the synthetic images, each against a freshly drawn random network.
+        distill_lr: learning rate of the synthetic images, SGD with momentum 0.5; None takes that of the
+            method's paper, 0.1 for dc and 1 for dm.
+        images_per_class: synthetic images of each class.
+        real_batch: real images of each class in a step; smaller subsets are taken whole.
+
+    Raises:
+        UsageError: if a value is outside its range.
+    """
+
+    method: DistillMethod = "dm"
+    distill_steps: int = 100
+    distill_lr: float | None = None
+    images_per_class: int = 1
+    real_batch: int = 256
+
+    def __post_init__(self) -> None:
+        methods = get_args(DistillMethod)
+        require(
+            self.method in methods, f"--distill-method is {self.method!r}; choose {' or '.join(methods)}."
+        )
+        for field in ("distill_steps", "images_per_class", "real_batch"):
+            value = getattr(self, field)
+            require(value >= 1, f"{option(field)} is {value}; it must be 1 or more.")
+        require(
+            self.distill_lr is None or 0 < self.distill_lr < math.inf,
+            f"--distill-lr is {self.distill_lr}; it must be above 0.",
+        )
+
+    @property
+    def learning_rate(self) -> float:
+        """`distill_lr`, or that of the method's paper."""
+        return self.distill_lr or _DISTILL_LR[self.method]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -24,6 +69,8 @@ class UtilityRecipe(Recipe):
         eval_per_class: evaluation images of each class, the first of the split; None takes all.
         common_init: so many consecutive trials start from the same initial weights and are compared within
             their block (common random numbers); 1 gives each trial weights of its own.
+        distill: None trains on the drawn samples themselves; else they are distilled first, as in the
+            trials of the paper.
 
     Raises:
         UsageError: if a value is outside its range.
@@ -34,6 +81,7 @@ class UtilityRecipe(Recipe):
     eval_split: EvalSplit = "test"
     eval_per_class: int | None = 100
     common_init: int = 1
+    distill: DistillRecipe | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -32,6 +32,7 @@ DEFAULT_MAX_TRIALS = 100_000
 _PILOT_SIZES = (1, 2, 5, 10, 20, 50, 100)
 _PILOT_TRIALS = 8
 _PILOT_SEED = 2**64 - 1  # not a base seed, so that no trial of a run is one of a pilot
+_DISTILLED_FROM = 10  # samples, at the least, for each synthetic image
 _CLEARLY = 0.1  # of the way from chance to certainty
 _BETWEEN_CHECKS = 1.1  # each check for enough reliability comes at so many times the trials of the last
 
@@ -158,9 +159,9 @@ def run_utility_trials(
                     data,
                     architecture,
                     recipe,
-                    recipe.steps,
                     trials,
                     members,
+                    strata.sizes,
                     evaluations[group[0] % strata.folds],
                 )
             results = _results(trials, members, outcomes)
@@ -237,8 +238,9 @@ def choose_subset_size(dataset: ImageDataset, recipe: UtilityRecipe, device: tor
     data = DeviceDataset(dataset, recipe.mean or (), recipe.std or (), device)
     chance = 1 / dataset.num_classes
     found = []
-    largest = max(len(members) for members in class_members(dataset.labels, dataset.num_classes)) // 3
-    sizes = [size for size in _PILOT_SIZES if size <= largest] or [1]
+    largest = max(len(members) for members in class_members(dataset.labels, dataset.num_classes)) // 3 or 1
+    least = 1 if recipe.distill is None else _DISTILLED_FROM * recipe.distill.images_per_class
+    sizes = [size for size in _PILOT_SIZES if least <= size <= largest] or [min(least, largest)]
     for size in sizes:
         strata = make_strata(dataset.labels, dataset.num_classes, size, recipe.folds, _PILOT_SEED)
         sweeps = Sweeps(strata, _PILOT_SEED)
@@ -248,9 +250,9 @@ def choose_subset_size(dataset: ImageDataset, recipe: UtilityRecipe, device: tor
             data,
             architecture,
             recipe,
-            recipe.steps,
             make_utility_trials(_PILOT_SEED, numbers, 1),
             members,
+            strata.sizes,
             _evaluation_sets(dataset, data, recipe, strata)[0],
         )
         accuracy = outcomes.by_class["accuracy"].mean(axis=1)

@@ -1,0 +1,165 @@
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from goldore import ConvNetConfig, DistillRecipe, UtilityRecipe
+from goldore.ensemble import convnet
+from goldore.ensemble.convnet import Architecture, draw_parameters
+from goldore.ensemble.distill import distill
+from goldore.ensemble.reference import build
+from goldore.ensemble.subsets import EvaluationSet, train_on_subsets
+from goldore.ensemble.training import DeviceDataset
+from goldore.scoring import complete_recipe
+from goldore.trials import Stream, make_utility_trials
+from tests.conftest import make_dataset
+
+CPU = torch.device("cpu")
+SIZES = np.array([2, 2, 2])
+
+
+def setting(dataset, device=CPU, **fields):
+    network = ConvNetConfig(depth=2, width=8)
+    recipe = complete_recipe(UtilityRecipe(network=network, **{"steps": 6, "lr": 0.05, **fields}), dataset)
+    arch = Architecture(recipe.network, dataset.image_shape, dataset.num_classes)
+    data = DeviceDataset(dataset, recipe.mean, recipe.std, device)
+    return recipe, arch, data
+
+
+def subsets(dataset, numbers):
+    """Two samples of each class for each trial."""
+    classes = [np.flatnonzero(dataset.labels == label) for label in range(3)]
+    return np.stack([np.concatenate([pool[number : number + 2] for pool in classes]) for number in numbers])
+
+
+def run(dataset, numbers, common_init=1, device=CPU, **fields):
+    recipe, arch, data = setting(dataset, device, **fields)
+    trials = make_utility_trials(3, numbers, common_init)
+    return train_on_subsets(
+        data, arch, recipe, trials, subsets(dataset, numbers), SIZES, EvaluationSet(*data.test)
+    )
+
+
+@pytest.mark.parametrize("batch_size", [256, 4])
+def test_a_trial_is_the_plain_loop_on_its_subset(dataset, batch_size):
+    recipe, arch, data = setting(dataset, batch_size=batch_size)
+    outcomes = run(dataset, [0, 1, 2], batch_size=batch_size)
+    for row, trial in enumerate(make_utility_trials(3, range(3), 1)):
+        network = build(arch)
+        drawn = {name: torch.from_numpy(value) for name, value in draw_parameters(arch, trial).items()}
+        network.load_state_dict(drawn)
+        optimizer = torch.optim.SGD(
+            network.parameters(), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay
+        )
+        members = torch.from_numpy(subsets(dataset, [trial.number])[0])
+        images, labels = data.normalize(data.images[members]), data.labels[members]
+        order = trial.stream(Stream.ORDER)
+        batches = [np.arange(6)] * 6
+        if batch_size == 4:
+            epochs = [order.permutation(6) for _ in range(3)]
+            batches = [part for epoch in epochs for part in (epoch[:4], epoch[4:])]
+        for batch in batches:
+            optimizer.zero_grad()
+            functional.cross_entropy(network(images[batch]), labels[batch]).backward()
+            optimizer.step()
+        test_images, test_labels = data.test
+        with torch.no_grad():
+            logits = network(data.normalize(test_images)).double()
+        for label in range(3):
+            of_class = logits[test_labels == label]
+            right, other = of_class[:, label], of_class[:, [each for each in range(3) if each != label]]
+            expected = {
+                "accuracy": (right > other.amax(1)).double().mean(),
+                "logprob": of_class.log_softmax(1)[:, label].mean(),
+                "margin": (right - other.amax(1)).mean(),
+            }
+            for name, value in expected.items():
+                assert outcomes.by_class[name][row, label] == pytest.approx(float(value), rel=1e-3, abs=1e-4)
+
+
+@pytest.mark.parametrize("fields", [{}, {"distill": DistillRecipe(distill_steps=3)}])
+def test_a_trial_does_not_depend_on_how_many_are_trained_together(dataset, fields):
+    together = run(dataset, range(16), **fields)
+    for number in (0, 5, 15):
+        alone = run(dataset, [number], **fields)
+        for name, values in alone.by_class.items():
+            np.testing.assert_allclose(values[0], together.by_class[name][number], rtol=1e-3, atol=1e-4)
+
+
+def test_trials_of_a_block_share_their_weights_and_differ_in_the_rest():
+    trials = make_utility_trials(3, range(8), 4)
+    weights = [trial.stream(Stream.WEIGHTS).random() for trial in trials]
+    assert len(set(weights[:4])) == len(set(weights[4:])) == 1
+    assert weights[0] != weights[4]
+    assert len({trial.stream(Stream.ORDER).random() for trial in trials}) == 8
+
+
+def test_a_diverged_network_is_marked_and_does_not_touch_the_others(dataset, monkeypatch):
+    healthy = run(dataset, [0, 1, 2])
+    draw = convnet.draw_parameters
+
+    def explode(architecture, trial):
+        drawn = draw(architecture, trial)
+        if trial.number == 1:
+            drawn["head.bias"][:] = np.inf
+        return drawn
+
+    monkeypatch.setattr(convnet, "draw_parameters", explode)
+    outcomes = run(dataset, [0, 1, 2])
+    assert outcomes.failed.tolist() == [False, True, False]
+    for name, values in outcomes.by_class.items():
+        assert np.array_equal(values[[0, 2]], healthy.by_class[name][[0, 2]])
+
+
+@pytest.mark.parametrize("method", ["dc", "dm"])
+def test_distilled_images_come_closer_to_the_real_ones(method):
+    """The distance that a method lowers, seen by a fresh network, is lower after it than at its start."""
+    from goldore.ensemble import distill as module
+
+    dataset = make_dataset((40, 40, 40))
+    recipe, arch, data = setting(dataset)
+    members = np.concatenate([np.flatnonzero(dataset.labels == label) for label in range(3)])[None]
+    trials = make_utility_trials(0, [0], 1)
+    sizes = np.array([40, 40, 40])
+    real = [data.normalize(data.images[part[:, None]]) for part in np.split(members[0], 3)]
+    networks = convnet.StackedConvNet(arch, make_utility_trials(9, [0], 1), CPU)
+
+    def distance(images):
+        if method == "dm":
+            targets = torch.stack([networks.features(part.flatten(1, 2))[0].mean(0) for part in real])
+            return float(((networks.features(images.flatten(1, 2))[0] - targets) ** 2).sum())
+        weights = [value for name, value in networks.parameters.items() if module._has_nodes(name)]
+        total = 0.0
+        for label, part in enumerate(real):
+            wanted = torch.autograd.grad(module._loss(networks, part, label), weights)
+            given = torch.autograd.grad(module._loss(networks, images[label : label + 1], label), weights)
+            for ours, theirs in zip(given, wanted, strict=True):
+                for a, b in zip(ours[0].flatten(1), theirs[0].flatten(1), strict=True):
+                    total += 1 - float(functional.cosine_similarity(a, b, dim=0))
+        return total
+
+    start = torch.cat([part.mean(0, keepdim=True) for part in real])
+    how = DistillRecipe(method=method, distill_steps=30)
+    made, labels = distill(data, arch, how, trials, members, sizes)
+    assert labels.tolist() == [0, 1, 2]
+    assert made.shape == (3, 1, 1, 8, 8)
+    assert distance(made) < 0.9 * distance(start)
+
+
+def test_several_synthetic_images_of_a_class_and_small_real_batches(dataset):
+    _, arch, data = setting(dataset)
+    members = np.stack([np.concatenate([np.flatnonzero(dataset.labels == c)[:9] for c in range(3)])] * 2)
+    how = DistillRecipe(distill_steps=2, images_per_class=2, real_batch=4)
+    made, labels = distill(data, arch, how, make_utility_trials(0, [0, 1], 1), members, np.array([9, 9, 9]))
+    assert labels.tolist() == [0, 0, 1, 1, 2, 2]
+    assert made.shape == (6, 2, 1, 8, 8)
+    assert not torch.equal(made[:, 0], made[:, 1])  # the trials have random networks of their own
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("fields", [{}, {"distill": DistillRecipe(method="dc", distill_steps=3)}])
+def test_cuda_follows_the_cpu(dataset, fields):
+    cuda = run(dataset, [0, 1], device=torch.device("cuda"), **fields)
+    host = run(dataset, [0, 1], **fields)
+    np.testing.assert_allclose(cuda.by_class["logprob"], host.by_class["logprob"], rtol=5e-2, atol=5e-2)
