@@ -51,7 +51,7 @@ def main() -> None:
     each = min(len(members) for members in classes)
     count, repeats = arguments.images_per_class, arguments.repeats
     print(
-        f"{dataset.name}, {count} image(s) of each class, width {arguments.width}, {arguments.steps} steps of "
+        f"{dataset.name}, {count} image(s) a class, width {arguments.width}, {arguments.steps} steps of "
         f"training, {arguments.distill_steps} of distilling with {arguments.real_batch} real images a class, "
         f"torch {torch.__version__}, {describe(device)}"
     )

@@ -100,8 +100,7 @@ class Ridge:
         strata, total = self._trials.strata, np.zeros(self._samples)
         number, level = np.zeros((2, *strata.pool_sizes.shape))
         count = np.zeros(self._samples)
-        for raw in self._trials.read():
-            block = comparable(raw, self._trials)
+        for block in comparable(self._trials):
             included = parts[self._parts.of(block.numbers)].astype(np.float64)  # [B, K]
             values = outcome(block) * included
             if self._trials.common_init > 1:

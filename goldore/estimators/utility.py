@@ -228,7 +228,7 @@ class _Sums:
         self._scaled = np.zeros(samples)
         self._outcomes = np.zeros((3, GROUPS + 1, folds, classes))  # number, sum and squares of all trials
         self.used = 0
-        for block in (comparable(each, trials) for each in trials.read()):
+        for block in comparable(trials):
             z, sizes = (
                 centred(block, trials)
                 if self._blocks
@@ -302,14 +302,18 @@ class _Sums:
             return np.where(weight > tiny, value / weight, np.nan), weight
 
 
-def comparable(block: TrialBlock, trials: Trials) -> TrialBlock:
-    """The block in the dtypes to compute with, without trials that have none to be compared with."""
-    keep = np.ones(len(block.numbers), dtype=bool)
-    if trials.common_init > 1:
-        keep = centred(block, trials)[1] > 1
-    return TrialBlock(
-        block.numbers[keep], block.members[keep].astype(np.int64), block.outcome[keep].astype(np.float64)
-    )
+def comparable(trials: Trials) -> Iterator[TrialBlock]:
+    """The trials in the dtypes to compute with, without those that have none to be compared with."""
+    for block in trials.read():
+        keep = np.ones(len(block.numbers), dtype=bool)
+        if trials.common_init > 1:
+            keep = centred(block, trials)[1] > 1
+        if keep.any():
+            yield TrialBlock(
+                block.numbers[keep],
+                block.members[keep].astype(np.int64),
+                block.outcome[keep].astype(np.float64),
+            )
 
 
 def _repeats(blocks: NDArray[np.int64], members: NDArray[np.int64], samples: int) -> NDArray[np.float64]:
