@@ -48,8 +48,12 @@ def signal_share(reliability: float, trials: float, samples: float, per_class: f
 
 
 def spearman_brown(r: float, factor: float) -> float:
-    """Reliability of a test `factor` times as long; a negative r is left as it is."""
-    return factor * r / (1 + (factor - 1) * r) if r > 0 else r
+    """Reliability of a test `factor` times as long.
+
+    A negative r, which only noise gives, is stepped down as a positive one is stepped up: the mean over
+    classes of nothing but noise is then 0.
+    """
+    return factor * r / (1 + (factor - 1) * abs(r))
 
 
 def standard_error(per_class: NDArray[np.float64]) -> float:

@@ -142,7 +142,7 @@ def test_distilled_images_come_closer_to_the_real_ones(method):
         return total
 
     start = torch.cat([part.mean(0, keepdim=True) for part in real])
-    how = DistillRecipe(method=method, distill_steps=100)
+    how = DistillRecipe(method=method, distill_steps=200, distill_lr={"dc": 0.05, "dm": 1.0}[method])
     made, labels = distill(data, arch, how, make_utility_trials(99, [0], 1), members, np.array([40] * 3))
     assert labels.tolist() == [0, 1, 2]
     assert made.shape == (3, 1, 1, 16, 16)

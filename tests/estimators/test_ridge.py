@@ -4,7 +4,6 @@ import pytest
 from goldore.estimators.ridge import Ridge
 from goldore.estimators.utility import estimate_utility
 from tests.estimators.simulation import simulate
-from tests.estimators.test_utility import own
 
 
 @pytest.mark.parametrize("common_init", [1, 5])
@@ -12,7 +11,10 @@ def test_it_is_the_closed_form_solution(common_init):
     made = simulate((14, 11), 60, 2, common_init=common_init, block_noise=1.0)
     ridge = Ridge(made.trials, made.trials.parts(), 25, 0.4, np.ones(25, dtype=bool))
     values, stderr = ridge.fit()
-    labels, member = own(made)
+    member = np.zeros((60, 25), dtype=bool)
+    np.put_along_axis(member, made.members.astype(int), values=True, axis=1)
+    labels = np.zeros(25, dtype=int)
+    labels[made.strata.pools[0][1]] = 1
     blocks = made.numbers // common_init if common_init > 1 else np.zeros(60, dtype=int)
     level = np.eye(blocks.max() + 1)[blocks]
     centre = np.eye(60) - level @ np.diag(1 / level.sum(axis=0)) @ level.T
