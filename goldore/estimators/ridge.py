@@ -87,31 +87,38 @@ class Ridge:
             smaller = self._dot(residual, residual)
             direction = residual + _ratio(smaller, size)[self._pool] * direction
             size = smaller
-        return np.where(self._defined & (solution != 0), solution, np.nan)  # 0: not in any of these trials
+        drawn = self._project(_one, parts, level=False) > 0
+        return np.where(self._defined & drawn, solution, np.nan)
 
     def _predict(self, effects: NDArray[np.float64], block: TrialBlock) -> NDArray[np.float64]:
         """Sum of the effects of the members of each class, [B, K]."""
         return np.asarray(np.add.reduceat(effects[block.members], self._starts, axis=1), dtype=np.float64)
 
     def _project(
-        self, outcome: Callable[[TrialBlock], NDArray[np.float64]], parts: NDArray[np.bool_]
+        self,
+        outcome: Callable[[TrialBlock], NDArray[np.float64]],
+        parts: NDArray[np.bool_],
+        *,
+        level: bool = True,
     ) -> NDArray[np.float64]:
-        """Sum over the trials of these parts that contain a sample of the outcome less its level, [N]."""
+        """Sum over the trials of these parts that contain a sample of the outcome, less its level, [N]."""
         strata, total = self._trials.strata, np.zeros(self._samples)
-        number, level = np.zeros((2, *strata.pool_sizes.shape))
+        number, sums = np.zeros((2, *strata.pool_sizes.shape))
         count = np.zeros(self._samples)
         for block in comparable(self._trials):
             included = parts[self._parts.of(block.numbers)].astype(np.float64)  # [B, K]
             values = outcome(block) * included
-            if self._trials.common_init > 1:
+            if not level:
+                pass
+            elif self._trials.common_init > 1:
                 values = self._within_blocks(values, included, block.numbers)
             else:
                 fold = block.numbers % strata.folds
                 np.add.at(number, fold, included)
-                np.add.at(level, fold, values)
+                np.add.at(sums, fold, values)
                 count += self._collect(block, included)
             total += self._collect(block, values)
-        mean: NDArray[np.float64] = _ratio(level, number).ravel()[self._pool]
+        mean: NDArray[np.float64] = _ratio(sums, number).ravel()[self._pool]
         return total - count * mean
 
     def _within_blocks(
@@ -133,6 +140,10 @@ class Ridge:
     def _dot(self, first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
         """Inner products by pool."""
         return np.bincount(self._pool, first * second, self._pools).astype(np.float64)
+
+
+def _one(block: TrialBlock) -> NDArray[np.float64]:
+    return np.ones(block.outcome.shape)
 
 
 def _ratio(above: NDArray[np.float64], below: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -104,7 +104,7 @@ class Parts:
 
     Attributes:
         number: of parts in each pool, int64 [folds, K]; even, up to `GROUPS`; 0 with less than two sweeps.
-        left_out: sweeps of each pool that no part takes, over all sweeps, float64 [folds, K].
+        step_up: all sweeps, those under way in part, over the sweeps of one half, float64 [folds, K].
     """
 
     def __init__(self, strata: Strata, trials: int) -> None:
@@ -151,9 +151,9 @@ def estimate_utility(trials: Trials, samples: int, estimator: Estimator = "in-mi
     parts = trials.parts()
     values, stderr = sums.in_minus_out()
     reliability, per_class = _reliability(trials.strata, values, stderr)
-    share = _share(trials, sums.used, reliability)
+    share = _share(trials, sums.worth, reliability)
     class_shares = np.array(
-        [_share(trials, sums.used, each, label) for label, each in enumerate(per_class)], dtype=np.float64
+        [_share(trials, sums.worth, each, label) for label, each in enumerate(per_class)], dtype=np.float64
     )
     halved: Callable[[NDArray[np.bool_]], NDArray[np.float64]] = sums.half
     if estimator == "in-mean":
@@ -224,7 +224,7 @@ class _Sums:
         self._part_weight = np.zeros((GROUPS + 1, samples))
         self._part_sum = np.zeros((GROUPS + 1, samples))
         self._square = np.zeros(samples)
-        self._raw = np.zeros(samples)
+        self._raw, self._raw_square = np.zeros(samples), np.zeros(samples)
         self._scaled = np.zeros(samples)
         self._outcomes = np.zeros((3, GROUPS + 1, folds, classes))  # number, sum and squares of all trials
         self.used = 0
@@ -250,6 +250,7 @@ class _Sums:
                 (self._scaled, scaled),
                 (self._square, scaled**2),
                 (self._raw, block.outcome),
+                (self._raw_square, block.outcome**2),
             ):
                 np.add(sums, np.bincount(members.ravel(), each[:, columns].ravel(), samples), out=sums)
             where = part, (block.numbers % folds)[:, None], np.arange(classes)
@@ -277,10 +278,17 @@ class _Sums:
         return slope, np.where(np.isfinite(slope) & np.isfinite(stderr), stderr, np.nan)
 
     def in_mean(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """v_i, in the form of the paper, and its standard error."""
-        _, welch = self.in_minus_out()
+        """v_i, in the form of the paper, and its standard error s_in/sqrt(n_in); NaN from a single trial."""
+        n_in = self.counts
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(self.counts > 0, self._raw / self.counts, np.nan), welch
+            variance = np.maximum(self._raw_square - self._raw**2 / n_in, 0) / (n_in - 1)
+            values = np.where(n_in > 0, self._raw / n_in, np.nan)
+            return values, np.where(n_in > 1, np.sqrt(variance / n_in), np.nan)
+
+    @property
+    def worth(self) -> float:
+        """Number of trials, less what a level for every block of common weights costs."""
+        return self.used * float(self._part_weight.sum() / max(self._part_count.sum(), 1))
 
     def half(self, parts: NDArray[np.bool_]) -> NDArray[np.float64]:
         """d_i from these parts of the sweeps alone, bool [GROUPS + 1]."""
@@ -332,7 +340,7 @@ def pool_of(strata: Strata, samples: int) -> NDArray[np.int64]:
     return pool
 
 
-def _share(trials: Trials, used: int, reliability: float, label: int | None = None) -> float:
+def _share(trials: Trials, used: float, reliability: float, label: int | None = None) -> float:
     pools, sizes = trials.strata.pool_sizes.sum(axis=0), trials.strata.sizes
     if label is None:
         return signal_share(reliability, used, float(pools.mean()), float(sizes.mean()))
