@@ -1,0 +1,135 @@
+import json
+import shutil
+
+import pytest
+
+OPTIONS = ("--scores", "MonteCarlo", "--width", 4, "--depth", 1, "--steps", 3, "--subset-per-class", 2)
+
+
+@pytest.fixture(scope="module")
+def utility_run(tiny_npz, tmp_path_factory, goldore_in):
+    folder = tmp_path_factory.mktemp("utility")
+    shutil.copy(tiny_npz, folder)
+    done = goldore_in(folder, "score", "tiny.npz", *OPTIONS, "--utility-trials", 40, "--out", "u.h5")
+    assert done.returncode == 0, done.stderr
+    return folder, done
+
+
+@pytest.fixture
+def utility_file(utility_run, tmp_path):
+    return shutil.copy(utility_run[0] / "u.h5", tmp_path)
+
+
+def sentence(done, code):
+    assert done.returncode == code
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    return " ".join(done.stderr.split())
+
+
+def test_score_says_what_it_does_and_how_far_to_trust_it(utility_run):
+    _, done = utility_run
+    assert "utility trials: 2 of each class, 3 steps, evaluated on 12 test images" in done.stderr
+    assert "every sample is drawn once in 10 trials" in done.stderr
+    assert "MonteCarlo of 40 trials: reliability" in done.stdout
+    assert "signal share" in done.stdout
+    assert "0.5 takes" in done.stdout
+    assert "next: goldore prune u.h5 --criterion MonteCarlo_small" in done.stdout
+
+
+def test_inspect_shows_the_utility_trials(goldore, utility_file):
+    shown = goldore("inspect", utility_file).stdout
+    assert "utility trials: 40 done, base seed 0" in shown
+    assert "accuracy, estimated by in-minus-out" in shown
+    assert "variance is between classes" in shown
+    summary = json.loads(goldore("inspect", utility_file, "--json").stdout)
+    assert summary["trials"]["utility"]["done"] == 40
+    assert summary["scores"]["MonteCarlo"]["trials_needed"].keys() == {"0.5", "0.8"}
+
+
+def test_estimate_changes_the_score_without_training(goldore, utility_file):
+    done = goldore("estimate", utility_file, "--outcome", "logprob", "--estimator", "ridge", "--out", "r.h5")
+    assert done.returncode == 0, done.stderr
+    assert "MonteCarlo by logprob, ridge, in nat" in done.stdout
+    assert "exists already" in sentence(goldore("estimate", utility_file, "--out", "r.h5"), 2)
+
+
+def test_estimate_needs_utility_trials(goldore, score_file):
+    assert "has no utility trials" in sentence(goldore("estimate", score_file), 1)
+
+
+def test_merge_joins_parts(goldore, utility_file, data_file):
+    for name, numbers in (("a.h5", "0:25"), ("b.h5", "25:40")):
+        goldore("score", data_file, *OPTIONS, "--trial-range", numbers, "--out", name)
+    done = goldore("merge", "a.h5", "b.h5", "--out", "m.h5")
+    assert "2 files merged, written to m.h5" in done.stdout
+    merged, whole = (json.loads(goldore("inspect", each, "--json").stdout) for each in ("m.h5", utility_file))
+    assert merged["trials"] == whole["trials"]
+
+
+def test_an_unreliable_ranking_is_warned_of_and_refused_on_demand(goldore, utility_file):
+    arguments = ("prune", utility_file, "--criterion", "MonteCarlo_small", "--keep-ratio", "0.2")
+    done = goldore(*arguments)
+    assert done.returncode == 0
+    assert "warning" in done.stderr
+    assert "two halves of the trials agree on" in done.stdout
+    refused = sentence(goldore(*arguments, "--min-reliability", "0.99", "--out", "no.npy"), 1)
+    assert "MonteCarlo" in refused
+    assert "--min-reliability asks for 0.99" in refused
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--until-reliability", 2),
+        ("--until-reliability", 0.5, "--utility-trials", 5),
+        ("--max-time", "soon"),
+        ("--max-time", "-5m"),
+        ("--trial-range", "5"),
+        ("--trial-range", "5:5"),
+        ("--outcome", "f1"),
+        ("--estimator", "mean"),
+        ("--eval-split", "train"),
+        ("--utility-trials", 0),
+        ("--max-trials", 5),
+        ("--steps", 0),
+        ("--trial", "fake"),
+        ("--distill-method", "dm"),
+        ("--trial", "distill", "--distill-method", "mtt"),
+        ("--common-init", 0),
+    ],
+    ids=str,
+)
+def test_wrong_options_end_in_a_sentence(goldore, data_file, options, snapshot):
+    before = snapshot()
+    assert "error: " in sentence(goldore("score", data_file, *OPTIONS, *options), 2)
+    assert snapshot() == before
+
+
+class TestImport:
+    def test_a_published_list(self, goldore, data_file, tmp_path):
+        values = [0.0] + [0.5 + 0.01 * (position % 3) for position in range(59)]
+        (tmp_path / "tiny_MonteCarlo.json").write_text(json.dumps(values))
+        done = goldore("import", "tiny_MonteCarlo.json", "--dataset", data_file)
+        assert done.returncode == 0, done.stderr
+        shown = goldore("inspect", "tiny_MonteCarlo.h5").stdout
+        assert "unknown, since no trials are stored" in shown
+        assert "1 sample without a score" in shown
+        pruned = goldore(
+            "prune", "tiny_MonteCarlo.h5", "--criterion", "MonteCarlo_small", "--ipc", 2, "--missing", "drop"
+        )
+        assert "the reliability of MonteCarlo is not known" in " ".join(pruned.stderr.split())
+
+    def test_labels_alone(self, goldore, tmp_path):
+        (tmp_path / "X_LossInit.json").write_text("[1.5, 2.5, null, 0]")
+        (tmp_path / "labels.txt").write_text("0\n1\n1\n0\n")
+        done = goldore("import", "X_LossInit.json", "--labels", "labels.txt")
+        assert done.returncode == 0, done.stderr
+        assert "X (train): 4 samples, 2 classes" in goldore("inspect", "X_LossInit.h5").stdout
+
+    @pytest.mark.parametrize("text", ["", "{}", "[[1]]", '["a"]', "[1, 2]", "[1e999]"])
+    def test_what_is_no_list_of_scores(self, goldore, tmp_path, text):
+        (tmp_path / "X_LossInit.json").write_text(text)
+        (tmp_path / "labels.txt").write_text("0\n1\n1\n0\n")
+        sentence(goldore("import", "X_LossInit.json", "--labels", "labels.txt"), 1)
+        assert not (tmp_path / "X_LossInit.h5").exists()
