@@ -150,7 +150,7 @@ def _warn(selection: "Selection", scores: "ScoreFile", name: str) -> None:
             "Add trials (--utility-trials)." if score.estimator else "Train longer (--epochs) or add trials."
         )
         warn(f"the ranking by {name} has a reliability of {score.trust:.2f}; most of it is noise. {advice}")
-    elif score.estimator and not score.trust >= UNRELIABLE:
+    elif name == "MonteCarlo" and not score.trust >= UNRELIABLE:
         warn(f"the reliability of {name} is not known; most of the ranking may be noise.")
 
 
