@@ -76,22 +76,25 @@ def scores_table(file: "ScoreFile", summary: dict[str, Any] | None = None) -> "T
 
 
 def utility_trust(score: "Score") -> str:
-    """One sentence on how far MonteCarlo can be trusted."""
+    """One sentence on how far MonteCarlo can be trusted, overall and from the worst class to the best."""
     from goldore.estimators import trials_needed
-
-    def shown(value: float, error: float) -> str:
-        return f"{number(value, 2)}" + (f" +- {number(error, 2)}" if error == error else "")  # noqa: PLR0124
 
     needed = " and ".join(
         f"{target} takes {_trials(_finite(trials_needed(score.trust, score.trials, target)))}"
         for target in (0.5, 0.8)
     )
+    by_rank = score.class_rank_reliability[score.class_rank_reliability == score.class_rank_reliability]  # noqa: PLR0124
+    span = f" (classes {by_rank.min():.2f} to {by_rank.max():.2f})" if len(by_rank) > 1 else ""
     return (
         f"MonteCarlo of {plural(score.trials, 'trial')}: reliability "
-        f"{shown(score.reliability, score.reliability_stderr)}, of ranks "
-        f"{shown(score.rank_reliability, score.rank_reliability_stderr)}; signal share "
+        f"{_with_error(score.reliability, score.reliability_stderr)}, of ranks "
+        f"{_with_error(score.rank_reliability, score.rank_reliability_stderr)}{span}; signal share "
         f"{number(score.signal_share, 2)}; {needed}"
     )
+
+
+def _with_error(value: float, error: float) -> str:
+    return f"{number(value, 2)} +- {number(error, 2)}" if math.isfinite(error) else number(value, 2)
 
 
 def _finite(value: float) -> float | None:
@@ -217,7 +220,8 @@ def _show_score(console: "Console", name: str, score: dict[str, Any], *, everyth
     _show_histogram(console, score["histogram"])
     table = Table(box=None, pad_edge=False)
     table.add_column("class")
-    for title in ("samples", "mean", "std", "median", "s.e.", "reliability", "of ranks"):
+    signal = ["signal"] if score["signal_share"] is not None else []
+    for title in ("samples", "mean", "std", "median", "s.e.", "reliability", "of ranks", *signal):
         table.add_column(title, justify="right")
     classes = score["classes"]
     for row in classes if everything else classes[:_MAX_ROWS]:
@@ -227,6 +231,7 @@ def _show_score(console: "Console", name: str, score: dict[str, Any], *, everyth
             *(number(row[key]) for key in ("mean", "std", "median", "stderr")),
             number(row["reliability"], 2),
             number(row["rank_reliability"], 2),
+            *(number(row["signal_share"], 2) for _ in signal),
         )
     console.print(table, markup=False)
     if len(classes) > _MAX_ROWS and not everything:

@@ -1,5 +1,6 @@
 """How a scoring run looks: a live progress bar on a terminal, plain lines now and then elsewhere."""
 
+import math
 import time
 from collections.abc import Sequence
 from types import TracebackType
@@ -78,6 +79,7 @@ class ScreenWatcher(Watcher):
         self._group: Sequence[Trial] = ()
         self._plan: Plan | None = None
         self._utility: _UtilityProgress | None = None
+        self._judged = 0  # trials when it was last said how far MonteCarlo can be trusted
         self.out: Path | None = None
         self.kept = 0
 
@@ -235,9 +237,13 @@ class ScreenWatcher(Watcher):
             self.say(f"{self._utility.where()}, {self._utility.per_hour():,.0f} trials/hour")
 
     def estimated(self, score: Score) -> None:
-        """Remember how reliable the scores are by now."""
-        if self._utility is not None:
-            self._utility.reliability = score.trust
+        """Show how far the scores can be trusted by now: in the bar, and in a line where trials doubled."""
+        if self._utility is None:
+            return
+        self._utility.reliability = score.trust
+        if score.trials >= 2 * self._judged and math.isfinite(score.trust):
+            self._judged = score.trials
+            self.say(utility_trust(score))
 
     def _numbers(self) -> str:
         first, last = self._group[0].number + 1, self._group[-1].number + 1

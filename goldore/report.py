@@ -121,6 +121,9 @@ def _score(score: Score, members: list[NDArray[np.int64]], class_names: tuple[st
                 "stderr": _number(_median(score.stderr[positions])),
                 "reliability": _number(score.class_reliability[label]),
                 "rank_reliability": _number(score.class_rank_reliability[label]),
+                "signal_share": _number(
+                    math.nan if score.class_signal_share is None else score.class_signal_share[label]
+                ),
             }
             for label, positions in enumerate(members)
         ],

@@ -2,12 +2,53 @@
 
 import gzip
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from scipy.stats import spearmanr
 
 import goldore
+from goldore.ensemble.convnet import Architecture
+from goldore.ensemble.distill import distill
+from goldore.ensemble.subsets import EvaluationSet, train_on_images
+from goldore.ensemble.training import DeviceDataset
+from goldore.importing import import_scores
+from goldore.report import summarize
+from goldore.scoring import complete_recipe
+from goldore.trials import make_utility_trials
+
+FASHION = Path("/usr/share/datasets/fashion-mnist")  # where Debian's dataset-fashion-mnist puts it
+
+
+@pytest.fixture
+def real(request):
+    """MNIST or Fashion-MNIST, the first so many training images of each class, and 100 test images of each."""
+
+    def load(name, per_class, classes=10):
+        if name == "MNIST":
+            folder = request.getfixturevalue("shared_data") / "mnist"
+        elif FASHION.is_dir():
+            folder = FASHION
+        else:
+            pytest.skip("needs the Debian package dataset-fashion-mnist")
+        whole = goldore.load_dataset(str(folder))
+        train, test = (
+            np.sort(np.concatenate([np.flatnonzero(labels == each)[:count] for each in range(classes)]))
+            for labels, count in ((whole.labels, per_class), (whole.test_labels, 100))
+        )
+        return replace(
+            whole,
+            images=whole.images[train],
+            labels=whole.labels[train],
+            test_images=whole.test_images[test],
+            test_labels=whole.test_labels[test],
+            class_names=whole.class_names[:classes],
+        )
+
+    return load
 
 
 @pytest.mark.slow
@@ -34,3 +75,83 @@ def test_loss_converge_of_mnist_agrees_with_the_published_scores(shared_data, tm
     ]
     assert np.mean(within) >= 0.95
     assert file.scores["LossConverge"].rank_reliability > 0.85
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("method", "steps"), [("dm", 40), ("dc", 20)])
+@pytest.mark.parametrize("name", ["MNIST", "FashionMNIST"])
+def test_distilled_images_teach_more_than_random_real_ones(real, name, method, steps):
+    """One image of each class, eight networks; docs/utility.md has the whole training sets and more steps."""
+    dataset = real(name, 100)
+    recipe = complete_recipe(
+        goldore.UtilityRecipe(network=goldore.ConvNetConfig(width=16), steps=100), dataset
+    )
+    architecture = Architecture(recipe.network, dataset.image_shape, 10)
+    data = DeviceDataset(dataset, recipe.mean, recipe.std, torch.device("cpu"))
+    trials, evaluation = make_utility_trials(0, range(8), 1), EvaluationSet(*data.test)
+
+    def accuracy(images, targets):
+        found = train_on_images(data, architecture, recipe, trials, images, targets, evaluation)
+        return found.by_class["accuracy"].mean(axis=1)
+
+    classes = [np.flatnonzero(dataset.labels == label) for label in range(10)]
+    draw = np.random.default_rng(0)
+    random = torch.from_numpy(np.stack([draw.choice(members, 8, replace=False) for members in classes]))
+    of_random = accuracy(data.normalize(data.images[random]), data.labels[random])
+    how = goldore.DistillRecipe(method=method, distill_steps=steps, real_batch=32)
+    made, labels = distill(
+        data, architecture, how, trials[:1], np.concatenate(classes)[None], np.full(10, 100)
+    )
+    of_made = accuracy(made.expand(-1, 8, -1, -1, -1), labels[:, None].expand(-1, 8))
+    assert of_made.min() > of_random.max()
+    assert of_made.mean() > of_random.mean() + 0.08
+
+
+@pytest.mark.slow
+def test_scores_find_wrong_labels_and_more_trials_find_more(real, tmp_path):
+    """Three digits, one label in ten changed; docs/utility.md has ten digits and more trials."""
+    dataset = real("MNIST", 100, classes=3)
+    draw = np.random.default_rng(0)
+    changed = draw.random(300) < 0.1
+    labels = np.where(changed, (dataset.labels + draw.integers(1, 3, 300)) % 3, dataset.labels)
+    dataset = replace(dataset, labels=labels)
+
+    def auc(file, name, sign):
+        values = sign * file.scores[name].values
+        found = []
+        for label in range(3):
+            bad, good = (values[(labels == label) & each] for each in (changed, ~changed))
+            found.append(np.mean(bad[:, None] > good))
+        return np.mean(found)
+
+    network = goldore.ConvNetConfig(width=8)
+    loss = goldore.LossRecipe(network=network, epochs=10, converge_epochs=2, batch_size=64)
+    file = goldore.score(dataset, scores="LossConverge", trials=3, recipe=loss, out=tmp_path / "l.h5")
+    assert auc(file, "LossConverge", 1) >= 0.95
+    found = {}
+    for trials in (200, 1200):
+        file = goldore.score(
+            dataset,
+            scores="MonteCarlo",
+            utility=goldore.UtilityRecipe(network=network, subset_per_class=1, steps=30, eval_per_class=50),
+            utility_trials=trials,
+            outcome="logprob",
+            out=tmp_path / "u.h5",
+        )
+        found[trials] = auc(file, "MonteCarlo", -1), file.scores["MonteCarlo"].reliability
+    assert found[1200][0] > max(found[200][0], 0.8)
+    few = found[200][1]
+    assert found[1200][1] == pytest.approx(6 * few / (1 + 5 * few), abs=0.1)  # as Spearman-Brown predicts
+
+
+def test_the_published_monte_carlo_list_is_imported_for_what_it_is(shared_data, tmp_path):
+    """Class levels, almost no spread within classes, 11 samples never drawn, reliability unknown."""
+    mnist = goldore.load_dataset(str(shared_data / "mnist"))
+    published = shared_data / "published_scores/MNIST_MonteCarlo.json.gz"
+    summary = summarize(import_scores(published, tmp_path / "p.h5", dataset=mnist))["scores"]["MonteCarlo"]
+    assert summary["missing"] == 11
+    assert summary["trials"] == 0
+    assert summary["within_class_std"] == pytest.approx(0.005, abs=0.001)
+    assert summary["between_class_share"] > 0.97
+    assert summary["reliability"] is summary["rank_reliability"] is None
+    assert all(each["reliability"] is None for each in summary["classes"])
