@@ -83,7 +83,7 @@ def utility_trust(score: "Score") -> str:
         f"{target} takes {_trials(_finite(trials_needed(score.trust, score.trials, target)))}"
         for target in (0.5, 0.8)
     )
-    by_rank = score.class_rank_reliability[score.class_rank_reliability == score.class_rank_reliability]  # noqa: PLR0124
+    by_rank = score.class_rank_reliability[score.class_rank_reliability == score.class_rank_reliability]
     span = f" (classes {by_rank.min():.2f} to {by_rank.max():.2f})" if len(by_rank) > 1 else ""
     return (
         f"MonteCarlo of {plural(score.trials, 'trial')}: reliability "

@@ -25,7 +25,7 @@ FASHION = Path("/usr/share/datasets/fashion-mnist")  # where Debian's dataset-fa
 
 @pytest.fixture
 def real(request):
-    """MNIST or Fashion-MNIST, the first so many training images of each class, and 100 test images of each."""
+    """MNIST or Fashion-MNIST, of each class the first training images and 100 test images."""
 
     def load(name, per_class, classes=10):
         if name == "MNIST":
