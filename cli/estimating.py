@@ -1,11 +1,14 @@
 """goldore estimate, merge and import: what is done with stored trials and published lists."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .screen import line, out, plural, reports_errors
+from .screen import count, line, out, plural, reports_errors
+
+if TYPE_CHECKING:
+    from goldore.store import ScoreFile
 
 
 @reports_errors
@@ -28,7 +31,8 @@ def estimate_command(
     from goldore.errors import ScoreFileError, UsageError
     from goldore.store import load_scores, reestimate
 
-    from .inspecting import scores_table, utility_trust
+    from .inspecting import scores_table
+    from .utility_screen import trust_sentence
 
     if to is not None and to.exists() and not overwrite:
         raise UsageError(f"{to} exists already; choose another --out or say --overwrite.")
@@ -44,7 +48,7 @@ def estimate_command(
     console.print(scores_table(result))
     score = result.scores["MonteCarlo"]
     line(console, f"MonteCarlo by {score.outcome}, {score.estimator}, in {score.unit}")
-    line(console, utility_trust(score))
+    line(console, trust_sentence(score))
     line(console, f"written to {result.path}")
 
 
@@ -56,14 +60,28 @@ def merge_command(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --out if it exists.")] = False,
 ) -> None:
     """Join score files of one run that were made in parts (--trial-range)."""
-    from goldore.store import merge
+    from goldore.store import load_scores, merge
 
     from .inspecting import scores_table
+    from .utility_screen import trust_sentence
 
+    held = sum(_trials(load_scores(part, only=())) for part in parts)
     result = merge(parts, to, overwrite=overwrite)
     console = out()
     console.print(scores_table(result))
-    line(console, f"{plural(len(parts), 'file')} merged, written to {result.path}")
+    if "MonteCarlo" in result.scores:
+        line(console, trust_sentence(result.scores["MonteCarlo"]))
+    whole = _trials(result)
+    twice = f" ({count(held - whole)} of them in more than one file)" if held > whole else ""
+    line(
+        console,
+        f"{plural(len(parts), 'file')} merged, {plural(whole, 'trial')}{twice}, written to {result.path}",
+    )
+
+
+def _trials(file: "ScoreFile") -> int:
+    """Finished trials of both kinds."""
+    return sum(len(each.done) for each in (file.loss_trials, file.utility_trials) if each is not None)
 
 
 @reports_errors
@@ -112,4 +130,6 @@ def import_command(
         name=name,
         overwrite=overwrite,
     )
-    line(out(), f"{plural(len(result.labels), 'score')} imported, written to {result.path}")
+    missing = sum(int((each.values != each.values).sum()) for each in result.scores.values())
+    without = f", {count(missing)} of them missing (0.0 there: never drawn)" if missing else ""
+    line(out(), f"{plural(len(result.labels), 'score')} imported{without}, written to {result.path}")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from goldore.store import Score, ScoreFile
+    from goldore.store import ScoreFile
 
 _MAX_ROWS = 20
 _BAR = 40
@@ -75,32 +75,6 @@ def scores_table(file: "ScoreFile", summary: dict[str, Any] | None = None) -> "T
     return table
 
 
-def utility_trust(score: "Score") -> str:
-    """One sentence on how far MonteCarlo can be trusted, overall and from the worst class to the best."""
-    from goldore.estimators import trials_needed
-
-    needed = " and ".join(
-        f"{target} takes {_trials(_finite(trials_needed(score.trust, score.trials, target)))}"
-        for target in (0.5, 0.8)
-    )
-    by_rank = score.class_rank_reliability[score.class_rank_reliability == score.class_rank_reliability]
-    span = f" (classes {by_rank.min():.2f} to {by_rank.max():.2f})" if len(by_rank) > 1 else ""
-    return (
-        f"MonteCarlo of {plural(score.trials, 'trial')}: reliability "
-        f"{_with_error(score.reliability, score.reliability_stderr)}, of ranks "
-        f"{_with_error(score.rank_reliability, score.rank_reliability_stderr)}{span}; signal share "
-        f"{number(score.signal_share, 2)}; {needed}"
-    )
-
-
-def _with_error(value: float, error: float) -> str:
-    return f"{number(value, 2)} +- {number(error, 2)}" if math.isfinite(error) else number(value, 2)
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
 def _show_dataset(console: "Console", summary: dict[str, Any]) -> None:
     dataset = summary["dataset"]
     shape = "x".join(map(str, dataset["image_shape"]))
@@ -159,7 +133,7 @@ def _show_utility_trials(console: "Console", trials: dict[str, Any]) -> None:
         "bold",
     )
     images = "all" if recipe["eval_per_class"] is None else f"up to {recipe['eval_per_class']}"
-    split = "test images" if recipe["eval_split"] == "test" else "training images not drawn from"
+    split = "test split" if recipe["eval_split"] == "test" else "half of the training set not drawn from"
     distilled = recipe["distill"]
     made = ""
     if distilled is not None:
@@ -177,7 +151,8 @@ def _show_utility_trials(console: "Console", trials: dict[str, Any]) -> None:
             f"{network['activation']}, {network['pooling']} pooling",
             "training": f"{plural(recipe['steps'], 'step')}, lr {recipe['lr']:g}, momentum "
             f"{recipe['momentum']:g}, weight decay {recipe['weight_decay']:g}{init}",
-            "evaluated on": f"{images} {split} of each class; mean accuracy {number(trials['accuracy'])}",
+            "evaluation": f"{images} images of each class of the {split}; mean accuracy "
+            f"{number(trials['accuracy'])}",
         },
     )
 
@@ -197,24 +172,28 @@ def _show_score(console: "Console", name: str, score: dict[str, Any], *, everyth
         rows["reliability"] = "unknown from 1 trial; score with --trials 2 or more"
     else:
         needed = ", ".join(
-            f"{target} would take {_trials(trials)}" for target, trials in score["trials_needed"].items()
+            f"{target} would take {plural(max(2, math.ceil(trials)), 'trial')}"
+            for target, trials in score["trials_needed"].items()
+            if trials is not None
         )
         ranks = number(score["rank_reliability"], 2)
-        rows["reliability"] = f"{number(score['reliability'], 2)}, of ranks {ranks}; {needed}"
+        ahead = needed or "too low to tell how many trials it would take"
+        rows["reliability"] = f"{number(score['reliability'], 2)}, of ranks {ranks}; {ahead}"
     if score["signal_share"] is not None:
-        rows["signal share"] = (
-            f"{number(score['signal_share'], 2)} of an outcome's variance is due to which samples of the "
-            "class were drawn"
+        rows["signal"] = (
+            f"{number(score['signal_share'], 2)}: the share of an outcome's variance that is due to "
+            "which samples of the class were drawn"
         )
     if score["within_class_std"] is not None:
+        between = max(score["between_class_share"], 0)  # rounding may leave it below
         rows["spread"] = (
-            f"{number(score['within_class_std'])} within classes; {score['between_class_share']:.1%} of the "
-            "variance is between classes"
+            f"{number(score['within_class_std'])} within classes; {between:.1%} of the variance is between "
+            "classes"
         )
     if score["missing"]:
         rows["missing"] = f"{plural(score['missing'], 'sample')} without a score"
     rows["quantiles"] = "  ".join(
-        f"{float(q):.0%} {number(value)}" for q, value in score["quantiles"].items()
+        f"{float(q):.0%}\N{NO-BREAK SPACE}{number(value)}" for q, value in score["quantiles"].items()
     )
     fields(console, rows)
     _show_histogram(console, score["histogram"])
@@ -247,8 +226,3 @@ def _show_histogram(console: "Console", histogram: dict[str, Any]) -> None:
     if edges:
         scale = "logarithmic bins" if histogram["scale"] == "log" else "equal bins"
         line(console, f"  {number(edges[-1]):>8} ({scale}, lower edge at the left)")
-
-
-def _trials(value: float | None) -> str:
-    """How many trials, rounded up; None where the reliability is too low for any number to help."""
-    return "more than can be told" if value is None else plural(max(2, -int(-value // 1)), "trial")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from goldore.selection import Missing, Scope, Selection
-    from goldore.store import ScoreFile
+    from goldore.store import Score, ScoreFile
 
 _MAX_ROWS = 20
 _HOW_MUCH = "How much to keep (exactly one)"
@@ -185,12 +185,7 @@ def _show(
         line(console, f"{name}_{drops} drops {drops} {name} ({score.direction})")
         held, gone = (_span(score.values[each], score.unit) for each in (mask, ~mask))
         line(console, f"kept {name} {held}, dropped {gone}")
-        trials = plural(score.trials, "trial")
-        known = f"{number(score.trust, 2)} ({trials})"
-        unknown = f"unknown from {trials}; score with --trials 2 or more"
-        if score.trials == 0:
-            unknown = "unknown, since no trials are stored"
-        line(console, f"reliability of this ranking: {known if score.trials > 1 else unknown}")
+        line(console, f"reliability of this ranking: {_reliability(score)}")
         if selection.halves_overlap >= 0:
             line(
                 console,
@@ -217,6 +212,17 @@ def _show(
         )
     beside = f", provenance to {side_car(path)}" if side_car(path).is_file() else ""
     line(console, f"written to {path}{beside}")
+
+
+def _reliability(score: "Score") -> str:
+    """How reliable a ranking is, and from what."""
+    trials = plural(score.trials, "trial")
+    if score.trust == score.trust:  # not NaN
+        return f"{score.trust:.2f} ({trials})"
+    if score.trials == 0:
+        return "unknown, since no trials are stored"
+    more = "score with more trials" if score.estimator else "score with --trials 2 or more"
+    return f"unknown from {trials}; {more}"
 
 
 def _span(values: "NDArray[np.float64]", unit: str) -> str:

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from goldore.budget import Budget
+from goldore.definitions import LOSS_SCORES, MONTE_CARLO, score_name
 from goldore.errors import UsageError
 from goldore.recipe import (
     Activation,
@@ -25,10 +27,34 @@ if TYPE_CHECKING:
 _DATA, _NETWORK, _TRAINING, _RUN = "Dataset", "Proxy network", "Training", "Run"
 _UTILITY = "MonteCarlo (utility trials)"
 _UNITS = {"s": 1, "m": 60, "h": 3600}
+_LOSS_ONLY = {"trials": "--utility-trials", "epochs": "--steps", "init_epochs": "", "converge_epochs": ""}
+_UTILITY_ONLY = {
+    "utility_trials": "--trials",
+    "steps": "--epochs",
+    **dict.fromkeys(
+        (
+            "subset_per_class",
+            "until_reliability",
+            "max_trials",
+            "max_time",
+            "outcome",
+            "estimator",
+            "eval_split",
+            "eval_per_class",
+            "trial",
+            "distill_method",
+            "distill_steps",
+            "distill_lr",
+            "common_init",
+        ),
+        "",
+    ),
+}
 
 
 @reports_errors
 def score_command(
+    context: typer.Context,
     dataset: Annotated[
         str,
         typer.Argument(
@@ -114,7 +140,7 @@ def score_command(
         int | None,
         typer.Option(
             metavar="M",
-            help="Trials the file shall hold (default: as many as draw every sample twice).",
+            help="Trials the file shall hold (default: as many as draw every sample twice, at least 100).",
             rich_help_panel=_UTILITY,
         ),
     ] = None,
@@ -132,7 +158,9 @@ def score_command(
     ] = None,
     max_time: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="Stop the trials after 90s, 30m or 2h.", rich_help_panel=_UTILITY),
+        typer.Option(
+            metavar="TIME", help="Stop 90s, 30m or 2h after the first trial began.", rich_help_panel=_UTILITY
+        ),
     ] = None,
     steps: Annotated[int, typer.Option(help="Optimiser steps of a trial.", rich_help_panel=_UTILITY)] = 50,
     outcome: Annotated[
@@ -280,8 +308,10 @@ def score_command(
         distill=_distill_recipe(trial, distill_method, distill_steps, distill_lr),
         **shared,
     )
+    _check_used(context, scores)
     max_seconds = _seconds(max_time)
     only_trials = _trial_range(trial_range)
+    Budget(utility_trials, until_reliability, max_trials, max_seconds, only_trials)  # says what is wrong
     if quiet and verbose:
         raise UsageError("--quiet and --verbose exclude each other; leave one out.")
 
@@ -332,6 +362,22 @@ def score_command(
         raise typer.Exit(INTERRUPTED) from None
     if not quiet:
         show_result(result)
+
+
+def _check_used(context: typer.Context, scores: str) -> None:
+    """Refuse options of the other kind of trials, which would do nothing."""
+    names = {score_name(each.strip()) for each in scores.split(",") if each.strip()}
+    unused = {} if MONTE_CARLO.name in names else dict.fromkeys(_UTILITY_ONLY, MONTE_CARLO.name)
+    if names and not names & set(LOSS_SCORES):
+        unused |= dict.fromkeys(_LOSS_ONLY, " or ".join(LOSS_SCORES))
+    for parameter, wanted in unused.items():
+        source = context.get_parameter_source(parameter)
+        if source is not None and source.name == "COMMANDLINE":
+            instead = (_LOSS_ONLY | _UTILITY_ONLY)[parameter]
+            raise UsageError(
+                f"--{parameter.replace('_', '-')} belongs to {wanted}, which --scores does not name; "
+                + (f"use {instead} here, or add it." if instead else "leave it out, or add the score.")
+            )
 
 
 def _interrupted(kept: int, out: Path | None) -> str:

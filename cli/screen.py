@@ -21,6 +21,8 @@ _PIPE_WIDTH = 10_000
 _NAME_WIDTH = 28
 _LABEL_WIDTH = 13
 _SCIENTIFIC_BELOW = 1e-3
+_NOTHING_BELOW = 1e-12  # what rounding leaves of 0
+_PERCENT_DIGITS = 2  # reliabilities and shares: their small values are 0
 
 
 def out() -> Console:
@@ -72,9 +74,9 @@ def number(value: float | None, digits: int = 3) -> str:
     """A number for a table; a dash where it is unknown."""
     if value is None or math.isnan(value):
         return "-"
-    if value != 0 and abs(value) < _SCIENTIFIC_BELOW:
+    if _NOTHING_BELOW < abs(value) < _SCIENTIFIC_BELOW and digits > _PERCENT_DIGITS:
         return f"{value:.1e}"
-    return f"{value:.{digits}f}"
+    return f"{value:.{digits}f}" if abs(value) > _NOTHING_BELOW else f"{0:.{digits}f}"
 
 
 def count(value: int) -> str:
@@ -94,6 +96,13 @@ def fields(console: Console, rows: dict[str, str]) -> None:
     for label, text in rows.items():
         table.add_row(f"  {label}", Text(text))
     console.print(table)
+
+
+def duration(seconds: float) -> str:
+    """Hours, minutes and seconds: 1:02:03."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"
 
 
 def plural(value: int, thing: str) -> str:

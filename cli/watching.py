@@ -20,10 +20,11 @@ from rich.text import Text
 from goldore.ensemble.progress import Progress as TrainingProgress
 from goldore.store import LossResult, Score, ScoreFile, UtilityResult
 from goldore.trials import Trial
-from goldore.watching import Plan, UtilityPlan, Watcher
+from goldore.watching import End, Plan, UtilityPlan, Watcher
 
-from .inspecting import scores_table, utility_trust
-from .screen import UNRELIABLE, count, err, line, number, out, plural, warn
+from .inspecting import scores_table
+from .screen import UNRELIABLE, count, duration, err, line, number, out, plural, warn
+from .utility_screen import UtilityCourse, ending, is_noise, trust_sentence, utility_bar
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,7 +79,11 @@ class ScreenWatcher(Watcher):
         self._images_before = 0  # trained in groups that are done
         self._group: Sequence[Trial] = ()
         self._plan: Plan | None = None
-        self._utility: _UtilityProgress | None = None
+        self._utility: UtilityCourse | None = None
+        self._utility_bar = utility_bar(self._console)
+        self._utility_task = self._utility_bar.add_task(
+            "starting", total=1.0, visible=False, rate="", left=""
+        )
         self._judged = 0  # trials when it was last said how far MonteCarlo can be trusted
         self.out: Path | None = None
         self.kept = 0
@@ -93,11 +98,12 @@ class ScreenWatcher(Watcher):
     ) -> None:
         if self._live:
             self._bar.stop()
+            self._utility_bar.stop()
 
     def say(self, text: str, *, verbose_only: bool = False) -> None:
         """Print a line above the bar."""
         if not self._quiet and (self._verbose or not verbose_only):
-            line(self._bar.console, text)
+            line(self._console, text)
 
     def planned(self, plan: Plan) -> None:
         """Say what is going to happen."""
@@ -153,7 +159,7 @@ class ScreenWatcher(Watcher):
             left = (total - done) / rate
             self.say(
                 f"{where}: {done / total:.0%}, {rate:,.0f} images/s, loss {number(progress.loss)}, "
-                f"{_duration(left)} left"
+                f"{duration(left)} left"
             )
 
     def finished(self, results: Sequence[LossResult]) -> None:
@@ -178,10 +184,15 @@ class ScreenWatcher(Watcher):
                 which = f"trial {number_of} of {self._plan.trials}"
                 self.say(f"{which} done: training loss {number(float(final))}{accuracy}")
 
+    def pilot_started(self, sizes: Sequence[int]) -> None:
+        """Say what takes a moment before anything else is seen."""
+        tried = ", ".join(map(str, sizes))
+        self.say(f"a pilot looks for the smallest subset that teaches something ({tried} of each class) ...")
+
     def utility_planned(self, plan: UtilityPlan) -> None:
         """Say what is going to happen."""
         self.out, self.kept = plan.out, self.kept + plan.usable
-        self._utility = _UtilityProgress(plan)
+        self._utility = UtilityCourse(plan)
         dataset, recipe = plan.dataset, plan.run.recipe
         if self._plan is None:
             shape = "x".join(map(str, dataset.image_shape))
@@ -212,8 +223,10 @@ class ScreenWatcher(Watcher):
             else many
         )
         self.say(f"{goal}{there}, {plan.ensemble_size} at once on {plan.run.device}")
-        self._bar.reset(self._task, visible=False, loss="-")
         self._spoke = time.monotonic()
+        if self._live:
+            self._bar.stop()
+            self._utility_bar.start()
 
     def utility_finished(self, results: Sequence[UtilityResult]) -> None:
         """Move the bar, or print a line if the last one is long ago."""
@@ -224,56 +237,41 @@ class ScreenWatcher(Watcher):
         if self._quiet:
             return
         if self._live:
-            self._bar.update(
-                self._task,
+            left = self._utility.seconds_left()
+            self._utility_bar.update(
+                self._utility_task,
                 description=self._utility.where(),
-                total=self._utility.plan.trials,
-                completed=self._utility.done,
+                completed=self._utility.share(),
                 visible=True,
-                loss=number(self._utility.loss),
+                rate=f"{self._utility.per_second() * 3600:,.0f}/hour",
+                left=f"{duration(left)} left" if math.isfinite(left) else "",
             )
         elif time.monotonic() - self._spoke >= _SECONDS_BETWEEN_LINES:
             self._spoke = time.monotonic()
-            self.say(f"{self._utility.where()}, {self._utility.per_hour():,.0f} trials/hour")
+            self.say(self._utility.line())
 
     def estimated(self, score: Score) -> None:
         """Show how far the scores can be trusted by now: in the bar, and in a line where trials doubled."""
         if self._utility is None:
             return
-        self._utility.reliability = score.trust
+        self._utility.score = score
         if score.trials >= 2 * self._judged and math.isfinite(score.trust):
             self._judged = score.trials
-            self.say(utility_trust(score))
+            self.say(trust_sentence(score))
+
+    def utility_ended(self, end: End, score: Score | None, seconds: float, trials: int) -> None:
+        """Say why the trials ended, where that is not plain."""
+        if self._live:
+            self._utility_bar.stop()
+        if self._utility is not None:
+            sentence = ending(end, self._utility.plan, score, seconds, trials)
+            if sentence:
+                self.say(sentence)
 
     def _numbers(self) -> str:
         first, last = self._group[0].number + 1, self._group[-1].number + 1
         trials = f"trial {first}" if first == last else f"trials {first}-{last}"
         return f"{trials} of {self._plan.trials if self._plan else '?'}"
-
-
-class _UtilityProgress:
-    """How far the utility trials are."""
-
-    def __init__(self, plan: UtilityPlan) -> None:
-        self.plan = plan
-        self.done = plan.there
-        self.loss = float("nan")
-        self.reliability = float("nan")
-        self._start = time.monotonic()
-
-    def add(self, results: Sequence[UtilityResult]) -> None:
-        """Count finished trials."""
-        self.done += len(results)
-        self.loss = results[-1].train_loss
-
-    def where(self) -> str:
-        """The trials done and how reliable the scores are."""
-        known = f", reliability {number(self.reliability, 2)}" if self.reliability >= 0 else ""
-        return f"trial {count(self.done)} of {count(self.plan.trials)}{known}"
-
-    def per_hour(self) -> float:
-        """Trials an hour since the run began."""
-        return (self.done - self.plan.there) / max(time.monotonic() - self._start, 1e-6) * 3600
 
 
 def show_result(file: ScoreFile) -> None:
@@ -282,23 +280,29 @@ def show_result(file: ScoreFile) -> None:
     console.print(scores_table(file))
     line(console, f"written to {file.path}")
     if "MonteCarlo" in file.scores:
-        line(console, utility_trust(file.scores["MonteCarlo"]))
-        if not file.scores["MonteCarlo"].trust >= UNRELIABLE:
-            warn("MonteCarlo is mostly noise so far; the same command with more --utility-trials adds to it.")
+        line(console, trust_sentence(file.scores["MonteCarlo"]))
+        if file.scores["MonteCarlo"].trust < UNRELIABLE:
+            warn("the ranking by MonteCarlo is mostly noise so far.")
+    line(console, f"next: {_next_step(file)}")
+
+
+def _next_step(file: ScoreFile) -> str:
+    """What to do with a file of scores."""
     losses = [name for name in file.score_names if name in file.scores and name != "MonteCarlo"]
-    name = losses[-1] if losses else file.score_names[-1]
-    score = file.scores[name]
-    if name == "MonteCarlo":
-        line(console, f"next: goldore prune {file.path} --criterion MonteCarlo_small --keep-ratio 0.1")
-    elif score.trials == 1:
-        line(console, "next: add --trials (2 or more) to learn how far the scores can be trusted")
-    elif not score.rank_reliability >= UNRELIABLE:
-        line(console, "next: the ranking is mostly noise; train longer (--epochs) or add --trials")
-    else:
-        line(console, f"next: goldore prune {file.path} --criterion {name}_large --keep-ratio 0.1")
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}"
+    score = file.scores[losses[-1] if losses else file.score_names[-1]]
+    if score.name != "MonteCarlo":
+        if score.trials == 1:
+            return "add --trials (2 or more) to learn how far the scores can be trusted"
+        if not score.rank_reliability >= UNRELIABLE:
+            return "the ranking is mostly noise; train longer (--epochs) or add --trials"
+        return f"goldore prune {file.path} --criterion {score.name}_large --keep-ratio 0.1"
+    missing = int((score.values != score.values).sum())  # NaN is not equal to itself
+    if missing or is_noise(score):
+        why = (
+            f"{plural(missing, 'sample')} not drawn yet" if missing else "the ranking is mostly noise so far"
+        )
+        return (
+            f"{why}; the same command adds to the file with a larger --utility-trials or --max-time, and "
+            "goldore merge joins it with other --trial-range parts"
+        )
+    return f"goldore prune {file.path} --criterion MonteCarlo_small --keep-ratio 0.1"

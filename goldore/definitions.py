@@ -54,6 +54,13 @@ MONTE_CARLO = ScoreDefinition(
     unit="outcome",
     drop="MonteCarlo_small",
 )
+MONTE_CARLO_DEFINITIONS = {
+    "in-minus-out": MONTE_CARLO.definition,
+    "in-mean": "mean outcome of the sample's class over the trials that contain the sample; it carries the "
+    "level of the class",
+    "ridge": "effect of the sample on the outcome of its class in a ridge regression on which samples were "
+    "drawn",
+}
 UTILITY_UNITS = {"accuracy": "accuracy (1 = all correct)", "logprob": "nat", "margin": "nat"}
 
 SCORES: dict[str, ScoreDefinition] = {each.name: each for each in (LOSS_INIT, LOSS_CONVERGE, MONTE_CARLO)}

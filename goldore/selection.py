@@ -334,7 +334,7 @@ def _check_reliability(score: Score, least: float) -> None:
     if score.trials <= 1 or math.isnan(score.trust):
         raise UnreliableError(
             f"the reliability of {score.name} is unknown, and --min-reliability asks for {least:g}; "
-            "score with more trials."
+            + ("score with more trials." if score.trials else "the file is an import and stores no trials.")
         )
     if score.trust < least:
         needed = trials_needed(score.trust, score.trials, least) if least < 1 else math.inf

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,8 @@ from goldore.datasets.dataset import ImageDataset
 from goldore.ensemble.progress import Progress
 from goldore.store import LossResult, LossRun, Score, UtilityResult, UtilityRun
 from goldore.trials import Trial
+
+End = Literal["complete", "reliable", "time"]  # utility trials ended: all done, reliable enough, too long
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ class UtilityPlan:
         subset_sizes: samples of each class in a subset, int64 [K].
         evaluation_images: that each network is evaluated on.
         until_reliability: stop when the ranking is so reliable; None: after `trials`.
+        max_seconds: stop after so long; None: never.
         ensemble_size: networks trained at once.
         parameters: trainable numbers of one network.
         notes: what was found out while planning.
@@ -70,6 +74,7 @@ class UtilityPlan:
     subset_sizes: NDArray[np.int64]
     evaluation_images: int
     until_reliability: float | None
+    max_seconds: float | None
     ensemble_size: int
     parameters: int
     notes: tuple[str, ...]
@@ -98,3 +103,16 @@ class Watcher:
 
     def estimated(self, score: Score) -> None:
         """Called when utility trials were written and MonteCarlo was estimated from all of them."""
+
+    def utility_ended(self, end: End, score: Score | None, seconds: float, trials: int) -> None:
+        """Called when the utility trials have ended by themselves.
+
+        Args:
+            end: why.
+            score: MonteCarlo as it stands in the file; None if there is none.
+            seconds: that the trials took.
+            trials: that were trained in this run.
+        """
+
+    def pilot_started(self, sizes: Sequence[int]) -> None:
+        """Called when a pilot begins to look for the size of the subsets among these."""

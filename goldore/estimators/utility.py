@@ -16,7 +16,8 @@ slope of y on membership with a level of its own for every block, d_i = sum_in (
 
 How far to trust it:
 
-* `reliability` = 1 - mean(se_i^2) / var(d_i) within classes: the share of the spread that is not noise.
+* `reliability` = 1 - mean(se_i^2) / var(d_i) within classes: the share of the spread that is not noise. Not
+  known before some samples have been drawn twice.
 * `rank_reliability`: Spearman correlation within classes of the estimates from two halves of the sweeps,
   averaged over splits and stepped up by Spearman-Brown. A sweep draws every sample once, so both halves know
   all samples. Needs two sweeps.
@@ -49,6 +50,7 @@ from goldore.estimators.reliability import (
 Estimator = Literal["in-minus-out", "in-mean", "ridge"]
 ESTIMATORS: tuple[Estimator, ...] = get_args(Estimator)
 GROUPS = 8  # parts that the sweeps are dealt into; halves are made of whole parts, in up to 35 ways
+_LEAST_FREEDOM = 10  # samples of a pool drawn a second time, before a spread is taken from them
 _DEAL_SEED = 0  # part of the estimator, not of the data: same trials, same numbers
 RELIABILITY_METHODS: dict[Estimator, str] = {
     "in-minus-out": "1 - mean(se^2)/var within classes",
@@ -263,7 +265,10 @@ class _Sums:
     def in_minus_out(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """d_i and Welch's standard error.
 
-        A sample that was drawn once has no spread of its own; that of the other trials is taken.
+        A sample that was drawn once has no spread of its own and takes the pooled one of its class's samples
+        that were drawn twice or more. The trials without the sample would not do: they vary by which other
+        samples they drew, and with one sample of a class in a subset that is most of the outcome. Where too
+        few were drawn twice the standard error is not known.
         """
         everything = np.ones(GROUPS + 1, dtype=bool)
         slope, weight = self._slope(everything)
@@ -272,10 +277,21 @@ class _Sums:
         with np.errstate(divide="ignore", invalid="ignore"):
             s_in = np.maximum(self._square - self._scaled**2 / n_in, 0) / (n_in - 1)
             s_out = np.maximum(square - self._square - (total - self._scaled) ** 2 / n_out, 0) / (n_out - 1)
-            s_in = np.where(n_in > 1, s_in, s_out)
+            s_in = np.where(n_in > 1, s_in, self._pooled(s_in))
             s_out = np.where(n_out > 1, s_out, s_in)
             stderr = np.sqrt(s_in / n_in + s_out * np.maximum(1 / weight - 1 / n_in, 0))
         return slope, np.where(np.isfinite(slope) & np.isfinite(stderr), stderr, np.nan)
+
+    def _pooled(self, variance: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Mean variance of the trials with the same sample, over the samples of each one's pool, [N]."""
+        classes = self._outcomes.shape[3]
+        pool = self._pool[0] * classes + self._pool[1]
+        freedom = np.maximum(self.counts - 1, 0).astype(np.float64)
+        known = freedom > 0
+        total = np.bincount(pool[known], (variance * freedom)[known], pool.max() + 1)
+        below = np.bincount(pool, freedom)
+        pooled: NDArray[np.float64] = np.where(below >= _LEAST_FREEDOM, total / below, np.nan)[pool]
+        return pooled
 
     def in_mean(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """v_i, in the form of the paper, and its standard error s_in/sqrt(n_in); NaN from a single trial."""

@@ -7,6 +7,7 @@ from typing import TypedDict
 
 import torch
 
+from goldore.budget import Budget
 from goldore.datasets import ImageDataset, load_dataset
 from goldore.definitions import LOSS_SCORES, MONTE_CARLO, SCORES, score_name
 from goldore.devices import describe, resolve_device
@@ -15,7 +16,7 @@ from goldore.recipe import LossRecipe, UtilityRecipe
 from goldore.scoring.common import complete_recipe, default_path
 from goldore.scoring.loss import run_loss_trials
 from goldore.scoring.output import existing_file
-from goldore.scoring.utility import Budget, check_evaluable, run_utility_trials, with_subset_size
+from goldore.scoring.utility import check_evaluable, run_utility_trials, with_subset_size
 from goldore.store import Header, LossRun, ScoreFile, UtilityRun, check_storable, load_scores
 from goldore.store.utility import ESTIMATOR, OUTCOME, check_choice
 from goldore.trials import MAX_SEED
@@ -61,10 +62,11 @@ def score(
         recipe: how to train loss trials; None takes the defaults. Depth, mean and std are filled in from
             the dataset where they are None.
         utility: how to train utility trials, likewise; a pilot chooses subset_per_class where it is None.
-        utility_trials: that the file shall hold in the end; None: as many as draw every sample twice.
+        utility_trials: that the file shall hold in the end; None: as many as draw every sample twice, and at
+            least 100.
         until_reliability: instead, add utility trials until the ranking by MonteCarlo has this reliability.
         max_trials: stop then at so many utility trials; None: 100,000.
-        max_seconds: stop the utility trials after so long.
+        max_seconds: stop the utility trials after so long, counted from the first one.
         outcome: of a utility trial that MonteCarlo is about: "accuracy", "logprob" or "margin".
         estimator: of MonteCarlo: "in-minus-out", "in-mean" or "ridge".
         trial_range: run only the trials with these numbers, to be merged with others later.
@@ -90,7 +92,7 @@ def score(
     """
     names = _requested(scores)
     recorded = tuple(name for name in names if name in LOSS_SCORES)
-    _check_numbers(trials, seed, ensemble_size, trial_range)
+    _check_numbers(trials, seed, ensemble_size)
     check_choice(outcome, estimator)
     budget = Budget(utility_trials, until_reliability, max_trials, max_seconds, trial_range)
     where = resolve_device(device)
@@ -109,7 +111,7 @@ def score(
     if MONTE_CARLO.name in names:
         unsized = complete_recipe(utility or UtilityRecipe(), dataset)
         check_evaluable(dataset, unsized)
-        sized, notes = with_subset_size(unsized, dataset, path, where)
+        sized, notes = with_subset_size(unsized, dataset, path, where, watcher)
         runs.append(UtilityRun(sized, seed, OUTCOME[outcome], ESTIMATOR[estimator], **made_on))
     for run in runs:
         check_storable(path, header, run)
@@ -127,18 +129,13 @@ def score(
     return load_scores(path)
 
 
-def _check_numbers(trials: int, seed: int, ensemble_size: int | None, trial_range: range | None) -> None:
+def _check_numbers(trials: int, seed: int, ensemble_size: int | None) -> None:
     if trials < 1:
         raise UsageError(f"--trials is {trials}; it must be 1 or more.")
     if not 0 <= seed <= MAX_SEED:
         raise UsageError(f"--seed is {seed}; it must be 0 to {MAX_SEED}.")
     if ensemble_size is not None and ensemble_size < 1:
         raise UsageError(f"--ensemble-size is {ensemble_size}; it must be 1 or more.")
-    if trial_range is not None and (len(trial_range) == 0 or trial_range.start < 0):
-        raise UsageError(
-            f"--trial-range {trial_range.start}:{trial_range.stop} is empty; count trials from 0, "
-            "with the end not included."
-        )
 
 
 class _Common(TypedDict):

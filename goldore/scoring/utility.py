@@ -1,16 +1,15 @@
 """The stage that trains utility trials, by the hundred or by the hundred thousand."""
 
 import dataclasses
-import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from goldore.budget import Budget, Checks
 from goldore.classes import class_members
 from goldore.datasets import ImageDataset
 from goldore.definitions import MONTE_CARLO
@@ -25,65 +24,13 @@ from goldore.scoring.common import memory_errors
 from goldore.scoring.output import Output
 from goldore.store import Header, Score, ScoreFile, UtilityResult, UtilityRun, load_scores
 from goldore.trials import Trial, make_utility_trials
-from goldore.watching import UtilityPlan, Watcher
+from goldore.watching import End, UtilityPlan, Watcher
 
-DEFAULT_SWEEPS = 2  # the fewest that a reliability can be measured from
-DEFAULT_MAX_TRIALS = 100_000
 _PILOT_SIZES = (1, 2, 5, 10, 20, 50, 100)
 _PILOT_TRIALS = 8
 _PILOT_SEED = 2**64 - 1  # not a base seed, so that no trial of a run is one of a pilot
 _DISTILLED_FROM = 10  # samples, at the least, for each synthetic image
 _CLEARLY = 0.1  # of the way from chance to certainty
-_BETWEEN_CHECKS = 1.1  # each check for enough reliability comes at so many times the trials of the last
-
-
-@dataclass(frozen=True)
-class Budget:
-    """How many utility trials to run.
-
-    Attributes:
-        trials: that the file shall hold; None: two sweeps, or what `until_reliability` takes.
-        until_reliability: go on until the ranking has this reliability.
-        max_trials: stop then at so many.
-        max_seconds: stop then after so long.
-        trial_range: run only the trials with these numbers.
-
-    Raises:
-        UsageError: if a number is out of range, or two exclude each other.
-    """
-
-    trials: int | None = None
-    until_reliability: float | None = None
-    max_trials: int | None = None
-    max_seconds: float | None = None
-    trial_range: range | None = None
-
-    def __post_init__(self) -> None:
-        for option, value in (("--utility-trials", self.trials), ("--max-trials", self.max_trials)):
-            if value is not None and value < 1:
-                raise UsageError(f"{option} is {value}; it must be 1 or more.")
-        if self.max_seconds is not None and not self.max_seconds > 0:
-            raise UsageError("--max-time must be above 0.")
-        if self.until_reliability is not None:
-            if not 0 < self.until_reliability < 1:
-                raise UsageError(
-                    f"--until-reliability is {self.until_reliability}; it must be between 0 and 1."
-                )
-            if self.trials is not None or self.trial_range is not None:
-                raise UsageError(
-                    "--until-reliability decides how many trials there are; leave --utility-trials and "
-                    "--trial-range out, or cap it with --max-trials and --max-time."
-                )
-        elif self.max_trials is not None:
-            raise UsageError("--max-trials is a cap for --until-reliability; use --utility-trials here.")
-
-    def numbers(self, strata: Strata) -> range:
-        """The trials that the file may hold in the end."""
-        if self.trial_range is not None:
-            return self.trial_range
-        if self.until_reliability is not None:
-            return range(self.max_trials or DEFAULT_MAX_TRIALS)
-        return range(self.trials or strata.trials_for_sweeps(DEFAULT_SWEEPS))
 
 
 def run_utility_trials(
@@ -113,7 +60,6 @@ def run_utility_trials(
         watcher: told how the run goes.
         notes: what was found out while the run was planned.
     """
-    start = time.monotonic()
     recipe = run.recipe
     known = existing.utility_trials if existing is not None else None
     there = {int(number) for each in ((known.done, known.failed) if known else ()) for number in each}
@@ -140,16 +86,21 @@ def run_utility_trials(
             subset_sizes=strata.sizes,
             evaluation_images=len(evaluations[0].labels),
             until_reliability=budget.until_reliability,
+            max_seconds=budget.max_seconds,
             ensemble_size=size,
             parameters=architecture.num_parameters(),
             notes=tuple(notes),
         )
     )
     missing = [number for number in numbers if number not in there]
-    checks = _Checks(strata, budget, len(there))
-    if budget.until_reliability is not None and known is not None and checks.enough(_estimated(path)):
-        missing = []
+    if known is not None and (known.outcome, known.estimator) != (run.outcome, run.estimator):
+        output.estimate()
+    checks = Checks(strata, budget, len(there))
+    end: End = "complete"
+    if missing and checks.enough(_estimated(path)):
+        missing, end = [], "reliable"
     sweeps = Sweeps(strata, run.base_seed)
+    trained, start = 0, time.monotonic()
     try:
         for group in _groups(missing, size, strata.folds):
             trials = make_utility_trials(run.base_seed, group, recipe.common_init)
@@ -165,9 +116,9 @@ def run_utility_trials(
                     evaluations[group[0] % strata.folds],
                 )
             results = _results(trials, members, outcomes)
+            trained += len(results)
             watcher.utility_finished(results)
-            checks.count += len(results)
-            due = checks.due()
+            due = checks.due(len(results))
             if due:
                 output.add(results)
             if due or output.add_soon(results):
@@ -175,13 +126,14 @@ def run_utility_trials(
                 if estimated is not None:
                     watcher.estimated(estimated)
                 if due and checks.enough(estimated):
+                    end = "reliable"
                     break
             if budget.max_seconds is not None and time.monotonic() - start > budget.max_seconds:
+                end = "time" if trained < len(missing) else "complete"
                 break
     finally:
         output.add(())
-    if not missing and known is not None:
-        output.estimate()
+    watcher.utility_ended(end, _estimated(path), time.monotonic() - start, trained)
     output.close()
 
 
@@ -190,34 +142,9 @@ def _estimated(path: Path) -> Score | None:
     return load_scores(path, only=(MONTE_CARLO.name,)).scores.get(MONTE_CARLO.name) if path.exists() else None
 
 
-class _Checks:
-    """When to look whether the reliability is reached: at numbers of trials that do not depend on time."""
-
-    def __init__(self, strata: Strata, budget: Budget, count: int) -> None:
-        self._target = budget.until_reliability
-        self._sweep = strata.trials_for_sweeps(1)
-        self._next = strata.trials_for_sweeps(DEFAULT_SWEEPS)
-        self.count = count
-        while self._next <= count:
-            self._advance()
-
-    def due(self) -> bool:
-        """Whether enough trials have been added since the last check."""
-        if self._target is None or self.count < self._next:
-            return False
-        while self._next <= self.count:
-            self._advance()
-        return True
-
-    def enough(self, score: Score | None) -> bool:
-        """Whether the ranking is as reliable as was asked for."""
-        return self._target is not None and score is not None and score.rank_reliability >= self._target
-
-    def _advance(self) -> None:
-        self._next = max(math.ceil(self._next * _BETWEEN_CHECKS), self._next + self._sweep)
-
-
-def choose_subset_size(dataset: ImageDataset, recipe: UtilityRecipe, device: torch.device) -> tuple[int, str]:
+def choose_subset_size(
+    dataset: ImageDataset, recipe: UtilityRecipe, device: torch.device, watcher: Watcher
+) -> tuple[int, str]:
     """Find the cheapest subset whose outcome is clearly above chance, by a pilot.
 
     The reliability of utilities does not depend on the subset's size (`goldore.estimators.utility`), so the
@@ -229,6 +156,7 @@ def choose_subset_size(dataset: ImageDataset, recipe: UtilityRecipe, device: tor
         dataset: to draw from.
         recipe: with everything but the subset's size filled in.
         device: to train on.
+        watcher: told that it begins.
 
     Returns:
         Samples of each class, and a sentence on what the pilot found. The trials of the pilot are the same
@@ -241,6 +169,7 @@ def choose_subset_size(dataset: ImageDataset, recipe: UtilityRecipe, device: tor
     largest = max(len(members) for members in class_members(dataset.labels, dataset.num_classes)) // 3 or 1
     least = 1 if recipe.distill is None else _DISTILLED_FROM * recipe.distill.images_per_class
     sizes = [size for size in _PILOT_SIZES if least <= size <= largest] or [min(least, largest)]
+    watcher.pilot_started(sizes)
     for size in sizes:
         strata = make_strata(dataset.labels, dataset.num_classes, size, recipe.folds, _PILOT_SEED)
         sweeps = Sweeps(strata, _PILOT_SEED)
@@ -331,7 +260,7 @@ def _results(trials: Sequence[Trial], members: NDArray[np.int32], outcomes: Outc
 
 
 def with_subset_size(
-    recipe: UtilityRecipe, dataset: ImageDataset, path: Path, device: torch.device
+    recipe: UtilityRecipe, dataset: ImageDataset, path: Path, device: torch.device, watcher: Watcher
 ) -> tuple[UtilityRecipe, tuple[str, ...]]:
     """Fill in the subset's size where it is open: that of an existing file, else what a pilot chooses.
 
@@ -347,5 +276,5 @@ def with_subset_size(
     if there is not None:
         return dataclasses.replace(recipe, subset_per_class=there.recipe.subset_per_class), ()
     with memory_errors():
-        size, note = choose_subset_size(dataset, recipe, device)
+        size, note = choose_subset_size(dataset, recipe, device, watcher)
     return dataclasses.replace(recipe, subset_per_class=size), (note,)

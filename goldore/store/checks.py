@@ -2,6 +2,7 @@
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import h5py
 
@@ -44,26 +45,31 @@ def check_same_run(existing: ScoreFile, header: Header, run: LossRun | UtilityRu
     Raises:
         ScoreFileError: naming what differs, with both values.
     """
-    differences = []
-    there_info, info = existing.dataset, header.info
-    trials = existing.loss_trials if isinstance(run, LossRun) else existing.utility_trials
-    if there_info.fingerprint != info.fingerprint:
-        differences.append(
-            f"dataset: {there_info.name} {there_info.fingerprint[:12]} there / "
-            f"{info.name} {info.fingerprint[:12]} now"
-        )
-    elif trials is not None:
-        differences += [
-            f"{name}: {there} there / {now} now" for name, there, now in trials.recipe.differences(run.recipe)
-        ]
-        if trials.base_seed != run.base_seed:
-            differences.append(f"seed: {trials.base_seed} there / {run.base_seed} now")
-        if isinstance(run, LossRun) and existing.loss_trials:
-            recorded = existing.loss_trials.recorded
-            if not set(run.recorded) <= set(recorded):
-                differences.append(f"scores: {','.join(recorded)} there / {','.join(run.recorded)} now")
+    differences = run_differences(existing, header, run)
     if differences:
+        shown = "; ".join(f"{name}: {there} there / {now} now" for name, there, now in differences)
         raise ScoreFileError(
-            f"{existing.path} holds another run ({'; '.join(differences)}); "
+            f"{existing.path} holds another run ({shown}); "
             "choose another file with --out, or replace it with --overwrite."
         )
+
+
+def run_differences(
+    existing: ScoreFile, header: Header, run: LossRun | UtilityRun
+) -> list[tuple[str, Any, Any]]:
+    """In what a file differs from a run: (name, in the file, in the run); empty if they fit together."""
+    there, now = existing.dataset, header.info
+    if there.fingerprint != now.fingerprint:
+        here, given = (f"{each.name} {each.fingerprint[:12]}" for each in (there, now))
+        return [("dataset", here, given)]
+    trials = existing.loss_trials if isinstance(run, LossRun) else existing.utility_trials
+    if trials is None:
+        return []
+    differences = trials.recipe.differences(run.recipe)
+    if trials.base_seed != run.base_seed:
+        differences.append(("seed", trials.base_seed, run.base_seed))
+    if isinstance(run, LossRun) and existing.loss_trials:
+        recorded = existing.loss_trials.recorded
+        if not set(run.recorded) <= set(recorded):
+            differences.append(("scores", ",".join(recorded), ",".join(run.recorded)))
+    return differences

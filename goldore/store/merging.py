@@ -11,7 +11,7 @@ from goldore.atomic import check_space, replacing
 from goldore.errors import ScoreFileError, UsageError
 from goldore.recipe import OUTCOMES
 from goldore.store import loss, utility
-from goldore.store.checks import check_same_run
+from goldore.store.checks import run_differences
 from goldore.store.format import LIBVER
 from goldore.store.model import (
     Header,
@@ -54,10 +54,13 @@ def merge(parts: Sequence[str | Path], out: str | Path, *, overwrite: bool = Fal
         header = read_header(file)
     known: dict[type, LossRun | UtilityRun] = {}
     for file_of in files:
-        header_of = Header(file_of.dataset, file_of.labels)
         for run in _runs(file_of):
-            check_same_run(files[0], header_of, known.setdefault(type(run), run))
-            check_same_run(file_of, header, known[type(run)])
+            differences = run_differences(file_of, header, known.setdefault(type(run), run))
+            if differences:
+                shown = "; ".join(f"{name}: {here} / {first}" for name, here, first in differences)
+                raise ScoreFileError(
+                    f"{file_of.path} holds another run than {paths[0]} ({shown}); merge parts of one run."
+                )
     target.parent.mkdir(parents=True, exist_ok=True)
     with replacing(target) as temporary:
         check_space(temporary, 2 * sum(path.stat().st_size for path in paths))

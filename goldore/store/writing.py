@@ -12,7 +12,7 @@ import numpy as np
 
 from goldore import __version__
 from goldore.atomic import check_space, replacing
-from goldore.definitions import MONTE_CARLO, SCORES, UTILITY_UNITS
+from goldore.definitions import MONTE_CARLO, MONTE_CARLO_DEFINITIONS, SCORES, UTILITY_UNITS
 from goldore.errors import ScoreFileError
 from goldore.estimators import Estimate, trials_needed
 from goldore.estimators import loss as loss_estimator
@@ -206,6 +206,7 @@ def write_score(file: h5py.File, name: str, estimate: Estimate, about: dict[str,
         attrs |= {
             "signal_share": estimate.signal_share,
             "class_signal_share": estimate.class_signal_share,
+            "definition": MONTE_CARLO_DEFINITIONS[about["estimator"]],
             "reliability_method": utility_estimator.RELIABILITY_METHODS[about["estimator"]],
             "rank_reliability_method": utility_estimator.RANK_RELIABILITY_METHOD,
         }

@@ -139,13 +139,44 @@ def test_less_than_two_sweeps_have_no_rank_reliability():
     assert np.isnan(estimate(simulate(counts=(40, 30), trials=29)).rank_reliability)
 
 
-def test_a_sample_drawn_once_takes_the_spread_of_the_others():
-    simulation = simulate(counts=(40, 30), trials=20)
+def test_a_sample_drawn_once_takes_the_spread_of_those_drawn_more_often():
+    simulation = simulate(counts=(40, 30), trials=32, per_class=2)  # 24 and 30 samples are drawn twice
     found = estimate(simulation)
+    labels = np.empty(70, dtype=int)
+    for label, pool in enumerate(simulation.strata.pools[0]):
+        labels[pool] = label
+    within = [[], []]
+    for sample, inside, outcome, _ in comparisons(simulation):
+        if inside.sum() > 1:
+            within[labels[sample]].append((outcome[inside].var(ddof=1), inside.sum() - 1))
+    pooled = [np.average(np.array(each)[:, 0], weights=np.array(each)[:, 1]) for each in within]
+    once = 0
     for sample, inside, outcome, _ in comparisons(simulation):
         if found.counts[sample] == 1:
-            expected = (outcome[~inside].var(ddof=1) * (1 + 1 / (~inside).sum())) ** 0.5
+            once += 1
+            expected = (pooled[labels[sample]] + outcome[~inside].var(ddof=1) / (~inside).sum()) ** 0.5
             assert found.stderr[sample] == pytest.approx(expected)
+    assert once == 16
+
+
+def test_nothing_is_said_of_the_reliability_before_samples_were_drawn_twice():
+    found = estimate(simulate(counts=(40, 40), trials=20, per_class=2))
+    assert (found.counts == 1).all()
+    assert np.isfinite(found.values).all()
+    assert np.isnan(found.stderr).all()
+    assert np.isnan([found.reliability, found.signal_share, found.trust]).all()
+
+
+@pytest.mark.parametrize("trials", [270, 400])
+def test_between_one_sweep_and_two_the_reliability_is_not_understated(trials):
+    """A sample makes most of the outcome, so what the trials without it vary by would overstate its error."""
+    found = [
+        estimate(simulate((200, 200), trials, per_class=1, share=0.7, seed=seed)).reliability
+        for seed in range(30)
+    ]
+    drawn_twice = min(trials / 200 - 1, 1)
+    noise = 0.3 * (drawn_twice / 2 + (1 - drawn_twice))
+    assert close(found, 0.7 / (0.7 + noise))
 
 
 @pytest.mark.parametrize("common_init", [1, 8])

@@ -1,0 +1,106 @@
+"""How many utility trials a run trains, and when it has trained enough. No torch here.
+
+Never stop because successive estimates agree: they share their trials. In a simulation of 1,000 trials they
+correlated by 0.997 while the reliability was 0.098.
+"""
+
+import math
+from dataclasses import dataclass
+
+from goldore.draws import Strata
+from goldore.errors import UsageError
+from goldore.estimators import Estimate
+
+DEFAULT_SWEEPS = 2  # the fewest that a reliability can be measured from
+DEFAULT_TRIALS = 100  # at the least, where sweeps are short: fewer tell little of anything
+DEFAULT_MAX_TRIALS = 100_000
+_BETWEEN_CHECKS = 1.1  # each check for enough reliability comes at so many times the trials of the last
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How many utility trials to run.
+
+    Attributes:
+        trials: that the file shall hold; None: two sweeps and at least 100, or what `until_reliability`
+            takes.
+        until_reliability: go on until the ranking has this reliability.
+        max_trials: stop then at so many.
+        max_seconds: stop after so long, counted from the first trial.
+        trial_range: run only the trials with these numbers.
+
+    Raises:
+        UsageError: if a number is out of range, or two exclude each other.
+    """
+
+    trials: int | None = None
+    until_reliability: float | None = None
+    max_trials: int | None = None
+    max_seconds: float | None = None
+    trial_range: range | None = None
+
+    def __post_init__(self) -> None:
+        for option, value in (("--utility-trials", self.trials), ("--max-trials", self.max_trials)):
+            if value is not None and value < 1:
+                raise UsageError(f"{option} is {value}; it must be 1 or more.")
+        if self.max_seconds is not None and not self.max_seconds > 0:
+            raise UsageError("--max-time must be above 0.")
+        if self.trial_range is not None and (len(self.trial_range) == 0 or self.trial_range.start < 0):
+            raise UsageError(
+                f"--trial-range {self.trial_range.start}:{self.trial_range.stop} is empty; count trials from "
+                "0, with the end not included."
+            )
+        if self.until_reliability is not None:
+            if not 0 < self.until_reliability < 1:
+                raise UsageError(
+                    f"--until-reliability is {self.until_reliability}; it must be between 0 and 1."
+                )
+            if self.trials is not None or self.trial_range is not None:
+                raise UsageError(
+                    "--until-reliability decides how many trials there are; leave --utility-trials and "
+                    "--trial-range out, or cap it with --max-trials and --max-time."
+                )
+        elif self.max_trials is not None:
+            raise UsageError("--max-trials is a cap for --until-reliability; use --utility-trials here.")
+
+    def numbers(self, strata: Strata) -> range:
+        """The trials that the file may hold in the end."""
+        if self.trial_range is not None:
+            return self.trial_range
+        if self.until_reliability is not None:
+            return range(self.max_trials or DEFAULT_MAX_TRIALS)
+        return range(self.trials or max(strata.trials_for_sweeps(DEFAULT_SWEEPS), DEFAULT_TRIALS))
+
+
+class Checks:
+    """When to look whether the reliability is reached: at numbers of trials that do not depend on time.
+
+    Args:
+        strata: that are drawn from.
+        budget: with the reliability to reach, if any.
+        count: trials that are there already.
+    """
+
+    def __init__(self, strata: Strata, budget: Budget, count: int) -> None:
+        self._target = budget.until_reliability
+        self._sweep = strata.trials_for_sweeps(1)
+        self._next = strata.trials_for_sweeps(DEFAULT_SWEEPS)
+        self._count = count
+        while self._next <= count:
+            self._advance()
+
+    def due(self, added: int) -> bool:
+        """Whether, with so many trials added, it is time for a look."""
+        self._count += added
+        if self._target is None or self._count < self._next:
+            return False
+        while self._next <= self._count:
+            self._advance()
+        return True
+
+    def enough(self, score: Estimate | None) -> bool:
+        """Whether the ranking is as reliable as was asked for."""
+        return self._target is not None and score is not None and score.rank_reliability >= self._target
+
+    def _advance(self) -> None:
+        self._next = max(math.ceil(self._next * _BETWEEN_CHECKS), self._next + self._sweep)
