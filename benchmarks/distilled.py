@@ -8,6 +8,7 @@ CIFAR10; DM 89.7 on MNIST, 26.0 on CIFAR10 (both with far more steps than are us
 
 import argparse
 import time
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -63,6 +64,13 @@ def main() -> None:
     chosen = torch.from_numpy(np.stack(drawn, axis=1)).to(device)
     images, targets = data.normalize(data.images[chosen]), data.labels[chosen]
     show("real images", train_on_images(data, architecture, recipe, trials, images, targets, evaluation))
+    means = [part.mean(0) for part in _normalized(data, classes, count)]
+    synthetic, labels = torch.stack(means), torch.arange(dataset.num_classes).repeat_interleave(count)
+    copies = (
+        synthetic[:, None].expand(-1, repeats, -1, -1, -1),
+        labels.to(device)[:, None].expand(-1, repeats),
+    )
+    show("class means", train_on_images(data, architecture, recipe, trials, *copies, evaluation))
     whole = np.concatenate([draw.permutation(members)[:each] for members in classes])[None]
     sizes = np.full(dataset.num_classes, each)
     for method in arguments.methods:
@@ -78,6 +86,13 @@ def main() -> None:
         copies = synthetic.expand(-1, repeats, -1, -1, -1), labels[:, None].expand(-1, repeats)
         outcomes = train_on_images(data, architecture, recipe, trials, *copies, evaluation)
         show(f"{method} ({spent:.0f} s)", outcomes)
+
+
+def _normalized(data: DeviceDataset, classes: list[np.ndarray], count: int) -> Iterator[torch.Tensor]:
+    """The shares of each class's images whose means distilling starts from."""
+    for members in classes:
+        for part in np.array_split(members, count):
+            yield data.normalize(data.images[torch.from_numpy(part).to(data.device)])
 
 
 def show(what: str, outcomes: object) -> None:

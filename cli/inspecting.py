@@ -145,7 +145,7 @@ def _show_utility_trials(console: "Console", trials: dict[str, Any]) -> None:
     fields(
         console,
         {
-            "subsets": f"{recipe['subset_per_class']} of each class{made}; every sample drawn once in "
+            "subsets": f"{_sizes(trials['subset_sizes'])} of each class{made}; every sample drawn once in "
             f"{plural(trials['per_sweep'], 'trial')}",
             "ConvNet": f"depth {network['depth']}, width {network['width']}, {network['norm']} norm, "
             f"{network['activation']}, {network['pooling']} pooling",
@@ -155,6 +155,11 @@ def _show_utility_trials(console: "Console", trials: dict[str, Any]) -> None:
             f"{number(trials['accuracy'])}",
         },
     )
+
+
+def _sizes(sizes: list[int]) -> str:
+    """Samples of each class in a subset: small classes give less."""
+    return str(sizes[0]) if min(sizes) == max(sizes) else f"{min(sizes)} to {max(sizes)}"
 
 
 def _show_score(console: "Console", name: str, score: dict[str, Any], *, everything: bool) -> None:

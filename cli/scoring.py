@@ -1,5 +1,6 @@
 """goldore score."""
 
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -45,6 +46,8 @@ _UTILITY_ONLY = {
             "distill_method",
             "distill_steps",
             "distill_lr",
+            "images_per_class",
+            "real_batch",
             "common_init",
         ),
         "",
@@ -164,19 +167,21 @@ def score_command(
     ] = None,
     steps: Annotated[int, typer.Option(help="Optimiser steps of a trial.", rich_help_panel=_UTILITY)] = 50,
     outcome: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="accuracy, logprob or margin of the class; all are stored, this one is used.",
+            help="accuracy, logprob or margin of the class; all are stored, this one is used (default: as in "
+            "the file, or accuracy).",
             rich_help_panel=_UTILITY,
         ),
-    ] = "accuracy",
+    ] = None,
     estimator: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="in-minus-out, in-mean (the paper's form) or ridge.",
+            help="in-minus-out, in-mean (the paper's form) or ridge (default: as in the file, or "
+            "in-minus-out).",
             rich_help_panel=_UTILITY,
         ),
-    ] = "in-minus-out",
+    ] = None,
     eval_split: Annotated[
         str,
         typer.Option(
@@ -212,6 +217,18 @@ def score_command(
         float | None,
         typer.Option(
             help="Learning rate of the synthetic images (default: dm 1, dc 0.1).", rich_help_panel=_UTILITY
+        ),
+    ] = None,
+    images_per_class: Annotated[
+        int | None,
+        typer.Option(
+            help="Synthetic images of each class that a trial distils (default: 1).", rich_help_panel=_UTILITY
+        ),
+    ] = None,
+    real_batch: Annotated[
+        int | None,
+        typer.Option(
+            help="Real images of each class in a step of distilling (default: 256).", rich_help_panel=_UTILITY
         ),
     ] = None,
     common_init: Annotated[
@@ -305,7 +322,14 @@ def score_command(
         eval_split=cast("EvalSplit", eval_split),  # checked by UtilityRecipe itself
         eval_per_class=eval_per_class or None,
         common_init=common_init,
-        distill=_distill_recipe(trial, distill_method, distill_steps, distill_lr),
+        distill=_distill_recipe(
+            trial,
+            method=distill_method,
+            distill_steps=distill_steps,
+            distill_lr=distill_lr,
+            images_per_class=images_per_class,
+            real_batch=real_batch,
+        ),
         **shared,
     )
     _check_used(context, scores)
@@ -317,6 +341,7 @@ def score_command(
 
     from .watching import ScreenWatcher, show_result
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's end is an interrupt too
     watcher = ScreenWatcher(quiet=quiet, verbose=verbose)
     watcher.say("loading torch and the dataset ...", verbose_only=True)
     try:
@@ -399,16 +424,15 @@ def _numbers(text: str | None, option: str) -> tuple[float, ...] | None:
         raise UsageError(f"{option} is {text!r}; give numbers separated by commas, one a channel.") from None
 
 
-def _distill_recipe(
-    trial: str, method: str | None, steps: int | None, lr: float | None
-) -> DistillRecipe | None:
-    given = {"method": method, "distill_steps": steps, "distill_lr": lr}
-    chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+def _distill_recipe(trial: str, **given: Any) -> DistillRecipe | None:
+    """The options of --trial distill, those that were given; None for trials on the samples themselves."""
+    chosen = {name: value for name, value in given.items() if value is not None}
     if trial not in ("real", "distill"):
         raise UsageError(f"--trial is {trial!r}; choose real or distill.")
     if trial == "real":
         if chosen:
-            raise UsageError("--distill-method, --distill-steps and --distill-lr need --trial distill.")
+            option = next(iter(chosen)).replace("_", "-").replace("method", "distill-method", 1)
+            raise UsageError(f"--{option} is an option of --trial distill; add that, or leave it out.")
         return None
     return DistillRecipe(**chosen)
 

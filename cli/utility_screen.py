@@ -141,7 +141,13 @@ def ending(end: End, plan: UtilityPlan, score: Score | None, seconds: float, tri
     if target is None:
         return f"stopped by {why} at {count(plan.there + trials)} of {plural(plan.trials, 'trial')}"
     ahead = ""
-    if score is not None and score.trust > 0 and trials:
+    if trials and (score is None or not math.isfinite(score.trust)):
+        more = float(max(2 * plan.per_sweep - plan.there - trials, 1))
+        ahead = (
+            f"; how reliable it is can be told after two sweeps, about {plural(round(more), 'trial')} more, "
+            f"{duration(more * seconds / trials)}"
+        )
+    elif score is not None and score.trust > 0 and trials:
         more = max(_needed(score, target) - score.trials, 1.0)
         ahead = (
             f"; it takes about {plural(math.ceil(more), 'trial')} more, {duration(more * seconds / trials)}"

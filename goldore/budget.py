@@ -14,6 +14,7 @@ from goldore.estimators import Estimate
 DEFAULT_SWEEPS = 2  # the fewest that a reliability can be measured from
 DEFAULT_TRIALS = 100  # at the least, where sweeps are short: fewer tell little of anything
 DEFAULT_MAX_TRIALS = 100_000
+MOST_TRIALS = 10_000_000
 _BETWEEN_CHECKS = 1.1  # each check for enough reliability comes at so many times the trials of the last
 
 
@@ -41,27 +42,27 @@ class Budget:
 
     def __post_init__(self) -> None:
         for option, value in (("--utility-trials", self.trials), ("--max-trials", self.max_trials)):
-            if value is not None and value < 1:
-                raise UsageError(f"{option} is {value}; it must be 1 or more.")
+            if value is not None and not 1 <= value <= MOST_TRIALS:
+                raise UsageError(f"{option} is {value}; it must be from 1 to {MOST_TRIALS:,}.")
         if self.max_seconds is not None and not self.max_seconds > 0:
             raise UsageError("--max-time must be above 0.")
-        if self.trial_range is not None and (len(self.trial_range) == 0 or self.trial_range.start < 0):
-            raise UsageError(
-                f"--trial-range {self.trial_range.start}:{self.trial_range.stop} is empty; count trials from "
-                "0, with the end not included."
-            )
+        if self.trial_range is not None:
+            _check_range(self.trial_range)
+        if self.trial_range is not None and self.trials is not None:
+            raise UsageError("--trial-range says which trials to run; leave --utility-trials out.")
         if self.until_reliability is not None:
-            if not 0 < self.until_reliability < 1:
-                raise UsageError(
-                    f"--until-reliability is {self.until_reliability}; it must be between 0 and 1."
-                )
-            if self.trials is not None or self.trial_range is not None:
-                raise UsageError(
-                    "--until-reliability decides how many trials there are; leave --utility-trials and "
-                    "--trial-range out, or cap it with --max-trials and --max-time."
-                )
+            self._check_target(self.until_reliability)
         elif self.max_trials is not None:
             raise UsageError("--max-trials is a cap for --until-reliability; use --utility-trials here.")
+
+    def _check_target(self, reliability: float) -> None:
+        if not 0 < reliability < 1:
+            raise UsageError(f"--until-reliability is {reliability}; it must be between 0 and 1.")
+        if self.trials is not None or self.trial_range is not None:
+            raise UsageError(
+                "--until-reliability decides how many trials there are; leave --utility-trials and "
+                "--trial-range out, or cap it with --max-trials and --max-time."
+            )
 
     def numbers(self, strata: Strata) -> range:
         """The trials that the file may hold in the end."""
@@ -70,6 +71,16 @@ class Budget:
         if self.until_reliability is not None:
             return range(self.max_trials or DEFAULT_MAX_TRIALS)
         return range(self.trials or max(strata.trials_for_sweeps(DEFAULT_SWEEPS), DEFAULT_TRIALS))
+
+
+def _check_range(numbers: range) -> None:
+    first, last = numbers.start, numbers.stop
+    if first < 0 or last <= first:
+        raise UsageError(
+            f"--trial-range {first}:{last} is empty; count trials from 0, with the end not included."
+        )
+    if last > MOST_TRIALS:
+        raise UsageError(f"--trial-range ends at {last}; it must end at {MOST_TRIALS:,} or before.")
 
 
 class Checks:
@@ -99,8 +110,14 @@ class Checks:
         return True
 
     def enough(self, score: Estimate | None) -> bool:
-        """Whether the ranking is as reliable as was asked for."""
-        return self._target is not None and score is not None and score.rank_reliability >= self._target
+        """Whether the ranking is as reliable as was asked for, less a standard error where there is one.
+
+        Among many looks at few samples one is sure to come out too high.
+        """
+        if self._target is None or score is None:
+            return False
+        error = score.rank_reliability_stderr
+        return score.rank_reliability - (error if math.isfinite(error) else 0.0) >= self._target
 
     def _advance(self) -> None:
         self._next = max(math.ceil(self._next * _BETWEEN_CHECKS), self._next + self._sweep)

@@ -163,7 +163,9 @@ def prune(
     file = scores if isinstance(scores, ScoreFile) else load_scores(scores, only=_only(criterion))
     parsed = parse_criterion(criterion, file.score_names)
     values = _values(file, parsed, seed)
-    if min_reliability is not None and parsed.drops:
+    if min_reliability is not None and not parsed.drops:
+        raise UsageError("--min-reliability is about a score, and Random ranks by none; leave it out.")
+    if min_reliability is not None:
         _check_reliability(file.scores[parsed.score], min_reliability)
     absent = int(np.isnan(values).sum())
     if absent and missing == "error":
@@ -312,7 +314,7 @@ def _halves_overlap(
 ) -> float:
     """Share of the kept samples that the score's two halves agree on; NaN if there are none."""
     halves = file.scores[criterion.score].halves if criterion.drops else None
-    if halves is None:
+    if halves is None or not np.isfinite(halves).any():
         return math.nan
     treatment: Missing = "keep" if missing == "keep" else "drop"
     first, second = (

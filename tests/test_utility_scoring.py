@@ -219,10 +219,84 @@ def test_when_all_trials_diverge_nothing_is_written(dataset, out):
         {"utility_trials": None, "until_reliability": 1.0},
         {"max_trials": 5},
         {"max_seconds": 0},
-        {"trial_range": range(5, 5)},
+        {"utility_trials": None, "trial_range": range(5, 5)},
+        {"trial_range": range(5)},  # with a number of trials
+        {"utility_trials": None, "trial_range": range(10**30)},
+        {"utility_trials": 10**9},
+        {"utility_trials": None, "trial_range": range(5), "scores": "LossInit,MonteCarlo"},
     ],
 )
 def test_budgets_that_make_no_sense_are_refused(dataset, out, change):
     with pytest.raises(UsageError):
         score(dataset, out, **change)
     assert not out.exists()
+
+
+def test_trials_evaluated_on_other_test_images_are_not_mixed(dataset, out, tmp_path):
+    score(dataset, out)
+    other = replace(dataset, test_images=dataset.test_images[::-1].copy())
+    with pytest.raises(ScoreFileError, match=r"test images: .* there / .* now"):
+        score(other, out, utility_trials=50)
+    part = tmp_path / "part.h5"
+    score(other, part, utility_trials=None, trial_range=range(40, 50))
+    with pytest.raises(ScoreFileError, match="test images"):
+        goldore.merge([out, part], tmp_path / "merged.h5")
+    heldout = replace(RECIPE, eval_split="heldout")
+    score(dataset, tmp_path / "h.h5", utility=heldout, utility_trials=10)
+    assert len(score(other, tmp_path / "h.h5", utility=heldout, utility_trials=20).scores) == 1
+
+
+def test_parts_that_overlap_may_differ_by_rounding_but_not_by_more(dataset, tmp_path):
+    first, second = tmp_path / "a.h5", tmp_path / "b.h5"
+    score(dataset, first, utility_trials=None, trial_range=range(20), ensemble_size=1)
+    score(dataset, second, utility_trials=None, trial_range=range(10, 40), ensemble_size=16)
+    merged = goldore.merge([first, second], tmp_path / "m.h5")
+    assert len(merged.utility_trials.done) == 40
+    assert np.array_equal(stored(first)["logprob"][:20], stored(tmp_path / "m.h5")["logprob"][:20])
+    with h5py.File(second, "r+") as file:
+        file["trials/utility/logprob"][12] += 1
+    with pytest.raises(ScoreFileError, match=r"trial 12 .* has another logprob"):
+        goldore.merge([first, second], tmp_path / "m.h5", overwrite=True)
+
+
+def test_another_outcome_is_estimated_before_its_reliability_is_looked_at(out):
+    dataset = make_dataset(tests=60)
+    by_logprob = score(dataset, out, utility_trials=1500, outcome="logprob").scores["MonteCarlo"]
+    wanted = by_logprob.rank_reliability - 0.05
+
+    class Ends(Watcher):
+        end = None
+
+        def utility_ended(self, end, score, seconds, trials):
+            self.end, self.trials = end, trials
+
+    watcher = Ends()
+    settings = {"utility_trials": None, "until_reliability": wanted, "max_trials": 1516}
+    other = score(dataset, out, outcome="accuracy", watcher=watcher, **settings).scores["MonteCarlo"]
+    assert other.outcome == "accuracy"
+    assert other.rank_reliability < wanted
+    assert (watcher.end, watcher.trials) == ("complete", 16)
+    kept = score(dataset, out, utility_trials=1516)  # no outcome named: as in the file
+    assert kept.scores["MonteCarlo"].outcome == "accuracy"
+
+
+def test_a_file_that_is_replaced_does_not_choose_the_size_of_the_subsets(dataset, out):
+    score(dataset, out, utility=replace(RECIPE, subset_per_class=5))
+    unsized = replace(RECIPE, subset_per_class=None, steps=9)
+    fresh = score(dataset, out.with_name("fresh.h5"), utility=unsized)
+    replaced = score(dataset, out, utility=unsized, overwrite=True)
+    assert replaced.utility_trials.recipe == fresh.utility_trials.recipe
+
+
+def test_a_pilot_that_finds_nothing_above_chance_says_so(out):
+    dataset = make_dataset((60, 60, 60), tests=60)
+    noise = replace(dataset, labels=np.random.default_rng(0).permutation(dataset.labels))
+
+    class Notes(Watcher):
+        def utility_planned(self, plan):
+            self.note = plan.notes[0]
+
+    watcher = Notes()
+    file = score(noise, out, utility=replace(RECIPE, subset_per_class=None, lr=1e-6), watcher=watcher)
+    assert file.utility_trials.recipe.subset_per_class == 1
+    assert "none is clearly above chance: raise --steps" in watcher.note

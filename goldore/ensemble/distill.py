@@ -13,7 +13,7 @@ Two methods, written from their papers, both with a freshly drawn random network
 A synthetic image starts as the mean of a share of its class's samples, so that no sample has a special place.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -28,6 +28,7 @@ from goldore.trials import Stream, Trial
 
 _MOMENTUM = 0.5  # of the synthetic images' optimiser, as in both papers' code
 _MAX_SEED = 2**63 - 1
+REAL_AT_ONCE = 256  # real images that one network embeds at once, if a class has no more
 
 
 def distill(
@@ -91,15 +92,30 @@ def _match_distributions(
     networks: StackedConvNet, real: Sequence[Tensor], synthetic: Tensor, count: int
 ) -> None:
     """Add the gradient of the squared distance between mean embeddings to the synthetic images."""
-    with torch.no_grad():
-        features = networks.features(torch.cat(list(real)).flatten(1, 2))  # [E, S, F]
-        sizes = [len(part) for part in real]
-        targets = torch.stack(
-            [part.mean(1) for part in torch.split(features, sizes, dim=1)], dim=1
-        )  # [E, K, F]
+    sizes = [len(part) for part in real]
+    targets = torch.cat(list(_mean_embeddings(networks, real)), dim=1)  # [E, K, F]
     made = networks.features(synthetic.flatten(1, 2))  # [E, K * ipc, F]
     means = made.view(networks.size, len(sizes), count, -1).mean(2)
     ((means - targets) ** 2).sum().backward()  # type: ignore[no-untyped-call]
+
+
+@torch.no_grad()
+def _mean_embeddings(networks: StackedConvNet, real: Sequence[Tensor]) -> Iterator[Tensor]:
+    """Mean embedding of each class's images [n, E, ...], some classes at a time, each [E, classes, F]."""
+    for some in _some_at_once(real):
+        features = networks.features(torch.cat(some).flatten(1, 2))  # [E, S, F]
+        each = torch.split(features, [len(images) for images in some], dim=1)
+        yield torch.stack([embedded.mean(1) for embedded in each], dim=1)
+
+
+def _some_at_once(real: Sequence[Tensor]) -> Iterator[list[Tensor]]:
+    some: list[Tensor] = []
+    for part in real:
+        if some and sum(map(len, some)) + len(part) > REAL_AT_ONCE:
+            yield some
+            some = []
+        some.append(part)
+    yield some
 
 
 def _match_gradients(networks: StackedConvNet, real: Sequence[Tensor], synthetic: Tensor, count: int) -> None:

@@ -8,6 +8,6 @@ trusted.
 from goldore.classes import class_members
 from goldore.estimators.estimate import Estimate
 from goldore.estimators.loss import mean_over_trials
-from goldore.estimators.reliability import signal_share, spearman, trials_needed
+from goldore.estimators.reliability import spearman, trials_needed
 
-__all__ = ["Estimate", "class_members", "mean_over_trials", "signal_share", "spearman", "trials_needed"]
+__all__ = ["Estimate", "class_members", "mean_over_trials", "spearman", "trials_needed"]

@@ -23,30 +23,6 @@ def trials_needed(reliability: float, trials: int, target: float) -> float:
     return trials * target * (1 - reliability) / (reliability * (1 - target))
 
 
-def signal_share(reliability: float, trials: float, samples: float, per_class: float) -> float:
-    """The share s of the variance of a class's outcome that is due to which of its samples were drawn.
-
-    With k of N_c samples drawn and independent effects, one sample's effect has the variance s/k of the
-    outcome's, and the trials that contain it vary by the remaining 1 - s/k. So from M trials
-    reliability = M s / (M s + N_c (1 - s/k)), which is solved for s.
-
-    Args:
-        reliability: of utilities from M trials.
-        trials: M.
-        samples: N_c, of the class.
-        per_class: k.
-
-    Returns:
-        s, cut off at 0 and 1; NaN if the reliability is unknown.
-    """
-    if np.isnan(reliability):
-        return float("nan")
-    if reliability >= 1:
-        return 1.0
-    odds = reliability * samples
-    return float(np.clip(odds / (trials * (1 - reliability) + odds / per_class), 0, 1))
-
-
 def spearman_brown(r: float, factor: float) -> float:
     """Reliability of a test `factor` times as long.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from goldore.errors import GoldoreError, ScoreFileError, reason
+from goldore.recipe import UtilityRecipe
 from goldore.store import (
     Header,
     LossResult,
@@ -124,9 +125,11 @@ class Output:
     def close(self) -> None:
         """Complain if trials diverged and none ended well."""
         if self._waiting:
+            recipe = self._run.recipe
+            distilling = " or --distill-lr" if isinstance(recipe, UtilityRecipe) and recipe.distill else ""
             raise GoldoreError(
                 "every trial diverged (the loss became infinite or NaN) and nothing was written; "
-                f"lower --lr (it is {self._run.recipe.lr:g})."
+                f"lower --lr (it is {self._run.recipe.lr:g}){distilling}."
             )
 
 

@@ -16,9 +16,9 @@ from goldore.recipe import LossRecipe, UtilityRecipe
 from goldore.scoring.common import complete_recipe, default_path
 from goldore.scoring.loss import run_loss_trials
 from goldore.scoring.output import existing_file
-from goldore.scoring.utility import check_evaluable, run_utility_trials, with_subset_size
+from goldore.scoring.utility import plan_utility_run, run_utility_trials
 from goldore.store import Header, LossRun, ScoreFile, UtilityRun, check_storable, load_scores
-from goldore.store.utility import ESTIMATOR, OUTCOME, check_choice
+from goldore.store.utility import check_choice
 from goldore.trials import MAX_SEED
 from goldore.watching import Watcher
 
@@ -36,8 +36,8 @@ def score(
     until_reliability: float | None = None,
     max_trials: int | None = None,
     max_seconds: float | None = None,
-    outcome: str = "accuracy",
-    estimator: str = "in-minus-out",
+    outcome: str | None = None,
+    estimator: str | None = None,
     trial_range: range | None = None,
     seed: int = 0,
     device: str = "auto",
@@ -67,8 +67,10 @@ def score(
         until_reliability: instead, add utility trials until the ranking by MonteCarlo has this reliability.
         max_trials: stop then at so many utility trials; None: 100,000.
         max_seconds: stop the utility trials after so long, counted from the first one.
-        outcome: of a utility trial that MonteCarlo is about: "accuracy", "logprob" or "margin".
-        estimator: of MonteCarlo: "in-minus-out", "in-mean" or "ridge".
+        outcome: of a utility trial that MonteCarlo is about: "accuracy", "logprob" or "margin"; None: as in
+            the file, or accuracy.
+        estimator: of MonteCarlo: "in-minus-out", "in-mean" or "ridge"; None: as in the file, or
+            in-minus-out.
         trial_range: run only the trials with these numbers, to be merged with others later.
         seed: base seed, 0 to 2**63 - 1.
         device: "auto", "cuda", "cuda:1" or "cpu".
@@ -94,6 +96,10 @@ def score(
     recorded = tuple(name for name in names if name in LOSS_SCORES)
     _check_numbers(trials, seed, ensemble_size)
     check_choice(outcome, estimator)
+    if trial_range is not None and recorded and MONTE_CARLO.name in names:
+        raise UsageError(
+            "--trial-range numbers the trials of one kind; score the losses and MonteCarlo in two runs."
+        )
     budget = Budget(utility_trials, until_reliability, max_trials, max_seconds, trial_range)
     where = resolve_device(device)
     if isinstance(source, ImageDataset):
@@ -109,10 +115,21 @@ def score(
     if recorded:
         runs.append(LossRun(complete_recipe(recipe or LossRecipe(), dataset), seed, recorded, **made_on))
     if MONTE_CARLO.name in names:
-        unsized = complete_recipe(utility or UtilityRecipe(), dataset)
-        check_evaluable(dataset, unsized)
-        sized, notes = with_subset_size(unsized, dataset, path, where, watcher)
-        runs.append(UtilityRun(sized, seed, OUTCOME[outcome], ESTIMATOR[estimator], **made_on))
+        utility_run, notes = plan_utility_run(
+            dataset,
+            header,
+            utility or UtilityRecipe(),
+            seed=seed,
+            outcome=outcome,
+            estimator=estimator,
+            made_on=made_on,
+            path=path,
+            overwrite=overwrite,
+            device=where,
+            ensemble_size=ensemble_size,
+            watcher=watcher,
+        )
+        runs.append(utility_run)
     for run in runs:
         check_storable(path, header, run)
     existing = existing_file(path, header, runs, overwrite=overwrite)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,27 +10,108 @@ import torch
 from numpy.typing import NDArray
 
 from goldore.budget import Budget, Checks
-from goldore.classes import class_members
 from goldore.datasets import ImageDataset
 from goldore.definitions import MONTE_CARLO
 from goldore.devices import choose_utility_ensemble_size
-from goldore.draws import Strata, Sweeps, make_strata
+from goldore.draws import Sweeps, make_strata
 from goldore.ensemble.convnet import Architecture
-from goldore.ensemble.subsets import EvaluationSet, Outcomes, train_on_subsets
-from goldore.ensemble.training import DeviceDataset, to_device
-from goldore.errors import ScoreFileError, UsageError
-from goldore.recipe import UtilityRecipe
-from goldore.scoring.common import memory_errors
+from goldore.ensemble.subsets import Outcomes, train_on_subsets
+from goldore.ensemble.training import DeviceDataset
+from goldore.errors import ScoreFileError
+from goldore.estimators.utility import ESTIMATORS
+from goldore.recipe import OUTCOMES, UtilityRecipe
+from goldore.scoring.common import complete_recipe, memory_errors
+from goldore.scoring.evaluation import check_evaluable, evaluation_fingerprint, evaluation_sets
 from goldore.scoring.output import Output
-from goldore.store import Header, Score, ScoreFile, UtilityResult, UtilityRun, load_scores
+from goldore.scoring.pilot import choose_subset_size, images_at_once
+from goldore.store import (
+    Header,
+    Score,
+    ScoreFile,
+    UtilityResult,
+    UtilityRun,
+    UtilityTrials,
+    load_scores,
+    run_differences,
+)
+from goldore.store.utility import ESTIMATOR, OUTCOME
 from goldore.trials import Trial, make_utility_trials
 from goldore.watching import End, UtilityPlan, Watcher
 
-_PILOT_SIZES = (1, 2, 5, 10, 20, 50, 100)
-_PILOT_TRIALS = 8
-_PILOT_SEED = 2**64 - 1  # not a base seed, so that no trial of a run is one of a pilot
-_DISTILLED_FROM = 10  # samples, at the least, for each synthetic image
-_CLEARLY = 0.1  # of the way from chance to certainty
+
+def plan_utility_run(
+    dataset: ImageDataset,
+    header: Header,
+    recipe: UtilityRecipe,
+    *,
+    seed: int,
+    outcome: str | None,
+    estimator: str | None,
+    made_on: Mapping[str, str],
+    path: Path,
+    overwrite: bool,
+    device: torch.device,
+    ensemble_size: int | None,
+    watcher: Watcher,
+) -> tuple[UtilityRun, tuple[str, ...]]:
+    """Fill in what is left open, from the file that is gone on with or by a pilot.
+
+    Args:
+        dataset: to draw from.
+        header: of it.
+        recipe: perhaps with open settings.
+        seed: base seed.
+        outcome: None: that of the file, or accuracy.
+        estimator: None: that of the file, or in-minus-out.
+        made_on: device and torch_version of the run.
+        path: of the score file.
+        overwrite: whether a file of another run is going to be replaced.
+        device: to train on.
+        ensemble_size: networks trained at once; None chooses.
+        watcher: told of the pilot.
+
+    Returns:
+        What the trials share, and what the pilot found.
+
+    Raises:
+        UsageError: if there are no images to evaluate on.
+    """
+    complete = complete_recipe(recipe, dataset)
+    check_evaluable(dataset, complete)
+    open_run = UtilityRun(
+        complete, seed, OUTCOMES[0], ESTIMATORS[0], evaluation_fingerprint(dataset, complete), **made_on
+    )
+    there = _trials_to_go_on_with(path, header, open_run, overwrite=overwrite)
+    notes: tuple[str, ...] = ()
+    size = complete.subset_per_class or (there.recipe.subset_per_class if there is not None else None)
+    if size is None:
+        with memory_errors():
+            size, note = choose_subset_size(dataset, complete, device, ensemble_size, watcher)
+        notes = (note,)
+    run = dataclasses.replace(
+        open_run,
+        recipe=dataclasses.replace(complete, subset_per_class=size),
+        outcome=OUTCOME[outcome] if outcome else there.outcome if there else OUTCOMES[0],
+        estimator=ESTIMATOR[estimator] if estimator else there.estimator if there else ESTIMATORS[0],
+    )
+    return run, notes
+
+
+def _trials_to_go_on_with(
+    path: Path, header: Header, run: UtilityRun, *, overwrite: bool
+) -> UtilityTrials | None:
+    """The utility trials of the file at `path`; None if there are none, or they are about to be replaced."""
+    try:
+        file = load_scores(path, only=()) if path.is_file() else None
+    except ScoreFileError:  # the caller says what is wrong with it
+        return None
+    there = file.utility_trials if file is not None else None
+    if file is None or there is None:
+        return None
+    if run.recipe.subset_per_class is None:
+        sized = dataclasses.replace(run.recipe, subset_per_class=there.recipe.subset_per_class)
+        run = dataclasses.replace(run, recipe=sized)
+    return None if overwrite and run_differences(file, header, run) else there
 
 
 def run_utility_trials(
@@ -62,25 +143,27 @@ def run_utility_trials(
     """
     recipe = run.recipe
     known = existing.utility_trials if existing is not None else None
-    there = {int(number) for each in ((known.done, known.failed) if known else ()) for number in each}
+    there = np.union1d(known.done, known.failed) if known else np.empty(0, dtype=np.int64)
     strata = make_strata(
         dataset.labels, dataset.num_classes, recipe.subset_per_class or 1, recipe.folds, run.base_seed
     )
     numbers = budget.numbers(strata)
+    missing = np.setdiff1d(np.arange(numbers.start, numbers.stop), there, assume_unique=True)
     output = Output(path, header, run, fresh=existing is None)
     architecture = Architecture(recipe.network, dataset.image_shape, dataset.num_classes)
     with memory_errors():
         data = DeviceDataset(dataset, recipe.mean or (), recipe.std or (), device)
-        evaluations = _evaluation_sets(dataset, data, recipe, strata)
-    batch = min(int(strata.sizes.sum()), recipe.batch_size)
-    size = ensemble_size or choose_utility_ensemble_size(architecture, batch, len(numbers), device)
+        evaluations = evaluation_sets(dataset, data, recipe, strata)
+    size = ensemble_size or choose_utility_ensemble_size(
+        architecture, images_at_once(recipe, strata), len(numbers), device
+    )
     watcher.utility_planned(
         UtilityPlan(
             dataset=dataset,
             run=run,
             out=path,
             trials=len(numbers),
-            there=len(there.intersection(numbers)),
+            there=len(numbers) - len(missing),
             usable=len(known.done) if known else 0,
             per_sweep=strata.trials_for_sweeps(1),
             subset_sizes=strata.sizes,
@@ -92,13 +175,12 @@ def run_utility_trials(
             notes=tuple(notes),
         )
     )
-    missing = [number for number in numbers if number not in there]
     if known is not None and (known.outcome, known.estimator) != (run.outcome, run.estimator):
         output.estimate()
     checks = Checks(strata, budget, len(there))
     end: End = "complete"
-    if missing and checks.enough(_estimated(path)):
-        missing, end = [], "reliable"
+    if len(missing) and checks.enough(_estimated(path)):
+        missing, end = missing[:0], "reliable"
     sweeps = Sweeps(strata, run.base_seed)
     trained, start = 0, time.monotonic()
     try:
@@ -142,104 +224,10 @@ def _estimated(path: Path) -> Score | None:
     return load_scores(path, only=(MONTE_CARLO.name,)).scores.get(MONTE_CARLO.name) if path.exists() else None
 
 
-def choose_subset_size(
-    dataset: ImageDataset, recipe: UtilityRecipe, device: torch.device, watcher: Watcher
-) -> tuple[int, str]:
-    """Find the cheapest subset whose outcome is clearly above chance, by a pilot.
-
-    The reliability of utilities does not depend on the subset's size (`goldore.estimators.utility`), so the
-    smallest subset that teaches something is the best buy. Eight pilot trials are run for 1, 2, 5, 10, ...
-    samples of each class; the first size is taken whose mean accuracy, less three standard errors, is above
-    chance and which goes at least a tenth of the way from chance to certainty.
-
-    Args:
-        dataset: to draw from.
-        recipe: with everything but the subset's size filled in.
-        device: to train on.
-        watcher: told that it begins.
-
-    Returns:
-        Samples of each class, and a sentence on what the pilot found. The trials of the pilot are the same
-        for every base seed, and none of any run.
-    """
-    architecture = Architecture(recipe.network, dataset.image_shape, dataset.num_classes)
-    data = DeviceDataset(dataset, recipe.mean or (), recipe.std or (), device)
-    chance = 1 / dataset.num_classes
-    found = []
-    largest = max(len(members) for members in class_members(dataset.labels, dataset.num_classes)) // 3 or 1
-    least = 1 if recipe.distill is None else _DISTILLED_FROM * recipe.distill.images_per_class
-    sizes = [size for size in _PILOT_SIZES if least <= size <= largest] or [min(least, largest)]
-    watcher.pilot_started(sizes)
-    for size in sizes:
-        strata = make_strata(dataset.labels, dataset.num_classes, size, recipe.folds, _PILOT_SEED)
-        sweeps = Sweeps(strata, _PILOT_SEED)
-        numbers = range(0, _PILOT_TRIALS * strata.folds, strata.folds)
-        members = np.stack([sweeps.subset(number) for number in numbers])
-        outcomes = train_on_subsets(
-            data,
-            architecture,
-            recipe,
-            make_utility_trials(_PILOT_SEED, numbers, 1),
-            members,
-            strata.sizes,
-            _evaluation_sets(dataset, data, recipe, strata)[0],
-        )
-        accuracy = outcomes.by_class["accuracy"].mean(axis=1)
-        mean, error = float(accuracy.mean()), float(accuracy.std(ddof=1)) / _PILOT_TRIALS**0.5
-        found.append(f"{size}: {mean:.1%}")
-        if mean - 3 * error > chance and (mean - chance) / (1 - chance) >= _CLEARLY:
-            break
-    return size, f"pilot accuracy by samples of each class: {', '.join(found)} (chance {chance:.1%})"
-
-
-def check_evaluable(dataset: ImageDataset, recipe: UtilityRecipe) -> None:
-    """See that there are images of every class to evaluate on.
-
-    Raises:
-        UsageError: if not.
-    """
-    if dataset.num_classes == 1:
-        raise UsageError("MonteCarlo compares classes and this dataset has one; leave it out of --scores.")
-    if recipe.eval_split == "heldout":
-        make_strata(dataset.labels, dataset.num_classes, 1, recipe.folds, 0)
-        return
-    if dataset.test_labels is None:
-        raise UsageError(f"{dataset.name} has no test split to evaluate on; use --eval-split heldout.")
-    counts = np.bincount(dataset.test_labels, minlength=dataset.num_classes)
-    if counts.min() == 0:
-        name = dataset.class_names[int(counts.argmin())]
-        raise UsageError(f"the test split has no image of class {name}; use --eval-split heldout.")
-
-
-def _evaluation_sets(
-    dataset: ImageDataset, data: DeviceDataset, recipe: UtilityRecipe, strata: Strata
-) -> list[EvaluationSet]:
-    """Images to evaluate the trials of each fold on."""
-    if recipe.eval_split == "heldout":
-        return [
-            _first_of_each_class(data.images, dataset.labels, strata.pools[1 - fold], recipe.eval_per_class)
-            for fold in range(strata.folds)
-        ]
-    if data.test is None or dataset.test_labels is None:
-        raise RuntimeError("no test split")  # check_evaluable has seen to it
-    classes = class_members(dataset.test_labels, dataset.num_classes)
-    return [_first_of_each_class(data.test[0], dataset.test_labels, classes, recipe.eval_per_class)]
-
-
-def _first_of_each_class(
-    images: torch.Tensor,
-    labels: NDArray[np.int64],
-    classes: Sequence[NDArray[np.int64]],
-    per_class: int | None,
-) -> EvaluationSet:
-    chosen = np.concatenate([members[:per_class] for members in classes])
-    return EvaluationSet(images[to_device(chosen, images.device)], to_device(labels[chosen], images.device))
-
-
-def _groups(numbers: Sequence[int], size: int, folds: int) -> Iterator[list[int]]:
+def _groups(numbers: NDArray[np.int64], size: int, folds: int) -> Iterator[list[int]]:
     """Trials to train together: in order, and of one fold, which is evaluated on the same images."""
     for start in range(0, len(numbers), size * folds):
-        together = numbers[start : start + size * folds]
+        together = numbers[start : start + size * folds].tolist()
         for fold in range(folds):
             group = [number for number in together if number % folds == fold]
             for first in range(0, len(group), size):
@@ -257,24 +245,3 @@ def _results(trials: Sequence[Trial], members: NDArray[np.int32], outcomes: Outc
         )
         for row, trial in enumerate(trials)
     ]
-
-
-def with_subset_size(
-    recipe: UtilityRecipe, dataset: ImageDataset, path: Path, device: torch.device, watcher: Watcher
-) -> tuple[UtilityRecipe, tuple[str, ...]]:
-    """Fill in the subset's size where it is open: that of an existing file, else what a pilot chooses.
-
-    Returns:
-        The recipe, and what the pilot found.
-    """
-    if recipe.subset_per_class is not None:
-        return recipe, ()
-    try:
-        there = load_scores(path, only=()).utility_trials if path.is_file() else None
-    except ScoreFileError:  # the caller says what is wrong with it
-        there = None
-    if there is not None:
-        return dataclasses.replace(recipe, subset_per_class=there.recipe.subset_per_class), ()
-    with memory_errors():
-        size, note = choose_subset_size(dataset, recipe, device, watcher)
-    return dataclasses.replace(recipe, subset_per_class=size), (note,)

@@ -19,7 +19,7 @@ never changed in place: each batch of finished trials is added to a copy that th
 a crash at any moment leaves the previous, complete state.
 """
 
-from goldore.store.checks import check_same_run, check_storable
+from goldore.store.checks import check_same_run, check_storable, run_differences
 from goldore.store.merging import merge
 from goldore.store.model import (
     DatasetInfo,
@@ -54,5 +54,6 @@ __all__ = [
     "load_scores",
     "merge",
     "reestimate",
+    "run_differences",
     "write_new",
 ]

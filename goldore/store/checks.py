@@ -68,6 +68,10 @@ def run_differences(
     differences = trials.recipe.differences(run.recipe)
     if trials.base_seed != run.base_seed:
         differences.append(("seed", trials.base_seed, run.base_seed))
+    if isinstance(run, UtilityRun) and existing.utility_trials:
+        evaluation = existing.utility_trials.evaluation
+        if evaluation != run.evaluation:
+            differences.append(("test images", evaluation[:12] or "none", run.evaluation[:12] or "none"))
     if isinstance(run, LossRun) and existing.loss_trials:
         recorded = existing.loss_trials.recorded
         if not set(run.recorded) <= set(recorded):

@@ -25,6 +25,7 @@ from goldore.store.reading import load_scores, opened, read_header
 from goldore.store.writing import estimate_all, now
 from goldore.trials import Trial
 
+_RELATIVE, _ABSOLUTE = 1e-2, 5e-2  # what rounding may make of one trial, trained among others or alone
 _ROWS = 4096  # utility trials that are held at once
 
 
@@ -83,7 +84,11 @@ def _runs(file: ScoreFile) -> list[LossRun | UtilityRun]:
         runs.append(LossRun(trials.recipe, trials.base_seed, trials.recorded, **made_on))
     if file.utility_trials is not None:
         known = file.utility_trials
-        runs.append(UtilityRun(known.recipe, known.base_seed, known.outcome, known.estimator, **made_on))
+        runs.append(
+            UtilityRun(
+                known.recipe, known.base_seed, known.outcome, known.estimator, known.evaluation, **made_on
+            )
+        )
     return runs
 
 
@@ -109,9 +114,16 @@ def _join(
 
 
 def _same_trial(whole: h5py.Group, part: h5py.Group, row: int, path: Path) -> None:
+    """See that a trial in two parts is the same, but for rounding in what was measured."""
     for name, values in part.items():
-        if values.maxshape[:1] == (None,) and not np.array_equal(
-            values[row], whole[name][row], equal_nan=values.dtype.kind == "f"
+        if values.maxshape[:1] != (None,):
+            continue
+        here, there = values[row], whole[name][row]
+        measured = values.dtype.kind == "f"
+        if not (
+            np.allclose(here, there, _RELATIVE, _ABSOLUTE, equal_nan=True)
+            if measured
+            else np.array_equal(here, there)
         ):
             raise ScoreFileError(
                 f"trial {row} of {path} has another {name} than the same trial of an earlier part; "

@@ -126,6 +126,7 @@ class UtilityTrials:
         base_seed: from which the draws and the trials' seeds are derived.
         outcome: that the file's MonteCarlo is about.
         estimator: that it was estimated with.
+        evaluation: as in `UtilityRun`.
         done: numbers of the trials that ended well, ascending, int64.
         failed: numbers of the trials that diverged, likewise.
         accuracy: mean over the trials that ended well, by class, float64 [K]; NaN without.
@@ -136,6 +137,7 @@ class UtilityTrials:
     base_seed: int
     outcome: Outcome
     estimator: Estimator
+    evaluation: str
     done: NDArray[np.int64]
     failed: NDArray[np.int64]
     accuracy: NDArray[np.float64]
@@ -203,6 +205,8 @@ class UtilityRun:
         base_seed: 0 to 2**63 - 1.
         outcome: that MonteCarlo is about.
         estimator: that makes it.
+        evaluation: fingerprint of the test images and labels that networks are evaluated on; empty where
+            they are training samples.
         device: what the trials run on, in words.
         torch_version: that trains.
     """
@@ -211,6 +215,7 @@ class UtilityRun:
     base_seed: int
     outcome: Outcome
     estimator: Estimator
+    evaluation: str
     device: str
     torch_version: str
 

@@ -1,6 +1,6 @@
 """Utility trials in a score file.
 
-    /trials/utility             attrs: recipe (JSON), base_seed, outcome, estimator
+    /trials/utility             attrs: recipe (JSON), base_seed, outcome, estimator, evaluation
     /trials/utility/members     int32 [T, S]; the positions that trial t drew, class by class
     /trials/utility/subset_sizes int64 [K]; how many of the S columns belong to each class
     /trials/utility/accuracy    float32 [T, K]; share of the class's evaluation images classified correctly
@@ -62,14 +62,16 @@ def read(file: h5py.File, info: DatasetInfo) -> UtilityTrials:
     )
     usable = np.flatnonzero(done & ~failed)
     total = np.zeros(info.num_classes)
-    for start in range(0, rows, _CHUNK):
-        part = group["accuracy"][start : start + _CHUNK].astype(np.float64)
-        total += part[(done & ~failed)[start : start + _CHUNK]].sum(axis=0)
+    step = max(1, _BLOCK // info.num_classes)
+    for start in range(0, rows, step):
+        part = group["accuracy"][start : start + step]
+        total += part[(done & ~failed)[start : start + step]].sum(axis=0, dtype=np.float64)
     return UtilityTrials(
         recipe=recipe,
         base_seed=int(group.attrs["base_seed"]),
         outcome=OUTCOME[outcome],
         estimator=ESTIMATOR[estimator],
+        evaluation=str(group.attrs.get("evaluation", "")),
         done=usable,
         failed=np.flatnonzero(done & failed),
         accuracy=total / len(usable) if len(usable) else np.full(info.num_classes, np.nan),
@@ -117,14 +119,14 @@ def estimate(file: h5py.File, header: Header) -> Estimate | None:
     return estimate_utility(_Stored(file, header, known).trials(), header.info.num_samples, known.estimator)
 
 
-def check_choice(outcome: str, estimator: str) -> None:
-    """Refuse an outcome or an estimator that does not exist.
+def check_choice(outcome: str | None, estimator: str | None) -> None:
+    """Refuse an outcome or an estimator that does not exist; None is no choice.
 
     Raises:
         UsageError: naming those that do.
     """
     for option, given, known in (("--outcome", outcome, OUTCOMES), ("--estimator", estimator, ESTIMATORS)):
-        if given not in known:
+        if given is not None and given not in known:
             raise UsageError(f"{option} is {given!r}; choose among {', '.join(known)}.")
 
 
@@ -174,6 +176,7 @@ def _create(file: h5py.File, header: Header, run: UtilityRun) -> None:
     trials = file.create_group(GROUP)
     trials.attrs["recipe"] = run.recipe.to_json()
     trials.attrs["base_seed"] = np.uint64(run.base_seed)
+    trials.attrs["evaluation"] = run.evaluation
     trials["subset_sizes"] = strata_of(header, run.recipe, run.base_seed).sizes
     subset, classes = int(trials["subset_sizes"][()].sum()), header.info.num_classes
     shapes: dict[str, tuple[str, tuple[int, ...], Any]] = {"members": ("i4", (subset,), -1)}

@@ -93,9 +93,8 @@ def test_in_minus_out_is_the_difference_of_means_with_welchs_error(folds):
     assert found.trials == 160
 
 
-@pytest.mark.parametrize("folds", [1, 2])
-def test_in_mean_is_the_mean_of_the_trials_with_the_sample(folds):
-    simulation = simulate(counts=(30, 21), trials=160, per_class=3, folds=folds)
+def test_in_mean_is_the_mean_of_the_trials_with_the_sample():
+    simulation = simulate(counts=(30, 21), trials=160, per_class=3)
     expected = np.empty(51)
     for sample, inside, outcome, _ in comparisons(simulation):
         expected[sample] = outcome[inside].mean()
@@ -103,6 +102,22 @@ def test_in_mean_is_the_mean_of_the_trials_with_the_sample(folds):
     np.testing.assert_allclose(found.values, expected, rtol=1e-9)
     assert correlation(simulation, found.values, plain.values) > 0.999  # the same ranking
     assert found.reliability == plain.reliability
+
+
+@pytest.mark.parametrize(("folds", "common_init"), [(2, 1), (1, 8), (2, 8)])
+def test_in_mean_ranks_no_folds_and_no_blocks(folds, common_init):
+    """Outcomes of a fold, or of trials with common weights, share a level that is no sample's merit."""
+    simulation = simulate((60, 40), 1600, folds=folds, common_init=common_init, block_noise=3)
+    if folds == 2:
+        simulation.outcome[simulation.numbers % 2 == 1] += 2.0
+    found, plain = estimate(simulation, "in-mean"), estimate(simulation)
+    classes = [np.concatenate([fold[label] for fold in simulation.strata.pools]) for label in range(2)]
+    for members in classes:
+        assert np.corrcoef(found.values[members], plain.values[members])[0, 1] > 0.97
+    level = [simulation.outcome[:, label].mean() for label in range(2)]
+    assert [found.values[members].mean() for members in classes] == pytest.approx(level, abs=0.02)
+    halves = [found.halves[:, members].mean() for members in classes]
+    assert halves == pytest.approx(level, abs=0.1)
 
 
 @pytest.mark.parametrize("folds", [1, 2])
@@ -213,6 +228,13 @@ def test_reliability_is_what_theory_says(share, per_class, folds, trials):
         for simulation, each in zip(simulations, found, strict=True)
     ]
     assert close(truth, expected)  # reliability: the share of the spread that is the utility's
+
+
+def test_the_signal_share_of_classes_of_all_sizes():
+    found = [estimate(simulate((600, 120, 30), 2500, level=(0.2, 0.7, 0.4), seed=seed)) for seed in range(8)]
+    assert close([each.signal_share for each in found], 0.3)
+    assert close([each.class_signal_share[0] for each in found], 0.3)
+    assert close([each.class_signal_share[1] for each in found], 0.3)
 
 
 @pytest.mark.parametrize(("folds", "common_init"), [(1, 1), (2, 1), (1, 8)])

@@ -1,0 +1,84 @@
+"""What the networks of utility trials are evaluated on."""
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from goldore.classes import class_members
+from goldore.datasets import ImageDataset
+from goldore.draws import Strata, make_strata
+from goldore.ensemble.subsets import EvaluationSet
+from goldore.ensemble.training import DeviceDataset, to_device
+from goldore.errors import UsageError
+from goldore.recipe import UtilityRecipe
+
+_HASHED = 4096  # images at a time
+
+
+def check_evaluable(dataset: ImageDataset, recipe: UtilityRecipe) -> None:
+    """See that there are images of every class to evaluate on.
+
+    Raises:
+        UsageError: if not.
+    """
+    if dataset.num_classes == 1:
+        raise UsageError("MonteCarlo compares classes and this dataset has one; leave it out of --scores.")
+    if recipe.eval_split == "heldout":
+        make_strata(dataset.labels, dataset.num_classes, 1, recipe.folds, 0)
+        return
+    if dataset.test_labels is None:
+        raise UsageError(f"{dataset.name} has no test split to evaluate on; use --eval-split heldout.")
+    counts = np.bincount(dataset.test_labels, minlength=dataset.num_classes)
+    if counts.min() == 0:
+        name = dataset.class_names[int(counts.argmin())]
+        raise UsageError(f"the test split has no image of class {name}; use --eval-split heldout.")
+
+
+def evaluation_sets(
+    dataset: ImageDataset, data: DeviceDataset, recipe: UtilityRecipe, strata: Strata
+) -> list[EvaluationSet]:
+    """Gather the images to evaluate the trials of each fold on.
+
+    Args:
+        dataset: for its labels.
+        data: the same on the device.
+        recipe: which split, and how many images of each class.
+        strata: that trials draw from.
+
+    Returns:
+        A set for each fold.
+    """
+    if recipe.eval_split == "heldout":
+        return [
+            _first_of_each_class(data.images, dataset.labels, strata.pools[1 - fold], recipe.eval_per_class)
+            for fold in range(strata.folds)
+        ]
+    if data.test is None or dataset.test_labels is None:
+        raise RuntimeError("no test split")  # check_evaluable has seen to it
+    classes = class_members(dataset.test_labels, dataset.num_classes)
+    return [_first_of_each_class(data.test[0], dataset.test_labels, classes, recipe.eval_per_class)]
+
+
+def _first_of_each_class(
+    images: torch.Tensor,
+    labels: NDArray[np.int64],
+    classes: Sequence[NDArray[np.int64]],
+    per_class: int | None,
+) -> EvaluationSet:
+    chosen = np.concatenate([members[:per_class] for members in classes])
+    return EvaluationSet(images[to_device(chosen, images.device)], to_device(labels[chosen], images.device))
+
+
+def evaluation_fingerprint(dataset: ImageDataset, recipe: UtilityRecipe) -> str:
+    """Hash the test images and labels that networks are evaluated on (sha256); empty where there are none."""
+    if recipe.eval_split == "heldout" or dataset.test_images is None or dataset.test_labels is None:
+        return ""
+    classes = class_members(dataset.test_labels, dataset.num_classes)
+    chosen = np.concatenate([members[: recipe.eval_per_class] for members in classes])
+    digest = hashlib.sha256(dataset.test_labels[chosen].astype("<i8").tobytes())
+    for start in range(0, len(chosen), _HASHED):
+        digest.update(np.ascontiguousarray(dataset.test_images[chosen[start : start + _HASHED]]).data)
+    return digest.hexdigest()
