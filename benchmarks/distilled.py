@@ -18,8 +18,8 @@ from goldore.classes import class_members
 from goldore.devices import describe, keep_freed_memory, resolve_device
 from goldore.ensemble.convnet import Architecture
 from goldore.ensemble.distill import distill
-from goldore.ensemble.subsets import EvaluationSet, train_on_images
-from goldore.ensemble.training import DeviceDataset
+from goldore.ensemble.images import DeviceDataset
+from goldore.ensemble.subsets import EvaluationSet, SubsetTrainer
 from goldore.scoring import complete_recipe
 from goldore.trials import make_utility_trials
 
@@ -62,15 +62,15 @@ def main() -> None:
         np.concatenate([draw.choice(members, count, replace=False) for members in classes]) for _ in trials
     ]
     chosen = torch.from_numpy(np.stack(drawn, axis=1)).to(device)
-    images, targets = data.normalize(data.images[chosen]), data.labels[chosen]
-    show("real images", train_on_images(data, architecture, recipe, trials, images, targets, evaluation))
+    trainer = SubsetTrainer(data, architecture, recipe)
+    show("real images", trainer.on_images(trials, *data.batch(chosen), evaluation))
     means = [part.mean(0) for part in _normalized(data, classes, count)]
     synthetic, labels = torch.stack(means), torch.arange(dataset.num_classes).repeat_interleave(count)
     copies = (
         synthetic[:, None].expand(-1, repeats, -1, -1, -1),
         labels.to(device)[:, None].expand(-1, repeats),
     )
-    show("class means", train_on_images(data, architecture, recipe, trials, *copies, evaluation))
+    show("class means", trainer.on_images(trials, *copies, evaluation))
     whole = np.concatenate([draw.permutation(members)[:each] for members in classes])[None]
     sizes = np.full(dataset.num_classes, each)
     for method in arguments.methods:
@@ -84,7 +84,7 @@ def main() -> None:
         synthetic, labels = distill(data, architecture, how, trials[:1], whole, sizes)
         spent = time.perf_counter() - start
         copies = synthetic.expand(-1, repeats, -1, -1, -1), labels[:, None].expand(-1, repeats)
-        outcomes = train_on_images(data, architecture, recipe, trials, *copies, evaluation)
+        outcomes = trainer.on_images(trials, *copies, evaluation)
         show(f"{method} ({spent:.0f} s)", outcomes)
 
 
@@ -92,7 +92,7 @@ def _normalized(data: DeviceDataset, classes: list[np.ndarray], count: int) -> I
     """The shares of each class's images whose means distilling starts from."""
     for members in classes:
         for part in np.array_split(members, count):
-            yield data.normalize(data.images[torch.from_numpy(part).to(data.device)])
+            yield data.normalize(data.images.take(torch.from_numpy(part)))
 
 
 def show(what: str, outcomes: object) -> None:

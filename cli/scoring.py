@@ -260,6 +260,14 @@ def score_command(
     lr: Annotated[float, typer.Option(help="Learning rate of SGD.", rich_help_panel=_TRAINING)] = 0.01,
     momentum: Annotated[float, typer.Option(help="Momentum of SGD.", rich_help_panel=_TRAINING)] = 0.9,
     weight_decay: Annotated[float, typer.Option(help="Weight decay.", rich_help_panel=_TRAINING)] = 5e-4,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            help="Of activations in training: float32 or bf16 (default: as in the file, or bf16 where the "
+            "device has units for it).",
+            rich_help_panel=_TRAINING,
+        ),
+    ] = None,
     depth: Annotated[
         int | None,
         typer.Option(
@@ -281,11 +289,25 @@ def score_command(
     ensemble_size: Annotated[
         int | None,
         typer.Option(
-            help="Networks trained at once (default: 1 on a CPU, 8 for utility trials; on CUDA what memory "
-            "holds, up to 16 and 64).",
+            help="Networks trained at once (default: 1 on a CPU, 8 for utility trials; on CUDA the fastest, "
+            "measured, that memory holds).",
             rich_help_panel=_RUN,
         ),
     ] = None,
+    compile_mode: Annotated[
+        str,
+        typer.Option(
+            "--compile", help="torch.compile: on, off, or auto (where it pays).", rich_help_panel=_RUN
+        ),
+    ] = "auto",
+    deterministic: Annotated[
+        bool,
+        typer.Option(
+            "--deterministic",
+            help="The same command gives the same bits on the same machine; slower on CUDA.",
+            rich_help_panel=_RUN,
+        ),
+    ] = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print errors and warnings only.", rich_help_panel=_RUN)
     ] = False,
@@ -314,6 +336,7 @@ def score_command(
         "weight_decay": weight_decay,
         "mean": _numbers(mean, "--mean"),
         "std": _numbers(std, "--std"),
+        "precision": precision,
     }
     recipe = LossRecipe(epochs=epochs, init_epochs=init_epochs, converge_epochs=converge_epochs, **shared)
     utility = UtilityRecipe(
@@ -378,6 +401,8 @@ def score_command(
                 seed=seed,
                 device=device,
                 ensemble_size=ensemble_size,
+                compile_mode=compile_mode,
+                deterministic=deterministic,
                 out=out,
                 overwrite=overwrite,
                 watcher=watcher,

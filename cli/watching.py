@@ -120,12 +120,15 @@ class ScreenWatcher(Watcher):
             self.say(note, verbose_only=True)
         self.say(
             f"ConvNet: depth {network.depth}, width {network.width}, {network.norm} norm, "
-            f"{network.activation}, {network.pooling} pooling; {count(plan.parameters)} parameters"
+            f"{network.activation}, {network.pooling} pooling; {count(plan.parameters)} parameters, "
+            f"trained in {recipe.precision}"
         )
         self.say(f"recipe {recipe.to_json()}", verbose_only=True)
         there = f", {plan.there} of them done before" if plan.there else ""
         trials, epochs = plural(plan.trials, "trial"), plural(plan.epochs, "epoch")
         self.say(f"{trials} of {epochs}{there}, {plan.ensemble_size} at once on {plan.run.device}")
+        if plan.note:
+            self.say(plan.note)
         if plan.trials <= plan.there:
             self.say("nothing to do: all trials are there already")
 
@@ -161,6 +164,10 @@ class ScreenWatcher(Watcher):
                 f"{where}: {done / total:.0%}, {rate:,.0f} images/s, loss {number(progress.loss)}, "
                 f"{duration(left)} left"
             )
+
+    def ensemble_lowered(self, size: int) -> None:
+        """Say that memory ran out and nothing is lost."""
+        warn(f"out of memory; going on with {plural(size, 'network')} at once, finished trials are kept.")
 
     def finished(self, results: Sequence[LossResult]) -> None:
         """Count the trials, and say which diverged."""
@@ -203,7 +210,8 @@ class ScreenWatcher(Watcher):
             network = recipe.network
             self.say(
                 f"ConvNet: depth {network.depth}, width {network.width}, {network.norm} norm, "
-                f"{network.activation}, {network.pooling} pooling; {count(plan.parameters)} parameters"
+                f"{network.activation}, {network.pooling} pooling; {count(plan.parameters)} parameters, "
+                f"trained in {recipe.precision}"
             )
         self.say(f"recipe {recipe.to_json()}", verbose_only=True)
         for note in plan.notes:

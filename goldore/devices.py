@@ -1,19 +1,20 @@
-"""Where to train, and how many networks at once."""
+"""Where to train, and what the device can do."""
 
 import ctypes
+import os
 import platform
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 
-from goldore.ensemble.convnet import Architecture
 from goldore.errors import UsageError
+from goldore.recipe import Precision
 
-_CPU_NETWORKS = 1
-_CUDA_NETWORKS = 16  # at the most, unless told otherwise
-_CPU_UTILITY_NETWORKS = 8
-_CUDA_UTILITY_NETWORKS = 64  # at the most, unless told otherwise; not yet measured
-_MEMORY_SHARE = 0.5  # of the free memory that the estimated activations may fill
+_FIRST_WITH_BF16 = (8, 0)  # compute capability
+_BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 _M_MMAP_MAX, _M_TRIM_THRESHOLD = -4, -1  # glibc's malloc.h
 
 
@@ -58,52 +59,46 @@ def describe(device: torch.device) -> str:
     return f"CPU ({platform.machine()}, {threads} thread{'s' if threads > 1 else ''})"
 
 
-def choose_ensemble_size(
-    architecture: Architecture, batch_size: int, trials: int, device: torch.device
-) -> int:
-    """Choose how many networks to train at once.
+def default_precision(device: torch.device) -> Precision:
+    """Precision of activations where nobody chose: bf16 where the device has units for it.
 
-    On a CPU one network keeps all threads busy, and stacking more was measured not to pay
-    (benchmarks/RESULTS.md). On CUDA as many as half of the free memory holds by a rough estimate.
+    On a CPU these are AVX512-BF16 or AMX; without them bf16 is emulated and slow.
+    """
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.get_device_capability(device) >= _FIRST_WITH_BF16 else "float32"
+    return "bf16" if _BF16_FLAGS & _cpu_flags() else "float32"
+
+
+def _cpu_flags() -> set[str]:
+    """What the processor can do, in Linux's words; empty where that cannot be told."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return set()
+    return next((set(line.split()) for line in lines if line.startswith(("flags", "Features"))), set())
+
+
+@contextmanager
+def determinism(device: torch.device, *, wanted: bool) -> Iterator[None]:
+    """Within: the same bits from the same command, or the fastest kernels.
 
     Args:
-        architecture: of the networks.
-        batch_size: samples a step.
-        trials: how many there are to run.
-        device: to train on.
-
-    Returns:
-        1 to `trials`.
+        device: that is trained on.
+        wanted: whether to be deterministic.
     """
-    if device.type == "cpu":
-        return min(trials, _CPU_NETWORKS)
-    free, _ = torch.cuda.mem_get_info(device)
-    fitting = int(free * _MEMORY_SHARE / architecture.activation_bytes(batch_size))
-    return max(1, min(trials, _CUDA_NETWORKS, fitting))
-
-
-def choose_utility_ensemble_size(
-    architecture: Architecture, batch_size: int, trials: int, device: torch.device
-) -> int:
-    """Choose how many networks to train at once on small subsets.
-
-    A step on a handful of images is bound by its overhead, so many networks share it (measured:
-    benchmarks/RESULTS.md).
-
-    Args:
-        architecture: of the networks.
-        batch_size: samples a step.
-        trials: how many there are to run.
-        device: to train on.
-
-    Returns:
-        1 to `trials`.
-    """
-    if device.type == "cpu":
-        return max(1, min(trials, _CPU_UTILITY_NETWORKS))
-    free, _ = torch.cuda.mem_get_info(device)
-    fitting = int(free * _MEMORY_SHARE / architecture.activation_bytes(max(batch_size, 256)))
-    return max(1, min(trials, _CUDA_UTILITY_NETWORKS, fitting))
+    if device.type != "cuda":  # a CPU's kernels are deterministic as they are
+        yield
+        return
+    if wanted:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts
+    before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+    torch.use_deterministic_algorithms(wanted)
+    torch.backends.cudnn.benchmark = not wanted
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        torch.backends.cudnn.benchmark = before[1]
 
 
 def keep_freed_memory() -> None:

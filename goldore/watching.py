@@ -30,6 +30,7 @@ class Plan:
         usable: how many of those ended well.
         ensemble_size: networks trained at once.
         parameters: trainable numbers of one network.
+        note: what was measured for the choice of how to run; empty if nothing was.
     """
 
     dataset: ImageDataset
@@ -41,6 +42,7 @@ class Plan:
     usable: int
     ensemble_size: int
     parameters: int
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,9 @@ class Watcher:
 
     def progressed(self, progress: Progress) -> None:
         """Called a few times a second while they train."""
+
+    def ensemble_lowered(self, size: int) -> None:
+        """Called when memory ran out and so many networks are trained at once from now on."""
 
     def finished(self, results: Sequence[LossResult]) -> None:
         """Called when they are done; those that ended well are safe in the file."""

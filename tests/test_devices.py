@@ -1,10 +1,9 @@
 import pytest
 import torch
 
-from goldore.devices import choose_ensemble_size, describe, keep_freed_memory, resolve_device
-from goldore.ensemble.convnet import Architecture
+from goldore import devices
+from goldore.devices import describe, keep_freed_memory, resolve_device
 from goldore.errors import UsageError
-from goldore.recipe import ConvNetConfig
 
 
 def test_auto_is_cuda_where_there_is_one():
@@ -18,16 +17,24 @@ def test_devices_that_are_not_there_are_refused(name):
         resolve_device(name)
 
 
-def test_a_cpu_trains_one_network_at_a_time():
-    architecture = Architecture(ConvNetConfig(depth=3), (3, 32, 32), 10)
-    assert choose_ensemble_size(architecture, 256, 10, torch.device("cpu")) == 1
+def test_bf16_is_chosen_where_there_are_units_for_it(monkeypatch):
+    flags = {"avx512f"}
+    monkeypatch.setattr(devices, "_cpu_flags", lambda: flags)
+    assert devices.default_precision(torch.device("cpu")) == "float32"
+    flags.add("amx_bf16")
+    assert devices.default_precision(torch.device("cpu")) == "bf16"
+    for capability, expected in (((9, 0), "bf16"), ((7, 5), "float32")):
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _, known=capability: known)
+        assert devices.default_precision(torch.device("cuda", 0)) == expected
 
 
-@pytest.mark.parametrize(("free_gib", "expected"), [(140, 10), (8, 6), (0.1, 1)])
-def test_cuda_trains_as_many_as_memory_holds(monkeypatch, free_gib, expected):
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (int(free_gib * 2**30), 0))
-    architecture = Architecture(ConvNetConfig(depth=3), (3, 32, 32), 10)
-    assert choose_ensemble_size(architecture, 256, 10, torch.device("cuda", 0)) == expected
+@pytest.mark.parametrize("wanted", [True, False])
+def test_determinism_is_switched_on_cuda_and_back(wanted):
+    before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+    with devices.determinism(torch.device("cuda", 0), wanted=wanted):
+        assert torch.are_deterministic_algorithms_enabled() is wanted
+        assert torch.backends.cudnn.benchmark is not wanted
+    assert (torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark) == before
 
 
 def test_keeping_freed_memory_does_no_harm():

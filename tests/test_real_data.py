@@ -13,8 +13,8 @@ from scipy.stats import spearmanr
 import goldore
 from goldore.ensemble.convnet import Architecture
 from goldore.ensemble.distill import distill
-from goldore.ensemble.subsets import EvaluationSet, train_on_images
-from goldore.ensemble.training import DeviceDataset
+from goldore.ensemble.images import DeviceDataset
+from goldore.ensemble.subsets import EvaluationSet, SubsetTrainer
 from goldore.importing import import_scores
 from goldore.report import summarize
 from goldore.scoring import complete_recipe
@@ -91,18 +91,20 @@ def test_distilled_images_teach_more_than_random_real_ones(real, name, method, s
     trials, evaluation = make_utility_trials(0, range(8), 1), EvaluationSet(*data.test)
 
     def accuracy(images, targets):
-        found = train_on_images(data, architecture, recipe, trials, images, targets, evaluation)
+        found = SubsetTrainer(data, architecture, recipe).on_images(trials, images, targets, evaluation)
         return found.by_class["accuracy"].mean(axis=1)
 
     classes = [np.flatnonzero(dataset.labels == label) for label in range(10)]
     draw = np.random.default_rng(0)
     random = torch.from_numpy(np.stack([draw.choice(members, 8, replace=False) for members in classes]))
-    of_random = accuracy(data.normalize(data.images[random]), data.labels[random])
+    of_random = accuracy(*data.batch(random))
     how = goldore.DistillRecipe(method=method, distill_steps=steps, real_batch=32)
     made, labels = distill(
         data, architecture, how, trials[:1], np.concatenate(classes)[None], np.full(10, 100)
     )
-    means = [data.normalize(data.images[members]).mean(0) for members in classes]  # where distilling starts
+    means = [  # where distilling starts
+        data.normalize(data.images.take(torch.from_numpy(members))).mean(0) for members in classes
+    ]
     of_means = accuracy(torch.stack(means)[:, None].expand(-1, 8, -1, -1, -1), labels[:, None].expand(-1, 8))
     of_made = accuracy(made.expand(-1, 8, -1, -1, -1), labels[:, None].expand(-1, 8))
     assert of_made.min() > of_random.max()

@@ -2,12 +2,12 @@
 
 Every parameter is one tensor with a leading axis of E. Activations are [B, E * channels, H, W]: network e
 owns the channels e * channels to (e + 1) * channels - 1. In this layout every norm, activation and pooling of
-E networks is the ordinary operation on more channels, and a convolution is one with E groups; only the linear
-head needs a batched product. Networks never mix.
+E networks is the ordinary operation on more channels; the convolution has several ways
+(`goldore.ensemble.convolution`), and the linear head is a batched product. Networks never mix.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,10 +15,12 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from goldore.ensemble.convolution import Convolution, stacked_conv2d
 from goldore.recipe import NORM_GROUPS, ConvNetConfig, padded_size
 from goldore.trials import Stream, Trial
 
 _LEAK = 0.01
+_NORM_EPSILON = 1e-5  # PyTorch's default
 _RUNNING_MOMENTUM = 0.1  # PyTorch's default for batch norm's running statistics
 
 
@@ -72,6 +74,14 @@ class Architecture:
         """Trainable numbers of one network."""
         return sum(math.prod(shape) for shape in self.parameter_shapes().values())
 
+    def forward_operations(self) -> int:
+        """Floating-point operations of one image's forward pass, two a multiplication; norms left out."""
+        channels, total = self.image_shape[0], 0
+        for block in range(self.depth):
+            total += math.prod(self.block_size(block)) * channels * 9 * self.config.width
+            channels = self.config.width
+        return 2 * (total + self.features * self.num_classes)
+
     def activation_bytes(self, batch_size: int) -> int:
         """Rough memory of one network's float32 activations in a training step, for choosing E."""
         per_block = (math.prod(self.block_size(block)) for block in range(self.depth))
@@ -107,43 +117,74 @@ def draw_parameters(architecture: Architecture, trial: Trial) -> dict[str, np.nd
     return parameters
 
 
+@dataclass(frozen=True)
+class Layout:
+    """How the networks are computed; it changes no result beyond rounding.
+
+    Attributes:
+        convolution: see `goldore.ensemble.convolution`.
+        channels_last: whether activations lie in memory with the channels innermost. Instance norm is then
+            written out, since PyTorch's own would bring them back.
+    """
+
+    convolution: Convolution = "grouped"
+    channels_last: bool = False
+
+
 class StackedConvNet:
     """E networks of one architecture.
 
     Attributes:
         architecture: of each network.
         size: E.
-        parameters: trainable tensors [E, ...] by name, as in `Architecture.parameter_shapes`.
+        layout: how they are computed.
+        parameters: trainable float32 tensors [E, ...] by name, as in `Architecture.parameter_shapes`.
+        running: for batch norm, running mean and variance of each block, [E * width].
     """
 
-    def __init__(self, architecture: Architecture, trials: Sequence[Trial], device: torch.device) -> None:
+    def __init__(
+        self,
+        architecture: Architecture,
+        trials: Sequence[Trial],
+        device: torch.device,
+        layout: Layout | None = None,
+    ) -> None:
         self.architecture = architecture
         self.size = len(trials)
-        drawn = [draw_parameters(architecture, trial) for trial in trials]
+        self.layout = layout or Layout()
         self.parameters: dict[str, Tensor] = {
-            name: torch.from_numpy(np.stack([each[name] for each in drawn])).to(device).requires_grad_()
-            for name in drawn[0]
+            name: values.to(device).requires_grad_() for name, values in _drawn(architecture, trials).items()
         }
         channels = self.size * architecture.config.width
-        self._running = [
+        self.running = [
             (torch.zeros(channels, device=device), torch.ones(channels, device=device))
             for _ in range(architecture.depth)
         ]
+
+    @torch.no_grad()
+    def restart(self, trials: Sequence[Trial]) -> None:
+        """Start anew in the same memory, with the initial parameters of E other trials."""
+        for name, values in _drawn(self.architecture, trials).items():
+            self.parameters[name].copy_(values)
+        for mean, variance in self.running:
+            mean.zero_()
+            variance.fill_(1)
 
     def __call__(self, images: Tensor, *, training: bool = False) -> Tensor:
         """Compute the logits of every network.
 
         Args:
-            images: normalised float images; [B, E * C, H, W] gives each network its own batch, [B, C, H, W]
-                the same batch to all (both are the same thing when E is 1).
+            images: normalised images, float32 or bfloat16, which decides what is computed in;
+                [B, E * C, H, W] gives each network its own batch, [B, C, H, W] the same batch to all (both
+                are the same thing when E is 1).
             training: whether batch norm uses and updates the batch's statistics; other norms ignore it.
 
         Returns:
-            Logits, float32 [E, B, K].
+            Logits in the images' type, [E, B, K].
         """
-        features = self.features(images, training=training)
-        bias = self.parameters["head.bias"].unsqueeze(1)
-        return torch.baddbmm(bias, features, self.parameters["head.weight"].transpose(1, 2))
+        return logits_of(
+            self.architecture, self.layout, self.parameters, self.running, images, training=training
+        )
 
     def features(self, images: Tensor, *, training: bool = False) -> Tensor:
         """Compute what the linear heads get: the embeddings of the images.
@@ -153,43 +194,95 @@ class StackedConvNet:
             training: as in `__call__`.
 
         Returns:
-            float32 [E, B, features].
+            In the images' type, [E, B, features].
         """
-        config = self.architecture.config
-        shared = images.shape[1] == self.architecture.image_shape[0]
-        x = images
-        for block in range(self.architecture.depth):
-            weight = self.parameters[f"conv{block}.weight"].flatten(0, 1)
-            bias = self.parameters[f"conv{block}.bias"].flatten()
-            groups = 1 if shared and block == 0 else self.size
-            x = F.conv2d(x, weight, bias, padding=self._padding(block), groups=groups)
-            x = self._norm(x, block, training=training)
-            x = _activate(x, config.activation)
-            if config.pooling == "avg":
-                x = F.avg_pool2d(x, 2)
-            elif config.pooling == "max":
-                x = F.max_pool2d(x, 2)
-        return x.reshape(len(x), self.size, -1).transpose(0, 1)  # [E, B, features]
+        return features_of(
+            self.architecture, self.layout, self.parameters, self.running, images, training=training
+        )
 
-    def _padding(self, block: int) -> int:
-        """1, but 3 in the first block for 28x28 images, which makes them 32x32 (DatasetCondensation)."""
-        height, width = self.architecture.image_shape[1:]
-        return 3 if block == 0 and padded_size(height, width) != (height, width) else 1
 
-    def _norm(self, x: Tensor, block: int, *, training: bool) -> Tensor:
-        kind = self.architecture.config.norm
-        if kind == "none":
-            return x
-        weight, bias = self.parameters[f"norm{block}.weight"], self.parameters[f"norm{block}.bias"]
-        if kind == "layer":  # over all of one network's channels and pixels, affine at every pixel
-            normed = F.group_norm(x, self.size)
-            return normed * weight.flatten(0, 1) + bias.flatten(0, 1)
-        weight, bias = weight.flatten(), bias.flatten()
-        if kind == "batch":
-            mean, var = self._running[block]
-            return F.batch_norm(x, mean, var, weight, bias, training=training, momentum=_RUNNING_MOMENTUM)
-        groups = NORM_GROUPS * self.size if kind == "group" else x.shape[1]
-        return F.group_norm(x, groups, weight, bias)
+Parameters = Mapping[str, Tensor]
+Running = Sequence[tuple[Tensor, Tensor]]
+
+
+def logits_of(
+    architecture: Architecture,
+    layout: Layout,
+    parameters: Parameters,
+    running: Running,
+    images: Tensor,
+    *,
+    training: bool,
+) -> Tensor:
+    """Compute logits as a function of the parameters (see `StackedConvNet`), so that it can be compiled."""
+    features = features_of(architecture, layout, parameters, running, images, training=training)
+    bias = parameters["head.bias"].to(features.dtype).unsqueeze(1)
+    return torch.baddbmm(bias, features, parameters["head.weight"].to(features.dtype).transpose(1, 2))
+
+
+def features_of(
+    architecture: Architecture,
+    layout: Layout,
+    parameters: Parameters,
+    running: Running,
+    images: Tensor,
+    *,
+    training: bool,
+) -> Tensor:
+    """Compute embeddings as a function of the parameters (see `StackedConvNet`)."""
+    config = architecture.config
+    size = len(parameters["head.bias"])
+    x = images.contiguous(memory_format=torch.channels_last) if layout.channels_last else images
+    for block in range(architecture.depth):
+        weight, bias = (parameters[f"conv{block}.{kind}"].to(x.dtype) for kind in ("weight", "bias"))
+        x = stacked_conv2d(x, weight, bias, _padding(architecture, block), layout.convolution)
+        x = _normed(config.norm, layout, parameters, running, x, block, training=training)
+        x = _activate(x, config.activation)
+        if config.pooling == "avg":
+            x = F.avg_pool2d(x, 2)
+        elif config.pooling == "max":
+            x = F.max_pool2d(x, 2)
+    return x.reshape(len(x), size, -1).transpose(0, 1)  # [E, B, features]
+
+
+def _padding(architecture: Architecture, block: int) -> int:
+    """1, but 3 in the first block for 28x28 images, which makes them 32x32 (DatasetCondensation)."""
+    height, width = architecture.image_shape[1:]
+    return 3 if block == 0 and padded_size(height, width) != (height, width) else 1
+
+
+def _normed(
+    kind: str,
+    layout: Layout,
+    parameters: Parameters,
+    running: Running,
+    x: Tensor,
+    block: int,
+    *,
+    training: bool,
+) -> Tensor:
+    if kind == "none":
+        return x
+    weight, bias = (parameters[f"norm{block}.{each}"].to(x.dtype) for each in ("weight", "bias"))
+    size = len(weight)
+    if kind == "layer":  # over all of one network's channels and pixels, affine at every pixel
+        return F.group_norm(x, size) * weight.flatten(0, 1) + bias.flatten(0, 1)
+    if kind == "batch":
+        mean, var = running[block]
+        affine = weight.flatten().float(), bias.flatten().float()
+        return F.batch_norm(x, mean, var, *affine, training=training, momentum=_RUNNING_MOMENTUM)
+    if kind == "instance" and layout.channels_last:
+        return _instance_norm(x, weight.flatten(), bias.flatten())
+    groups = NORM_GROUPS * size if kind == "group" else x.shape[1]
+    return F.group_norm(x, groups, weight.flatten(), bias.flatten())
+
+
+def _instance_norm(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Instance norm, statistics in float32, written out so that the memory format stays as it is."""
+    variance, mean = torch.var_mean(x.float(), dim=(2, 3), correction=0, keepdim=True)
+    scale = torch.rsqrt(variance + _NORM_EPSILON) * weight.float().view(-1, 1, 1)
+    shift = bias.float().view(-1, 1, 1) - mean * scale
+    return (x * scale + shift).to(x.dtype)
 
 
 def _activate(x: Tensor, kind: str) -> Tensor:
@@ -198,3 +291,9 @@ def _activate(x: Tensor, kind: str) -> Tensor:
     if kind == "leakyrelu":
         return F.leaky_relu(x, _LEAK)
     return torch.sigmoid(x) if kind == "sigmoid" else F.silu(x)
+
+
+def _drawn(architecture: Architecture, trials: Sequence[Trial]) -> dict[str, Tensor]:
+    """Initial parameters of all trials, [E, ...] on the host."""
+    drawn = [draw_parameters(architecture, trial) for trial in trials]
+    return {name: torch.from_numpy(np.stack([each[name] for each in drawn])) for name in drawn[0]}

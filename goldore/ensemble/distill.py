@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from goldore.ensemble.convnet import Architecture, StackedConvNet
-from goldore.ensemble.training import DeviceDataset, to_device
+from goldore.ensemble.images import DeviceDataset, to_device
 from goldore.recipe import DistillRecipe
 from goldore.trials import Stream, Trial
 
@@ -55,16 +55,22 @@ def distill(
     device, classes = data.device, len(sizes)
     streams = [trial.stream(Stream.DISTILL) for trial in trials]
     real = [
-        data.normalize(data.images[to_device(part.T.astype(np.int64), device)])  # [n, E, C, H, W]
+        data.normalize(
+            data.images.take(to_device(part.T.astype(np.int64), data.index_device))
+        )  # [n, E, C, H, W]
         for part in np.split(np.asarray(members), np.cumsum(sizes)[:-1], axis=1)
     ]
     synthetic = torch.cat([_starts(part, recipe.images_per_class) for part in real])
     synthetic = synthetic.detach().requires_grad_()
     optimizer = torch.optim.SGD([synthetic], lr=recipe.learning_rate, momentum=_MOMENTUM)
     match = _match_gradients if recipe.method == "dc" else _match_distributions
+    networks: StackedConvNet | None = None
     for _ in range(recipe.distill_steps):
-        seeds = [int(stream.integers(_MAX_SEED)) for stream in streams]
-        networks = StackedConvNet(architecture, [Trial(0, seed) for seed in seeds], device)
+        random = [Trial(0, int(stream.integers(_MAX_SEED))) for stream in streams]
+        if networks is None:
+            networks = StackedConvNet(architecture, random, device)
+        else:
+            networks.restart(random)
         batches = [_batch(part, recipe.real_batch, streams) for part in real]
         optimizer.zero_grad(set_to_none=True)
         match(networks, batches, synthetic, recipe.images_per_class)

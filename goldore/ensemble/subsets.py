@@ -10,8 +10,11 @@ from torch import Tensor
 
 from goldore.ensemble.convnet import Architecture, StackedConvNet
 from goldore.ensemble.distill import distill
-from goldore.ensemble.training import DeviceDataset, forward, optimize, to_device
-from goldore.recipe import UtilityRecipe
+from goldore.ensemble.execution import Execution
+from goldore.ensemble.images import DeviceDataset, Images, to_device
+from goldore.ensemble.stepping import Stepper
+from goldore.ensemble.training import forward
+from goldore.recipe import OUTCOMES, Precision, UtilityRecipe
 from goldore.trials import Stream, Trial
 
 
@@ -20,11 +23,11 @@ class EvaluationSet:
     """Images that trained networks are evaluated on.
 
     Attributes:
-        images: uint8 [n, C, H, W] on the device.
+        images: n of them.
         labels: int64 [n] on the device; every class is there.
     """
 
-    images: Tensor
+    images: Images
     labels: Tensor
 
 
@@ -45,91 +48,108 @@ class Outcomes:
     failed: NDArray[np.bool_]
 
 
-def train_on_subsets(
-    data: DeviceDataset,
-    architecture: Architecture,
-    recipe: UtilityRecipe,
-    trials: Sequence[Trial],
-    members: NDArray[np.integer],
-    sizes: NDArray[np.integer],
-    evaluation: EvaluationSet,
-) -> Outcomes:
-    """Train one network per trial on its subset, all at once, and evaluate each.
+class SubsetTrainer:
+    """Trains one network per trial on images of its own, group after group.
+
+    Networks, optimiser and CUDA graphs of one group are used again for the next of the same size.
 
     Args:
         data: the training set on its device.
         architecture: of the networks.
         recipe: steps, batch size, optimiser, and whether subsets are distilled first. A subset of at most a
             batch is in every step as a whole.
-        trials: E of them; each decides its network's initial weights and its order of the samples.
-        members: positions of each trial's subset, [E, S], class by class.
-        sizes: samples of each class in a subset, [K].
-        evaluation: images to evaluate on.
-
-    Returns:
-        The outcomes.
+        execution: how to run; None: as it is written.
     """
-    if recipe.distill is None:
-        subset = to_device(members.T.astype(np.int64), data.device)  # [S, E]
-        images, targets = data.normalize(data.images[subset]), data.labels[subset]
-    else:
-        images, labels = distill(data, architecture, recipe.distill, trials, members, sizes)
-        targets = labels[:, None].expand(-1, len(trials))
-    return train_on_images(data, architecture, recipe, trials, images, targets, evaluation)
 
+    def __init__(
+        self,
+        data: DeviceDataset,
+        architecture: Architecture,
+        recipe: UtilityRecipe,
+        execution: Execution | None = None,
+    ) -> None:
+        self._data, self._architecture, self._recipe = data, architecture, recipe
+        self._execution = execution or Execution()
+        self._stepper: Stepper | None = None
 
-def train_on_images(
-    data: DeviceDataset,
-    architecture: Architecture,
-    recipe: UtilityRecipe,
-    trials: Sequence[Trial],
-    images: Tensor,
-    targets: Tensor,
-    evaluation: EvaluationSet,
-) -> Outcomes:
-    """Train one network per trial on images of its own, all at once, and evaluate each.
+    def on_subsets(
+        self,
+        trials: Sequence[Trial],
+        members: NDArray[np.integer],
+        sizes: NDArray[np.integer],
+        evaluation: EvaluationSet,
+    ) -> Outcomes:
+        """Train each trial's network on its subset, all at once, and evaluate each.
 
-    Args:
-        data: for its device and normalisation.
-        architecture: of the networks.
-        recipe: steps, batch size and optimiser.
-        trials: E of them.
-        images: normalised, float32 [S, E, C, H, W].
-        targets: int64 [S, E].
-        evaluation: images to evaluate on.
+        Args:
+            trials: E of them; each decides its network's initial weights and its order of the samples.
+            members: positions of each trial's subset, [E, S], class by class.
+            sizes: samples of each class in a subset, [K].
+            evaluation: images to evaluate on.
 
-    Returns:
-        The outcomes.
-    """
-    networks = StackedConvNet(architecture, trials, data.device)
-    optimizer = torch.optim.SGD(
-        networks.parameters.values(), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay
-    )
-    each = torch.arange(len(trials), device=data.device)
-    losses = torch.full((len(trials),), torch.nan, device=data.device)
-    whole = images.flatten(1, 2), targets.t()
-    for batch in _batches(trials, len(images), recipe.batch_size, recipe.steps):
-        if batch is None:
-            losses = optimize(networks, optimizer, *whole)
+        Returns:
+            The outcomes.
+        """
+        if self._recipe.distill is None:
+            rows = to_device(members.T.astype(np.int64), self._data.index_device)  # [S, E]
+            return self.on_images(trials, *self._data.batch(rows), evaluation)
+        images, labels = distill(self._data, self._architecture, self._recipe.distill, trials, members, sizes)
+        return self.on_images(trials, images, labels[:, None].expand(-1, len(trials)), evaluation)
+
+    def on_images(
+        self, trials: Sequence[Trial], images: Tensor, targets: Tensor, evaluation: EvaluationSet
+    ) -> Outcomes:
+        """Train each trial's network on images of its own, all at once, and evaluate each.
+
+        Args:
+            trials: E of them.
+            images: uint8, or normalised float32, [S, E, C, H, W].
+            targets: int64 [S, E].
+            evaluation: images to evaluate on.
+
+        Returns:
+            The outcomes.
+        """
+        recipe, stepper = self._recipe, self._stepper_for(trials)
+        if len(images) <= recipe.batch_size:
+            stepper(images, targets, steps=recipe.steps)
         else:
-            rows = to_device(batch, data.device)  # [B, E]
-            losses = optimize(networks, optimizer, images[rows, each].flatten(1, 2), targets[rows, each].t())
-    by_class = class_outcomes(networks, data, evaluation, architecture.num_classes)
-    stacked = torch.cat([losses.double()[:, None], *by_class.values()], dim=1)
-    return Outcomes(
-        by_class={name: values.float().cpu().numpy() for name, values in by_class.items()},
-        train_loss=losses.float().cpu().numpy(),
-        failed=~stacked.isfinite().all(dim=1).cpu().numpy(),
-    )
+            each = torch.arange(len(trials), device=self._data.device)
+            for batch in _batches(trials, len(images), recipe.batch_size, recipe.steps):
+                rows = to_device(batch, self._data.device)  # [B, E]
+                stepper(images[rows, each], targets[rows, each])
+        losses = stepper.losses
+        by_class = class_outcomes(
+            stepper.networks, self._data, evaluation, recipe.precision or "float32", self._execution
+        )
+        stacked = torch.cat([losses.double()[:, None], *by_class.values()], dim=1)
+        return Outcomes(
+            by_class={name: values.float().cpu().numpy() for name, values in by_class.items()},
+            train_loss=losses.float().cpu().numpy(),
+            failed=~stacked.isfinite().all(dim=1).cpu().numpy(),
+        )
+
+    def _stepper_for(self, trials: Sequence[Trial]) -> Stepper:
+        """Networks at the start of these trials."""
+        if self._stepper is None or self._stepper.networks.size != len(trials):
+            self._stepper = Stepper(self._architecture, self._recipe, trials, self._data, self._execution)
+        else:
+            self._stepper.restart(trials)
+        return self._stepper
 
 
 def class_outcomes(
-    networks: StackedConvNet, data: DeviceDataset, evaluation: EvaluationSet, num_classes: int
+    networks: StackedConvNet,
+    data: DeviceDataset,
+    evaluation: EvaluationSet,
+    precision: Precision,
+    execution: Execution,
 ) -> dict[str, Tensor]:
     """Evaluate every network: mean over the images of each class, float64 [E, K] by outcome."""
+    num_classes = networks.architecture.num_classes
     sums = {
         name: torch.zeros(networks.size, num_classes, dtype=torch.float64, device=data.device)
-        for name in ("accuracy", "logprob", "margin")
+        for name in OUTCOMES
     }
 
     def see(_: int, logits: Tensor, labels: Tensor) -> None:
@@ -141,18 +161,14 @@ def class_outcomes(
         sums["logprob"].index_add_(1, labels, right - logits.logsumexp(2))
         sums["margin"].index_add_(1, labels, right - other)
 
-    forward(networks, data, evaluation.images, evaluation.labels, see)
-    counts = torch.bincount(evaluation.labels, minlength=num_classes)
+    images, labels = evaluation.images, evaluation.labels
+    forward(networks, data, images, labels, see, precision=precision, execution=execution)
+    counts = torch.bincount(labels, minlength=num_classes)
     return {name: values / counts for name, values in sums.items()}
 
 
-def _batches(
-    trials: Sequence[Trial], size: int, batch_size: int, steps: int
-) -> Iterator[NDArray[np.int64] | None]:
-    """Rows of the subset for every step, int64 [B, E]; None for all of it. Epochs follow one another."""
-    if size <= batch_size:
-        yield from (None for _ in range(steps))
-        return
+def _batches(trials: Sequence[Trial], size: int, batch_size: int, steps: int) -> Iterator[NDArray[np.int64]]:
+    """Rows of the subset for every step, int64 [B, E]. Epochs follow one another."""
     draws = [trial.stream(Stream.ORDER) for trial in trials]
     done = 0
     while True:

@@ -4,7 +4,7 @@ A recipe is a frozen dataclass that is written word for word into the score file
 only if their recipes are equal.
 """
 
-from goldore.recipe.base import Recipe
+from goldore.recipe.base import Precision, Recipe
 from goldore.recipe.loss import LossRecipe
 from goldore.recipe.network import (
     NORM_GROUPS,
@@ -36,6 +36,7 @@ __all__ = [
     "Norm",
     "Outcome",
     "Pooling",
+    "Precision",
     "Recipe",
     "UtilityRecipe",
     "default_depth",

@@ -10,6 +10,8 @@ from goldore.errors import UsageError
 from goldore.recipe.checks import require
 from goldore.recipe.network import ConvNetConfig
 
+Precision = typing.Literal["float32", "bf16"]
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Recipe:
@@ -27,6 +29,9 @@ class Recipe:
         mean: per-channel mean that is subtracted from the images, scaled to 0..1; None takes the training
             set's own.
         std: per-channel standard deviation to divide by, scaled to 0..1; None takes the training set's own.
+        precision: of activations in training, "float32" or "bf16"; None takes that of the file that is gone
+            on with, or bf16 where the device has units for it. Parameters are float32, losses of samples are
+            computed in float32.
 
     Raises:
         UsageError: if a value is outside its range.
@@ -39,6 +44,7 @@ class Recipe:
     weight_decay: float = 5e-4
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    precision: Precision | None = None
 
     def __post_init__(self) -> None:
         require(self.batch_size >= 1, f"--batch-size is {self.batch_size}; it must be 1 or more.")
@@ -53,6 +59,11 @@ class Recipe:
                 values is None or all(math.isfinite(value) for value in values),
                 f"--{field} must be finite numbers.",
             )
+        precisions = typing.get_args(Precision)
+        require(
+            self.precision is None or self.precision in precisions,
+            f"--precision is {self.precision!r}; choose {' or '.join(precisions)}.",
+        )
         require(self.std is None or all(value > 0 for value in self.std), "--std must be above 0.")
 
     def to_json(self) -> str:
@@ -73,7 +84,7 @@ class Recipe:
             ValueError: if the text is not such an object.
         """
         try:
-            recipe = _built(cls, json.loads(text))
+            recipe = _built(cls, {"precision": "float32"} | json.loads(text))  # all there was at first
         except (KeyError, TypeError, AttributeError, UsageError) as error:
             raise ValueError(f"not a recipe: {error}") from error
         if not isinstance(recipe, cls):

@@ -11,20 +11,37 @@ import torch
 
 from goldore.atomic import file_name, user_path
 from goldore.datasets import ImageDataset
-from goldore.errors import OutOfMemoryError, UsageError
-from goldore.recipe import LossRecipe, Recipe
+from goldore.errors import OutOfMemoryError, ScoreFileError, UsageError
+from goldore.recipe import LossRecipe, Precision, Recipe
+from goldore.store import ScoreFile, load_scores
 
 AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)
 _CACHE_VARIABLE = "GOLDORE_CACHE"
 _CACHE_FOLDER = "scores_cache"
 
 
-def complete_recipe(recipe: AnyRecipe, dataset: ImageDataset) -> AnyRecipe:
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How the user wants a run to be computed; none of it is part of the recipe.
+
+    Attributes:
+        ensemble_size: networks trained at once; None chooses.
+        compile_mode: "auto", "on" or "off".
+        deterministic: the same command gives the same bits.
+    """
+
+    ensemble_size: int | None = None
+    compile_mode: str = "auto"
+    deterministic: bool = False
+
+
+def complete_recipe(recipe: AnyRecipe, dataset: ImageDataset, precision: Precision = "float32") -> AnyRecipe:
     """Fill in what a recipe leaves open: the network's depth, the windows, mean and std of the images.
 
     Args:
         recipe: perhaps with None for them.
         dataset: to be trained on.
+        precision: to take where the recipe leaves it open.
 
     Returns:
         The recipe with nothing left open.
@@ -43,7 +60,11 @@ def complete_recipe(recipe: AnyRecipe, dataset: ImageDataset) -> AnyRecipe:
                 f"{channels} channel{'s' if channels > 1 else ''}; give one for each."
             )
     complete = dataclasses.replace(
-        recipe, network=recipe.network.for_images(height, width), mean=mean, std=std
+        recipe,
+        network=recipe.network.for_images(height, width),
+        mean=mean,
+        std=std,
+        precision=recipe.precision or precision,
     )
     if isinstance(complete, LossRecipe):
         complete = dataclasses.replace(
@@ -52,6 +73,14 @@ def complete_recipe(recipe: AnyRecipe, dataset: ImageDataset) -> AnyRecipe:
             converge_epochs=len(complete.converge_window),
         )
     return complete
+
+
+def stored_file(path: Path) -> ScoreFile | None:
+    """The score file at `path` without its scores; None if there is none that can be read."""
+    try:
+        return load_scores(path, only=()) if path.is_file() else None
+    except ScoreFileError:  # whoever opens it to write says what is wrong with it
+        return None
 
 
 def default_path(dataset_name: str) -> Path:

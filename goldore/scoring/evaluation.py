@@ -4,14 +4,13 @@ import hashlib
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from goldore.classes import class_members
 from goldore.datasets import ImageDataset
 from goldore.draws import Strata, make_strata
+from goldore.ensemble.images import DeviceDataset, Images, to_device
 from goldore.ensemble.subsets import EvaluationSet
-from goldore.ensemble.training import DeviceDataset, to_device
 from goldore.errors import UsageError
 from goldore.recipe import UtilityRecipe
 
@@ -53,23 +52,24 @@ def evaluation_sets(
     """
     if recipe.eval_split == "heldout":
         return [
-            _first_of_each_class(data.images, dataset.labels, strata.pools[1 - fold], recipe.eval_per_class)
+            _first_of_each_class(dataset.images, dataset.labels, strata.pools[1 - fold], recipe, data)
             for fold in range(strata.folds)
         ]
-    if data.test is None or dataset.test_labels is None:
+    if dataset.test_images is None or dataset.test_labels is None:
         raise RuntimeError("no test split")  # check_evaluable has seen to it
     classes = class_members(dataset.test_labels, dataset.num_classes)
-    return [_first_of_each_class(data.test[0], dataset.test_labels, classes, recipe.eval_per_class)]
+    return [_first_of_each_class(dataset.test_images, dataset.test_labels, classes, recipe, data)]
 
 
 def _first_of_each_class(
-    images: torch.Tensor,
+    images: NDArray[np.uint8],
     labels: NDArray[np.int64],
     classes: Sequence[NDArray[np.int64]],
-    per_class: int | None,
+    recipe: UtilityRecipe,
+    data: DeviceDataset,
 ) -> EvaluationSet:
-    chosen = np.concatenate([members[:per_class] for members in classes])
-    return EvaluationSet(images[to_device(chosen, images.device)], to_device(labels[chosen], images.device))
+    chosen = np.concatenate([members[: recipe.eval_per_class] for members in classes])
+    return EvaluationSet(Images(images[chosen], data.device), to_device(labels[chosen], data.device))
 
 
 def evaluation_fingerprint(dataset: ImageDataset, recipe: UtilityRecipe) -> str:

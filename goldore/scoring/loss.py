@@ -1,5 +1,6 @@
 """The stage that trains loss trials."""
 
+import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -8,18 +9,56 @@ import torch
 
 from goldore.datasets import ImageDataset
 from goldore.definitions import LOSS_CONVERGE, LOSS_INIT
-from goldore.devices import choose_ensemble_size
 from goldore.ensemble.convnet import Architecture
+from goldore.ensemble.execution import Execution
+from goldore.ensemble.images import DeviceDataset
 from goldore.ensemble.observers import MeanLoss
 from goldore.ensemble.progress import Progress
-from goldore.ensemble.training import DeviceDataset, train
-from goldore.scoring.common import memory_errors
+from goldore.ensemble.training import train
+from goldore.ensemble.tuning import Work, choose_engine
+from goldore.errors import OutOfMemoryError
+from goldore.recipe import LossRecipe, Precision
+from goldore.scoring.common import Settings, complete_recipe, memory_errors, stored_file
+from goldore.scoring.groups import Groups
 from goldore.scoring.output import Output
-from goldore.store import Header, LossResult, LossRun, ScoreFile
+from goldore.store import Header, LossResult, LossRun, ScoreFile, run_differences
 from goldore.trials import Trial, make_trials
 from goldore.watching import Plan, Watcher
 
 _SECONDS_BETWEEN_REPORTS = 0.2
+
+
+def plan_loss_run(
+    dataset: ImageDataset,
+    header: Header,
+    recipe: LossRecipe,
+    run: LossRun,
+    *,
+    path: Path,
+    overwrite: bool,
+    precision: Precision,
+) -> LossRun:
+    """Fill in what a recipe leaves open.
+
+    Args:
+        dataset: to train on.
+        header: of it.
+        recipe: perhaps with open settings.
+        run: the rest of what the trials share.
+        path: of the score file.
+        overwrite: whether a file of another run is going to be replaced.
+        precision: to take where neither the recipe nor a file that is gone on with has one.
+
+    Returns:
+        What the trials share.
+    """
+    stored = stored_file(path)
+    if stored is not None and stored.loss_trials is not None:
+        theirs = stored.loss_trials.recipe.precision or precision
+        same = dataclasses.replace(run, recipe=complete_recipe(recipe, dataset, theirs))
+        if not overwrite or not run_differences(stored, header, same):
+            return same
+    return dataclasses.replace(run, recipe=complete_recipe(recipe, dataset, precision))
 
 
 def run_loss_trials(
@@ -31,7 +70,7 @@ def run_loss_trials(
     *,
     path: Path,
     device: torch.device,
-    ensemble_size: int | None,
+    settings: Settings,
     watcher: Watcher,
 ) -> None:
     """Train the loss trials that are missing and add each group to the score file when it is done.
@@ -44,38 +83,57 @@ def run_loss_trials(
         existing: the file to go on with.
         path: of the file.
         device: to train on.
-        ensemble_size: networks trained at once; None chooses.
+        settings: of how to run.
         watcher: told how the run goes.
     """
     there: set[int] = set()
     if existing is not None and existing.loss_trials is not None:
         there = {*existing.loss_trials.done, *existing.loss_trials.failed}
     output = Output(path, header, run, fresh=existing is None)
-    missing = make_trials(run.base_seed, [number for number in numbers if number not in there])
+    missing = [number for number in numbers if number not in there]
     architecture = Architecture(run.recipe.network, dataset.image_shape, dataset.num_classes)
+    windows = _windows(run)
+    epochs = max(max(window) for window in windows.values())
+    passes = len({epoch for window in windows.values() for epoch in window})
+    work = Work(
+        batch=min(run.recipe.batch_size, dataset.num_samples),
+        trials=len(missing),
+        trained=epochs * dataset.num_samples,
+        scored=passes * dataset.num_samples,
+        cpu_networks=1,
+        cuda_networks=16,
+    )
     with memory_errors():
         data = DeviceDataset(dataset, run.recipe.mean or (), run.recipe.std or (), device)
-        size = ensemble_size or choose_ensemble_size(
-            architecture, run.recipe.batch_size, max(len(missing), 1), device
-        )
+        engine = choose_engine(data, architecture, run.recipe, work, **dataclasses.asdict(settings))
     watcher.planned(
         Plan(
             dataset=dataset,
             run=run,
             out=path,
             trials=max(len(numbers), len(there)),
-            epochs=max(max(window) for window in _windows(run).values()),
+            epochs=epochs,
             there=len(there),
             usable=len(existing.loss_trials.done) if existing and existing.loss_trials else 0,
-            ensemble_size=size,
+            ensemble_size=engine.size,
             parameters=architecture.num_parameters(),
+            note=engine.note,
         )
     )
-    for start in range(0, len(missing), size):
-        group = missing[start : start + size]
-        watcher.started(group)
-        with memory_errors():
-            results = _train_group(data, architecture, run, group, _now_and_then(watcher.progressed))
+    groups = Groups(missing, engine.size)
+    for group in groups:
+        trials = make_trials(run.base_seed, group)
+        watcher.started(trials)
+        try:
+            with memory_errors():
+                results = _train_group(
+                    data, architecture, run, trials, _now_and_then(watcher.progressed), engine.execution
+                )
+        except OutOfMemoryError:
+            if not groups.put_back(group):
+                raise
+            watcher.ensemble_lowered(groups.size)
+            continue
         output.add(results)
         watcher.finished(results)
     output.close()
@@ -93,12 +151,13 @@ def _train_group(
     run: LossRun,
     group: Sequence[Trial],
     tick: Callable[[Callable[[], Progress]], None],
+    execution: Execution,
 ) -> list[LossResult]:
     observers = [
         MeanLoss(name, window, len(group), len(data.labels), data.device)
         for name, window in _windows(run).items()
     ]
-    trained = train(data, architecture, run.recipe, group, observers, tick)
+    trained = train(data, architecture, run.recipe, group, observers, tick, execution)
     return [
         LossResult(
             trial=trial,

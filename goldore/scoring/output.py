@@ -59,10 +59,13 @@ class Output:
         header: of the dataset that is scored.
         run: what the trials share.
         fresh: start anew, whatever is there.
+
+    Attributes:
+        path: of the file.
     """
 
     def __init__(self, path: Path, header: Header, run: LossRun | UtilityRun, *, fresh: bool) -> None:
-        self._path, self._header, self._run, self._fresh = path, header, run, fresh
+        self.path, self._header, self._run, self._fresh = path, header, run, fresh
         self._waiting: list[Any] = []  # results of the run's kind
         self._seen = _stamp(path)
         self._due = time.monotonic() + _SECONDS_BETWEEN_WRITES
@@ -87,29 +90,29 @@ class Output:
         self._waiting += results
         if not self._waiting:
             return
-        self._fresh = self._fresh or not self._path.exists()  # it may have been removed meanwhile
+        self._fresh = self._fresh or not self.path.exists()  # it may have been removed meanwhile
         if self._fresh and all(result.failed for result in self._waiting):
             return
-        if self._path.exists() and _stamp(self._path) != self._seen:
+        if self.path.exists() and _stamp(self.path) != self._seen:
             self._look_again()
-        self._write(self._path, fresh=self._fresh)
-        self._waiting, self._fresh, self._seen = [], False, _stamp(self._path)
+        self._write(self.path, fresh=self._fresh)
+        self._waiting, self._fresh, self._seen = [], False, _stamp(self.path)
 
     def estimate(self) -> None:
         """Estimate the scores anew, though no trial was added: another outcome may have been asked for."""
-        self._write(self._path, fresh=False)
-        self._seen = _stamp(self._path)
+        self._write(self.path, fresh=False)
+        self._seen = _stamp(self.path)
 
     def _look_again(self) -> None:
         """The file is not as it was left: go on if it can take this run's trials, else save them beside."""
         try:
-            check_same_run(load_scores(self._path, only=()), self._header, self._run)
+            check_same_run(load_scores(self.path, only=()), self._header, self._run)
             self._fresh = False
         except ScoreFileError as error:
-            beside = self._path.with_name(f"{self._path.stem}-{os.getpid()}.h5")
+            beside = self.path.with_name(f"{self.path.stem}-{os.getpid()}.h5")
             self._write(beside, fresh=True)
             raise ScoreFileError(
-                f"{self._path} was changed by another run meanwhile and is left as it is; the trials in "
+                f"{self.path} was changed by another run meanwhile and is left as it is; the trials in "
                 f"hand are in {beside}. Give every run an --out of its own."
             ) from error
 

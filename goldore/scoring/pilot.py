@@ -5,12 +5,12 @@ import torch
 
 from goldore.classes import class_members
 from goldore.datasets import ImageDataset
-from goldore.devices import choose_utility_ensemble_size
 from goldore.draws import Strata, Sweeps, make_strata
 from goldore.ensemble.convnet import Architecture
 from goldore.ensemble.distill import REAL_AT_ONCE
-from goldore.ensemble.subsets import train_on_subsets
-from goldore.ensemble.training import DeviceDataset
+from goldore.ensemble.images import DeviceDataset
+from goldore.ensemble.subsets import SubsetTrainer
+from goldore.ensemble.tuning import networks_that_fit
 from goldore.recipe import UtilityRecipe
 from goldore.scoring.evaluation import evaluation_sets
 from goldore.trials import make_utility_trials
@@ -61,16 +61,12 @@ def choose_subset_size(
         strata = make_strata(dataset.labels, dataset.num_classes, size, recipe.folds, _PILOT_SEED)
         sweeps = Sweeps(strata, _PILOT_SEED)
         evaluation = evaluation_sets(dataset, data, recipe, strata)[0]
-        together = ensemble_size or choose_utility_ensemble_size(
-            architecture, images_at_once(recipe, strata), _PILOT_TRIALS, device
-        )
+        together = ensemble_size or _networks_at_once(architecture, images_at_once(recipe, strata), device)
+        trainer = SubsetTrainer(data, architecture, recipe)
         outcomes = []
         for first in range(0, _PILOT_TRIALS, together):
             numbers = [each * strata.folds for each in range(first, min(first + together, _PILOT_TRIALS))]
-            trained = train_on_subsets(
-                data,
-                architecture,
-                recipe,
+            trained = trainer.on_subsets(
                 make_utility_trials(_PILOT_SEED, numbers, 1),
                 np.stack([sweeps.subset(number) for number in numbers]),
                 strata.sizes,
@@ -104,3 +100,10 @@ def images_at_once(recipe: UtilityRecipe, strata: Strata) -> int:
     if recipe.distill is None:
         return min(int(strata.sizes.sum()), recipe.batch_size)
     return max(int(np.minimum(strata.sizes, recipe.distill.real_batch).max()), REAL_AT_ONCE)
+
+
+def _networks_at_once(architecture: Architecture, images: int, device: torch.device) -> int:
+    """So many as train together in a pilot."""
+    if device.type == "cpu":
+        return _PILOT_TRIALS
+    return max(1, min(_PILOT_TRIALS, networks_that_fit(architecture, images, device)))

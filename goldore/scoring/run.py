@@ -10,11 +10,11 @@ import torch
 from goldore.budget import Budget
 from goldore.datasets import ImageDataset, load_dataset
 from goldore.definitions import LOSS_SCORES, MONTE_CARLO, SCORES, score_name
-from goldore.devices import describe, resolve_device
+from goldore.devices import default_precision, describe, determinism, resolve_device
 from goldore.errors import UsageError
 from goldore.recipe import LossRecipe, UtilityRecipe
-from goldore.scoring.common import complete_recipe, default_path
-from goldore.scoring.loss import run_loss_trials
+from goldore.scoring.common import Settings, default_path
+from goldore.scoring.loss import plan_loss_run, run_loss_trials
 from goldore.scoring.output import existing_file
 from goldore.scoring.utility import plan_utility_run, run_utility_trials
 from goldore.store import Header, LossRun, ScoreFile, UtilityRun, check_storable, load_scores
@@ -42,6 +42,8 @@ def score(
     seed: int = 0,
     device: str = "auto",
     ensemble_size: int | None = None,
+    compile_mode: str = "auto",
+    deterministic: bool = False,
     out: str | Path | None = None,
     overwrite: bool = False,
     data_root: str | Path = "data",
@@ -74,7 +76,9 @@ def score(
         trial_range: run only the trials with these numbers, to be merged with others later.
         seed: base seed, 0 to 2**63 - 1.
         device: "auto", "cuda", "cuda:1" or "cpu".
-        ensemble_size: networks trained at once; None chooses.
+        ensemble_size: networks trained at once; None chooses. Running out of memory lowers it.
+        compile_mode: "on" or "off" for torch.compile; "auto": where it pays.
+        deterministic: the same call gives the same bits on the same machine; on CUDA that is slower.
         out: the score file; None takes `<dataset>.h5` in the folder that the environment variable
             GOLDORE_CACHE names, or in scores_cache.
         overwrite: replace an existing file of another run.
@@ -109,40 +113,48 @@ def score(
     header = Header.of(dataset)
     made_on = {"device": describe(where), "torch_version": str(torch.__version__)}
     path = Path(out) if out is not None else default_path(dataset.name)
-    watcher = watcher or Watcher()
+    settings = Settings(ensemble_size, compile_mode, deterministic)
+    common: _Common = {"path": path, "device": where, "settings": settings, "watcher": watcher or Watcher()}
     runs: list[LossRun | UtilityRun] = []
     notes: tuple[str, ...] = ()
-    if recorded:
-        runs.append(LossRun(complete_recipe(recipe or LossRecipe(), dataset), seed, recorded, **made_on))
-    if MONTE_CARLO.name in names:
-        utility_run, notes = plan_utility_run(
-            dataset,
-            header,
-            utility or UtilityRecipe(),
-            seed=seed,
-            outcome=outcome,
-            estimator=estimator,
-            made_on=made_on,
-            path=path,
-            overwrite=overwrite,
-            device=where,
-            ensemble_size=ensemble_size,
-            watcher=watcher,
-        )
-        runs.append(utility_run)
-    for run in runs:
-        check_storable(path, header, run)
-    existing = existing_file(path, header, runs, overwrite=overwrite)
-    common: _Common = {"path": path, "device": where, "ensemble_size": ensemble_size, "watcher": watcher}
-    for run in runs:
-        if isinstance(run, LossRun):
-            if existing is not None and existing.loss_trials is not None:
-                run = dataclasses.replace(run, recorded=existing.loss_trials.recorded)  # noqa: PLW2901
-            numbers = range(trials) if trial_range is None else trial_range
-            run_loss_trials(dataset, header, run, numbers, existing, **common)
-            existing = load_scores(path, only=())
-        else:
-            run_utility_trials(dataset, header, run, budget, existing, notes=notes, **common)
+    with determinism(where, wanted=deterministic):
+        if recorded:
+            runs.append(
+                plan_loss_run(
+                    dataset,
+                    header,
+                    recipe or LossRecipe(),
+                    LossRun(LossRecipe(), seed, recorded, **made_on),
+                    path=path,
+                    overwrite=overwrite,
+                    precision=default_precision(where),
+                )
+            )
+        if MONTE_CARLO.name in names:
+            utility_run, notes = plan_utility_run(
+                dataset,
+                header,
+                utility or UtilityRecipe(),
+                seed=seed,
+                outcome=outcome,
+                estimator=estimator,
+                made_on=made_on,
+                overwrite=overwrite,
+                **common,
+            )
+            runs.append(utility_run)
+        for run in runs:
+            check_storable(path, header, run)
+        existing = existing_file(path, header, runs, overwrite=overwrite)
+        for run in runs:
+            if isinstance(run, LossRun):
+                if existing is not None and existing.loss_trials is not None:
+                    run = dataclasses.replace(run, recorded=existing.loss_trials.recorded)  # noqa: PLW2901
+                numbers = range(trials) if trial_range is None else trial_range
+                run_loss_trials(dataset, header, run, numbers, existing, **common)
+                existing = load_scores(path, only=())
+            else:
+                run_utility_trials(dataset, header, run, budget, existing, notes=notes, **common)
     return load_scores(path)
 
 
@@ -160,7 +172,7 @@ class _Common(TypedDict):
 
     path: Path
     device: torch.device
-    ensemble_size: int | None
+    settings: Settings
     watcher: Watcher
 
 

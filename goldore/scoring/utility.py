@@ -1,8 +1,9 @@
 """The stage that trains utility trials, by the hundred or by the hundred thousand."""
 
 import dataclasses
+import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,16 +13,18 @@ from numpy.typing import NDArray
 from goldore.budget import Budget, Checks
 from goldore.datasets import ImageDataset
 from goldore.definitions import MONTE_CARLO
-from goldore.devices import choose_utility_ensemble_size
-from goldore.draws import Sweeps, make_strata
+from goldore.devices import default_precision
+from goldore.draws import Strata, Sweeps, make_strata
 from goldore.ensemble.convnet import Architecture
-from goldore.ensemble.subsets import Outcomes, train_on_subsets
-from goldore.ensemble.training import DeviceDataset
-from goldore.errors import ScoreFileError
+from goldore.ensemble.images import DeviceDataset
+from goldore.ensemble.subsets import Outcomes, SubsetTrainer
+from goldore.ensemble.tuning import Work, choose_engine
+from goldore.errors import OutOfMemoryError
 from goldore.estimators.utility import ESTIMATORS
 from goldore.recipe import OUTCOMES, UtilityRecipe
-from goldore.scoring.common import complete_recipe, memory_errors
+from goldore.scoring.common import Settings, complete_recipe, memory_errors, stored_file
 from goldore.scoring.evaluation import check_evaluable, evaluation_fingerprint, evaluation_sets
+from goldore.scoring.groups import Groups
 from goldore.scoring.output import Output
 from goldore.scoring.pilot import choose_subset_size, images_at_once
 from goldore.store import (
@@ -30,13 +33,17 @@ from goldore.store import (
     ScoreFile,
     UtilityResult,
     UtilityRun,
-    UtilityTrials,
     load_scores,
     run_differences,
 )
 from goldore.store.utility import ESTIMATOR, OUTCOME
 from goldore.trials import Trial, make_utility_trials
 from goldore.watching import End, UtilityPlan, Watcher
+
+_CPU_NETWORKS, _CUDA_NETWORKS = 8, 64  # at once; the second at the most
+_COMPLETE: End = "complete"
+_REACHED: End = "reliable"
+_LATE: End = "time"
 
 
 def plan_utility_run(
@@ -51,7 +58,7 @@ def plan_utility_run(
     path: Path,
     overwrite: bool,
     device: torch.device,
-    ensemble_size: int | None,
+    settings: Settings,
     watcher: Watcher,
 ) -> tuple[UtilityRun, tuple[str, ...]]:
     """Fill in what is left open, from the file that is gone on with or by a pilot.
@@ -67,7 +74,7 @@ def plan_utility_run(
         path: of the score file.
         overwrite: whether a file of another run is going to be replaced.
         device: to train on.
-        ensemble_size: networks trained at once; None chooses.
+        settings: of how to run.
         watcher: told of the pilot.
 
     Returns:
@@ -76,42 +83,32 @@ def plan_utility_run(
     Raises:
         UsageError: if there are no images to evaluate on.
     """
-    complete = complete_recipe(recipe, dataset)
-    check_evaluable(dataset, complete)
-    open_run = UtilityRun(
-        complete, seed, OUTCOMES[0], ESTIMATORS[0], evaluation_fingerprint(dataset, complete), **made_on
-    )
-    there = _trials_to_go_on_with(path, header, open_run, overwrite=overwrite)
+    own = complete_recipe(recipe, dataset, default_precision(device))
+    check_evaluable(dataset, own)
+    fingerprint = evaluation_fingerprint(dataset, own)
+    run = UtilityRun(own, seed, OUTCOMES[0], ESTIMATORS[0], fingerprint, **made_on)
+    stored = stored_file(path)
+    there = stored.utility_trials if stored is not None else None
+    if stored is not None and there is not None:
+        same = complete_recipe(recipe, dataset, there.recipe.precision or "float32")
+        size = same.subset_per_class or there.recipe.subset_per_class
+        going_on = dataclasses.replace(run, recipe=dataclasses.replace(same, subset_per_class=size))
+        if overwrite and run_differences(stored, header, going_on):
+            there = None
+        else:
+            run = going_on
     notes: tuple[str, ...] = ()
-    size = complete.subset_per_class or (there.recipe.subset_per_class if there is not None else None)
-    if size is None:
+    if run.recipe.subset_per_class is None:
         with memory_errors():
-            size, note = choose_subset_size(dataset, complete, device, ensemble_size, watcher)
+            size, note = choose_subset_size(dataset, run.recipe, device, settings.ensemble_size, watcher)
         notes = (note,)
+        run = dataclasses.replace(run, recipe=dataclasses.replace(run.recipe, subset_per_class=size))
     run = dataclasses.replace(
-        open_run,
-        recipe=dataclasses.replace(complete, subset_per_class=size),
+        run,
         outcome=OUTCOME[outcome] if outcome else there.outcome if there else OUTCOMES[0],
         estimator=ESTIMATOR[estimator] if estimator else there.estimator if there else ESTIMATORS[0],
     )
     return run, notes
-
-
-def _trials_to_go_on_with(
-    path: Path, header: Header, run: UtilityRun, *, overwrite: bool
-) -> UtilityTrials | None:
-    """The utility trials of the file at `path`; None if there are none, or they are about to be replaced."""
-    try:
-        file = load_scores(path, only=()) if path.is_file() else None
-    except ScoreFileError:  # the caller says what is wrong with it
-        return None
-    there = file.utility_trials if file is not None else None
-    if file is None or there is None:
-        return None
-    if run.recipe.subset_per_class is None:
-        sized = dataclasses.replace(run.recipe, subset_per_class=there.recipe.subset_per_class)
-        run = dataclasses.replace(run, recipe=sized)
-    return None if overwrite and run_differences(file, header, run) else there
 
 
 def run_utility_trials(
@@ -123,7 +120,7 @@ def run_utility_trials(
     *,
     path: Path,
     device: torch.device,
-    ensemble_size: int | None,
+    settings: Settings,
     watcher: Watcher,
     notes: Sequence[str] = (),
 ) -> None:
@@ -137,7 +134,7 @@ def run_utility_trials(
         existing: the file to go on with.
         path: of the file.
         device: to train on.
-        ensemble_size: networks trained at once; None chooses.
+        settings: of how to run.
         watcher: told how the run goes.
         notes: what was found out while the run was planned.
     """
@@ -150,13 +147,8 @@ def run_utility_trials(
     numbers = budget.numbers(strata)
     missing = np.setdiff1d(np.arange(numbers.start, numbers.stop), there, assume_unique=True)
     output = Output(path, header, run, fresh=existing is None)
-    architecture = Architecture(recipe.network, dataset.image_shape, dataset.num_classes)
-    with memory_errors():
-        data = DeviceDataset(dataset, recipe.mean or (), recipe.std or (), device)
-        evaluations = evaluation_sets(dataset, data, recipe, strata)
-    size = ensemble_size or choose_utility_ensemble_size(
-        architecture, images_at_once(recipe, strata), len(numbers), device
-    )
+    training = _Training(dataset, run, strata, device, len(missing), settings)
+    engine = training.engine
     watcher.utility_planned(
         UtilityPlan(
             dataset=dataset,
@@ -167,71 +159,130 @@ def run_utility_trials(
             usable=len(known.done) if known else 0,
             per_sweep=strata.trials_for_sweeps(1),
             subset_sizes=strata.sizes,
-            evaluation_images=len(evaluations[0].labels),
+            evaluation_images=training.evaluation_images,
             until_reliability=budget.until_reliability,
             max_seconds=budget.max_seconds,
-            ensemble_size=size,
-            parameters=architecture.num_parameters(),
-            notes=tuple(notes),
+            ensemble_size=engine.size,
+            parameters=training.architecture.num_parameters(),
+            notes=(*notes, *([engine.note] if engine.note else [])),
         )
     )
     if known is not None and (known.outcome, known.estimator) != (run.outcome, run.estimator):
         output.estimate()
     checks = Checks(strata, budget, len(there))
-    end: End = "complete"
+    start = time.monotonic()
     if len(missing) and checks.enough(_estimated(path)):
-        missing, end = missing[:0], "reliable"
-    sweeps = Sweeps(strata, run.base_seed)
-    trained, start = 0, time.monotonic()
-    try:
-        for group in _groups(missing, size, strata.folds):
-            trials = make_utility_trials(run.base_seed, group, recipe.common_init)
-            members = np.stack([sweeps.subset(trial.number) for trial in trials]).astype(np.int32)
-            with memory_errors():
-                outcomes = train_on_subsets(
-                    data,
-                    architecture,
-                    recipe,
-                    trials,
-                    members,
-                    strata.sizes,
-                    evaluations[group[0] % strata.folds],
-                )
-            results = _results(trials, members, outcomes)
-            trained += len(results)
-            watcher.utility_finished(results)
-            due = checks.due(len(results))
-            if due:
-                output.add(results)
-            if due or output.add_soon(results):
-                estimated = _estimated(path)
-                if estimated is not None:
-                    watcher.estimated(estimated)
-                if due and checks.enough(estimated):
-                    end = "reliable"
-                    break
-            if budget.max_seconds is not None and time.monotonic() - start > budget.max_seconds:
-                end = "time" if trained < len(missing) else "complete"
-                break
-    finally:
-        output.add(())
+        end, trained = _REACHED, 0
+    else:
+        stop_at = start + (budget.max_seconds or math.inf)
+        try:
+            end, trained = _train(training.groups(missing, watcher), output, checks, stop_at, watcher)
+        finally:
+            output.add(())
+    if trained < len(missing) and end == _COMPLETE:
+        end = _LATE
     watcher.utility_ended(end, _estimated(path), time.monotonic() - start, trained)
     output.close()
+
+
+def _train(
+    groups: Iterable[list[UtilityResult]],
+    output: Output,
+    checks: Checks,
+    stop_at: float,
+    watcher: Watcher,
+) -> tuple[End, int]:
+    """Take in group after group until there are no more, the reliability is reached, or time is up."""
+    trained = 0
+    for results in groups:
+        trained += len(results)
+        watcher.utility_finished(results)
+        due = checks.due(len(results))
+        if due:
+            output.add(results)
+        if due or output.add_soon(results):
+            estimated = _estimated(output.path)
+            if estimated is not None:
+                watcher.estimated(estimated)
+            if due and checks.enough(estimated):
+                return _REACHED, trained
+        if time.monotonic() > stop_at:
+            break
+    return _COMPLETE, trained
+
+
+class _Training:
+    """Trains groups of utility trials on the device.
+
+    Args:
+        dataset: to draw from.
+        run: what the trials share.
+        strata: that they draw from.
+        device: to train on.
+        count: trials to be trained.
+        settings: of how to run.
+
+    Attributes:
+        architecture: of the networks.
+        engine: how they are computed.
+        evaluation_images: that each network is evaluated on.
+    """
+
+    def __init__(
+        self,
+        dataset: ImageDataset,
+        run: UtilityRun,
+        strata: Strata,
+        device: torch.device,
+        count: int,
+        settings: Settings,
+    ) -> None:
+        self._run, self._strata = run, strata
+        self.architecture = Architecture(run.recipe.network, dataset.image_shape, dataset.num_classes)
+        images = images_at_once(run.recipe, strata)
+        with memory_errors():
+            self._data = DeviceDataset(dataset, run.recipe.mean or (), run.recipe.std or (), device)
+            self._evaluations = evaluation_sets(dataset, self._data, run.recipe, strata)
+            self.evaluation_images = len(self._evaluations[0].labels)
+            work = Work(
+                batch=images,
+                trials=count,
+                trained=images * run.recipe.steps,
+                scored=self.evaluation_images,
+                cpu_networks=_CPU_NETWORKS,
+                cuda_networks=_CUDA_NETWORKS,
+            )
+            self.engine = choose_engine(
+                self._data, self.architecture, run.recipe, work, **dataclasses.asdict(settings)
+            )
+
+    def groups(self, numbers: NDArray[np.int64], watcher: Watcher) -> Iterator[list[UtilityResult]]:
+        """Train the trials with these numbers, as many at once as memory holds."""
+        sweeps = Sweeps(self._strata, self._run.base_seed)
+        trainer = self._trainer()
+        groups = Groups(numbers, self.engine.size, self._strata.folds)
+        for group in groups:
+            trials = make_utility_trials(self._run.base_seed, group, self._run.recipe.common_init)
+            members = np.stack([sweeps.subset(trial.number) for trial in trials]).astype(np.int32)
+            evaluation = self._evaluations[group[0] % self._strata.folds]
+            try:
+                with memory_errors():
+                    outcomes = trainer.on_subsets(trials, members, self._strata.sizes, evaluation)
+            except OutOfMemoryError:
+                trainer = self._trainer()  # the last one holds memory
+                if not groups.put_back(group):
+                    raise
+                watcher.ensemble_lowered(groups.size)
+                continue
+            yield _results(trials, members, outcomes)
+
+    def _trainer(self) -> SubsetTrainer:
+        return SubsetTrainer(self._data, self.architecture, self._run.recipe, self.engine.execution)
 
 
 def _estimated(path: Path) -> Score | None:
     """MonteCarlo as it stands in the file."""
     return load_scores(path, only=(MONTE_CARLO.name,)).scores.get(MONTE_CARLO.name) if path.exists() else None
-
-
-def _groups(numbers: NDArray[np.int64], size: int, folds: int) -> Iterator[list[int]]:
-    """Trials to train together: in order, and of one fold, which is evaluated on the same images."""
-    for start in range(0, len(numbers), size * folds):
-        together = numbers[start : start + size * folds].tolist()
-        for fold in range(folds):
-            group = [number for number in together if number % folds == fold]
-            for first in range(0, len(group), size):
-                yield group[first : first + size]
 
 
 def _results(trials: Sequence[Trial], members: NDArray[np.int32], outcomes: Outcomes) -> list[UtilityResult]:

@@ -7,9 +7,9 @@ from goldore import ConvNetConfig, DistillRecipe, UtilityRecipe
 from goldore.ensemble import convnet
 from goldore.ensemble.convnet import Architecture, draw_parameters
 from goldore.ensemble.distill import distill
+from goldore.ensemble.images import DeviceDataset
 from goldore.ensemble.reference import build
-from goldore.ensemble.subsets import EvaluationSet, train_on_subsets
-from goldore.ensemble.training import DeviceDataset
+from goldore.ensemble.subsets import EvaluationSet, SubsetTrainer
 from goldore.scoring import complete_recipe
 from goldore.trials import Stream, make_utility_trials
 from tests.conftest import make_dataset
@@ -35,9 +35,8 @@ def subsets(dataset, numbers):
 def run(dataset, numbers, common_init=1, device=CPU, **fields):
     recipe, arch, data = setting(dataset, device, **fields)
     trials = make_utility_trials(3, numbers, common_init)
-    return train_on_subsets(
-        data, arch, recipe, trials, subsets(dataset, numbers), SIZES, EvaluationSet(*data.test)
-    )
+    trainer = SubsetTrainer(data, arch, recipe)
+    return trainer.on_subsets(trials, subsets(dataset, numbers), SIZES, EvaluationSet(*data.test))
 
 
 @pytest.mark.parametrize("batch_size", [256, 4])
@@ -52,7 +51,7 @@ def test_a_trial_is_the_plain_loop_on_its_subset(dataset, batch_size):
             network.parameters(), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay
         )
         members = torch.from_numpy(subsets(dataset, [trial.number])[0])
-        images, labels = data.normalize(data.images[members]), data.labels[members]
+        images, labels = data.normalize(data.images.take(members)), data.labels[members]
         order = trial.stream(Stream.ORDER)
         batches = [np.arange(6)] * 6
         if batch_size == 4:
@@ -64,7 +63,7 @@ def test_a_trial_is_the_plain_loop_on_its_subset(dataset, batch_size):
             optimizer.step()
         test_images, test_labels = data.test
         with torch.no_grad():
-            logits = network(data.normalize(test_images)).double()
+            logits = network(data.normalize(test_images.run(0, len(test_images)))).double()
         for label in range(3):
             of_class = logits[test_labels == label]
             right, other = of_class[:, label], of_class[:, [each for each in range(3) if each != label]]
@@ -117,7 +116,9 @@ def test_distilled_images_come_closer_to_the_real_ones(method):
     dataset = make_dataset((40, 40, 40), side=16)
     _, arch, data = setting(dataset)
     members = np.concatenate([np.flatnonzero(dataset.labels == label) for label in range(3)])[None]
-    real = [data.normalize(data.images[part[:, None]]) for part in np.split(members[0], 3)]
+    real = [
+        data.normalize(data.images.take(torch.from_numpy(part[:, None]))) for part in np.split(members[0], 3)
+    ]
 
     def distance(images):
         total = 0.0

@@ -4,9 +4,10 @@ import torch
 from torch.nn import functional
 
 from goldore.ensemble.convnet import Architecture
+from goldore.ensemble.images import DeviceDataset
 from goldore.ensemble.observers import MeanLoss
 from goldore.ensemble.reference import train_one
-from goldore.ensemble.training import DeviceDataset, train
+from goldore.ensemble.training import train
 from goldore.recipe import ConvNetConfig, LossRecipe
 from goldore.scoring import complete_recipe
 from goldore.trials import make_trials

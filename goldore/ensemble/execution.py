@@ -1,0 +1,117 @@
+"""What runs on the device, as functions of tensors that can be compiled: training losses and logits."""
+
+import functools
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+from goldore.ensemble.convnet import Architecture, Layout, Parameters, Running, logits_of
+from goldore.ensemble.images import normalized
+from goldore.recipe import Precision
+
+TYPES: dict[Precision, torch.dtype] = {"float32": torch.float32, "bf16": torch.bfloat16}
+Function = Callable[..., Tensor]
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How networks run on their device; it changes no result beyond rounding.
+
+    Attributes:
+        layout: of the networks.
+        compiled: whether torch.compile makes the forward and backward passes.
+        graph: whether training steps are replayed as CUDA graphs.
+    """
+
+    layout: Layout = field(default_factory=Layout)
+    compiled: bool = False
+    graph: bool = False
+
+
+@functools.cache
+def losses_function(
+    architecture: Architecture, layout: Layout, precision: Precision, *, compiled: bool
+) -> Function:
+    """Give a function for training.
+
+    Args:
+        architecture: of the networks.
+        layout: of the networks.
+        precision: of activations; the parameters and what is left of them in the optimiser are float32.
+        compiled: by torch.compile, for batches of one size.
+
+    Returns:
+        (parameters, running, images [B, E, C, H, W], targets [B, E], shift, scale) to the mean cross-entropy
+        of each network's batch, float32 [E].
+    """
+
+    def losses(
+        parameters: Parameters,
+        running: Running,
+        images: Tensor,
+        targets: Tensor,
+        shift: Tensor,
+        scale: Tensor,
+    ) -> Tensor:
+        inputs = normalized(images, shift, scale).to(TYPES[precision]).flatten(1, 2)  # [B, E * C, H, W]
+        logits = logits_of(architecture, layout, parameters, running, inputs, training=True).float()
+        each = F.cross_entropy(logits.flatten(0, 1), targets.t().flatten(), reduction="none")
+        return each.view(len(logits), -1).mean(1)
+
+    return _compiled(losses) if compiled else losses
+
+
+@functools.cache
+def logits_function(
+    architecture: Architecture, layout: Layout, precision: Precision, *, compiled: bool
+) -> Function:
+    """Give a function for scoring and evaluating.
+
+    Args:
+        architecture: of the networks.
+        layout: of the networks.
+        precision: of activations.
+        compiled: by torch.compile, for runs of one size.
+
+    Returns:
+        (parameters, running, images [B, C, H, W], shift, scale) to logits in eval mode, float32 [E, B, K].
+    """
+
+    def logits(
+        parameters: Parameters, running: Running, images: Tensor, shift: Tensor, scale: Tensor
+    ) -> Tensor:
+        inputs = normalized(images, shift, scale).to(TYPES[precision])
+        return logits_of(architecture, layout, parameters, running, inputs, training=False).float()
+
+    return _compiled(logits) if compiled else logits
+
+
+def _compiled(function: Function) -> Function:
+    """Compile; where that fails, as it does without a C++ compiler, run the function as it is.
+
+    Compiling begins with the first call and takes from ten seconds to a minute.
+    """
+    fast: Function = torch.compile(function, dynamic=False)
+    failed = False
+
+    def call(*arguments: Any) -> Tensor:
+        nonlocal failed
+        if not failed:
+            try:
+                return fast(*arguments)
+            except (torch.OutOfMemoryError, MemoryError):
+                raise
+            except Exception as error:  # whatever a compiler may fail with
+                if "memory" in str(error):
+                    raise
+                failed = True
+                first = (str(error).strip() or repr(error)).splitlines()[0]
+                warnings.warn(f"torch.compile failed, running on without it: {first}", stacklevel=2)
+        return function(*arguments)
+
+    return call

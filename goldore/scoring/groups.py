@@ -1,0 +1,61 @@
+"""Which trials are trained together: in order, as many as the device holds."""
+
+import gc
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+
+class Groups:
+    """Cuts trials into groups; into smaller ones once memory ran out.
+
+    Args:
+        numbers: of the trials, in the order in which they are trained.
+        size: of a group, at the most.
+        folds: trials of a group have the same number modulo this: they are evaluated on the same images.
+
+    Attributes:
+        size: of a group, at the most, by now.
+    """
+
+    def __init__(self, numbers: Sequence[int] | NDArray[np.int64], size: int, folds: int = 1) -> None:
+        self.size = size
+        self._numbers, self._folds = numbers, folds
+        self._next = 0
+        self._queue: list[list[int]] = []
+
+    def __iter__(self) -> Iterator[list[int]]:
+        while True:
+            if not self._queue:
+                together = [
+                    int(each) for each in self._numbers[self._next : self._next + self.size * self._folds]
+                ]
+                self._next += len(together)
+                self._queue = self._cut(
+                    [[each for each in together if each % self._folds == fold] for fold in range(self._folds)]
+                )
+            if not self._queue:
+                return
+            yield self._queue.pop(0)
+
+    def put_back(self, group: list[int]) -> bool:
+        """Take back a group that memory did not hold; the next ones are half as large.
+
+        Returns:
+            False if it was a single trial: there is no smaller group.
+        """
+        if len(group) == 1:
+            return False
+        self.size = len(group) // 2
+        self._queue = self._cut([group, *self._queue])
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        return True
+
+    def _cut(self, groups: Sequence[list[int]]) -> list[list[int]]:
+        return [
+            group[first : first + self.size] for group in groups for first in range(0, len(group), self.size)
+        ]

@@ -1,0 +1,242 @@
+"""However a training is executed, it is the same training."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from goldore.ensemble import execution as executing
+from goldore.ensemble import tuning
+from goldore.ensemble.convnet import Architecture, Layout
+from goldore.ensemble.execution import Execution
+from goldore.ensemble.images import DeviceDataset, Images
+from goldore.ensemble.observers import MeanLoss
+from goldore.ensemble.stepping import Stepper
+from goldore.ensemble.training import train
+from goldore.ensemble.tuning import Work, choose_engine
+from goldore.errors import UsageError
+from goldore.recipe import ConvNetConfig, LossRecipe
+from goldore.scoring import complete_recipe
+from goldore.trials import make_trials
+from tests.conftest import make_dataset
+
+CPU = torch.device("cpu")
+WORK = Work(batch=16, trials=4, trained=100, scored=50, cpu_networks=2, cuda_networks=16)
+CHOICE = {"ensemble_size": None, "compile_mode": "auto", "deterministic": False}
+
+
+def setting(dataset, device=CPU, resident=None, **fields):
+    network = ConvNetConfig(width=8, depth=2)
+    recipe = LossRecipe(network=network, **{"epochs": 3, "batch_size": 16, "lr": 0.05, **fields})
+    recipe = complete_recipe(recipe, dataset)
+    architecture = Architecture(recipe.network, dataset.image_shape, dataset.num_classes)
+    return DeviceDataset(dataset, recipe.mean, recipe.std, device, resident=resident), architecture, recipe
+
+
+def losses(dataset, execution=None, device=CPU, resident=None, **fields):
+    data, architecture, recipe = setting(dataset, device, resident, **fields)
+    observers = [MeanLoss("end", [3], 2, dataset.num_samples, device)]
+    trained = train(
+        data, architecture, recipe, make_trials(3, range(2)), observers, execution=execution or Execution()
+    )
+    return trained.recorded["end"]
+
+
+@pytest.mark.slow
+def test_compiled_training_is_the_same(dataset):
+    np.testing.assert_allclose(
+        losses(dataset, Execution(compiled=True)), losses(dataset), rtol=1e-3, atol=1e-4
+    )
+
+
+@pytest.mark.parametrize("layout", tuning.layouts(LossRecipe()), ids=str)
+def test_every_layout_trains_the_same(dataset, layout):
+    np.testing.assert_allclose(losses(dataset, Execution(layout)), losses(dataset), rtol=1e-3, atol=1e-4)
+
+
+def test_the_same_training_gives_the_same_bits(dataset):
+    assert np.array_equal(losses(dataset), losses(dataset))
+
+
+def test_bf16_trains_nearly_the_same(dataset):
+    """Each loss differs by rounding; the order of the samples stays."""
+    full, half = losses(dataset), losses(dataset, precision="bf16")
+    assert not np.array_equal(full, half)
+    for row in range(2):
+        assert np.corrcoef(full[row], half[row])[0, 1] > 0.99
+
+
+def test_images_that_do_not_fit_are_streamed(dataset):
+    assert np.array_equal(losses(dataset, resident=False), losses(dataset, resident=True))
+
+
+def test_streamed_images_are_those_that_were_asked_for():
+    array = np.random.default_rng(0).integers(0, 256, (50, 3, 4, 5)).astype(np.uint8)
+    images = Images(array, CPU, resident=False)
+    taken = []
+    for number in range(8):  # more than there are buffers, of growing and shrinking size
+        rows = torch.from_numpy(np.random.default_rng(number).integers(0, 50, ((number * 3) % 7 + 1, 2)))
+        taken.append((rows, images.take(rows)))
+        taken.append((torch.arange(number, 2 * number + 1), images.run(number, 2 * number + 1)))
+    for rows, found in taken:
+        assert np.array_equal(found.numpy(), array[rows.numpy()])
+
+
+def test_a_dataset_is_resident_where_half_of_the_free_memory_holds_it(monkeypatch):
+    sent = []
+    monkeypatch.setattr(
+        "goldore.ensemble.images.to_device", lambda array, _: sent.append(1) or torch.from_numpy(array)
+    )
+    array = np.zeros((100, 1, 10, 10), dtype=np.uint8)
+    for free, expected in ((20_000, True), (19_999, False)):
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _, known=free: (known, 0))
+        assert Images(array, torch.device("cuda", 0)).resident is expected
+    assert len(sent) == 1
+
+
+def test_a_restarted_stepper_trains_as_a_new_one(dataset):
+    data, architecture, recipe = setting(dataset)
+    first, second = make_trials(0, [0, 1]), make_trials(0, [2, 3])
+    batch = data.batch(torch.arange(32).view(16, 2))
+    used = Stepper(architecture, recipe, first, data, Execution())
+    used(*batch, steps=3)
+    used.restart(second)
+    fresh = Stepper(architecture, recipe, second, data, Execution())
+    for stepper in (used, fresh):
+        stepper(*batch)
+        stepper(*batch, steps=2)
+    assert torch.equal(used.losses, fresh.losses)
+    assert torch.equal(used.loss_sum, fresh.loss_sum)
+    for name, values in used.networks.parameters.items():
+        assert torch.equal(values, fresh.networks.parameters[name])
+
+
+def test_where_nothing_can_be_compiled_it_runs_without(dataset, monkeypatch):
+    def broken(function, **_):
+        def fail(*_):
+            raise RuntimeError("no C++ compiler found\nlong story")
+
+        return fail
+
+    monkeypatch.setattr(torch, "compile", broken)
+    executing.losses_function.cache_clear()
+    executing.logits_function.cache_clear()
+    try:
+        with pytest.warns(UserWarning, match="torch.compile failed, running on without it: no C"):
+            found = losses(dataset, Execution(compiled=True))
+    finally:
+        executing.losses_function.cache_clear()
+        executing.logits_function.cache_clear()
+    assert np.array_equal(found, losses(dataset))
+
+
+class TestChoice:
+    def test_a_cpu_goes_by_rule(self, dataset):
+        data, architecture, recipe = setting(dataset)
+        assert choose_engine(data, architecture, recipe, WORK, **CHOICE).size == 2
+        few = replace(WORK, trials=1)
+        assert choose_engine(data, architecture, recipe, few, **CHOICE).size == 1
+        given = choose_engine(data, architecture, recipe, WORK, **{**CHOICE, "ensemble_size": 3})
+        assert (given.size, given.note) == (3, "")
+
+    @pytest.mark.parametrize(
+        ("trained", "networks", "mode", "deterministic", "expected"),
+        [
+            (10**3, 1, "auto", False, False),
+            (10**12, 1, "auto", False, True),
+            (10**12, 2, "auto", False, False),  # stacked networks do not gain
+            (10**12, 1, "auto", True, False),
+            (10**12, 1, "off", False, False),
+            (10**3, 2, "on", False, True),
+        ],
+    )
+    def test_a_cpu_compiles_where_it_pays(self, dataset, trained, networks, mode, deterministic, expected):
+        work = replace(WORK, trained=trained, cpu_networks=networks)
+        settings = {"ensemble_size": None, "compile_mode": mode, "deterministic": deterministic}
+        assert choose_engine(*setting(dataset), work, **settings).execution.compiled is expected
+
+    def test_another_mode_is_refused(self, dataset):
+        with pytest.raises(UsageError, match="--compile is 'yes'"):
+            choose_engine(*setting(dataset), WORK, **{**CHOICE, "compile_mode": "yes"})
+
+    @pytest.mark.parametrize("given", [None, 8])
+    def test_cuda_takes_what_was_fastest(self, dataset, monkeypatch, given):
+        data, architecture, recipe = setting(dataset)
+        data.device = torch.device("cuda", 0)
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (2**40, 0))
+        seen = []
+
+        def seconds(data, architecture, recipe, size, batch, execution):
+            seen.append((size, execution))
+            if size > 8:
+                return float("inf")  # memory does not hold so many
+            best = Layout("separate", channels_last=True)
+            return 1e-3 * (1 if execution.layout == best else 2) * {8: 1.0, 4: 1.01, 2: 2, 1: 3}[size]
+
+        monkeypatch.setattr(tuning, "seconds_per_image", seconds)
+        work = replace(WORK, trials=16)
+        engine = choose_engine(data, architecture, recipe, work, **{**CHOICE, "ensemble_size": given})
+        assert engine.execution.layout == Layout("separate", channels_last=True)
+        assert engine.execution.graph
+        assert engine.size == (given or 4)  # nearly as fast as 8, and durable sooner
+        assert "separate convolution, channels last" in engine.note
+
+    def test_cuda_measures_nothing_where_it_is_to_be_deterministic(self, dataset, monkeypatch):
+        data, architecture, recipe = setting(dataset)
+        data.device = torch.device("cuda", 0)
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (2**40, 0))
+        monkeypatch.setattr(tuning, "seconds_per_image", lambda *_: pytest.fail("measured"))
+        engine = choose_engine(data, architecture, recipe, WORK, **{**CHOICE, "deterministic": True})
+        assert engine.execution == Execution(graph=True)
+        assert engine.size == 4
+
+    def test_measuring_leaves_a_number(self, dataset):
+        assert 0 < tuning.seconds_per_image(*setting(dataset), 2, 16, Execution()) < 1
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+class TestCuda:
+    @pytest.mark.parametrize("layout", tuning.layouts(LossRecipe()), ids=str)
+    def test_a_replayed_graph_trains_the_same(self, layout):
+        dataset, cuda = make_dataset(side=16), torch.device("cuda", 0)
+        eager = losses(dataset, Execution(layout), cuda)
+        np.testing.assert_allclose(
+            losses(dataset, Execution(layout, graph=True), cuda), eager, rtol=1e-2, atol=1e-3
+        )
+
+    def test_a_restarted_graph_trains_as_a_new_one(self):
+        dataset, cuda = make_dataset(side=16), torch.device("cuda", 0)
+        data, architecture, recipe = setting(dataset, cuda)
+        first, second = make_trials(0, [0, 1]), make_trials(0, [2, 3])
+        batch = data.batch(torch.arange(32, device=cuda).view(16, 2))
+        used = Stepper(architecture, recipe, first, data, Execution(graph=True))
+        used(*batch, steps=3)
+        used.restart(second)
+        fresh = Stepper(architecture, recipe, second, data, Execution())
+        for stepper in (used, fresh):
+            stepper(*batch, steps=3)
+        torch.testing.assert_close(used.losses, fresh.losses, rtol=1e-3, atol=1e-4)
+
+    def test_compiled_and_streamed_training_is_the_same(self):
+        dataset, cuda = make_dataset(side=16), torch.device("cuda", 0)
+        eager = losses(dataset, Execution(), cuda)
+        for found in (
+            losses(dataset, Execution(compiled=True, graph=True), cuda),
+            losses(dataset, Execution(graph=True), cuda, resident=False),
+        ):
+            np.testing.assert_allclose(found, eager, rtol=1e-2, atol=1e-3)
+
+    def test_the_same_training_gives_the_same_bits_if_asked_for(self):
+        from goldore.devices import determinism
+
+        dataset, cuda = make_dataset(side=16), torch.device("cuda", 0)
+        with determinism(cuda, wanted=True):
+            found = [losses(dataset, Execution(graph=True), cuda) for _ in range(2)]
+        assert np.array_equal(*found)
+
+    def test_the_choice_is_measured(self):
+        dataset, cuda = make_dataset(side=16), torch.device("cuda", 0)
+        engine = choose_engine(*setting(dataset, cuda), WORK, **CHOICE)
+        assert engine.note.startswith("measured: ")
