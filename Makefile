@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test lint bench clean
+.PHONY: install demo test lint bench bench-gpu clean
 
 install: $(STAMP)
 
@@ -30,8 +30,11 @@ lint: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/prune_large.py
-	$(BIN)/python benchmarks/training.py
-	$(BIN)/python benchmarks/utility.py
+	$(BIN)/python benchmarks/speed.py --small
+
+# With the torch that the machine has, from a plain checkout: nothing is installed and no network is needed.
+bench-gpu:
+	PYTHONPATH=. $(PYTHON) benchmarks/speed.py --device cuda
 
 clean:
 	rm -rf $(VENV) build *.egg-info

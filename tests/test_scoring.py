@@ -395,3 +395,61 @@ def test_a_removed_file_is_not_replaced_by_diverged_trials_alone(dataset, out, m
     with pytest.raises(GoldoreError, match="diverged"):
         goldore.score(dataset, trials=3, recipe=RECIPE, out=out, device="cpu", watcher=Remove())
     assert not out.exists()
+
+
+@pytest.mark.parametrize(("scores", "sizes"), [("LossInit", (2, 1)), ("MonteCarlo", (2,))])
+def test_running_out_of_memory_trains_fewer_at_once_and_loses_nothing(dataset, out, monkeypatch, scores, sizes):
+    from goldore.ensemble.stepping import Stepper
+
+    class Lowered(Watcher):
+        sizes = ()
+
+        def ensemble_lowered(self, size):
+            self.sizes += (size,)
+
+    made = Stepper.__init__
+
+    def limited(self, architecture, recipe, trials, *rest):
+        if len(trials) > 3 or (len(trials) > 1 and trials[0].number >= 4):  # utility trials reuse a stepper
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        made(self, architecture, recipe, trials, *rest)
+
+    utility = goldore.UtilityRecipe(network=RECIPE.network, steps=3, subset_per_class=2)
+    settings = {"scores": scores, "recipe": RECIPE, "utility": utility, "device": "cpu"}
+    count = {"utility_trials": 9} if scores == "MonteCarlo" else {"trials": 9}
+    whole = goldore.score(dataset, out=out.with_name("whole.h5"), ensemble_size=1, **settings, **count)
+    monkeypatch.setattr(Stepper, "__init__", limited)
+    watcher = Lowered()
+    file = goldore.score(dataset, out=out, ensemble_size=4, watcher=watcher, **settings, **count)
+    assert watcher.sizes == sizes
+    trials = (file.utility_trials or file.loss_trials).done
+    assert list(trials) == list(range(9))
+    for name, score in whole.scores.items():
+        np.testing.assert_allclose(file.scores[name].values, score.values, rtol=1e-3, atol=0.1)
+
+
+def test_the_precision_of_a_file_is_kept_and_another_is_refused(dataset, out, monkeypatch):
+    from goldore import devices
+
+    half = dataclasses.replace(RECIPE, precision="bf16")
+    goldore.score(dataset, trials=1, recipe=half, out=out, device="cpu")
+    both = goldore.score(dataset, trials=2, recipe=RECIPE, out=out, device="cpu", overwrite=True)
+    assert both.loss_trials.recipe.precision == "bf16"  # left open: as in the file
+    assert len(both.loss_trials.done) == 2
+    full = dataclasses.replace(RECIPE, precision="float32")
+    with pytest.raises(ScoreFileError, match="precision: bf16 there / float32 now"):
+        goldore.score(dataset, trials=2, recipe=full, out=out, device="cpu")
+    monkeypatch.setattr(devices, "_cpu_flags", lambda: {"amx_bf16"})
+    fresh = goldore.score(dataset, trials=1, recipe=RECIPE, out=out.with_name("b.h5"), device="cpu")
+    assert fresh.loss_trials.recipe.precision == "bf16"
+
+
+def test_deterministic_runs_give_the_same_bits(dataset, out):
+    first, second = (
+        goldore.score(
+            dataset, trials=2, recipe=RECIPE, out=out.with_name(name), device="cpu", deterministic=True
+        )
+        for name in ("a.h5", "b.h5")
+    )
+    for name, score in first.scores.items():
+        assert np.array_equal(score.values, second.scores[name].values)

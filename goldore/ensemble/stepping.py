@@ -28,7 +28,7 @@ class Stepper:
         recipe: optimiser, precision and batch size.
         trials: E of them; each decides its network's initial weights.
         data: for the device and the normalisation.
-        execution: how to run. Batches of another size than the recipe's run uncompiled.
+        execution: how to run. Batches of another size than the first run uncompiled.
 
     Attributes:
         networks: E of them.
@@ -61,7 +61,7 @@ class Stepper:
                 buffer = torch.zeros_like(parameter, requires_grad=False)
                 self._optimizer.state[parameter]["momentum_buffer"] = buffer
                 self._momentum.append(buffer)
-        self._batch_size = recipe.batch_size
+        self._batch_size: int | None = None  # of the first batch
         self._normalization = data.shift, data.scale
         self._plain, self._fast = (
             losses_function(architecture, execution.layout, recipe.precision or "float32", compiled=compiled)
@@ -97,6 +97,7 @@ class Stepper:
         self._graphs[key].replay(images, targets, steps)
 
     def _step(self, images: Tensor, targets: Tensor) -> None:
+        self._batch_size = self._batch_size or len(images)
         compute = self._fast if len(images) == self._batch_size else self._plain
         losses = compute(
             self.networks.parameters, self.networks.running, images, targets, *self._normalization
