@@ -398,7 +398,7 @@ def test_a_removed_file_is_not_replaced_by_diverged_trials_alone(dataset, out, m
 
 
 @pytest.mark.parametrize(("scores", "sizes"), [("LossInit", (2, 1)), ("MonteCarlo", (2,))])
-def test_running_out_of_memory_trains_fewer_at_once_and_loses_nothing(dataset, out, monkeypatch, scores, sizes):
+def test_out_of_memory_trains_fewer_at_once_and_loses_nothing(dataset, out, monkeypatch, scores, sizes):
     from goldore.ensemble.stepping import Stepper
 
     class Lowered(Watcher):
