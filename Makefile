@@ -32,7 +32,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/prune_large.py
 	$(BIN)/python benchmarks/speed.py --small
 
-# With the torch that the machine has, from a plain checkout: nothing is installed and no network is needed.
+# With the torch, numpy and h5py that the machine has, from a plain checkout: nothing is installed, no network.
 bench-gpu:
 	PYTHONPATH=. $(PYTHON) benchmarks/speed.py --device cuda
 

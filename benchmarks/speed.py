@@ -26,7 +26,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from goldore import ConvNetConfig, DistillRecipe, ImageDataset, LossRecipe, UtilityRecipe, load_dataset
-from goldore.devices import default_precision, describe, determinism, keep_freed_memory, resolve_device
+from goldore.devices import default_precision, describe, keep_freed_memory, resolve_device, running_on
 from goldore.draws import Sweeps, make_strata
 from goldore.ensemble import reference
 from goldore.ensemble.convnet import Architecture
@@ -97,7 +97,7 @@ class Machine:
         return 1 / max(traffic, arithmetic), "memory" if traffic > arithmetic else "arithmetic"
 
     def peak(self) -> float:
-        """Most memory in use so far, GiB: of the card, or of the process."""
+        """Most memory in use, GiB: of the card in this row, or of the process so far."""
         if self.cuda:
             return torch.cuda.max_memory_allocated(self.device) / 2**30
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
@@ -129,7 +129,7 @@ def main() -> None:
         measure_untouched_plain(arguments)  # before the process keeps its freed memory
     keep_freed_memory()
     machine = Machine(arguments.device, arguments.repeats)
-    with determinism(machine.device, wanted=False):
+    with running_on(machine.device, deterministic=False):
         if "loss" in only:
             measure_loss(machine, arguments)
         if "growth" in only:
@@ -217,7 +217,8 @@ def our_epoch(
 
 def long_run(dataset: ImageDataset, recipe: Recipe, cuda_networks: int = 16) -> Work:
     """Ten trials of fifty epochs on 50,000 images, which is what compiling is judged by."""
-    return Work(min(recipe.batch_size, dataset.num_samples), 10, 50 * 50_000, 10 * 50_000, 1, cuda_networks)
+    batch = min(recipe.batch_size, dataset.num_samples)
+    return Work(batch, batch, 10, 50 * 50_000, 10 * 50_000, 1, cuda_networks)
 
 
 def measure_untouched_plain(arguments: argparse.Namespace) -> None:
@@ -245,7 +246,6 @@ def measure_loss(machine: Machine, arguments: argparse.Namespace) -> None:
         recipe = LossRecipe(network=ConvNetConfig(width=arguments.width), epochs=1)
         data, architecture, complete = prepared(machine.device, dataset, recipe, machine.precision)
         plain = samples / machine.seconds(plain_epoch(data, architecture, complete))
-        machine.forget_peak()
         engine = choose_engine(
             data,
             architecture,
@@ -255,6 +255,7 @@ def measure_loss(machine: Machine, arguments: argparse.Namespace) -> None:
             compile_mode=arguments.compile,
             deterministic=False,
         )
+        machine.forget_peak()
         ours = engine.size * samples / machine.seconds(our_epoch(data, architecture, complete, engine))
         ceiling, limit = machine.ceiling(architecture)
         stepper = Stepper(architecture, complete, make_trials(0, range(engine.size)), data, engine.execution)
@@ -345,9 +346,9 @@ def measure_utility(machine: Machine, arguments: argparse.Namespace, method: str
         print(f"  plain loop   {plain:10,.0f}")
     sizes = (1, 4, 8, 16) if not machine.cuda else (1, 8, 32, 64)
     for size in sizes:
-        machine.forget_peak()
         members = np.stack([sweeps.subset(number) for number in range(size)])
-        work = Work(100 if method is None else 256, 100_000, 100 * steps, evaluated, 8, 64)
+        batch = 100 if method is None else 10
+        work = Work(batch, max(batch, 100), 100_000, batch * steps, evaluated, 8, 64, compiles=method is None)
         engine = choose_engine(
             data,
             architecture,
@@ -357,6 +358,7 @@ def measure_utility(machine: Machine, arguments: argparse.Namespace, method: str
             compile_mode=arguments.compile,
             deterministic=False,
         )
+        machine.forget_peak()
         trainer = SubsetTrainer(data, architecture, complete, engine.execution)
         trials = make_utility_trials(0, range(size), 1)
 

@@ -14,6 +14,7 @@ from goldore.errors import UsageError
 from goldore.recipe import Precision
 
 _FIRST_WITH_BF16 = (8, 0)  # compute capability
+_CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
 _BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 _M_MMAP_MAX, _M_TRIM_THRESHOLD = -4, -1  # glibc's malloc.h
 
@@ -78,27 +79,46 @@ def _cpu_flags() -> set[str]:
     return next((set(line.split()) for line in lines if line.startswith(("flags", "Features"))), set())
 
 
+def prepare_determinism(device: torch.device) -> None:
+    """Set what cuBLAS reads once, when it starts.
+
+    Raises:
+        UsageError: if that is too late.
+    """
+    if device.type != "cuda" or _CUBLAS in os.environ:
+        return
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        raise UsageError(
+            f"deterministic runs on CUDA need {_CUBLAS}=:4096:8 in the environment before CUDA is used; "
+            "set it and start Python anew."
+        )
+    os.environ[_CUBLAS] = ":4096:8"
+
+
 @contextmanager
-def determinism(device: torch.device, *, wanted: bool) -> Iterator[None]:
-    """Within: the same bits from the same command, or the fastest kernels.
+def running_on(device: torch.device, *, deterministic: bool) -> Iterator[None]:
+    """Within: this card is torch's current one, its kernels the deterministic or the fastest ones.
 
     Args:
-        device: that is trained on.
-        wanted: whether to be deterministic.
+        device: to train on; a CPU's kernels are deterministic as they are.
+        deterministic: whether CUDA's are to be.
     """
-    if device.type != "cuda":  # a CPU's kernels are deterministic as they are
+    if device.type != "cuda":
         yield
         return
-    if wanted:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts
-    before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
-    torch.use_deterministic_algorithms(wanted)
-    torch.backends.cudnn.benchmark = not wanted
+    cudnn = torch.backends.cudnn
+    before = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    benchmark = cudnn.benchmark
+    if deterministic:
+        torch.use_deterministic_algorithms(mode=True)
+    cudnn.benchmark = not deterministic
     try:
-        yield
+        with torch.cuda.device(device):
+            yield
     finally:
-        torch.use_deterministic_algorithms(before[0])
-        torch.backends.cudnn.benchmark = before[1]
+        torch.use_deterministic_algorithms(before, warn_only=warn_only)
+        cudnn.benchmark = benchmark
 
 
 def keep_freed_memory() -> None:

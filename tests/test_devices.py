@@ -1,3 +1,6 @@
+import os
+from contextlib import contextmanager
+
 import pytest
 import torch
 
@@ -29,12 +32,38 @@ def test_bf16_is_chosen_where_there_are_units_for_it(monkeypatch):
 
 
 @pytest.mark.parametrize("wanted", [True, False])
-def test_determinism_is_switched_on_cuda_and_back(wanted):
+def test_a_card_is_made_current_and_its_kernels_are_chosen_and_put_back(monkeypatch, wanted):
+    current = []
+
+    @contextmanager
+    def card(device):
+        current.append(device)
+        yield
+        current.pop()
+
+    monkeypatch.setattr(torch.cuda, "device", card)
     before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
-    with devices.determinism(torch.device("cuda", 0), wanted=wanted):
+    with devices.running_on(torch.device("cuda", 1), deterministic=wanted):
+        assert current == [torch.device("cuda", 1)]
         assert torch.are_deterministic_algorithms_enabled() is wanted
         assert torch.backends.cudnn.benchmark is not wanted
     assert (torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark) == before
+    assert current == []
+
+
+def test_cublas_is_told_before_it_starts_or_the_user_is(monkeypatch):
+    cuda = torch.device("cuda", 0)
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    with pytest.raises(UsageError, match="before CUDA is used"):
+        devices.prepare_determinism(cuda)
+    devices.prepare_determinism(torch.device("cpu"))
+    assert "CUBLAS_WORKSPACE_CONFIG" not in os.environ
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: False)
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
+    devices.prepare_determinism(cuda)
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
 
 
 def test_keeping_freed_memory_does_no_harm():

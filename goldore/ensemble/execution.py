@@ -12,6 +12,7 @@ from torch import Tensor
 
 from goldore.ensemble.convnet import Architecture, Layout, Parameters, Running, logits_of
 from goldore.ensemble.images import normalized
+from goldore.ensemble.memory import is_memory_error
 from goldore.recipe import Precision
 
 TYPES: dict[Precision, torch.dtype] = {"float32": torch.float32, "bf16": torch.bfloat16}
@@ -23,12 +24,14 @@ class Execution:
     """How networks run on their device; it changes no result beyond rounding.
 
     Attributes:
-        layout: of the networks.
+        layout: of the networks in training.
+        scoring: of the networks where they are only looked at.
         compiled: whether torch.compile makes the forward and backward passes.
         graph: whether training steps are replayed as CUDA graphs.
     """
 
     layout: Layout = field(default_factory=Layout)
+    scoring: Layout = field(default_factory=Layout)
     compiled: bool = False
     graph: bool = False
 
@@ -43,7 +46,8 @@ def losses_function(
         architecture: of the networks.
         layout: of the networks.
         precision: of activations; the parameters and what is left of them in the optimiser are float32.
-        compiled: by torch.compile, for batches of one size.
+        compiled: by torch.compile, for batches of one size. Compiling begins with the first call, and may
+            fail there or in the first backward pass.
 
     Returns:
         (parameters, running, images [B, E, C, H, W], targets [B, E], shift, scale) to the mean cross-entropy
@@ -88,15 +92,19 @@ def logits_function(
         inputs = normalized(images, shift, scale).to(TYPES[precision])
         return logits_of(architecture, layout, parameters, running, inputs, training=False).float()
 
-    return _compiled(logits) if compiled else logits
+    return _or_plain(_compiled(logits), logits) if compiled else logits
 
 
 def _compiled(function: Function) -> Function:
-    """Compile; where that fails, as it does without a C++ compiler, run the function as it is.
+    """Compile for fixed shapes."""
+    # Dynamo counts its compilations by code object and gives up after eight; closures share one.
+    function.__code__ = function.__code__.replace()
+    compiled: Function = torch.compile(function, dynamic=False)
+    return compiled
 
-    Compiling begins with the first call and takes from ten seconds to a minute.
-    """
-    fast: Function = torch.compile(function, dynamic=False)
+
+def _or_plain(fast: Function, plain: Function) -> Function:
+    """Run the function as it is once compiling it has failed, as it does without a compiler."""
     failed = False
 
     def call(*arguments: Any) -> Tensor:
@@ -104,14 +112,17 @@ def _compiled(function: Function) -> Function:
         if not failed:
             try:
                 return fast(*arguments)
-            except (torch.OutOfMemoryError, MemoryError):
-                raise
-            except Exception as error:  # whatever a compiler may fail with
-                if "memory" in str(error):
+            except Exception as error:
+                if is_memory_error(error):
                     raise
+                warn_of_compiler(error)
                 failed = True
-                first = (str(error).strip() or repr(error)).splitlines()[0]
-                warnings.warn(f"torch.compile failed, running on without it: {first}", stacklevel=2)
-        return function(*arguments)
+        return plain(*arguments)
 
     return call
+
+
+def warn_of_compiler(error: BaseException) -> None:
+    """Say that compiling failed and the run goes on without."""
+    first = (str(error).strip() or repr(error)).splitlines()[0]
+    warnings.warn(f"torch.compile failed, running on without it: {first}", stacklevel=3)

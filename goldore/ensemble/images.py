@@ -1,15 +1,15 @@
 """The dataset where the networks are: on the device, or streamed to it where it does not fit."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from goldore.datasets import ImageDataset
+from goldore.ensemble.memory import free_memory
 
 _SHARE = 0.5  # of a card's free memory that images may fill; the rest is for the networks
-_SLOTS = 3  # batches on their way to the device
 
 
 class Images:
@@ -23,11 +23,10 @@ class Images:
 
     def __init__(self, array: np.ndarray, device: torch.device, *, resident: bool | None = None) -> None:
         if resident is None:
-            resident = device.type == "cpu" or array.nbytes <= _SHARE * torch.cuda.mem_get_info(device)[0]
+            resident = device.type == "cpu" or array.nbytes <= _SHARE * free_memory(device)
         self.resident = resident
         self._device = device
         self._images = to_device(array, device) if resident else as_tensor(array)
-        self._staging = None if resident else _Staging(device, self._images.shape[1:])
 
     def __len__(self) -> int:
         return len(self._images)
@@ -41,54 +40,24 @@ class Images:
         Returns:
             uint8 [*rows.shape, C, H, W] on the device.
         """
-        if self._staging is None:
+        if self.resident:
             return self._images[rows.to(self._device)]
         flat = rows.cpu().flatten()
-        taken = self._staging.upload(
-            len(flat), lambda buffer: torch.index_select(self._images, 0, flat, out=buffer)
-        )
-        return taken.view(*rows.shape, *self._images.shape[1:])
+        buffer = self._buffer(len(flat))
+        torch.index_select(self._images, 0, flat, out=buffer)
+        return buffer.to(self._device, non_blocking=True).view(*rows.shape, *self._images.shape[1:])
 
     def run(self, start: int, stop: int) -> Tensor:
         """Give consecutive images, uint8 [stop - start, C, H, W] on the device."""
         part = self._images[start:stop]
-        return part if self._staging is None else self._staging.upload(len(part), lambda b: b.copy_(part))
+        if self.resident:
+            return part
+        return self._buffer(len(part)).copy_(part).to(self._device, non_blocking=True)
 
-
-class _Staging:
-    """Page-locked buffers through which images go to a card while it computes; taken in turn.
-
-    Args:
-        device: that they go to.
-        shape: of an image.
-    """
-
-    def __init__(self, device: torch.device, shape: torch.Size) -> None:
-        self._device, self._shape = device, shape
-        self._cuda = device.type == "cuda"
-        self._buffers: list[Tensor | None] = [None] * _SLOTS
-        self._copied: list[torch.cuda.Event | None] = [None] * _SLOTS
-        self._turn = 0
-
-    def upload(self, count: int, fill: Callable[[Tensor], object]) -> Tensor:
-        """Let `fill` write `count` images into a buffer and send them off, without waiting for it."""
-        slot = self._turn = (self._turn + 1) % _SLOTS
-        copied = self._copied[slot]
-        if copied is not None:
-            copied.synchronize()  # the buffer is being read until then
-        buffer = self._buffers[slot]
-        if buffer is None or len(buffer) < count:
-            buffer = torch.empty((count, *self._shape), dtype=torch.uint8, pin_memory=self._cuda)
-            self._buffers[slot] = buffer
-        part = buffer[:count]
-        fill(part)
-        if not self._cuda:
-            return part.clone()
-        sent = part.to(self._device, non_blocking=True)
-        event = torch.cuda.Event()  # type: ignore[no-untyped-call]
-        event.record()
-        self._copied[slot] = event
-        return sent
+    def _buffer(self, count: int) -> Tensor:
+        """Memory to send from without waiting; torch uses it again once it has been read."""
+        cuda = self._device.type == "cuda"
+        return torch.empty((count, *self._images.shape[1:]), dtype=torch.uint8, pin_memory=cuda)
 
 
 class DeviceDataset:
@@ -120,6 +89,7 @@ class DeviceDataset:
     ) -> None:
         self.device = device
         self.labels = to_device(dataset.labels, device)
+        self._host_labels = as_tensor(dataset.labels)
         self.images = Images(dataset.images, device, resident=resident)
         self.test: tuple[Images, Tensor] | None = None
         if dataset.test_images is not None and dataset.test_labels is not None:
@@ -139,7 +109,12 @@ class DeviceDataset:
         Returns:
             Images uint8 [B, E, C, H, W] and labels int64 [B, E], on the device.
         """
-        return self.images.take(rows), self.labels[rows.to(self.device)]
+        if self.images.resident:
+            return self.images.take(rows), self.labels[rows]
+        labels = self._host_labels[rows]
+        if self.device.type == "cuda":
+            labels = labels.pin_memory()  # else the copy would wait for the device
+        return self.images.take(rows), labels.to(self.device, non_blocking=True)
 
     def normalize(self, images: Tensor) -> Tensor:
         """Turn uint8 images [..., C, H, W] into normalised float32 ones; leave others as they are."""

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from goldore.ensemble.convnet import Architecture, StackedConvNet
-from goldore.ensemble.execution import Execution, losses_function
+from goldore.ensemble.execution import Execution, losses_function, warn_of_compiler
 from goldore.ensemble.images import DeviceDataset
+from goldore.ensemble.memory import is_memory_error
 from goldore.recipe import Recipe
 from goldore.trials import Trial
 
@@ -70,6 +71,7 @@ class Stepper:
         self._graphs: dict[tuple[Any, ...], _Graph] | None = (
             {} if execution.graph and data.device.type == "cuda" else None
         )
+        self._pool: Any = None  # of memory, which the graphs share: one is replayed at a time
 
     def restart(self, trials: Sequence[Trial]) -> None:
         """Start anew with E other trials, in the same memory and with the graphs that there are."""
@@ -97,16 +99,28 @@ class Stepper:
         self._graphs[key].replay(images, targets, steps)
 
     def _step(self, images: Tensor, targets: Tensor) -> None:
-        self._batch_size = self._batch_size or len(images)
-        compute = self._fast if len(images) == self._batch_size else self._plain
-        losses = compute(
-            self.networks.parameters, self.networks.running, images, targets, *self._normalization
-        )
-        self._optimizer.zero_grad(set_to_none=True)
-        losses.sum().backward()  # type: ignore[no-untyped-call]
+        losses = self._gradients(images, targets)
         self._optimizer.step()
         self.losses.copy_(losses.detach())
         self.loss_sum.add_(self.losses.double(), alpha=len(images))
+
+    def _gradients(self, images: Tensor, targets: Tensor) -> Tensor:
+        """Losses [E] of a batch, their gradients left with the parameters."""
+        self._batch_size = self._batch_size or len(images)
+        compute = self._fast if len(images) == self._batch_size else self._plain
+        self._optimizer.zero_grad(set_to_none=True)
+        try:
+            losses = compute(
+                self.networks.parameters, self.networks.running, images, targets, *self._normalization
+            )
+            losses.sum().backward()  # type: ignore[no-untyped-call]
+        except Exception as error:
+            if compute is self._plain or is_memory_error(error):
+                raise
+            warn_of_compiler(error)
+            self._fast = self._plain
+            return self._gradients(images, targets)
+        return losses
 
     def _capture(self, images: Tensor, targets: Tensor) -> "_Graph":
         """Capture a step on batches of this shape; the networks are as they were afterwards."""
@@ -127,9 +141,9 @@ class Stepper:
                 self._step(*static)
         current.wait_stream(side)
         graph = torch.cuda.CUDAGraph()
-        self._optimizer.zero_grad(set_to_none=True)
-        with torch.cuda.graph(graph):
+        with torch.cuda.graph(graph, pool=self._pool, stream=side):
             self._step(*static)
+        self._pool = graph.pool()
         with torch.no_grad():
             for each, before in zip(state, saved, strict=True):
                 each.copy_(before)

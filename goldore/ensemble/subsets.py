@@ -115,8 +115,9 @@ class SubsetTrainer:
             stepper(images, targets, steps=recipe.steps)
         else:
             each = torch.arange(len(trials), device=self._data.device)
-            for batch in _batches(trials, len(images), recipe.batch_size, recipe.steps):
-                rows = to_device(batch, self._data.device)  # [B, E]
+            batches = list(_batches(trials, len(images), recipe.batch_size, recipe.steps))
+            order = to_device(np.concatenate(batches), self._data.device)  # in one copy, which waits
+            for rows in torch.split(order, [len(batch) for batch in batches]):  # [B, E]
                 stepper(images[rows, each], targets[rows, each])
         losses = stepper.losses
         by_class = class_outcomes(
@@ -132,6 +133,7 @@ class SubsetTrainer:
     def _stepper_for(self, trials: Sequence[Trial]) -> Stepper:
         """Networks at the start of these trials."""
         if self._stepper is None or self._stepper.networks.size != len(trials):
+            self._stepper = None  # its memory first
             self._stepper = Stepper(self._architecture, self._recipe, trials, self._data, self._execution)
         else:
             self._stepper.restart(trials)

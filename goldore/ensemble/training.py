@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -13,14 +13,16 @@ from torch import Tensor
 from goldore.ensemble.convnet import Architecture, StackedConvNet
 from goldore.ensemble.execution import Execution, logits_function
 from goldore.ensemble.images import DeviceDataset, Images, to_device
+from goldore.ensemble.memory import is_memory_error, total_memory
 from goldore.ensemble.observers import Observer
 from goldore.ensemble.progress import Progress
 from goldore.ensemble.stepping import Stepper
 from goldore.recipe import LossRecipe, Precision
 from goldore.trials import Stream, Trial
 
-_SCORING_BATCH = {"cpu": 64, "cuda": 2048}  # images times networks of a scoring pass at once; on a CPU so few
-# that activations stay in its caches (1.2 to 1.3 times as fast as 512 at width 16)
+_CPU_SCORED = 64  # images times networks of a scoring pass at once: few enough that activations stay in the
+# caches, 1.2 to 1.3 times as fast as 512 at width 16
+_CUDA_SCORED, _CUDA_SHARE = 2048, 0.05  # likewise on a card, and the share of its memory that they may take
 
 
 @dataclass(frozen=True)
@@ -176,39 +178,54 @@ def forward(
     In full float32 unless told otherwise: CUDA's convolutions would else use TF32, whose 10-bit mantissa
     shows in the losses.
     """
-    batch = max(1, _SCORING_BATCH[data.device.type] // networks.size)
+    architecture, layout = networks.architecture, execution.scoring
+    batch = _scoring_batch(networks, data.device)
+    whole = batch
     plain, fast = (
-        logits_function(networks.architecture, networks.layout, precision, compiled=compiled)
+        logits_function(architecture, layout, precision, compiled=compiled)
         for compiled in (False, execution.compiled)
     )
+    start = 0
     with torch.inference_mode(), _full_float32():
-        for start in range(0, len(images), batch):
+        while start < len(images):
             run = images.run(start, start + batch)
-            compute = fast if len(run) == batch else plain
-            logits = compute(networks.parameters, networks.running, run, data.shift, data.scale)
+            compute = fast if len(run) == whole else plain
+            try:
+                logits = compute(networks.parameters, networks.running, run, data.shift, data.scale)
+            except Exception as error:
+                if batch == 1 or not is_memory_error(error):
+                    raise
+                batch //= 2
+                continue
             see(start, logits, labels[start : start + batch])
+            start += batch
+
+
+def _scoring_batch(networks: StackedConvNet, device: torch.device) -> int:
+    """Images of a scoring pass at once: on a card so many that a small part of its memory holds them."""
+    if device.type != "cuda":
+        return max(1, _CPU_SCORED // networks.size)
+    held = networks.architecture.activation_bytes(1)
+    fitting = int(_CUDA_SHARE * total_memory(device) / held)
+    return max(1, min(_CUDA_SCORED, fitting) // networks.size)
 
 
 @contextmanager
 def _full_float32() -> Iterator[None]:
-    """Switch CUDA's TF32 off, by the settings of torch 2.9 and later or, before, by the older ones."""
-    cudnn: Any = torch.backends.cudnn
-    switches: list[tuple[Any, str, object]]
-    if hasattr(torch.backends, "fp32_precision"):
-        switches = [
-            (cudnn.conv, "fp32_precision", "ieee"),
-            (torch.backends.cuda.matmul, "fp32_precision", "ieee"),
-        ]
-    else:
-        switches = [
-            (cudnn, "allow_tf32", False),
-            (torch.backends.cuda.matmul, "allow_tf32", False),
-        ]
-    before = [getattr(where, name) for where, name, _ in switches]
-    for where, name, value in switches:
-        setattr(where, name, value)
+    """Switch CUDA's TF32 off, by the older settings, or where the newer ones are in use by those."""
+    backends: Any = torch.backends
+    older = [(backends.cudnn, "allow_tf32"), (backends.cuda.matmul, "allow_tf32")]
+    try:
+        before = [getattr(where, name) for where, name in older]
+        switches, off = older, cast("object", False)  # noqa: FBT003
+    except RuntimeError:  # since torch 2.9 they cannot be read where the newer ones were set
+        each = (backends.cudnn.conv, backends.cudnn.rnn, backends.cuda.matmul)
+        switches, off = [(where, "fp32_precision") for where in each], "ieee"
+        before = [getattr(where, name) for where, name in switches]
+    for where, name in switches:
+        setattr(where, name, off)
     try:
         yield
     finally:
-        for (where, name, _), value in zip(switches, before, strict=True):
+        for (where, name), value in zip(switches, before, strict=True):
             setattr(where, name, value)

@@ -8,28 +8,30 @@ few steps of throwaway networks for each candidate, a few seconds in all.
 import math
 import statistics
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import torch
 
-from goldore.ensemble.convnet import Architecture, Layout
+from goldore.ensemble.convnet import Architecture, Layout, StackedConvNet
 from goldore.ensemble.convolution import CONVOLUTIONS
 from goldore.ensemble.execution import Execution
-from goldore.ensemble.images import DeviceDataset
+from goldore.ensemble.images import DeviceDataset, Images
+from goldore.ensemble.memory import free_memory, is_memory_error, release_memory, total_memory
 from goldore.ensemble.stepping import Stepper
+from goldore.ensemble.training import forward
 from goldore.errors import UsageError
-from goldore.recipe import Recipe
+from goldore.recipe import LossRecipe, Precision, Recipe
 from goldore.trials import make_trials
 
 Compile = Literal["auto", "on", "off"]
 _MEMORY_SHARE = 0.5  # of the free memory that the estimated activations may fill
-_CPU_OPERATIONS = 5e10  # a second and thread, eager: about what width 128 reached where it was measured
+_CPU_OPERATIONS, _CPU_ACTIVATION = 8e10, 4e-9  # operations a second, and seconds an activation, of a thread
 _COMPILING = 60.0  # seconds, about; compiling pays where it saves more
 _SAVED = 0.25  # of the time of an eager training on a CPU; measured 0.29 at width 128
 _PROBES, _STEPS = 3, 4
+_SCORED = 2048  # images that are scored to measure it
 _SLOWER = 1.03  # so much slower does not count: fewer networks at once are durable sooner
 
 
@@ -39,19 +41,23 @@ class Work:
 
     Attributes:
         batch: images of one network in a step.
+        held: images that one network holds at once, at the most.
         trials: to be trained.
         trained: images that one trial trains.
         scored: images that one trial only looks at.
         cpu_networks: networks at once on a CPU.
         cuda_networks: networks at once on CUDA, at the most.
+        compiles: whether most of it can be compiled. On a CPU that then pays more than many networks at once.
     """
 
     batch: int
+    held: int
     trials: int
     trained: int
     scored: int
     cpu_networks: int
     cuda_networks: int
+    compiles: bool = True
 
 
 @dataclass(frozen=True)
@@ -98,23 +104,24 @@ def choose_engine(
     """
     if compile_mode not in get_args(Compile):
         raise UsageError(f"--compile is {compile_mode!r}; choose {', '.join(get_args(Compile))}.")
+    given = min(ensemble_size, max(work.trials, 1)) if ensemble_size else None
     if data.device.type == "cpu":
-        size = min(ensemble_size or work.cpu_networks, max(work.trials, 1))
-        pays = size == 1 and _cpu_seconds(architecture, work) * _SAVED > _COMPILING
-        wanted = compile_mode == "on" or (compile_mode == "auto" and pays and not deterministic)
-        return Engine(size, Execution(compiled=wanted))
-    fitting = networks_that_fit(architecture, work.batch, data.device)
-    most = ensemble_size or max(1, min(work.trials, work.cuda_networks, fitting))
-    if deterministic:
+        pays = work.compiles and given in (None, 1) and not deterministic
+        pays = pays and _cpu_seconds(architecture, work) * _SAVED > _COMPILING
+        compiled = compile_mode == "on" or (compile_mode == "auto" and pays)
+        size = given or (1 if compiled and work.compiles else min(work.cpu_networks, max(work.trials, 1)))
+        return Engine(size, Execution(compiled=compiled))
+    memory = total_memory(data.device) if deterministic else free_memory(data.device)
+    fitting = networks_that_fit(architecture, work.held, memory)
+    most = given or max(1, min(work.trials, work.cuda_networks, fitting))
+    if deterministic or work.trials == 0:
         return Engine(most, Execution(graph=True, compiled=compile_mode == "on"))
-    sizes = [most] if ensemble_size else _halves(most)
-    return _measured(data, architecture, recipe, work, sizes, compile_mode)
+    return _measured(data, architecture, recipe, work, [most] if given else _halves(most), compile_mode)
 
 
-def networks_that_fit(architecture: Architecture, batch: int, device: torch.device) -> int:
-    """How many networks the free memory of a card holds by a rough estimate; running out lowers it later."""
-    free, _ = torch.cuda.mem_get_info(device)
-    return int(free * _MEMORY_SHARE / architecture.activation_bytes(batch))
+def networks_that_fit(architecture: Architecture, images: int, memory: int) -> int:
+    """How many networks some bytes of memory hold by a rough estimate; running out lowers it later."""
+    return int(memory * _MEMORY_SHARE / architecture.activation_bytes(images))
 
 
 def layouts(recipe: Recipe) -> list[Layout]:
@@ -136,33 +143,66 @@ def seconds_per_image(
     Returns:
         Seconds by image and network, the median of some probes; infinite if memory does not suffice.
     """
-    try:
-        stepper = Stepper(
-            architecture, replace(recipe, batch_size=batch), make_trials(0, range(size)), data, execution
-        )
-        rows = torch.arange(batch * size, device=data.index_device) % len(data.labels)
+    probe = replace(recipe, batch_size=batch)
+    rows = torch.arange(batch * size, device=data.index_device) % len(data.labels)
+
+    def prepare() -> Callable[[], object]:
+        stepper = Stepper(architecture, probe, make_trials(0, range(size)), data, execution)
         images, targets = data.batch(rows.view(batch, size))
-        stepper(images, targets)  # chooses kernels, compiles, captures
-        seconds: list[float] = []
+        return lambda: stepper(images, targets, steps=_STEPS)
+
+    return _seconds(data.device, prepare) / (_STEPS * batch * size)
+
+
+def scoring_seconds_per_image(
+    data: DeviceDataset, architecture: Architecture, size: int, precision: Precision, execution: Execution
+) -> float:
+    """Measure scoring passes of throwaway networks over some images.
+
+    Returns:
+        Seconds by image and network, the median of some probes; infinite if memory does not suffice.
+    """
+    images = Images(data.images.run(0, _SCORED).cpu().numpy(), data.device, resident=True)
+
+    def prepare() -> Callable[[], object]:
+        networks = StackedConvNet(architecture, make_trials(0, range(size)), data.device)
+        return lambda: forward(
+            networks,
+            data,
+            images,
+            data.labels[: len(images)],
+            lambda *_: None,
+            precision=precision,
+            execution=execution,
+        )
+
+    return _seconds(data.device, prepare) / (len(images) * size)
+
+
+def _seconds(device: torch.device, prepare: Callable[[], Callable[[], object]]) -> float:
+    """Median time of some work after a first time, which chooses kernels, compiles and captures."""
+    found: list[float] = []
+    try:
+        work = prepare()
+        work()
         for _ in range(_PROBES):
-            with _timed(data.device, seconds):
-                stepper(images, targets, steps=_STEPS)
-    except torch.OutOfMemoryError:
-        return math.inf
-    finally:
-        stepper = None  # type: ignore[assignment]  # its memory is for the next candidate
-        if data.device.type == "cuda":
-            torch.cuda.empty_cache()
-    return float(statistics.median(seconds)) / (_STEPS * batch * size)
+            _wait(device)
+            start = time.perf_counter()
+            work()
+            _wait(device)
+            found.append(time.perf_counter() - start)
+    except Exception as error:
+        if not is_memory_error(error):
+            raise
+        found = [math.inf]
+    work = None  # type: ignore[assignment]  # its memory is for the next candidate
+    release_memory()
+    return float(statistics.median(found))
 
 
-@contextmanager
-def _timed(device: torch.device, seconds: list[float]) -> Iterator[None]:
-    start = time.perf_counter()
-    yield
+def _wait(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-    seconds.append(time.perf_counter() - start)
 
 
 def _measured(
@@ -195,6 +235,14 @@ def _measured(
         compiled = replace(execution, compiled=True)
         if measure(size, compiled) < fastest or compile_mode == "on":
             execution = compiled
+    scored: Precision = "float32" if isinstance(recipe, LossRecipe) else recipe.precision or "float32"
+    by_scoring = {
+        each: scoring_seconds_per_image(
+            data, architecture, size, scored, Execution(scoring=each, compiled=execution.compiled)
+        )
+        for each in (Layout(), layout)
+    }
+    execution = replace(execution, scoring=min(by_scoring, key=by_scoring.__getitem__))
     order = ", channels last" if layout.channels_last else ""
     with_compiler = ", compiled" if execution.compiled else ""
     note = (
@@ -214,4 +262,7 @@ def _halves(most: int) -> list[int]:
 def _cpu_seconds(architecture: Architecture, work: Work) -> float:
     """Roughly, of all trials without compiling."""
     images = work.trials * (3 * work.trained + work.scored)
-    return images * architecture.forward_operations() / (_CPU_OPERATIONS * torch.get_num_threads())
+    blocks = sum(math.prod(architecture.block_size(block)) for block in range(architecture.depth))
+    each = architecture.forward_operations() / _CPU_OPERATIONS
+    each += _CPU_ACTIVATION * architecture.config.width * blocks
+    return images * each / torch.get_num_threads()

@@ -7,10 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-import torch
-
 from goldore.atomic import file_name, user_path
 from goldore.datasets import ImageDataset
+from goldore.ensemble.memory import is_memory_error
 from goldore.errors import OutOfMemoryError, ScoreFileError, UsageError
 from goldore.recipe import LossRecipe, Precision, Recipe
 from goldore.store import ScoreFile, load_scores
@@ -94,16 +93,13 @@ def memory_errors() -> Iterator[None]:
     """Turn a lack of memory, on CUDA or on the host, into one sentence."""
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise OutOfMemoryError(_OUT_OF_MEMORY) from error
-    except RuntimeError as error:
-        if not any(sign in str(error) for sign in _MEMORY_SIGNS):
+    except Exception as error:
+        if not is_memory_error(error):
             raise
         raise OutOfMemoryError(_OUT_OF_MEMORY) from error
 
 
-_MEMORY_SIGNS = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED")
 _OUT_OF_MEMORY = (
-    "out of memory; lower --ensemble-size, then --batch-size or --width. Finished trials are kept, "
-    "but --batch-size and --width belong to the recipe and need another --out."
+    "out of memory; lower --ensemble-size, if it is not 1 by now, then --batch-size or --width. Finished trials "
+    "are kept, but --batch-size and --width belong to the recipe and need another --out."
 )

@@ -1,11 +1,11 @@
 """Which trials are trained together: in order, as many as the device holds."""
 
-import gc
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+
+from goldore.ensemble.memory import release_memory
 
 
 class Groups:
@@ -40,20 +40,14 @@ class Groups:
                 return
             yield self._queue.pop(0)
 
-    def put_back(self, group: list[int]) -> bool:
-        """Take back a group that memory did not hold; the next ones are half as large.
+    def put_back(self, group: list[int]) -> None:
+        """Take back a group of two or more that memory did not hold; the next ones are half as large.
 
-        Returns:
-            False if it was a single trial: there is no smaller group.
+        Call it when the error has been left behind, since that holds on to memory.
         """
-        if len(group) == 1:
-            return False
-        self.size = len(group) // 2
+        self.size = max(1, len(group) // 2)
         self._queue = self._cut([group, *self._queue])
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        return True
+        release_memory()
 
     def _cut(self, groups: Sequence[list[int]]) -> list[list[int]]:
         return [

@@ -97,6 +97,7 @@ def run_loss_trials(
     passes = len({epoch for window in windows.values() for epoch in window})
     work = Work(
         batch=min(run.recipe.batch_size, dataset.num_samples),
+        held=min(run.recipe.batch_size, dataset.num_samples),
         trials=len(missing),
         trained=epochs * dataset.num_samples,
         scored=passes * dataset.num_samples,
@@ -124,14 +125,17 @@ def run_loss_trials(
     for group in groups:
         trials = make_trials(run.base_seed, group)
         watcher.started(trials)
+        results = None
         try:
             with memory_errors():
                 results = _train_group(
                     data, architecture, run, trials, _now_and_then(watcher.progressed), engine.execution
                 )
         except OutOfMemoryError:
-            if not groups.put_back(group):
+            if len(group) == 1:
                 raise
+        if results is None:
+            groups.put_back(group)
             watcher.ensemble_lowered(groups.size)
             continue
         output.add(results)

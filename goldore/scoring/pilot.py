@@ -9,6 +9,7 @@ from goldore.draws import Strata, Sweeps, make_strata
 from goldore.ensemble.convnet import Architecture
 from goldore.ensemble.distill import REAL_AT_ONCE
 from goldore.ensemble.images import DeviceDataset
+from goldore.ensemble.memory import free_memory
 from goldore.ensemble.subsets import SubsetTrainer
 from goldore.ensemble.tuning import networks_that_fit
 from goldore.recipe import UtilityRecipe
@@ -106,4 +107,4 @@ def _networks_at_once(architecture: Architecture, images: int, device: torch.dev
     """So many as train together in a pilot."""
     if device.type == "cpu":
         return _PILOT_TRIALS
-    return max(1, min(_PILOT_TRIALS, networks_that_fit(architecture, images, device)))
+    return max(1, min(_PILOT_TRIALS, networks_that_fit(architecture, images, free_memory(device))))

@@ -10,7 +10,13 @@ import torch
 from goldore.budget import Budget
 from goldore.datasets import ImageDataset, load_dataset
 from goldore.definitions import LOSS_SCORES, MONTE_CARLO, SCORES, score_name
-from goldore.devices import default_precision, describe, determinism, resolve_device
+from goldore.devices import (
+    default_precision,
+    describe,
+    prepare_determinism,
+    resolve_device,
+    running_on,
+)
 from goldore.errors import UsageError
 from goldore.recipe import LossRecipe, UtilityRecipe
 from goldore.scoring.common import Settings, default_path
@@ -106,6 +112,8 @@ def score(
         )
     budget = Budget(utility_trials, until_reliability, max_trials, max_seconds, trial_range)
     where = resolve_device(device)
+    if deterministic:
+        prepare_determinism(where)
     if isinstance(source, ImageDataset):
         dataset = source
     else:
@@ -117,7 +125,7 @@ def score(
     common: _Common = {"path": path, "device": where, "settings": settings, "watcher": watcher or Watcher()}
     runs: list[LossRun | UtilityRun] = []
     notes: tuple[str, ...] = ()
-    with determinism(where, wanted=deterministic):
+    with running_on(where, deterministic=deterministic):
         if recorded:
             runs.append(
                 plan_loss_run(

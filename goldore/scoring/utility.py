@@ -240,17 +240,21 @@ class _Training:
         self._run, self._strata = run, strata
         self.architecture = Architecture(run.recipe.network, dataset.image_shape, dataset.num_classes)
         images = images_at_once(run.recipe, strata)
+        distill = run.recipe.distill
+        made = distill.images_per_class * dataset.num_classes if distill is not None else 0
         with memory_errors():
             self._data = DeviceDataset(dataset, run.recipe.mean or (), run.recipe.std or (), device)
             self._evaluations = evaluation_sets(dataset, self._data, run.recipe, strata)
             self.evaluation_images = len(self._evaluations[0].labels)
             work = Work(
-                batch=images,
+                batch=min(images, run.recipe.batch_size) if distill is None else made,
+                held=images,
                 trials=count,
-                trained=images * run.recipe.steps,
+                trained=(images if distill is None else made) * run.recipe.steps,
                 scored=self.evaluation_images,
                 cpu_networks=_CPU_NETWORKS,
                 cuda_networks=_CUDA_NETWORKS,
+                compiles=distill is None,
             )
             self.engine = choose_engine(
                 self._data, self.architecture, run.recipe, work, **dataclasses.asdict(settings)
@@ -265,13 +269,16 @@ class _Training:
             trials = make_utility_trials(self._run.base_seed, group, self._run.recipe.common_init)
             members = np.stack([sweeps.subset(trial.number) for trial in trials]).astype(np.int32)
             evaluation = self._evaluations[group[0] % self._strata.folds]
+            outcomes = None
             try:
                 with memory_errors():
                     outcomes = trainer.on_subsets(trials, members, self._strata.sizes, evaluation)
             except OutOfMemoryError:
-                trainer = self._trainer()  # the last one holds memory
-                if not groups.put_back(group):
+                if len(group) == 1:
                     raise
+            if outcomes is None:
+                trainer = self._trainer()  # the last one holds memory
+                groups.put_back(group)
                 watcher.ensemble_lowered(groups.size)
                 continue
             yield _results(trials, members, outcomes)

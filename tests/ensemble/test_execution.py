@@ -22,7 +22,7 @@ from goldore.trials import make_trials
 from tests.conftest import make_dataset
 
 CPU = torch.device("cpu")
-WORK = Work(batch=16, trials=4, trained=100, scored=50, cpu_networks=2, cuda_networks=16)
+WORK = Work(batch=16, held=16, trials=4, trained=100, scored=50, cpu_networks=2, cuda_networks=16)
 CHOICE = {"ensemble_size": None, "compile_mode": "auto", "deterministic": False}
 
 
@@ -68,7 +68,14 @@ def test_bf16_trains_nearly_the_same(dataset):
 
 
 def test_images_that_do_not_fit_are_streamed(dataset):
+    """Also with a scoring pass, of more images than a batch has, in between."""
     assert np.array_equal(losses(dataset, resident=False), losses(dataset, resident=True))
+    found = []
+    for resident in (False, True):
+        data, architecture, recipe = setting(dataset, resident=resident)
+        observers = [MeanLoss("both", [1, 3], 1, dataset.num_samples, CPU)]
+        found.append(train(data, architecture, recipe, make_trials(3, [0]), observers).recorded["both"])
+    assert np.array_equal(*found)
 
 
 def test_streamed_images_are_those_that_were_asked_for():
@@ -112,14 +119,29 @@ def test_a_restarted_stepper_trains_as_a_new_one(dataset):
         assert torch.equal(values, fresh.networks.parameters[name])
 
 
-def test_where_nothing_can_be_compiled_it_runs_without(dataset, monkeypatch):
+@pytest.mark.parametrize("where", ["forward", "backward"])
+def test_where_nothing_can_be_compiled_it_runs_without(dataset, monkeypatch, where):
     def broken(function, **_):
         def fail(*_):
             raise RuntimeError("no C++ compiler found\nlong story")
 
         return fail
 
-    monkeypatch.setattr(torch, "compile", broken)
+    def broken_backwards(function, **_):
+        """Forward it compiles; the gradient fails."""
+
+        class Fail(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, x):
+                return x.clone()
+
+            @staticmethod
+            def backward(ctx, _):
+                raise RuntimeError("no C++ compiler found")
+
+        return lambda *arguments: Fail.apply(function(*arguments))
+
+    monkeypatch.setattr(torch, "compile", {"forward": broken, "backward": broken_backwards}[where])
     executing.losses_function.cache_clear()
     executing.logits_function.cache_clear()
     try:
@@ -145,7 +167,7 @@ class TestChoice:
         [
             (10**3, 1, "auto", False, False),
             (10**12, 1, "auto", False, True),
-            (10**12, 2, "auto", False, False),  # stacked networks do not gain
+            (10**12, 8, "auto", False, True),  # one compiled network at a time instead of eight
             (10**12, 1, "auto", True, False),
             (10**12, 1, "off", False, False),
             (10**3, 2, "on", False, True),
@@ -154,7 +176,14 @@ class TestChoice:
     def test_a_cpu_compiles_where_it_pays(self, dataset, trained, networks, mode, deterministic, expected):
         work = replace(WORK, trained=trained, cpu_networks=networks)
         settings = {"ensemble_size": None, "compile_mode": mode, "deterministic": deterministic}
-        assert choose_engine(*setting(dataset), work, **settings).execution.compiled is expected
+        engine = choose_engine(*setting(dataset), work, **settings)
+        assert engine.execution.compiled is expected
+        assert engine.size == (1 if expected else min(networks, WORK.trials))
+        several = choose_engine(*setting(dataset), work, **{**settings, "ensemble_size": 2})
+        assert several.size == 2
+        assert several.execution.compiled is (mode == "on")
+        distilling = choose_engine(*setting(dataset), replace(work, compiles=False), **settings)
+        assert distilling.execution.compiled is (mode == "on")
 
     def test_another_mode_is_refused(self, dataset):
         with pytest.raises(UsageError, match="--compile is 'yes'"):
@@ -174,10 +203,16 @@ class TestChoice:
             best = Layout("separate", channels_last=True)
             return 1e-3 * (1 if execution.layout == best else 2) * {8: 1.0, 4: 1.01, 2: 2, 1: 3}[size]
 
+        def scoring_seconds(data, architecture, size, precision, execution):
+            assert precision == "float32"
+            return 1.0 if execution.scoring == Layout() else 2.0
+
         monkeypatch.setattr(tuning, "seconds_per_image", seconds)
+        monkeypatch.setattr(tuning, "scoring_seconds_per_image", scoring_seconds)
         work = replace(WORK, trials=16)
         engine = choose_engine(data, architecture, recipe, work, **{**CHOICE, "ensemble_size": given})
         assert engine.execution.layout == Layout("separate", channels_last=True)
+        assert engine.execution.scoring == Layout()
         assert engine.execution.graph
         assert engine.size == (given or 4)  # nearly as fast as 8, and durable sooner
         assert "separate convolution, channels last" in engine.note
@@ -185,14 +220,25 @@ class TestChoice:
     def test_cuda_measures_nothing_where_it_is_to_be_deterministic(self, dataset, monkeypatch):
         data, architecture, recipe = setting(dataset)
         data.device = torch.device("cuda", 0)
-        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (2**40, 0))
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (0, 2**40))  # not what is free by chance
         monkeypatch.setattr(tuning, "seconds_per_image", lambda *_: pytest.fail("measured"))
         engine = choose_engine(data, architecture, recipe, WORK, **{**CHOICE, "deterministic": True})
         assert engine.execution == Execution(graph=True)
         assert engine.size == 4
+        nothing = replace(WORK, trials=0)
+        assert choose_engine(data, architecture, recipe, nothing, **CHOICE).note == ""
 
     def test_measuring_leaves_a_number(self, dataset):
-        assert 0 < tuning.seconds_per_image(*setting(dataset), 2, 16, Execution()) < 1
+        data, architecture, recipe = setting(dataset)
+        assert 0 < tuning.seconds_per_image(data, architecture, recipe, 2, 16, Execution()) < 1
+        assert 0 < tuning.scoring_seconds_per_image(data, architecture, 2, "float32", Execution()) < 1
+
+    def test_what_memory_does_not_hold_is_no_candidate(self, dataset, monkeypatch):
+        def full(*_):
+            raise RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED")
+
+        monkeypatch.setattr(tuning, "Stepper", full)
+        assert tuning.seconds_per_image(*setting(dataset), 2, 16, Execution()) == float("inf")
 
 
 @pytest.mark.gpu
@@ -229,10 +275,10 @@ class TestCuda:
             np.testing.assert_allclose(found, eager, rtol=1e-2, atol=1e-3)
 
     def test_the_same_training_gives_the_same_bits_if_asked_for(self):
-        from goldore.devices import determinism
+        from goldore.devices import running_on
 
         dataset, cuda = make_dataset(side=16), torch.device("cuda", 0)
-        with determinism(cuda, wanted=True):
+        with running_on(cuda, deterministic=True):
             found = [losses(dataset, Execution(graph=True), cuda) for _ in range(2)]
         assert np.array_equal(*found)
 
@@ -240,3 +286,14 @@ class TestCuda:
         dataset, cuda = make_dataset(side=16), torch.device("cuda", 0)
         engine = choose_engine(*setting(dataset, cuda), WORK, **CHOICE)
         assert engine.note.startswith("measured: ")
+
+
+def test_more_shapes_are_compiled_than_dynamo_has_patience_for(dataset):
+    """Each function has a code object of its own, by which Dynamo counts."""
+    architecture = setting(dataset)[1]
+    functions = [
+        executing.losses_function(architecture, layout, "float32", compiled=True)
+        for layout in tuning.layouts(LossRecipe())
+    ]
+    codes = {id(function._torchdynamo_orig_callable.__code__) for function in functions}
+    assert len(codes) == len(functions)

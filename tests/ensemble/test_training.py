@@ -1,8 +1,11 @@
+from types import SimpleNamespace as Space
+
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional
 
+from goldore.ensemble import training
 from goldore.ensemble.convnet import Architecture
 from goldore.ensemble.images import DeviceDataset
 from goldore.ensemble.observers import MeanLoss
@@ -119,22 +122,55 @@ def test_cuda_follows_the_cpu(dataset):
         np.testing.assert_allclose(cuda.recorded[name], values, rtol=2e-2, atol=2e-3)
 
 
-@pytest.mark.parametrize("modern", [True, False])
-def test_full_float32_switches_tf32_off_and_back(monkeypatch, modern):
-    from types import SimpleNamespace as Space
+@pytest.mark.parametrize("newer", [True, False])
+def test_full_float32_switches_tf32_off_and_back(monkeypatch, newer):
+    class Older:
+        """Where the newer settings are in use the older ones cannot be read (torch 2.9)."""
 
-    from goldore.ensemble import training
+        def __init__(self, **fields):
+            self._tf32 = True
+            self.__dict__.update(fields)
 
-    matmul = Space(fp32_precision="tf32", allow_tf32=True)
-    cudnn = Space(conv=Space(fp32_precision="tf32"), allow_tf32=True)
-    backends = Space(cudnn=cudnn, cuda=Space(matmul=matmul), **({"fp32_precision": "tf32"} if modern else {}))
-    monkeypatch.setattr(training.torch, "backends", backends)
+        @property
+        def allow_tf32(self):
+            if newer:
+                raise RuntimeError("mix of the legacy and new APIs")
+            return self._tf32
+
+        @allow_tf32.setter
+        def allow_tf32(self, value):
+            self._tf32 = value
+
+    conv, rnn = Space(fp32_precision="tf32"), Space(fp32_precision="tf32")
+    cudnn, matmul = Older(conv=conv, rnn=rnn), Older(fp32_precision="tf32")
+    monkeypatch.setattr(training.torch, "backends", Space(cudnn=cudnn, cuda=Space(matmul=matmul)))
 
     def state():
-        new = (matmul.fp32_precision, cudnn.conv.fp32_precision)
-        return new if modern else (matmul.allow_tf32, cudnn.allow_tf32)
+        if newer:
+            return [each.fp32_precision for each in (conv, rnn, matmul)]
+        return [cudnn.allow_tf32, matmul.allow_tf32]
 
     before = state()
     with training._full_float32():
-        assert state() == (("ieee", "ieee") if modern else (False, False))
+        assert state() == (["ieee"] * 3 if newer else [False, False])
     assert state() == before
+
+
+def test_scoring_goes_on_with_fewer_images_where_memory_runs_out(dataset, monkeypatch):
+    whole = run(dataset, small(), [0, 1])
+    plain = training.logits_function
+
+    def limited(*arguments, **options):
+        compute = plain(*arguments, **options)
+
+        def call(parameters, running, images, *rest):
+            if len(images) > 9:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return compute(parameters, running, images, *rest)
+
+        return call
+
+    monkeypatch.setattr(training, "logits_function", limited)
+    found = run(dataset, small(), [0, 1])
+    for name, values in whole.recorded.items():
+        np.testing.assert_allclose(found.recorded[name], values, rtol=1e-5, atol=1e-6)

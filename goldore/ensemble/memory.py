@@ -1,0 +1,41 @@
+"""A device's memory: how much is free, and whether an error means that there was too little."""
+
+import gc
+
+import torch
+
+_SIGNS = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED")
+
+
+def release_memory() -> None:
+    """Give back what nobody uses any more, so that it counts as free."""
+    gc.collect()
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.empty_cache()
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that are free on a card."""
+    release_memory()
+    return torch.cuda.mem_get_info(device)[0]
+
+
+def total_memory(device: torch.device) -> int:
+    """Bytes that a card has."""
+    return torch.cuda.mem_get_info(device)[1]
+
+
+def is_memory_error(error: BaseException) -> bool:
+    """Whether an error, or one that led to it, is for want of memory, on a card or on the host.
+
+    Libraries say it in many ways; ending a capture that failed raises an error of its own, and a compiler's
+    "out of resource: shared memory" is none of them.
+    """
+    known: BaseException | None = error
+    while known is not None:
+        if isinstance(known, (torch.OutOfMemoryError, MemoryError)):
+            return True
+        if isinstance(known, RuntimeError) and any(sign in str(known) for sign in _SIGNS):
+            return True
+        known = known.__cause__ or known.__context__
+    return False
