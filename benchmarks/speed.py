@@ -293,6 +293,7 @@ def measure_growth(machine: Machine, arguments: argparse.Namespace) -> None:
     widths = (16, 32, 64) if arguments.small else (32, 64, 128, 256)
     sizes = (1, 2, 4) if arguments.small else (1, 2, 4, 8, 16)
     rows = [("samples", base * factor, base * factor, 32, 1) for factor in (1, 2, 4)]
+    rows += [("trials", trials, base, 32, 1) for trials in (1, 2, 4)]
     rows += [("width", width, base, width, 1) for width in widths]
     rows += [("networks", size, base, 32, size) for size in sizes]
     for what, value, samples, width, size in rows:

@@ -100,6 +100,6 @@ def memory_errors() -> Iterator[None]:
 
 
 _OUT_OF_MEMORY = (
-    "out of memory; lower --ensemble-size, if it is not 1 by now, then --batch-size or --width. Finished trials "
-    "are kept, but --batch-size and --width belong to the recipe and need another --out."
+    "out of memory; lower --ensemble-size, if it is not 1 by now, then --batch-size or --width. Finished "
+    "trials are kept, but --batch-size and --width belong to the recipe and need another --out."
 )
