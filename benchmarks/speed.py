@@ -30,11 +30,13 @@ from goldore.devices import default_precision, describe, keep_freed_memory, reso
 from goldore.draws import Sweeps, make_strata
 from goldore.ensemble import reference
 from goldore.ensemble.convnet import Architecture
+from goldore.ensemble.execution import Execution
 from goldore.ensemble.images import DeviceDataset, Images
 from goldore.ensemble.stepping import Stepper
 from goldore.ensemble.subsets import EvaluationSet, SubsetTrainer
 from goldore.ensemble.training import forward
-from goldore.ensemble.tuning import Engine, Work, choose_engine
+from goldore.ensemble.tuning import Engine, Work, choose_engine, layouts, seconds_per_image
+from goldore.errors import GoldoreError
 from goldore.recipe import Precision, Recipe
 from goldore.scoring import complete_recipe
 from goldore.trials import make_trials, make_utility_trials
@@ -121,17 +123,22 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--small", action="store_true", help="minutes on two cores")
     parser.add_argument("--compile", default="auto", choices=["auto", "on", "off"])
-    parser.add_argument("--only", default="loss,growth,utility,distill")
+    parser.add_argument("--only", default="loss,layouts,growth,utility,distill")
     arguments = parser.parse_args()
     keep = torch.device(arguments.device if arguments.device != "auto" else "cpu").type == "cpu"
     only = arguments.only.split(",")
     if "loss" in only and keep:
         measure_untouched_plain(arguments)  # before the process keeps its freed memory
     keep_freed_memory()
-    machine = Machine(arguments.device, arguments.repeats)
+    try:
+        machine = Machine(arguments.device, arguments.repeats)
+    except GoldoreError as error:
+        raise SystemExit(f"not measured: {error}") from None
     with running_on(machine.device, deterministic=False):
         if "loss" in only:
             measure_loss(machine, arguments)
+        if "layouts" in only:
+            measure_layouts(machine, arguments)
         if "growth" in only:
             measure_growth(machine, arguments)
         if "utility" in only:
@@ -286,6 +293,24 @@ def how(engine: Engine) -> str:
     )
 
 
+def measure_layouts(machine: Machine, arguments: argparse.Namespace) -> None:
+    """Every way to compute the networks: images a second over all of them, uncompiled."""
+    sizes = (1, 4) if arguments.small else (1, 4, 16)
+    for width, batch in ((16, 10), (16, 256), (arguments.width, 256)):
+        dataset = images_of("28x28x1" if arguments.small else "32x32x3", 1024)
+        recipe = LossRecipe(network=ConvNetConfig(width=width), epochs=1)
+        data, architecture, complete = prepared(machine.device, dataset, recipe, machine.precision)
+        print(f"\nlayouts, width {width}, batches of {batch}, by networks at once {sizes}: images a second")
+        for layout in layouts(complete):
+            execution = Execution(layout, graph=machine.cuda)
+            rates = [
+                1 / seconds_per_image(data, architecture, complete, size, batch, execution) for size in sizes
+            ]
+            order = ", channels last" if layout.channels_last else ""
+            shown = "  ".join(f"{rate:10,.0f}" for rate in rates)
+            print(f"  {layout.convolution + order:24} {shown}", flush=True)
+
+
 def measure_growth(machine: Machine, arguments: argparse.Namespace) -> None:
     """How the seconds of an epoch grow with samples, width and the networks at once."""
     print("\nan epoch of 28x28x1, uncompiled: seconds, and images a second over all networks")
@@ -309,10 +334,10 @@ def measure_growth(machine: Machine, arguments: argparse.Namespace) -> None:
             compile_mode="off",
             deterministic=False,
         )
-        seconds = machine.seconds(our_epoch(data, architecture, complete, engine))
-        print(
-            f"  {what:8} {value:7,}  {seconds:8.3f} s  {size * samples / seconds:11,.0f} images/s", flush=True
-        )
+        epoch, times = our_epoch(data, architecture, complete, engine), value if what == "trials" else 1
+        seconds = machine.seconds(lambda epoch=epoch, times=times: [epoch() for _ in range(times)])
+        rate = times * size * samples / seconds
+        print(f"  {what:8} {value:7,}  {seconds:8.3f} s  {rate:11,.0f} images/s", flush=True)
 
 
 def measure_utility(machine: Machine, arguments: argparse.Namespace, method: str | None) -> None:

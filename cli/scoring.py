@@ -1,6 +1,7 @@
 """goldore score."""
 
 import signal
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -20,7 +21,7 @@ from goldore.recipe import (
     UtilityRecipe,
 )
 
-from .screen import INTERRUPTED, err, line, plural, reports_errors
+from .screen import INTERRUPTED, err, line, plural, reports_errors, warn
 
 if TYPE_CHECKING:
     from goldore.datasets.pixels import Channels
@@ -365,6 +366,7 @@ def score_command(
     from .watching import ScreenWatcher, show_result
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's end is an interrupt too
+    warnings.showwarning = lambda message, *_, **__: warn(f"{str(message).rstrip('.')}.")
     watcher = ScreenWatcher(quiet=quiet, verbose=verbose)
     watcher.say("loading torch and the dataset ...", verbose_only=True)
     try:
