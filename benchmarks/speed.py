@@ -295,12 +295,12 @@ def how(engine: Engine) -> str:
 
 def measure_layouts(machine: Machine, arguments: argparse.Namespace) -> None:
     """Every way to compute the networks: images a second over all of them, uncompiled."""
-    sizes = (1, 4) if arguments.small else (1, 4, 16)
     for width, batch in ((16, 10), (16, 256), (arguments.width, 256)):
+        sizes = (1, 4, 16) if not arguments.small else (1, 4) if width == 16 else (1,)
         dataset = images_of("28x28x1" if arguments.small else "32x32x3", 1024)
         recipe = LossRecipe(network=ConvNetConfig(width=width), epochs=1)
         data, architecture, complete = prepared(machine.device, dataset, recipe, machine.precision)
-        print(f"\nlayouts, width {width}, batches of {batch}, by networks at once {sizes}: images a second")
+        print(f"\nlayouts, width {width}, batches of {batch}, networks at once {sizes}: images a second")
         for layout in layouts(complete):
             execution = Execution(layout, graph=machine.cuda)
             rates = [
