@@ -1,5 +1,6 @@
 """goldore score."""
 
+import logging
 import signal
 import warnings
 from pathlib import Path
@@ -367,6 +368,9 @@ def score_command(
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's end is an interrupt too
     warnings.showwarning = lambda message, *_, **__: warn(f"{str(message).rstrip('.')}.")
+    logging.getLogger("torch.utils.cpp_extension").setLevel(
+        logging.ERROR
+    )  # compiling without CUDA is no news
     watcher = ScreenWatcher(quiet=quiet, verbose=verbose)
     watcher.say("loading torch and the dataset ...", verbose_only=True)
     try:

@@ -48,6 +48,7 @@ class Work:
         cpu_networks: networks at once on a CPU.
         cuda_networks: networks at once on CUDA, at the most.
         compiles: whether most of it can be compiled. On a CPU that then pays more than many networks at once.
+        seconds: after which the run is stopped.
     """
 
     batch: int
@@ -58,6 +59,7 @@ class Work:
     cpu_networks: int
     cuda_networks: int
     compiles: bool = True
+    seconds: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ def choose_engine(
     given = min(ensemble_size, max(work.trials, 1)) if ensemble_size else None
     if data.device.type == "cpu":
         pays = work.compiles and given in (None, 1) and not deterministic
-        pays = pays and _cpu_seconds(architecture, work) * _SAVED > _COMPILING
+        pays = pays and min(_cpu_seconds(architecture, work), work.seconds) * _SAVED > _COMPILING
         compiled = compile_mode == "on" or (compile_mode == "auto" and pays)
         size = given or (1 if compiled and work.compiles else min(work.cpu_networks, max(work.trials, 1)))
         return Engine(size, Execution(compiled=compiled))
@@ -230,7 +232,7 @@ def _measured(
     by_size = {size: measure(size, execution) for size in sizes}
     size = min(size for size in sizes if by_size[size] <= _SLOWER * min(by_size.values()))
     fastest = by_size[size]
-    whole = fastest * work.trials * (work.trained + work.scored / 3)
+    whole = min(fastest * work.trials * (work.trained + work.scored / 3), work.seconds)
     if compile_mode == "on" or (compile_mode == "auto" and whole > _COMPILING):
         compiled = replace(execution, compiled=True)
         if measure(size, compiled) < fastest or compile_mode == "on":

@@ -41,6 +41,7 @@ from goldore.trials import Trial, make_utility_trials
 from goldore.watching import End, UtilityPlan, Watcher
 
 _CPU_NETWORKS, _CUDA_NETWORKS = 8, 64  # at once; the second at the most
+_EXPECTED_SWEEPS = 8  # of a run until a reliability is reached, for choosing how to run
 _COMPLETE: End = "complete"
 _REACHED: End = "reliable"
 _LATE: End = "time"
@@ -147,7 +148,10 @@ def run_utility_trials(
     numbers = budget.numbers(strata)
     missing = np.setdiff1d(np.arange(numbers.start, numbers.stop), there, assume_unique=True)
     output = Output(path, header, run, fresh=existing is None)
-    training = _Training(dataset, run, strata, device, len(missing), settings)
+    expected = len(missing)
+    if budget.until_reliability is not None:
+        expected = min(expected, _EXPECTED_SWEEPS * strata.trials_for_sweeps(1))
+    training = _Training(dataset, run, strata, device, expected, budget.max_seconds or math.inf, settings)
     engine = training.engine
     watcher.utility_planned(
         UtilityPlan(
@@ -219,7 +223,8 @@ class _Training:
         run: what the trials share.
         strata: that they draw from.
         device: to train on.
-        count: trials to be trained.
+        count: trials to be trained, as far as can be told.
+        seconds: after which they are stopped.
         settings: of how to run.
 
     Attributes:
@@ -235,6 +240,7 @@ class _Training:
         strata: Strata,
         device: torch.device,
         count: int,
+        seconds: float,
         settings: Settings,
     ) -> None:
         self._run, self._strata = run, strata
@@ -255,6 +261,7 @@ class _Training:
                 cpu_networks=_CPU_NETWORKS,
                 cuda_networks=_CUDA_NETWORKS,
                 compiles=distill is None,
+                seconds=seconds,
             )
             self.engine = choose_engine(
                 self._data, self.architecture, run.recipe, work, **dataclasses.asdict(settings)

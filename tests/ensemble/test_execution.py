@@ -179,6 +179,8 @@ class TestChoice:
         engine = choose_engine(*setting(dataset), work, **settings)
         assert engine.execution.compiled is expected
         assert engine.size == (1 if expected else min(networks, WORK.trials))
+        stopped = choose_engine(*setting(dataset), replace(work, seconds=60.0), **settings)
+        assert stopped.execution.compiled is (mode == "on")
         several = choose_engine(*setting(dataset), work, **{**settings, "ensemble_size": 2})
         assert several.size == 2
         assert several.execution.compiled is (mode == "on")
