@@ -108,15 +108,15 @@ def trust_sentence(score: Score) -> str:
         reliability = f"about {_plain(score)} (by 1 - noise/spread; halves can be compared after two sweeps)"
     return (
         f"MonteCarlo of {plural(score.trials, 'trial')}: reliability {reliability}; signal share "
-        f"{number(score.signal_share, 2)}; {needed_sentence(score)}"
+        f"{number(score.signal_share, 2)}; {_needed_sentence(score)}"
     )
 
 
-def needed_sentence(score: Score, targets: Sequence[float] = TARGETS) -> str:
+def _needed_sentence(score: Score) -> str:
     """Trials that reliabilities take: "0.5 takes 120 trials and 0.8 takes 480"."""
     if not score.trust > 0:
         return "how many trials it takes cannot be told yet"
-    return " and ".join(f"{target:g} takes {_trials(_needed(score, target))}" for target in targets)
+    return " and ".join(f"{target:g} takes {_trials(_needed(score, target))}" for target in TARGETS)
 
 
 def ending(end: End, plan: UtilityPlan, score: Score | None, seconds: float, trials: int) -> str | None:

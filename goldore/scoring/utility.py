@@ -253,7 +253,7 @@ class _Training:
             self._evaluations = evaluation_sets(dataset, self._data, run.recipe, strata)
             self.evaluation_images = len(self._evaluations[0].labels)
             work = Work(
-                batch=min(images, run.recipe.batch_size) if distill is None else made,
+                batch=images if distill is None else made,
                 held=images,
                 trials=count,
                 trained=(images if distill is None else made) * run.recipe.steps,
