@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from goldore.errors import GoldoreError, reason
+from goldore.errors import GoldoreError, PlugError, reason
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -58,6 +58,8 @@ def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
             return command(*args, **kwargs)
         except GoldoreError as error:
             line(err(), str(error), "bold red", "error: ")
+            if isinstance(error, PlugError) and error.details:
+                line(err(), f"\n{error.details}")
             raise typer.Exit(error.exit_code) from error
         except OSError as error:
             what = f"{error.filename}: {reason(error)}" if error.filename else reason(error)

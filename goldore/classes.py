@@ -1,5 +1,7 @@
 """Samples by class."""
 
+import hashlib
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,3 +20,17 @@ def class_members(labels: NDArray[np.integer], num_classes: int) -> list[NDArray
     order = np.argsort(small, kind="stable")
     ends = np.cumsum(np.bincount(labels, minlength=num_classes))
     return np.split(order, ends[:-1])
+
+
+def labels_digest(labels: NDArray[np.integer]) -> str:
+    """What tells the labels of one training set, in their order, from another's: sha256, in hexadecimal.
+
+    Classes are numbered in the order of their first samples before, since repositories number them as they
+    like; little-endian int64.
+
+    Args:
+        labels: [N].
+    """
+    _, first, codes = np.unique(labels, return_index=True, return_inverse=True)
+    ranks = np.argsort(np.argsort(first))
+    return hashlib.sha256(ranks[codes].astype("<i8").data).hexdigest()

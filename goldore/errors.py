@@ -29,6 +29,18 @@ class IndexFileError(GoldoreError):
     """An index file that cannot be read or written, or whose content is not a set of kept positions."""
 
 
+class PlugError(GoldoreError):
+    """A clone that is another repository, or another version of it.
+
+    Attributes:
+        details: lines that help to do it by hand; may be empty.
+    """
+
+    def __init__(self, message: str, details: str = "") -> None:
+        super().__init__(message)
+        self.details = details
+
+
 class UnreliableError(GoldoreError):
     """A ranking that is less reliable than was asked for."""
 

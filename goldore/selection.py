@@ -21,6 +21,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from goldore.classes import labels_digest
 from goldore.definitions import plain_name
 from goldore.errors import UnreliableError, UsageError
 from goldore.estimators import class_members, trials_needed
@@ -185,6 +186,7 @@ def prune(
         "split": file.dataset.split,
         "fingerprint": file.dataset.fingerprint,
         "num_samples": file.dataset.num_samples,
+        "labels_sha256": labels_digest(file.labels),
         "criterion": str(parsed),
         "rule": rule.text,
         "scope": scope,

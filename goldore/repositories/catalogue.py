@@ -1,0 +1,498 @@
+"""The repositories that goldore knows: one entry each."""
+
+from goldore.repositories import needs
+from goldore.repositories.model import Edit, Repository
+
+_TORCHVISION = {name: name for name in ("MNIST", "FashionMNIST", "SVHN", "CIFAR10", "CIFAR100")}
+_LOWER = {
+    "MNIST": "mnist",
+    "FashionMNIST": "fashion",
+    "SVHN": "svhn",
+    "CIFAR10": "cifar10",
+    "CIFAR100": "cifar100",
+}
+_TRAJECTORY_TRAPS = (
+    "Both stages must run with the same GOLDORE_INDEX; experts and start would see different samples otherwise.",
+    "The experts' epochs become shorter with the data, while --expert_epochs and --max_start_epoch count in them.",
+)
+_BUFFERS = "Give every index its own --buffer_path: new replay_buffer files are added beside old ones, and all are read."
+_IMAGENET = (
+    "For ImageNet a pruned folder tree (--as-folder) is better: with the plug all images are decoded first."
+)
+
+
+def _subset(file: str, anchor: str, place: str, variable: str = "dst_train") -> Edit:
+    """Wrap a torch Dataset; what is built from it afterwards, class lists included, holds kept samples only."""
+    use = f"{variable} = torch.utils.data.Subset({variable}, goldore_index.tolist())"
+    return Edit(file, tuple(anchor.splitlines()), place, variable, (use,))
+
+
+def _slice(file: str, anchor: str, place: str) -> Edit:
+    """Shorten the fields of a dataset of IDC's kind, whose loaders read them."""
+    use = (
+        "for goldore_name in ('data', 'images', 'targets', 'labels', 'samples', 'imgs'):",
+        "    goldore_field = getattr(train_dataset, goldore_name, None)",
+        "    if isinstance(goldore_field, list):",
+        "        setattr(train_dataset, goldore_name, [goldore_field[i] for i in goldore_index])",
+        "    elif goldore_field is not None:",
+        "        setattr(train_dataset, goldore_name, goldore_field[goldore_index])",
+    )
+    return Edit(file, (anchor,), place, "train_dataset", use)
+
+
+def _rfad(file: str, anchor: str, place: str, *, celeba: bool) -> Edit:
+    use = "X_train, y_train = X_train[goldore_index], y_train[goldore_index]"
+    when = "args.dataset != 'celeba'" if celeba else ""
+    return Edit(file, tuple(anchor.splitlines()), place, "y_train", (use,), when)
+
+
+_LOADER_256 = (
+    "testloader = torch.utils.data.DataLoader(dst_test, batch_size=256, shuffle=False, num_workers={})"
+)
+_LOADER_128 = (
+    "testloader = torch.utils.data.DataLoader(dst_test, batch_size=128, shuffle=False, num_workers=2)"
+)
+_END = "at the end of get_dataset, after ZCA, where the test loader is made"
+_RESIZED_END = "at the end of load_resized_data, before it returns"
+
+_DC_EDITS = (_subset("utils.py", _LOADER_256.format(0), _END),)
+_DC_URL, _DC_COMMIT = "github.com/VICO-UoE/DatasetCondensation", "53f63a6"
+_DC_ROOTS = ("", "DatasetCondensation")  # the second in a clone of GoldFromOres
+_DC_TRAPS = (
+    "In GoldFromOres' copy leave --drop_ratio at 0; its own pruning counts positions in what is left.",
+    "The tiny set is tinyimagenet.pt, which has an order of its own; score that file.",
+)
+_DC_DATASETS = {**_TORCHVISION, "TinyImageNet": "TinyImageNet"}
+
+DC = Repository(
+    name="dc",
+    title="DC",
+    url=_DC_URL,
+    commit=_DC_COMMIT,
+    edits=_DC_EDITS,
+    roots=_DC_ROOTS,
+    datasets=_DC_DATASETS,
+    commands=(
+        "python main.py --method DC --dataset {dataset} --ipc {ipc} --init real --batch_real {batch_real}",
+    ),
+    needs=needs.dc,
+    batch_real=256,
+    traps=_DC_TRAPS,
+)
+DSA = Repository(
+    name="dsa",
+    title="DSA",
+    url=_DC_URL,
+    commit=_DC_COMMIT,
+    edits=_DC_EDITS,
+    roots=_DC_ROOTS,
+    datasets=_DC_DATASETS,
+    commands=(
+        "python main.py --method DSA --dataset {dataset} --ipc {ipc} --init real --batch_real {batch_real} "
+        "--dsa_strategy color_crop_cutout_flip_scale_rotate",
+    ),
+    needs=needs.dc,
+    batch_real=256,
+    traps=_DC_TRAPS,
+)
+DM = Repository(
+    name="dm",
+    title="DM",
+    url=_DC_URL,
+    commit=_DC_COMMIT,
+    edits=_DC_EDITS,
+    roots=_DC_ROOTS,
+    datasets=_DC_DATASETS,
+    commands=(
+        "python main_DM.py --dataset {dataset} --ipc {ipc} --init real --lr_img 1 --batch_real {batch_real} "
+        "--dsa_strategy color_crop_cutout_flip_scale_rotate",
+    ),
+    needs=needs.dm,
+    batch_real=256,
+    traps=_DC_TRAPS,
+)
+MTT = Repository(
+    name="mtt",
+    title="MTT",
+    url="github.com/GeorgeCazenavette/mtt-distillation",
+    commit="50dccea",
+    edits=(_subset("utils.py", _LOADER_128, _END),),
+    datasets={"CIFAR10": "CIFAR10", "CIFAR100": "CIFAR100", "TinyImageNet": "Tiny"},
+    commands=(
+        "python buffer.py --dataset {dataset} --model ConvNet --zca --train_epochs 50 --num_experts 100 "
+        "--buffer_path buffers-{tag}",
+        "python distill.py --dataset {dataset} --ipc {ipc} --zca --syn_steps 20 --expert_epochs 3 "
+        "--max_start_epoch 20 --buffer_path buffers-{tag}",
+    ),
+    needs=needs.trajectories,
+    traps=(
+        *_TRAJECTORY_TRAPS,
+        "For ImageNet positions count in the ten classes of the --subset, in ImageNet's order; score just those.",
+    ),
+    caches=_BUFFERS,
+)
+HABA = Repository(
+    name="haba",
+    title="HaBa",
+    url="github.com/Huage001/DatasetFactorization",
+    commit="60c9128",
+    edits=(_subset("utils.py", _LOADER_128, _END),),
+    datasets={**_TORCHVISION, "TinyImageNet": "Tiny"},
+    commands=(
+        "python buffer.py --dataset {dataset} --model ConvNet --zca --train_epochs 50 --num_experts 100 "
+        "--buffer_path buffers-{tag}",
+        "python distill_fac.py --dataset {dataset} --ipc {ipc} --zca --n_style 5 --pix_init real "
+        "--buffer_path buffers-{tag}",
+    ),
+    needs=needs.trajectories,
+    traps=(*_TRAJECTORY_TRAPS, "CIFAR10 runs with --zca only (args.kip_zca is not defined)."),
+    caches=_BUFFERS,
+)
+CAFE = Repository(
+    name="cafe",
+    title="CAFE",
+    url="github.com/kaiwang960112/CAFE",
+    commit="b718ff5",
+    edits=(_subset("utils.py", _LOADER_256.format(2), _END),),
+    datasets={"CIFAR10": "CIFAR10", "SVHN": "SVHN"},
+    commands=("python distill.py --dataset {dataset} --ipc {ipc} --batch_real {batch_real}",),
+    needs=needs.cafe,
+    batch_real=256,
+    traps=(
+        "It takes 10 classes of 3 x 32 x 32 images only.",
+        "Its accuracy watchers judge on kept samples only.",
+    ),
+)
+FREPO = Repository(
+    name="frepo",
+    title="FRePo",
+    url="github.com/yongchaoz/FRePo",
+    commit="43e028a",
+    edits=(
+        Edit(
+            "lib/dataset/dataloader.py",
+            ("ds_train = tf.data.Dataset.from_tensor_slices((x_train, y_train))",),
+            "in get_dataset, after load_data and before the arrays become a tf Dataset",
+            "y_train",
+            ("x_train, y_train = x_train[goldore_index], y_train[goldore_index]",),
+        ),
+        Edit(
+            "lib/dataset/dataloader.py",
+            ("builder = tfds.core.builder_from_directory(data_dir)",),
+            "in get_dataset, where converted records are read",
+            refuses="the converted records of this data set are read in no stable order; use another data set",
+        ),
+    ),
+    datasets={
+        "MNIST": "mnist",
+        "FashionMNIST": "fashion_mnist",
+        "CIFAR10": "cifar10",
+        "CIFAR100": "cifar100",
+        "TinyImageNet": "tiny_imagenet",
+        "Imagenette": "imagenette",
+    },
+    commands=(
+        "python -m script.distill --dataset_name={dataset} --num_prototypes_per_class={ipc} --learn_label=True "
+        "--train_log=train_log-{tag} --train_img=train_img-{tag} --zca_path=data/zca --data_path=DATA",
+    ),
+    needs=needs.frepo,
+    traps=(
+        "It reads the order of TensorFlow Datasets; positions in another order are refused.",
+        "imagenet_resized and caltech_birds2011 have no stable order there, and are refused.",
+        "config.train_size stays that of the whole set; logs of epochs are off by that factor.",
+    ),
+    caches="Give every index its own --train_log: a finished run there is resumed and ends at once.",
+    order="tfds",
+)
+RFAD = Repository(
+    name="rfad",
+    title="RFAD",
+    url="github.com/yolky/RFAD",
+    commit="c9ef03e",
+    edits=(
+        Edit(
+            "run_distillation.py",
+            ("train_loader = torch.utils.data.DataLoader(ds_train,",),
+            "before the loader of CelebA",
+            "ds_train.attr[:, 20]",
+            ("ds_train = torch.utils.data.Subset(ds_train, goldore_index.tolist())",),
+        ),
+        _rfad(
+            "run_distillation.py",
+            "if args.dataset != 'celeba':\n"
+            "X_init = coresets.make_coreset(X_train, y_train, args.samples_per_class, n_classes, args.init_strategy, "
+            "seed = args.seed)",
+            "after normalisation and ZCA, before the coreset and the validation set are drawn",
+            celeba=True,
+        ),
+        _rfad(
+            "eval_distilled_set.py",
+            "np.random.seed(args.valid_seed)",
+            "after normalisation and ZCA, before the validation set is drawn",
+            celeba=False,
+        ),
+    ),
+    datasets={**_LOWER, "CelebA": "celeba"},
+    commands=(
+        "python run_distillation.py --dataset {dataset} --samples_per_class {ipc} --platt --learn_labels "
+        "--save_path out-{tag}",
+        "python eval_distilled_set.py --dataset {dataset} --save_path out-{tag} --run_krr",
+    ),
+    needs=needs.rfad,
+    traps=(
+        "Both scripts must run with the same GOLDORE_INDEX; the validation set would hold dropped samples otherwise.",
+        "split_mnist has other labels than MNIST and is refused.",
+        "CelebA: score labels of attribute 20, in torchvision's order.",
+    ),
+    caches="Give every index its own --save_path.",
+)
+IDC = Repository(
+    name="idc",
+    title="IDC",
+    url="github.com/snu-mllab/Efficient-Dataset-Condensation",
+    commit="ceac95a",
+    edits=(
+        _slice("condense.py", "return train_dataset, val_loader", _RESIZED_END),
+        _slice("condense_mp.py", "return train_dataset, val_loader", _RESIZED_END),
+    ),
+    datasets=_LOWER,
+    commands=(
+        "python condense.py --reproduce -d {dataset} -f {factor} --ipc {ipc} --batch_real {batch_real} "
+        "--tag {tag}",
+    ),
+    needs=needs.idc,
+    batch_real=64,
+    factor=2,
+    traps=(
+        "With load_memory off and fewer kept samples in all than --batch_real the loader never ends.",
+        "pretrain.py (for condense_mp.py) must run with the same GOLDORE_INDEX.",
+        "train.py, test.py and coreset.py read all samples; they are baselines.",
+        _IMAGENET,
+    ),
+    caches="Give every index its own folder ./pretrained: networks there are taken up whatever they were trained on.",
+)
+DREAM = Repository(
+    name="dream",
+    title="DREAM",
+    url="github.com/lyq312318224/DREAM",
+    commit="595e3c1",
+    edits=(
+        _slice("condense.py", "return train_dataset, val_loader", _RESIZED_END),
+        _slice("condense_improve.py", "return train_dataset, val_loader", _RESIZED_END),
+    ),
+    datasets={**_LOWER, "TinyImageNet": "tinyimagenet"},
+    commands=("python condense.py --reproduce -d {dataset} -f {factor} --ipc {ipc} --tag {tag}",),
+    needs=needs.dream,
+    batch_real=128,
+    factor=2,
+    traps=(_IMAGENET, "The tiny set is tinyimagenet.pt, which has an order of its own; score that file."),
+    caches="Give every index its own folder ./pretrained.",
+)
+IDM = Repository(
+    name="idm",
+    title="IDM",
+    url="github.com/uitrbn/IDM",
+    commit="fe23bbc",
+    edits=(
+        _subset("utils.py", _LOADER_128, _END + " (IDM_cifar10.py)"),
+        _subset("dc_utils.py", _LOADER_256.format(0), _END + " (IDM_cifar100.py, IDM_tiny.py)"),
+        _slice("others_edc.py", "return train_dataset, val_loader", _RESIZED_END + " (IDM_imagenet.py)"),
+    ),
+    datasets={**_TORCHVISION, "TinyImageNet": "TinyImageNet"},
+    commands=(
+        "python IDM_cifar10.py --dataset {dataset} --ipc {ipc} --aug --net_decay --embed_last 1000 --syn_ce "
+        "--batch_real {batch_real}",
+    ),
+    needs=needs.idm,
+    batch_real=256,
+    traps=(
+        "CIFAR10 runs with IDM_cifar10.py, CIFAR100 with IDM_cifar100.py, Tiny ImageNet with IDM_tiny.py.",
+        "The published commands for one image a class take --batch_real 5000.",
+        "IDM_imagenet.py always matches the first --batch_real images of a class.",
+        "The folder checkpoints must exist before it starts.",
+    ),
+)
+LINBA = Repository(
+    name="linba",
+    title="LinBa",
+    url="github.com/princetonvisualai/RememberThePast-DatasetDistillation",
+    commit="f49e631",
+    edits=(
+        _subset(
+            "utils/data_utils.py",
+            "return channel, im_size, train_num_classes, test_num_classes, dst_train, dst_test",
+            "at the end of get_dataset, after ZCA, before it returns",
+        ),
+    ),
+    datasets=_TORCHVISION,
+    commands=(
+        "bash run_scripts/bptt_efficient_compressor_minibatch.sh {tag} ConvNet compressors_bptt_interventions.yml "
+        "{ipc} 150 SGD 0.9 {dataset} 10 10 1 1 none 0",
+    ),
+    needs=needs.linba,
+    traps=(
+        "It exits with 0 whatever happened: look for 'Training completed.'",
+        "Its class subsets (CIFAR10Half, CIFAR100_5, ...) are sorted by class; score them in that order.",
+    ),
+)
+DATM = Repository(
+    name="datm",
+    title="DATM",
+    url="github.com/NUS-HPC-AI-Lab/DATM",
+    commit="97ae510",
+    edits=(
+        _subset("utils/utils_gsam.py", _LOADER_128, _END + " (buffer_FTD.py)"),
+        _subset("utils/utils_baseline.py", _LOADER_256.format(2), _END + " (DATM.py, DATM_tesla.py)"),
+        _subset("utils/utils_arch.py", _LOADER_128, _END + " (distill_arch.py)"),
+    ),
+    datasets={"CIFAR10": "CIFAR10", "CIFAR100": "CIFAR100", "TinyImageNet": "Tiny"},
+    commands=(
+        "(cd buffer; python buffer_FTD.py --dataset {dataset} --model ConvNet --zca --buffer_path ../buffers-{tag}/)",
+        "(cd distill; python DATM.py --cfg ../configs/CONFIG.yaml)  # with buffer_path: ../buffers-{tag}/, ipc: {ipc}",
+    ),
+    needs=needs.datm,
+    traps=(
+        *_TRAJECTORY_TRAPS,
+        "For ImageNet1K images_all.pt in the working folder is taken up; remove it first.",
+    ),
+    caches=_BUFFERS,
+)
+DATADAM = Repository(
+    name="datadam",
+    title="DataDAM",
+    url="github.com/DataDistillation/DataDAM",
+    commit="0f6ea09",
+    edits=(_subset("utils.py", _LOADER_256.format(0), _END),),
+    datasets=_TORCHVISION,
+    commands=("python main_DataDAM.py --dataset {dataset} --ipc {ipc} --batch_real {batch_real}",),
+    needs=needs.datadam,
+    batch_real=64,
+)
+NCFM = Repository(
+    name="ncfm",
+    title="NCFM",
+    url="github.com/gszfwsb/NCFM",
+    commit="de92fb8",
+    edits=(
+        _slice("utils/utils.py", "return train_dataset, val_dataset", _RESIZED_END),
+        Edit(
+            "utils/utils.py",
+            ("loader_real = ImageNetMemoryDataLoader(",),
+            "in get_loader, where ImageNet is read from class_k.pt files",
+            refuses="ImageNet is read from class_k.pt files here; make them from a tree of goldore prune --as-folder",
+        ),
+    ),
+    datasets={**_LOWER, "TinyImageNet": "tinyimagenet"},
+    commands=(
+        "(cd pretrain; torchrun --nproc_per_node 1 pretrain_script.py --gpu 0 "
+        "--config_path ../config/ipc{ipc}/{dataset}.yaml)",
+        "(cd condense; torchrun --nproc_per_node 1 condense_script.py --gpu 0 --ipc {ipc} "
+        "--config_path ../config/ipc{ipc}/{dataset}.yaml)",
+    ),
+    needs=needs.ncfm,
+    batch_real=1024,
+    factor=2,
+    traps=("ImageNet comes from class_k.pt files; make them from a pruned folder tree (--as-folder).",),
+    caches="Give every index its own pretrain_dir and save_dir in the configuration.",
+    reads_folder=True,
+)
+SRE2L = Repository(
+    name="sre2l",
+    title="SRe2L",
+    url="github.com/VILA-Lab/SRe2L",
+    commit="8d00cba",
+    edits=(
+        _subset(
+            "SRe2L/*small_dataset/squeeze_cifar.py",
+            "trainloader = torch.utils.data.DataLoader(trainset, batch_size=128, shuffle=True, num_workers=2)",
+            "before the loader of the training set",
+            "trainset",
+        ),
+    ),
+    datasets={"CIFAR100": "CIFAR100"},
+    commands=("(cd 'SRe2L/*small_dataset'; python squeeze_cifar.py)",),
+    needs=needs.squeeze,
+    traps=(
+        "Real images are read by the squeeze stage only; without training the teacher anew nothing is pruned.",
+        "For Tiny ImageNet and ImageNet train the teacher on a pruned folder tree (--as-folder).",
+    ),
+    caches="Keep one folder checkpoint an index.",
+    reads_folder=True,
+)
+RDED = Repository(
+    name="rded",
+    title="RDED",
+    url="github.com/LINs-lab/RDED",
+    commit="3f6453d",
+    commands=("python main.py --subset SUBSET --train-dir PRUNED_TREE --ipc {ipc} --mipc {batch_real}",),
+    needs=needs.rded,
+    batch_real=600,
+    traps=("It opens --mipc (600) files of each class, and fails where there are fewer.",),
+    reads_folder=True,
+    zero_padded=True,
+)
+D4M = Repository(
+    name="d4m",
+    title="D4M",
+    url="github.com/suduo94/D4M",
+    commit="da35d10",
+    edits=(
+        _subset(
+            "distillation/dataset_utils.py",
+            "trainloader = torch.utils.data.DataLoader(\ntrainset, batch_size=args.batch_size, shuffle=True,",
+            "in load_dataset, before the loader of the training set",
+            "trainset",
+        ),
+    ),
+    datasets={"CIFAR10": "cifar10", "CIFAR100": "cifar100"},
+    commands=("(cd distillation; python gen_prototype.py --dataset {dataset} --ipc {ipc} --data_dir DATA)",),
+    needs=needs.d4m,
+    caches="Give every index its own --save_prototype_path.",
+    reads_folder=True,
+)
+_GVBSM = "data_synthesis_with_svd_with_db_with_all_statistic.py"
+G_VBSM = Repository(
+    name="g-vbsm",
+    title="G-VBSM",
+    url="github.com/shaoshitong/G_VBSM_Dataset_Condensation",
+    commit="1ed80b0",
+    edits=tuple(
+        edit
+        for branch in ("Branch_CIFAR_10", "Branch_CIFAR_100")
+        for edit in (
+            _subset(
+                f"{branch}/squeeze/train.py",
+                "trainloader = torch.utils.data.DataLoader(trainset, batch_size=args.batch_size, shuffle=True, "
+                "num_workers=4)",
+                "before the loader of the training set",
+                "trainset",
+            ),
+            _subset(
+                f"{branch}/recover/{_GVBSM}",
+                "train_loader = torch.utils.data.DataLoader(train_dataset,",
+                "before the loader of the training set",
+                "train_dataset",
+            ),
+        )
+    ),
+    datasets={"CIFAR10": "CIFAR-10", "CIFAR100": "CIFAR-100"},
+    commands=(
+        "(cd Branch_CIFAR_10/squeeze; sh squeeze.sh)",
+        "(cd Branch_CIFAR_10/recover; sh recover.sh)  # with --statistic-path statistic-{tag}",
+    ),
+    needs=needs.squeeze,
+    traps=(
+        "Both stages read real images, and must run with the same GOLDORE_INDEX.",
+        "For Tiny ImageNet and ImageNet use one pruned folder tree (--as-folder) for both stages.",
+    ),
+    caches="Give every index its own folder of statistics: those that are there are taken up.",
+    reads_folder=True,
+)
+
+REPOSITORIES = {
+    each.name: each
+    for each in (
+        DC, DSA, DM, MTT, CAFE, FREPO, RFAD, IDC, IDM, LINBA, HABA,
+        DATM, DREAM, DATADAM, NCFM, SRE2L, RDED, D4M, G_VBSM,
+    )
+}  # fmt: skip

@@ -1,0 +1,104 @@
+"""What goldore knows of a distillation repository: where it reads its data, and what it survives."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+MARK = "goldore plug"
+"""Stands in the first and the last line of every block, and nowhere else in a clone."""
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One place where a block goes.
+
+    Attributes:
+        file: path in the clone.
+        anchor: consecutive lines, without indentation, that stand exactly once in the file.
+        data: the expression there that holds the training set or its labels.
+        apply: lines that make use of `goldore_index`, the positions to keep.
+        place: where it is, in words.
+        when: a condition under which alone the block runs, or "".
+        refuses: why no index can be used there, or ""; the block then only says so.
+    """
+
+    file: str
+    anchor: tuple[str, ...]
+    place: str
+    data: str = ""
+    apply: tuple[str, ...] = ()
+    when: str = ""
+    refuses: str = ""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a repository is to be run.
+
+    Attributes:
+        ipc: images per class of the distilled set.
+        batch_real: real images of each class in a batch.
+        factor: multi-formation factor of IDC and its successors.
+    """
+
+    ipc: int
+    batch_real: int
+    factor: int = 1
+
+
+@dataclass(frozen=True)
+class Need:
+    """A number of kept samples below which something happens.
+
+    Attributes:
+        count: samples.
+        of: "class" for every class, "total" for all together.
+        refuse: whether the index must not be written; a warning otherwise.
+        effect: what happens below it, as the end of a sentence.
+    """
+
+    count: int
+    of: Literal["class", "total"]
+    refuse: bool
+    effect: str
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A distillation method's code.
+
+    Attributes:
+        name: on the command line.
+        title: the method's name.
+        url: of the repository.
+        commit: at which it was read and tried.
+        edits: where the blocks go; empty if it reads a folder tree and needs none.
+        roots: folders of a clone in which the code may lie; the first that has all files is meant.
+        datasets: goldore's names of data sets to the repository's.
+        commands: how to run it, with {dataset}, {ipc}, {batch_real}, {factor} and {tag}.
+        needs: what it survives.
+        batch_real: its default.
+        factor: its default.
+        traps: what goes wrong without a word, one sentence each.
+        caches: what to name anew for another index, one sentence; or "".
+        reads_folder: whether it reads a folder tree, so that a pruned one serves it.
+        zero_padded: whether it wants class folders named 00000, 00001, ...
+        order: in which order it reads the samples: "" for torchvision's, or "tfds".
+    """
+
+    name: str
+    title: str
+    url: str
+    commit: str
+    needs: Callable[[Settings], tuple[Need, ...]]
+    commands: tuple[str, ...]
+    edits: tuple[Edit, ...] = ()
+    roots: tuple[str, ...] = ("",)
+    datasets: dict[str, str] = field(default_factory=dict)
+    batch_real: int = 0
+    factor: int = 1
+    traps: tuple[str, ...] = ()
+    caches: str = ""
+    reads_folder: bool = False
+    zero_padded: bool = False
+    order: str = ""

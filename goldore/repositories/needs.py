@@ -1,0 +1,167 @@
+"""How many kept samples a repository survives, and what happens below that.
+
+Found by reading and running each repository at the commit that the catalogue names.
+"""
+
+from goldore.repositories.model import Need, Settings
+
+SHRINKS = "its batches of real images become smaller without a word"
+
+
+def empty_class(effect: str = "the run fails on an empty class") -> Need:
+    """Every class needs a sample."""
+    return Need(1, "class", refuse=True, effect=effect)
+
+
+def real_init(settings: Settings) -> tuple[Need, ...]:
+    """Synthetic images that start as real ones (--init real), assigned as a block of ipc images."""
+    if settings.ipc == 1:
+        return (empty_class(),)
+    return (
+        empty_class(),
+        Need(2, "class", refuse=True, effect="a single image is copied to all synthetic images of its class"),
+        Need(settings.ipc, "class", refuse=True, effect="--init real fails"),
+    )
+
+
+def dc(settings: Settings) -> tuple[Need, ...]:
+    """DC and DSA."""
+    return (*real_init(settings), Need(settings.batch_real, "class", refuse=False, effect=SHRINKS))
+
+
+def dm(settings: Settings) -> tuple[Need, ...]:
+    """DM."""
+    effect = f"{SHRINKS}, and models with batch normalisation fail"
+    return (*real_init(settings), Need(settings.batch_real, "class", refuse=False, effect=effect))
+
+
+def cafe(settings: Settings) -> tuple[Need, ...]:
+    """CAFE stacks batches of all classes, and judges its progress on 128 kept images a class."""
+    watchers = "its accuracy watchers judge on fewer than 128 images a class"
+    return (
+        *real_init(settings),
+        Need(settings.batch_real, "class", refuse=True, effect="the batches of the classes do not stack"),
+        Need(128, "class", refuse=False, effect=watchers),
+    )
+
+
+def trajectories(settings: Settings) -> tuple[Need, ...]:
+    """MTT and HaBa: experts on batches of 256 of all kept images."""
+    return (
+        *real_init(settings),
+        Need(256, "total", refuse=False, effect="an epoch of the experts is a single step"),
+    )
+
+
+def datm(settings: Settings) -> tuple[Need, ...]:
+    """DATM starts from images that an expert gets right, and looks for them until it has ipc of each class."""
+    effect = "the search for correctly classified images of each class never ends"
+    return (empty_class(effect), Need(settings.ipc, "class", refuse=True, effect=effect))
+
+
+def idc(settings: Settings) -> tuple[Need, ...]:
+    """IDC matches gradients on whole batches of each class, and starts from ipc times factor squared images."""
+    start = settings.ipc * settings.factor**2
+    return (
+        empty_class("its batch sampler fails on an empty class"),
+        Need(
+            start, "class", refuse=True, effect=f"the {start} images that a class starts from are not there"
+        ),
+        Need(
+            settings.batch_real,
+            "class",
+            refuse=True,
+            effect="--match grad fails (--match feat takes what there is)",
+        ),
+    )
+
+
+def dream(settings: Settings) -> tuple[Need, ...]:
+    """DREAM clusters every class into a batch of centres."""
+    start = settings.ipc * settings.factor**2
+    return (
+        empty_class("its batch sampler fails on an empty class"),
+        Need(
+            start, "class", refuse=True, effect=f"the {start} images that a class starts from are not there"
+        ),
+        Need(settings.batch_real, "class", refuse=True, effect="a class has fewer images than clusters"),
+    )
+
+
+def ncfm(settings: Settings) -> tuple[Need, ...]:
+    """NCFM starts from ipc times factor squared images of each class."""
+    start = settings.ipc * settings.factor**2
+    return (
+        empty_class(),
+        Need(
+            start, "class", refuse=True, effect=f"the {start} images that a class starts from are not there"
+        ),
+        Need(settings.batch_real, "class", refuse=False, effect=SHRINKS),
+    )
+
+
+def idm(settings: Settings) -> tuple[Need, ...]:
+    """IDM."""
+    needs = (*real_init(settings), Need(settings.batch_real, "class", refuse=False, effect=SHRINKS))
+    if settings.ipc > 1:
+        return needs
+    return (
+        *needs,
+        Need(2560, "class", refuse=False, effect="--ipc 1 without --aug fails (it takes the top 2560)"),
+    )
+
+
+def linba(_: Settings) -> tuple[Need, ...]:
+    """LinBa draws 64 real images of every class, whatever its options say."""
+    effect = "its 64 queries a class do not fit, and it exits with 0 all the same"
+    return (empty_class(), Need(64, "class", refuse=True, effect=effect))
+
+
+def rfad(settings: Settings) -> tuple[Need, ...]:
+    """RFAD draws 1,280 images without repeats, whatever its options say."""
+    return (
+        empty_class(),
+        Need(settings.ipc, "class", refuse=True, effect="the coreset it starts from cannot be drawn"),
+        Need(1280, "total", refuse=True, effect="its batch of 1,280 cannot be drawn"),
+    )
+
+
+def frepo(settings: Settings) -> tuple[Need, ...]:
+    """FRePo repeats what there is, and makes fewer prototypes without a word."""
+    effect = "it makes fewer prototypes than asked for, without a word"
+    return (
+        empty_class("the class is missing among the prototypes, without a word"),
+        Need(settings.ipc, "class", refuse=True, effect=effect),
+        Need(1024, "total", refuse=False, effect="its batches of 1,024 hold images twice"),
+    )
+
+
+def datadam(settings: Settings) -> tuple[Need, ...]:
+    """DataDAM reshapes batches of all classes."""
+    return (
+        *real_init(settings),
+        Need(settings.batch_real, "class", refuse=True, effect="the batches of the classes do not reshape"),
+    )
+
+
+def squeeze(_: Settings) -> tuple[Need, ...]:
+    """SRe2L and G-VBSM train teachers on the kept images, whose statistics are then all that counts."""
+    return (
+        empty_class("the teachers never see an empty class"),
+        Need(128, "total", refuse=False, effect="an epoch of the teachers is a single step"),
+    )
+
+
+def rded(settings: Settings) -> tuple[Need, ...]:
+    """RDED opens the first --mipc files of each class (here its batch of real images)."""
+    return (
+        empty_class(),
+        Need(settings.batch_real, "class", refuse=True, effect="it runs out of files; lower its --mipc"),
+    )
+
+
+def d4m(settings: Settings) -> tuple[Need, ...]:
+    """D4M fits its clusters ten (--km_expand) times ipc images at a time."""
+    needed = 10 * settings.ipc
+    effect = "a class that never fills --km_expand (10) times --ipc images has no cluster centres"
+    return (empty_class(), Need(needed, "class", refuse=True, effect=effect))

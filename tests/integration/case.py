@@ -1,0 +1,69 @@
+"""What it takes to run one distillation repository for a few iterations on a CPU, and to see what it reads.
+
+Nothing here is code of those repositories beyond the single lines that have to be found in them.
+"""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Swap:
+    """A text that stands exactly once in a file (or `count` times), and what replaces it.
+
+    Attributes:
+        file: path in the clone.
+        old: the text, line ends as "\\n" (a file's own are kept).
+        new: what stands there instead.
+        why: in a few words, as the docs give it.
+        count: how often `old` stands there.
+    """
+
+    file: str
+    old: str
+    new: str
+    why: str
+    count: int = 1
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One command of a method.
+
+    Attributes:
+        name: for example "buffer".
+        command: the script (or -m module) and its arguments; {python} is put in front, {data} is the data folder.
+        success: a text that its output must hold, where the exit code proves nothing.
+    """
+
+    name: str
+    command: str
+    success: str = ""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A repository to run.
+
+    Attributes:
+        repository: name for `goldore plug`.
+        folder: of the clone in the folder of clones.
+        commit: at which this was tried.
+        data: which made data set: "mnist" (torchvision's layout), "cifar10" or "tfds-mnist".
+        stages: in order.
+        edits: the smallest changes without which it does not run on a CPU; kept outside the plug.
+        probes: lines that record what is read, through `probe.record`.
+        environment: environment variables.
+        python: name of the environment variable that names the interpreter to use; the tests' own without it.
+        keep_ratio: of the index.
+    """
+
+    repository: str
+    folder: str
+    commit: str
+    data: str
+    stages: tuple[Stage, ...]
+    edits: tuple[Swap, ...] = ()
+    probes: tuple[Swap, ...] = ()
+    environment: dict[str, str] = field(default_factory=dict)
+    python: str = "GOLDORE_CLONES_PYTHON"
+    keep_ratio: str = "0.3"
