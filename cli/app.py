@@ -11,6 +11,7 @@ from goldore import __version__
 
 from .estimating import estimate_command, import_command, merge_command
 from .inspecting import inspect_command
+from .mapping import map_index_command
 from .plugging import plug_command
 from .pruning import prune_command
 from .scoring import score_command
@@ -32,6 +33,7 @@ app.command("estimate")(estimate_command)
 app.command("merge")(merge_command)
 app.command("import")(import_command)
 app.command("plug")(plug_command)
+app.command("map-index")(map_index_command)
 
 
 def _print_version(wanted: bool) -> None:

@@ -28,7 +28,8 @@ def plug_command(
         str | None,
         typer.Argument(
             metavar="REPO",
-            help="dc, dsa, dm, mtt, cafe, frepo, rfad, idc, idm, linba, haba, datm, dream, datadam, ncfm, sre2l, d4m or "
+            help="dc, dsa, dm, mtt, cafe, frepo, rfad, idc, idm, linba, haba, datm, dream, datadam, "
+            "ncfm, sre2l, d4m or "
             "g-vbsm.",
         ),
     ] = None,
@@ -42,8 +43,10 @@ def plug_command(
 ) -> None:
     """Make a clone of a distillation repository read an index file.
 
-    A marked block goes to each place where the repository reads its training set. It keeps the samples of the index
-    file that the environment variable GOLDORE_INDEX names; without that variable the repository does what it always did.
+    A marked block goes to each place where the repository reads its training set. It keeps the samples of
+    the index
+    file that the environment variable GOLDORE_INDEX names; without that variable the repository does what
+    it always did.
 
     --check ends with 0 if everything is plugged, else with 1.
     """

@@ -1,15 +1,17 @@
 """goldore prune."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from goldore.atomic import file_name
 from goldore.errors import UsageError
 
+from .mapping import Translated
 from .screen import UNRELIABLE, class_cell, count, line, number, plural, reports_errors, warn
 from .screen import out as output
+from .targets import Target, Tree
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 _MAX_ROWS = 20
 _HOW_MUCH = "How much to keep (exactly one)"
+_WHAT_FOR = "What for"
+_FOLDERS = "Folder trees"
 
 
 @reports_errors
@@ -40,7 +44,7 @@ def prune_command(
     keep_ratio: Annotated[
         str | None, typer.Option(metavar="R", help="Keep this share.", rich_help_panel=_HOW_MUCH)
     ] = None,
-    ipc: Annotated[
+    keep_per_class: Annotated[
         int | None, typer.Option(metavar="N", help="Keep N samples of each class.", rich_help_panel=_HOW_MUCH)
     ] = None,
     keep_range: Annotated[
@@ -62,6 +66,90 @@ def prune_command(
     min_reliability: Annotated[
         float | None,
         typer.Option(metavar="R", help="Refuse a ranking that is less reliable, or of unknown reliability."),
+    ] = None,
+    repository: Annotated[
+        str | None,
+        typer.Option(
+            "--for",
+            metavar="REPO",
+            help="Check that this repository survives the selection, and print how to run it "
+            "(goldore plug --list "
+            "names them).",
+            rich_help_panel=_WHAT_FOR,
+        ),
+    ] = None,
+    ipc: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Images per class of the set that it will distil (default: 1). Without --for and "
+            "another rule: "
+            "--keep-per-class.",
+            rich_help_panel=_WHAT_FOR,
+        ),
+    ] = None,
+    batch_real: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Its batch of real images of each class, or RDED's --mipc (default: its own).",
+            rich_help_panel=_WHAT_FOR,
+        ),
+    ] = None,
+    factor: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Multi-formation factor of IDC, DREAM and NCFM (default: 2).",
+            rich_help_panel=_WHAT_FOR,
+        ),
+    ] = None,
+    order: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DATASET",
+            help="Give positions in the order of this data set instead; tfds is the same one in "
+            "TensorFlow Datasets.",
+            rich_help_panel=_WHAT_FOR,
+        ),
+    ] = None,
+    data_root: Annotated[
+        Path, typer.Option(help="Folder of --order, if it is a name.", rich_help_panel=_WHAT_FOR)
+    ] = Path("data"),
+    as_folder: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Also write a folder tree of the kept images, as links.",
+            rich_help_panel=_FOLDERS,
+        ),
+    ] = None,
+    copy: Annotated[
+        bool, typer.Option("--copy", help="Copy the images instead.", rich_help_panel=_FOLDERS)
+    ] = False,
+    class_folders: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMING",
+            help="original, or zero-padded for 00000, 00001, ... (default: as --for wants it).",
+            rich_help_panel=_FOLDERS,
+        ),
+    ] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Where the images lie (default: where they were scored).",
+            rich_help_panel=_FOLDERS,
+        ),
+    ] = None,
+    as_list: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Also write the kept images' paths, one a line.",
+            rich_help_panel=_FOLDERS,
+        ),
     ] = None,
     out: Annotated[
         Path | None,
@@ -86,10 +174,19 @@ def prune_command(
     """
     if quiet and verbose:
         raise UsageError("--quiet and --verbose exclude each other; leave one out.")
+    rule = {
+        "drop_ratio": drop_ratio,
+        "keep_ratio": keep_ratio,
+        "keep_per_class": keep_per_class,
+        "keep_range": _range(keep_range),
+    }
+    ipc = _ipc_for(repository, ipc, rule)
+    target = Target.of(repository, ipc=ipc, batch_real=batch_real, factor=factor)
+    tree = Tree.of(as_folder, as_list, target, copy=copy, naming=class_folders, images=images)
 
-    from goldore.indexfile import check_suffix
+    from goldore.indexfile import check_suffix, save_index, side_car
     from goldore.selection import parse_criterion, prune
-    from goldore.store import load_scores
+    from goldore.store import load_header, load_scores
 
     if out is not None:
         check_suffix(out)
@@ -97,22 +194,48 @@ def prune_command(
     header = load_scores(file, only=())
     parsed = parse_criterion(criterion, header.score_names)
     scores = load_scores(file, only=(parsed.score,)) if parsed.drops else header
-    selection = prune(
-        scores,
-        criterion,
-        drop_ratio=drop_ratio,
-        keep_ratio=keep_ratio,
-        ipc=ipc,
-        keep_range=_range(keep_range),
-        scope=cast("Scope", scope),
-        seed=seed,
-        missing=cast("Missing", missing),
-        min_reliability=min_reliability,
+
+    def select(**how_much: Any) -> "Selection":
+        return prune(
+            scores,
+            criterion,
+            scope=cast("Scope", scope),
+            seed=seed,
+            missing=cast("Missing", missing),
+            min_reliability=min_reliability,
+            **how_much,
+        )
+
+    selection = select(**rule)
+    if target is not None:
+        target.check(selection, scores, select, mapped=order is not None, out=out)
+    translated = Translated.of(selection, file, order, data_root)
+    path = save_index(
+        out or _default_name(selection, order), translated.indices, translated.provenance, overwrite=overwrite
     )
-    path = selection.save(out or _default_name(selection), overwrite=overwrite)
+    if tree is not None:
+        tree.write(selection.indices, load_header(file))
     _warn(selection, scores, parsed.score)
-    if not quiet:
-        _show(selection, scores, parsed.score, parsed.drops, path, everything=verbose)
+    if quiet:
+        return
+    _show(selection, scores, parsed.score, parsed.drops, everything=verbose)
+    translated.show()
+    beside = f", provenance to {side_car(path)}" if side_car(path).is_file() else ""
+    line(output(), f"written to {path}{beside}")
+    if tree is not None:
+        tree.show()
+    if target is not None:
+        target.show(scores.dataset.name, path, tree)
+
+
+def _ipc_for(repository: str | None, ipc: int | None, rule: dict[str, Any]) -> int | None:
+    """The --ipc that is about a repository; without one it is --keep-per-class, and goes into the rule."""
+    if repository is not None or ipc is None:
+        return ipc
+    if any(value is not None for value in rule.values()):
+        raise UsageError("--ipc beside another rule says what the set is for; say --for REPO with it.")
+    rule["keep_per_class"] = ipc
+    return None
 
 
 def _range(text: str | None) -> tuple[str, str] | None:
@@ -124,13 +247,14 @@ def _range(text: str | None) -> tuple[str, str] | None:
     return first, last
 
 
-def _default_name(selection: "Selection") -> Path:
+def _default_name(selection: "Selection", order: str | None) -> Path:
     about = selection.provenance
     rule = about["rule"].replace("_ratio ", "").replace("_range ", "").replace(" ", "").replace(":", "to")
     dataset = file_name(about["dataset"])
     scope = "-global" if about["scope"] == "global" else ""
     random = f"-seed{about['seed']}" if about["seed"] is not None else ""
-    return Path(f"{dataset}-{about['criterion']}-{rule}{scope}{random}.npy")
+    other = f"-{file_name(order)}" if order is not None else ""
+    return Path(f"{dataset}-{about['criterion']}-{rule}{scope}{random}{other}.npy")
 
 
 def _warn(selection: "Selection", scores: "ScoreFile", name: str) -> None:
@@ -159,14 +283,11 @@ def _show(
     scores: "ScoreFile",
     name: str,
     drops: str | None,
-    path: Path,
     *,
     everything: bool,
 ) -> None:
     import numpy as np
     from rich.table import Table
-
-    from goldore.indexfile import side_car
 
     console = output()
     total = int(selection.total_per_class.sum())
@@ -210,8 +331,6 @@ def _show(
             console,
             f"and {len(rows) - _MAX_ROWS} more classes (--verbose lists them); kept {least} to {most} each",
         )
-    beside = f", provenance to {side_car(path)}" if side_car(path).is_file() else ""
-    line(console, f"written to {path}{beside}")
 
 
 def _reliability(score: "Score") -> str:

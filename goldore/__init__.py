@@ -8,7 +8,8 @@ Three steps, the same from the command line and from Python:
     kept = goldore.prune(scores, "LossConverge_large", keep_ratio="0.1")
     kept.save("keep.npy")                                            # sorted positions to keep
 
-`load_scores` and `load_indices` read the two kinds of file again. Importing goldore is cheap: torch is
+`load_scores` and `load_indices` read the two kinds of file again. `subset`, `keep_mask` and `drop_samples`
+put an index file or a score to work in other code. Importing goldore is cheap: torch is
 imported only when something is trained.
 
 The scores are those of Xu et al., "Distill Gold from Massive Ores", arXiv 2305.18381 (ECCV 2024).
@@ -21,8 +22,11 @@ from goldore.errors import GoldoreError, UsageError
 
 if TYPE_CHECKING:
     from goldore.datasets import ImageDataset, load_dataset
+    from goldore.dropping import drop_samples
     from goldore.importing import import_scores
     from goldore.indexfile import load_index, load_indices
+    from goldore.keeping import keep_mask, subset
+    from goldore.mapping import map_index
     from goldore.recipe import ConvNetConfig, DistillRecipe, LossRecipe, UtilityRecipe
     from goldore.scoring import score
     from goldore.selection import Selection, prune
@@ -42,15 +46,19 @@ __all__ = [
     "UsageError",
     "UtilityRecipe",
     "Watcher",
+    "drop_samples",
     "import_scores",
+    "keep_mask",
     "load_dataset",
     "load_index",
     "load_indices",
     "load_scores",
+    "map_index",
     "merge",
     "prune",
     "reestimate",
     "score",
+    "subset",
 ]
 
 _HOME = {
@@ -62,7 +70,11 @@ _HOME = {
     "ScoreFile": "goldore.store",
     "Watcher": "goldore.watching",
     "Selection": "goldore.selection",
+    "drop_samples": "goldore.dropping",
     "import_scores": "goldore.importing",
+    "keep_mask": "goldore.keeping",
+    "map_index": "goldore.mapping",
+    "subset": "goldore.keeping",
     "load_dataset": "goldore.datasets",
     "load_index": "goldore.indexfile",
     "load_indices": "goldore.indexfile",

@@ -29,6 +29,18 @@ class IndexFileError(GoldoreError):
     """An index file that cannot be read or written, or whose content is not a set of kept positions."""
 
 
+class MappingError(GoldoreError):
+    """Two data sets whose samples cannot be found in one another."""
+
+
+class TargetError(GoldoreError):
+    """A selection that the repository which it is for does not survive."""
+
+
+class TreeError(GoldoreError):
+    """A pruned folder tree that cannot be written."""
+
+
 class PlugError(GoldoreError):
     """A clone that is another repository, or another version of it.
 

@@ -299,6 +299,8 @@ _READERS: dict[str, Callable[[Path], tuple[Any, Any]]] = {
     ".pt": _read_pt,
     ".h5": _read_h5,
 }
+SUFFIXES = tuple(_WRITERS)
+"""Of the formats."""
 _BARE = (".npy", ".txt", ".csv")
 _SIDE_CARS = tuple(f"{suffix}.json" for suffix in _BARE)
 _HOW_FOUND = ("score_file", "score_file_updated")  # may differ between equal selections

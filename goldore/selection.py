@@ -119,7 +119,7 @@ def prune(
     *,
     drop_ratio: Ratio | None = None,
     keep_ratio: Ratio | None = None,
-    ipc: int | None = None,
+    keep_per_class: int | None = None,
     keep_range: tuple[Ratio, Ratio] | None = None,
     scope: Scope = "class",
     seed: int = 0,
@@ -128,8 +128,8 @@ def prune(
 ) -> Selection:
     """Choose the samples to keep.
 
-    Exactly one of drop_ratio, keep_ratio, ipc and keep_range is given. Floats are read as the shortest
-    decimal that means them (0.1 is one tenth).
+    Exactly one of drop_ratio, keep_ratio, keep_per_class and keep_range is given. Floats are read as the
+    shortest decimal that means them (0.1 is one tenth).
 
     Args:
         scores: a score file, or the path of one.
@@ -137,7 +137,7 @@ def prune(
             "Random". Case and hyphens are ignored.
         drop_ratio: share to drop, 0..1; floor(ratio * n) samples are dropped.
         keep_ratio: share to keep, 0..1; ceil(ratio * n) samples are kept.
-        ipc: number of samples to keep of every class.
+        keep_per_class: number of samples to keep of every class.
         keep_range: shares (A, B) with 0 <= A < B <= 1: keep the samples from floor(A * n) to floor(B * n)
             of the order in which the criterion drops; (R, 1) is drop_ratio R.
         scope: "class" applies the rule within every class, "global" to all samples at once.
@@ -154,11 +154,15 @@ def prune(
         UnreliableError: if the ranking is less reliable than asked for.
         ScoreFileError: if the file is not a score file.
     """
-    rule = make_rule(drop_ratio=drop_ratio, keep_ratio=keep_ratio, ipc=ipc, keep_range=keep_range)
+    rule = make_rule(
+        drop_ratio=drop_ratio, keep_ratio=keep_ratio, keep_per_class=keep_per_class, keep_range=keep_range
+    )
     if scope not in ("class", "global"):
         raise UsageError(f"the scope is {scope!r}; choose class or global.")
     if rule.count is not None and scope == "global":
-        raise UsageError("--ipc counts samples of each class; leave --scope global out or give a ratio.")
+        raise UsageError(
+            "--keep-per-class counts samples of each class; leave --scope global out or give a ratio."
+        )
     if missing not in ("error", "drop", "keep"):
         raise UsageError(f"missing is {missing!r}; choose error, drop or keep.")
     file = scores if isinstance(scores, ScoreFile) else load_scores(scores, only=_only(criterion))
@@ -174,7 +178,7 @@ def prune(
             f"{absent} of {len(values)} samples have no {parsed.score} (NaN: never drawn); "
             "say --missing drop or --missing keep."
         )
-    keys = _drop_order_keys(values, parsed, missing)
+    keys = drop_keys(values, parsed, missing)
     indices = kept_positions(keys, file.labels, file.dataset.num_classes, rule, scope)
     if len(indices) == 0:
         raise UsageError(f"--{rule.text.replace('_', '-')} keeps no sample at all; keep more.")
@@ -245,7 +249,7 @@ def make_rule(
     *,
     drop_ratio: Ratio | None = None,
     keep_ratio: Ratio | None = None,
-    ipc: int | None = None,
+    keep_per_class: int | None = None,
     keep_range: tuple[Ratio, Ratio] | None = None,
 ) -> KeepRule:
     """Make the rule from whichever of the four was given (see `prune`).
@@ -253,23 +257,24 @@ def make_rule(
     Raises:
         UsageError: if none or several were given, or a number is out of range.
     """
-    given = [value for value in (drop_ratio, keep_ratio, ipc, keep_range) if value is not None]
+    given = [value for value in (drop_ratio, keep_ratio, keep_per_class, keep_range) if value is not None]
     if len(given) != 1:
         raise UsageError(
-            "say how much to keep with exactly one of --drop-ratio, --keep-ratio, --ipc and --keep-range."
+            "say how much to keep with exactly one of --drop-ratio, --keep-ratio, --keep-per-class and "
+            "--keep-range."
         )
     if drop_ratio is not None:
-        ratio = _exact(drop_ratio, "--drop-ratio")
+        ratio = exact_ratio(drop_ratio, "--drop-ratio")
         return KeepRule(f"drop_ratio {_text(drop_ratio)}", start=ratio)
     if keep_ratio is not None:
-        ratio = _exact(keep_ratio, "--keep-ratio")
+        ratio = exact_ratio(keep_ratio, "--keep-ratio")
         return KeepRule(f"keep_ratio {_text(keep_ratio)}", start=1 - ratio)
-    if ipc is not None:
-        if ipc < 1:
-            raise UsageError(f"--ipc is {ipc}; it must be 1 or more.")
-        return KeepRule(f"ipc {ipc}", count=ipc)
+    if keep_per_class is not None:
+        if keep_per_class < 1:
+            raise UsageError(f"--keep-per-class is {keep_per_class}; it must be 1 or more.")
+        return KeepRule(f"keep_per_class {keep_per_class}", count=keep_per_class)
     first, last = keep_range or (0, 1)
-    start, stop = _exact(first, "--keep-range"), _exact(last, "--keep-range")
+    start, stop = exact_ratio(first, "--keep-range"), exact_ratio(last, "--keep-range")
     if start >= stop:
         raise UsageError(
             f"--keep-range {_text(first)}:{_text(last)} is empty; the first must be below the second."
@@ -300,8 +305,8 @@ def kept_positions(
         smallest = int(np.argmin([len(members) for members in groups]))
         if len(groups[smallest]) < rule.count:
             raise UsageError(
-                f"--ipc {rule.count} is more than the {len(groups[smallest])} samples of class {smallest}; "
-                "lower it."
+                f"--keep-per-class {rule.count} is more than the {len(groups[smallest])} samples of class "
+                f"{smallest}; lower it."
             )
     kept = []
     for members in groups:
@@ -321,7 +326,7 @@ def _halves_overlap(
     treatment: Missing = "keep" if missing == "keep" else "drop"
     first, second = (
         kept_positions(
-            _drop_order_keys(half.astype(np.float64), criterion, treatment),
+            drop_keys(half.astype(np.float64), criterion, treatment),
             file.labels,
             file.dataset.num_classes,
             rule,
@@ -364,20 +369,40 @@ def _values(file: ScoreFile, criterion: Criterion, seed: int) -> NDArray[np.floa
         if criterion.score not in file.scores:
             raise UsageError(f"{criterion.score} was not read from {file.path}; load it with load_scores.")
         return file.scores[criterion.score].values
+    return random_keys(file.dataset.num_samples, seed)
+
+
+def random_keys(samples: int, seed: int) -> NDArray[np.float64]:
+    """Keys by which the criterion Random drops, float64 [N].
+
+    Raises:
+        UsageError: if the seed is out of range.
+    """
     if not 0 <= seed <= MAX_SEED:
         raise UsageError(f"--seed is {seed}; it must be 0 to {MAX_SEED}.")
-    return np.random.default_rng(seed).random(file.dataset.num_samples)
+    return np.random.default_rng(seed).random(samples)
 
 
-def _drop_order_keys(
-    values: NDArray[np.float64], criterion: Criterion, missing: Missing
+def drop_keys(
+    values: NDArray[np.float64], criterion: Criterion, missing: Missing = "keep"
 ) -> NDArray[np.float64]:
-    """Keys by which the samples are dropped, lowest first; samples without a score go to one end."""
+    """Keys by which the samples are dropped, lowest first; samples without a score (NaN) go to one end.
+
+    Args:
+        values: the scores, [N].
+        criterion: which end is dropped.
+        missing: "drop" to drop samples without a score first, anything else to drop them last.
+    """
     keys = -values if criterion.drops == "large" else values
     return np.where(np.isnan(keys), -np.inf if missing == "drop" else np.inf, keys)
 
 
-def _exact(ratio: Ratio, option: str) -> Fraction:
+def exact_ratio(ratio: Ratio, option: str) -> Fraction:
+    """A ratio as the decimal that was written.
+
+    Raises:
+        UsageError: if it is no number from 0 to 1; `option` names it in the message.
+    """
     try:
         number = ratio if isinstance(ratio, Fraction) else Decimal(_text(ratio))
         inside = 0 <= number <= 1

@@ -27,9 +27,9 @@ def test_an_unknown_name_is_an_attribute_error():
 def test_a_selection_from_python_goes_to_disk_and_back(dataset, tmp_path):
     recipe = goldore.LossRecipe(network=goldore.ConvNetConfig(depth=1, width=4), epochs=2)
     scores = goldore.score(dataset, trials=2, recipe=recipe, out=tmp_path / "s.h5", device="cpu")
-    kept = goldore.prune(scores, scores.score_names[0] + "_large", ipc=5)
+    kept = goldore.prune(scores, scores.score_names[0] + "_large", keep_per_class=5)
     path = kept.save(tmp_path / "keep.npy")
     assert goldore.load_indices(path).tolist() == kept.indices.tolist()
-    again = goldore.prune(goldore.load_scores(tmp_path / "s.h5"), "LossInit_large", ipc=5)
+    again = goldore.prune(goldore.load_scores(tmp_path / "s.h5"), "LossInit_large", keep_per_class=5)
     assert again.indices.tolist() == kept.indices.tolist()
     assert goldore.load_index(path).provenance["fingerprint"] == dataset.fingerprint

@@ -61,9 +61,9 @@ def test_ipc_keeps_exactly_so_many_of_every_class(labels, count, seed):
     file = make_score_file(values, relabelled, len(present))
     if np.bincount(relabelled).min() < count:
         with pytest.raises(UsageError, match="is more than the"):
-            prune(file, "LossConverge_small", ipc=count)
+            prune(file, "LossConverge_small", keep_per_class=count)
     else:
-        selection = prune(file, "LossConverge_small", ipc=count)
+        selection = prune(file, "LossConverge_small", keep_per_class=count)
         expected = brute_force(values, relabelled, len(present), "small", lambda _: count, "class")
         assert selection.indices.tolist() == expected
 
@@ -89,13 +89,13 @@ def test_the_counts_that_binary_floating_point_misses():
 def test_among_ties_the_lower_position_is_dropped_first():
     file = make_score_file([1.0, 1.0, 1.0, 1.0], [0, 0, 0, 0], 1)
     for drops in ("large", "small"):
-        assert prune(file, f"LossConverge_{drops}", ipc=2).indices.tolist() == [2, 3]
+        assert prune(file, f"LossConverge_{drops}", keep_per_class=2).indices.tolist() == [2, 3]
 
 
 def test_direction_names_the_end_that_is_dropped():
     file = make_score_file([5.0, 1.0, 3.0], [0, 0, 0], 1)
-    assert prune(file, "LossConverge_large", ipc=1).indices.tolist() == [1]
-    assert prune(file, "LossConverge_small", ipc=1).indices.tolist() == [0]
+    assert prune(file, "LossConverge_large", keep_per_class=1).indices.tolist() == [1]
+    assert prune(file, "LossConverge_small", keep_per_class=1).indices.tolist() == [0]
 
 
 def test_keep_range_cuts_a_stretch_of_the_order():
@@ -116,9 +116,9 @@ def test_global_scope_ranks_all_samples_together():
 def test_missing_scores_are_refused_or_put_at_one_end():
     file = make_score_file([1.0, np.nan, 3.0, np.nan], [0] * 4, 1)
     with pytest.raises(UsageError, match="2 of 4 samples have no LossConverge"):
-        prune(file, "LossConverge_large", ipc=2)
-    assert prune(file, "LossConverge_large", ipc=2, missing="drop").indices.tolist() == [0, 2]
-    kept = prune(file, "LossConverge_large", ipc=3, missing="keep")
+        prune(file, "LossConverge_large", keep_per_class=2)
+    assert prune(file, "LossConverge_large", keep_per_class=2, missing="drop").indices.tolist() == [0, 2]
+    kept = prune(file, "LossConverge_large", keep_per_class=3, missing="keep")
     assert kept.indices.tolist() == [0, 1, 3]
     assert kept.provenance["missing"] == {"count": 2, "treatment": "keep"}
 
@@ -146,7 +146,7 @@ def test_random_keeps_every_sample_equally_often():
     [
         {},
         {"drop_ratio": 0.1, "keep_ratio": 0.9},
-        {"ipc": 1, "keep_range": (0, 1)},
+        {"keep_per_class": 1, "keep_range": (0, 1)},
         {"drop_ratio": "-0.1"},
         {"drop_ratio": 1.01},
         {"keep_ratio": "half"},
@@ -154,8 +154,8 @@ def test_random_keeps_every_sample_equally_often():
         {"keep_ratio": "inf"},
         {"drop_ratio": 1},
         {"keep_ratio": 0},
-        {"ipc": 0},
-        {"ipc": 4},
+        {"keep_per_class": 0},
+        {"keep_per_class": 4},
         {"keep_range": (0.5, 0.5)},
         {"keep_range": (0.6, 0.5)},
         {"keep_range": (0, 2)},

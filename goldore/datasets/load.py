@@ -10,6 +10,9 @@ from goldore.atomic import user_path
 from goldore.datasets.dataset import ImageDataset
 from goldore.datasets.named import READERS, Place, idx_class_names, load_named
 from goldore.datasets.pixels import Channels
+from goldore.datasets.tfds import NAMES as TFDS_NAMES
+from goldore.datasets.tfds import PREFIX as TFDS_PREFIX
+from goldore.datasets.tfds import load_tfds
 from goldore.definitions import plain_name
 from goldore.errors import DatasetError, UsageError
 
@@ -37,6 +40,7 @@ def load_dataset(
             a folder with IDX files (MNIST's format, gzipped or not), or a folder tree with one folder a
             class, alone or under train/ and val/ or test/;
             a .npz or .h5 file with x_train, y_train and optionally x_test, y_test; a tinyimagenet.pt;
+            "tfds:name", read from data_root as TensorFlow Datasets' data_dir;
             "package.module:function", called for a torch Dataset or a pair of them.
             A path that is spelled like a name needs a slash: ./MNIST.
         data_root: folder of the named datasets, as torchvision's `root`.
@@ -72,18 +76,22 @@ def load_dataset(
         from goldore.datasets.function import load_function
 
         return load_function(where, name or where.replace(":", ".").rpartition(".")[2], channels)
+    if kind == "tfds":
+        return load_tfds(where, name or _tfds_title(where), user_path(data_root), download=download)
     path = user_path(where)
     return _load_path(path, name or _name_of(path), image_size, classes, channels)
 
 
 def _recognise(source: str) -> tuple[str, str]:
-    """Tell the kind of source ("bundled", "named", "function" or "path") and give it in canonical form."""
+    """Give the kind of source ("bundled", "named", "tfds", "function", "path") and its canonical form."""
     plain = plain_name(source)
     if plain == plain_name(BUNDLED):
         return "bundled", BUNDLED
     for known in KNOWN:
         if plain == plain_name(known):
             return "named", known
+    if source.startswith(TFDS_PREFIX) and len(source) > len(TFDS_PREFIX):
+        return "tfds", source.removeprefix(TFDS_PREFIX)
     path = user_path(source)
     if _exists(path):
         return "path", source
@@ -115,7 +123,7 @@ def _check_options(
         raise UsageError("--classes applies to folder trees of images only; leave it out.")
     if channels != "auto" and not arrays:
         raise UsageError("--channels applies to .npz and .h5 files and to functions only; leave it out.")
-    if download and kind != "named":
+    if download and kind not in ("named", "tfds"):
         raise UsageError("--download applies to datasets known by name only; leave it out.")
 
 
@@ -153,6 +161,11 @@ def _name_of(path: Path) -> str:
     """Name a path's dataset: its last part, or the known dataset that this part spells."""
     stem = path.resolve().name if path.is_dir() else path.stem
     return next((known for known in KNOWN if plain_name(known) == plain_name(stem)), stem)
+
+
+def _tfds_title(name: str) -> str:
+    """The known data set that a builder's name stands for, or the name."""
+    return next((known for known, there in TFDS_NAMES.items() if there == name), name)
 
 
 def _exists(path: Path) -> bool:

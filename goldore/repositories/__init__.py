@@ -1,4 +1,4 @@
-"""The distillation repositories: where each reads its data, what it survives, and the plug that makes it read."""
+"""The distillation repositories: where each reads its data, what it survives, and the plug for it."""
 
 import difflib
 

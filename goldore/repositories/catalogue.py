@@ -60,12 +60,12 @@ _DC_URL, _DC_COMMIT = "github.com/VICO-UoE/DatasetCondensation", "53f63a6"
 _DC_ROOTS = ("", "DatasetCondensation")  # the second in a clone of GoldFromOres
 _DC_TRAPS = (
     "In GoldFromOres' copy leave --drop_ratio at 0; its own pruning counts positions in what is left.",
-    "The tiny set is tinyimagenet.pt, which has an order of its own; score that file.",
 )
 _DC_DATASETS = {**_TORCHVISION, "TinyImageNet": "TinyImageNet"}
 
 DC = Repository(
     name="dc",
+    tiny="file",
     title="DC",
     url=_DC_URL,
     commit=_DC_COMMIT,
@@ -81,6 +81,7 @@ DC = Repository(
 )
 DSA = Repository(
     name="dsa",
+    tiny="file",
     title="DSA",
     url=_DC_URL,
     commit=_DC_COMMIT,
@@ -97,6 +98,7 @@ DSA = Repository(
 )
 DM = Repository(
     name="dm",
+    tiny="file",
     title="DM",
     url=_DC_URL,
     commit=_DC_COMMIT,
@@ -113,6 +115,7 @@ DM = Repository(
 )
 MTT = Repository(
     name="mtt",
+    tiny="folder",
     title="MTT",
     url="github.com/GeorgeCazenavette/mtt-distillation",
     commit="50dccea",
@@ -125,6 +128,7 @@ MTT = Repository(
         "--max_start_epoch 20 --buffer_path buffers-{tag}",
     ),
     needs=needs.trajectories,
+    batch_real=256,
     traps=(
         *_TRAJECTORY_TRAPS,
         "For ImageNet positions count in the ten classes of the --subset, in ImageNet's order; score just those.",
@@ -133,6 +137,7 @@ MTT = Repository(
 )
 HABA = Repository(
     name="haba",
+    tiny="folder",
     title="HaBa",
     url="github.com/Huage001/DatasetFactorization",
     commit="60c9128",
@@ -145,11 +150,13 @@ HABA = Repository(
         "--buffer_path buffers-{tag}",
     ),
     needs=needs.trajectories,
+    batch_real=256,
     traps=(*_TRAJECTORY_TRAPS, "CIFAR10 runs with --zca only (args.kip_zca is not defined)."),
     caches=_BUFFERS,
 )
 CAFE = Repository(
     name="cafe",
+    shape=(10, 3, 32, 32),
     title="CAFE",
     url="github.com/kaiwang960112/CAFE",
     commit="b718ff5",
@@ -273,6 +280,7 @@ IDC = Repository(
 )
 DREAM = Repository(
     name="dream",
+    tiny="file",
     title="DREAM",
     url="github.com/lyq312318224/DREAM",
     commit="595e3c1",
@@ -285,11 +293,12 @@ DREAM = Repository(
     needs=needs.dream,
     batch_real=128,
     factor=2,
-    traps=(_IMAGENET, "The tiny set is tinyimagenet.pt, which has an order of its own; score that file."),
+    traps=(_IMAGENET,),
     caches="Give every index its own folder ./pretrained.",
 )
 IDM = Repository(
     name="idm",
+    tiny="file",
     title="IDM",
     url="github.com/uitrbn/IDM",
     commit="fe23bbc",
@@ -337,6 +346,7 @@ LINBA = Repository(
 )
 DATM = Repository(
     name="datm",
+    tiny="folder",
     title="DATM",
     url="github.com/NUS-HPC-AI-Lab/DATM",
     commit="97ae510",
@@ -370,6 +380,7 @@ DATADAM = Repository(
 )
 NCFM = Repository(
     name="ncfm",
+    tiny="folder",
     title="NCFM",
     url="github.com/gszfwsb/NCFM",
     commit="de92fb8",

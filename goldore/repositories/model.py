@@ -84,6 +84,9 @@ class Repository:
         reads_folder: whether it reads a folder tree, so that a pruned one serves it.
         zero_padded: whether it wants class folders named 00000, 00001, ...
         order: in which order it reads the samples: "" for torchvision's, or "tfds".
+        tiny: whether it reads Tiny ImageNet from the "file" tinyimagenet.pt or the "folder", which differ
+            in order.
+        shape: classes, channels, height and width that it alone takes; None if any.
     """
 
     name: str
@@ -101,4 +104,6 @@ class Repository:
     caches: str = ""
     reads_folder: bool = False
     zero_padded: bool = False
-    order: str = ""
+    order: Literal["", "tfds"] = ""
+    tiny: Literal["", "file", "folder"] = ""
+    shape: tuple[int, int, int, int] | None = None

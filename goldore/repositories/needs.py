@@ -54,13 +54,13 @@ def trajectories(settings: Settings) -> tuple[Need, ...]:
 
 
 def datm(settings: Settings) -> tuple[Need, ...]:
-    """DATM starts from images that an expert gets right, and looks for them until it has ipc of each class."""
+    """DATM starts from images that an expert gets right, and looks on until it has ipc of a class."""
     effect = "the search for correctly classified images of each class never ends"
     return (empty_class(effect), Need(settings.ipc, "class", refuse=True, effect=effect))
 
 
 def idc(settings: Settings) -> tuple[Need, ...]:
-    """IDC matches gradients on whole batches of each class, and starts from ipc times factor squared images."""
+    """IDC matches gradients on whole batches, and starts a class from ipc times factor squared images."""
     start = settings.ipc * settings.factor**2
     return (
         empty_class("its batch sampler fails on an empty class"),

@@ -1,7 +1,7 @@
 """Make a clone read an index file: insert marked blocks, report on them, take them out again.
 
-A block stands before its anchor, indented like it and with its line ends, so that taking it out gives the file
-back to the byte. Files are read and written as bytes in UTF-8 with surrogates, whatever else they hold.
+A block stands before its anchor, indented like it and with its line ends, so that taking it out gives the
+file back to the byte. Files are read and written as bytes in UTF-8 with surrogates, whatever else they hold.
 """
 
 import difflib
@@ -153,7 +153,8 @@ def find_root(repository: Repository, clone: str | Path) -> Path:
     folder = Path(clone)
     if not repository.edits:
         raise PlugError(
-            f"{repository.title} reads a folder tree and needs no plug; write one with goldore prune --as-folder."
+            f"{repository.title} reads a folder tree and needs no plug; write one with goldore prune "
+            "--as-folder."
         )
     if not folder.is_dir():
         raise PlugError(f"there is no folder {folder}; give the path of a clone of {repository.url}.")
@@ -206,7 +207,8 @@ def _insert(text: str, edit: Edit, repository: Repository, file: Path) -> str:
         anchor = "\n".join(f"    {line}" for line in edit.anchor)
         block = textwrap.indent("\n".join(block_lines(edit, repository)), "    ")
         raise PlugError(
-            f"{file} has the anchor of the block {len(found)} times instead of once, so it is another version than "
+            f"{file} has the anchor of the block {len(found)} times instead of once, so it is another "
+            "version than "
             f"{repository.commit}; nothing was changed, and by hand the block goes {edit.place}.",
             details=f"The anchor, which the block stands before:\n\n{anchor}\n\nThe block:\n\n{block}",
         )

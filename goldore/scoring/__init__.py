@@ -3,8 +3,8 @@
 `run.score` is the door; `loss` and `utility` are the stages, one for each kind of trial.
 """
 
-from goldore.scoring.common import complete_recipe, default_path
+from goldore.scoring.common import complete_recipe
 from goldore.scoring.run import DEFAULT_TRIALS, score
 from goldore.watching import Watcher
 
-__all__ = ["DEFAULT_TRIALS", "Watcher", "complete_recipe", "default_path", "score"]
+__all__ = ["DEFAULT_TRIALS", "Watcher", "complete_recipe", "score"]

@@ -1,13 +1,11 @@
 """What the stages of a scoring run share."""
 
 import dataclasses
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from goldore.atomic import file_name, user_path
 from goldore.datasets import ImageDataset
 from goldore.ensemble.memory import is_memory_error
 from goldore.errors import OutOfMemoryError, ScoreFileError, UsageError
@@ -15,8 +13,6 @@ from goldore.recipe import LossRecipe, Precision, Recipe
 from goldore.store import ScoreFile, load_scores
 
 AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)
-_CACHE_VARIABLE = "GOLDORE_CACHE"
-_CACHE_FOLDER = "scores_cache"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,12 +76,6 @@ def stored_file(path: Path) -> ScoreFile | None:
         return load_scores(path, only=()) if path.is_file() else None
     except ScoreFileError:  # whoever opens it to write says what is wrong with it
         return None
-
-
-def default_path(dataset_name: str) -> Path:
-    """The score file of a dataset where no other is named: in $GOLDORE_CACHE, or in scores_cache."""
-    folder = Path(os.environ.get(_CACHE_VARIABLE) or _CACHE_FOLDER)
-    return user_path(folder) / f"{file_name(dataset_name)}.h5"
 
 
 @contextmanager

@@ -19,11 +19,11 @@ from goldore.devices import (
 )
 from goldore.errors import UsageError
 from goldore.recipe import LossRecipe, UtilityRecipe
-from goldore.scoring.common import Settings, default_path
+from goldore.scoring.common import Settings
 from goldore.scoring.loss import plan_loss_run, run_loss_trials
 from goldore.scoring.output import existing_file
 from goldore.scoring.utility import plan_utility_run, run_utility_trials
-from goldore.store import Header, LossRun, ScoreFile, UtilityRun, check_storable, load_scores
+from goldore.store import Header, LossRun, ScoreFile, UtilityRun, check_storable, default_path, load_scores
 from goldore.store.utility import check_choice
 from goldore.trials import MAX_SEED
 from goldore.watching import Watcher

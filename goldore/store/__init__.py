@@ -20,6 +20,7 @@ a crash at any moment leaves the previous, complete state.
 """
 
 from goldore.store.checks import check_same_run, check_storable, run_differences
+from goldore.store.location import default_path
 from goldore.store.merging import merge
 from goldore.store.model import (
     DatasetInfo,
@@ -33,7 +34,7 @@ from goldore.store.model import (
     UtilityRun,
     UtilityTrials,
 )
-from goldore.store.reading import is_score_file, load_scores
+from goldore.store.reading import is_score_file, load_header, load_scores
 from goldore.store.writing import add_trials, reestimate, write_new
 
 __all__ = [
@@ -50,7 +51,9 @@ __all__ = [
     "add_trials",
     "check_same_run",
     "check_storable",
+    "default_path",
     "is_score_file",
+    "load_header",
     "load_scores",
     "merge",
     "reestimate",

@@ -53,6 +53,27 @@ def load_scores(path: str | Path, only: Collection[str] | None = None) -> ScoreF
         )
 
 
+def load_header(path: str | Path) -> Header:
+    """Read what a score file says of its dataset, with the hashes and paths of the samples.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        ScoreFileError: if the file is missing, damaged, not a score file or of a newer format.
+    """
+    with opened(Path(path)) as file:
+        header = read_header(file)
+        size = (header.info.num_samples,)
+        hashes = read_array(file, "dataset/sample_hash", size, "u") if "dataset/sample_hash" in file else None
+        paths = None
+        if "dataset/paths" in file:
+            paths = tuple(str(path) for path in file["dataset/paths"].asstr()[()])
+            if len(paths) != header.info.num_samples:
+                raise ValueError(f"{header.info.num_samples} samples but {len(paths)} paths")
+        return Header(header.info, header.labels, hashes, paths)
+
+
 def is_score_file(path: Path) -> bool:
     """Whether a file calls itself a goldore score file, whatever state the rest of it is in."""
     try:

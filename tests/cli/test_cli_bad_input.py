@@ -213,7 +213,7 @@ NO_SCORE_FILES = {
 
 @pytest.mark.parametrize(("file", "says"), NO_SCORE_FILES.values(), ids=NO_SCORE_FILES.keys())
 def test_prune_of_what_is_no_score_file(file, says, refused):
-    check(refused, ["prune", file, "--criterion", "LossInit_large", "--ipc", "1"], FAILED, says)
+    check(refused, ["prune", file, "--criterion", "LossInit_large", "--keep-per-class", "1"], FAILED, says)
 
 
 @pytest.mark.parametrize("options", [[], ["--json"]], ids=["text", "json"])
@@ -225,19 +225,19 @@ def test_inspect_of_what_is_no_score_file(file, options, refused):
 
 PRUNE = {
     "unknown-score": (
-        ["prune", "scores.h5", "--criterion", "LossConverg_large", "--ipc", "1"],
+        ["prune", "scores.h5", "--criterion", "LossConverg_large", "--keep-per-class", "1"],
         ["'LossConverg_large'", "did you mean LossConverge_large?"],
     ),
     "unknown-criterion": (
-        ["prune", "scores.h5", "--criterion", "hardest", "--ipc", "1"],
+        ["prune", "scores.h5", "--criterion", "hardest", "--keep-per-class", "1"],
         ["no criterion 'hardest'", "LossConverge_large", "LossInit_small", "Random"],
     ),
     "criterion-without-end": (
-        ["prune", "scores.h5", "--criterion", "LossConverge", "--ipc", "1"],
+        ["prune", "scores.h5", "--criterion", "LossConverge", "--keep-per-class", "1"],
         ["no criterion 'LossConverge'", "LossConverge_large", "LossConverge_small"],
     ),
     "score-not-in-file": (
-        ["prune", "only_init.h5", "--criterion", "LossConverge_large", "--ipc", "1"],
+        ["prune", "only_init.h5", "--criterion", "LossConverge_large", "--keep-per-class", "1"],
         ["'LossConverge_large'", "it has LossInit_large, LossInit_small, Random."],
     ),
     "drop-ratio-below-0": ([*LARGE, "--drop-ratio", "-0.1"], ["--drop-ratio is -0.1", "from 0 to 1"]),
@@ -247,11 +247,11 @@ PRUNE = {
     "ratio-infinite": ([*LARGE, "--drop-ratio", "inf"], ["--drop-ratio is inf", "from 0 to 1"]),
     "ratio-in-percent": ([*LARGE, "--keep-ratio", "10%"], ["--keep-ratio is '10%'", "number from 0 to 1"]),
     "two-rules": ([*LARGE, "--keep-ratio", "0.5", "--drop-ratio", "0.5"], ["exactly one of", "--keep-ratio"]),
-    "ratio-and-ipc": ([*LARGE, "--keep-ratio", "0.5", "--ipc", "2"], ["exactly one of", "--ipc"]),
-    "no-rule": ([*LARGE], ["exactly one of --drop-ratio, --keep-ratio, --ipc and --keep-range"]),
-    "ipc-above-class": ([*LARGE, "--ipc", "21"], ["--ipc 21", "20 samples of class 0"]),
-    "ipc-0": ([*LARGE, "--ipc", "0"], ["--ipc is 0"]),
-    "ipc-global": ([*LARGE, "--ipc", "2", "--scope", "global"], ["--ipc", "--scope global"]),
+    "ratio-and-ipc": ([*LARGE, "--keep-ratio", "0.5", "--keep-per-class", "2"], ["exactly one of", "--keep-per-class"]),
+    "no-rule": ([*LARGE], ["exactly one of --drop-ratio, --keep-ratio, --keep-per-class and --keep-range"]),
+    "ipc-above-class": ([*LARGE, "--keep-per-class", "21"], ["--keep-per-class 21", "20 samples of class 0"]),
+    "ipc-0": ([*LARGE, "--keep-per-class", "0"], ["--keep-per-class is 0"]),
+    "ipc-global": ([*LARGE, "--keep-per-class", "2", "--scope", "global"], ["--keep-per-class", "--scope global"]),
     "keeps-nothing": ([*LARGE, "--drop-ratio", "1"], ["--drop-ratio 1 keeps no sample"]),
     "keep-ratio-0": ([*LARGE, "--keep-ratio", "0"], ["--keep-ratio 0 keeps no sample"]),
     "range-without-colon": ([*LARGE, "--keep-range", "0.5"], ["--keep-range is '0.5'", "A:B"]),
@@ -261,7 +261,7 @@ PRUNE = {
     "unknown-scope": ([*HALF, "--scope", "local"], ["scope is 'local'", "class or global"]),
     "unknown-missing": ([*HALF, "--missing", "guess"], ["missing is 'guess'", "error, drop or keep"]),
     "seed-below-0": (
-        ["prune", "scores.h5", "--criterion", "Random", "--ipc", "1", "--seed", "-1"],
+        ["prune", "scores.h5", "--criterion", "Random", "--keep-per-class", "1", "--seed", "-1"],
         ["--seed is -1"],
     ),
 }  # fmt: skip

@@ -55,8 +55,8 @@ def drop(share):
         (["--drop-ratio", "0.9"], "LossConverge", "large", drop("0.9"), 2),
         (["--drop-ratio", "0.89"], "LossConverge", "small", drop("0.89"), 3),
         (["--drop-ratio", "0"], "LossInit", "small", drop("0"), 20),
-        (["--ipc", "7"], "LossInit", "small", lambda n: (n - 7, n), 7),
-        (["--ipc", "20"], "LossInit", "small", lambda _: (0, 20), 20),
+        (["--keep-per-class", "7"], "LossInit", "small", lambda n: (n - 7, n), 7),
+        (["--keep-per-class", "20"], "LossInit", "small", lambda _: (0, 20), 20),
         (["--keep-range", "0.2:0.55"], "LossConverge", "large", lambda _: (4, 11), 7),
         (["--keep-range", "0.9:1"], "LossConverge", "large", drop("0.9"), 2),
     ],
@@ -91,7 +91,7 @@ def test_scope_global_ranks_all_classes_together(drops, share, goldore, score_fi
 
 
 def test_criterion_may_be_spelled_with_hyphens_in_lower_case(goldore, score_file, tmp_path):
-    command = ("prune", score_file, "--criterion", "loss-converge-large", "--ipc", 2, "--out", "keep.npy")
+    command = ("prune", score_file, "--criterion", "loss-converge-large", "--keep-per-class", 2, "--out", "keep.npy")
     assert goldore(*command).returncode == 0
     expected = brute_force(score_file, "LossConverge", "large", lambda n: (n - 2, n))
     assert np.load(tmp_path / "keep.npy").tolist() == expected
@@ -130,7 +130,7 @@ class TestRandom:
         assert drawn[0].tolist() == drawn[1].tolist() != drawn[2].tolist()
 
     def test_the_default_name_tells_the_seed(self, goldore, score_file, tmp_path):
-        done = goldore("prune", score_file, "--criterion", "random", "--ipc", 2, "--seed", 7)
+        done = goldore("prune", score_file, "--criterion", "random", "--keep-per-class", 2, "--seed", 7)
         assert done.returncode == 0, done.stderr
         assert "drawn with seed 7" in done.stdout
         assert len(np.load(tmp_path / "tiny-Random-ipc2-seed7.npy")) == 6
@@ -141,7 +141,7 @@ class TestRandom:
     [
         (["--keep-ratio", "0.1"], "tiny-LossInit_small-keep0.1.npy"),
         (["--drop-ratio", "0.90"], "tiny-LossInit_small-drop0.90.npy"),
-        (["--ipc", "4"], "tiny-LossInit_small-ipc4.npy"),
+        (["--keep-per-class", "4"], "tiny-LossInit_small-keep_per_class4.npy"),
         (["--keep-range", "0.2:0.5"], "tiny-LossInit_small-keep0.2to0.5.npy"),
     ],
 )
@@ -271,7 +271,7 @@ class TestExistingOutput:
 
 
 def test_quiet_prints_no_result(goldore, score_file, tmp_path):
-    done = goldore("prune", score_file, "--criterion", "Random", "--ipc", 2, "--out", "keep.npy", "--quiet")
+    done = goldore("prune", score_file, "--criterion", "Random", "--keep-per-class", 2, "--out", "keep.npy", "--quiet")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert len(np.load(tmp_path / "keep.npy")) == 6
 
@@ -280,10 +280,10 @@ def test_a_ranking_that_is_mostly_noise_is_warned_of_even_quietly(goldore, score
     with h5py.File(score_file, "r+") as file:
         file["scores/LossConverge"].attrs["rank_reliability"] = 0.21
         file["scores/LossInit"].attrs["rank_reliability"] = 0.87
-    warned = goldore("prune", score_file, "--criterion", "LossConverge_large", "--ipc", 2, "--quiet")
+    warned = goldore("prune", score_file, "--criterion", "LossConverge_large", "--keep-per-class", 2, "--quiet")
     assert "reliability of 0.21" in warned.stderr
     assert warned.stderr.startswith("warning: ")
-    trusted = goldore("prune", score_file, "--criterion", "LossInit_large", "--ipc", 2, "--quiet")
+    trusted = goldore("prune", score_file, "--criterion", "LossInit_large", "--keep-per-class", 2, "--quiet")
     assert (trusted.returncode, trusted.stderr) == (0, "")
 
 
@@ -301,7 +301,7 @@ class TestMissingScores:
 
     @pytest.mark.parametrize(("treatment", "kept_gaps"), [("drop", 0), ("keep", 3)])
     def test_are_dropped_first_or_last(self, treatment, kept_gaps, with_gaps, goldore, score_file, tmp_path):
-        command = ("prune", score_file, "--criterion", "LossInit_large", "--ipc", 2, "--out", "keep.npy")
+        command = ("prune", score_file, "--criterion", "LossInit_large", "--keep-per-class", 2, "--out", "keep.npy")
         done = goldore(*command, "--missing", treatment)
         assert done.returncode == 0, done.stderr
         kept = np.load(tmp_path / "keep.npy").tolist()
@@ -313,7 +313,7 @@ class TestMissingScores:
 
     def test_are_refused_unless_told(self, with_gaps, goldore, score_file, snapshot):
         before = snapshot()
-        done = goldore("prune", score_file, "--criterion", "LossInit_large", "--ipc", 2)
+        done = goldore("prune", score_file, "--criterion", "LossInit_large", "--keep-per-class", 2)
         assert done.returncode == 2
         assert "5 of 60 samples have no LossInit" in done.stderr
         assert snapshot() == before
@@ -326,13 +326,13 @@ def test_many_classes_are_listed_with_verbose_only(goldore, tmp_path, tiny_score
         file["dataset/labels"][...] = np.repeat(np.arange(30), 2)
         file["dataset"].attrs["num_classes"] = 30
         file["dataset"].attrs["class_names"] = [f"class{label}" for label in range(30)]
-    command = ("prune", path, "--criterion", "Random", "--ipc", 1, "--out", "keep.npy")
+    command = ("prune", path, "--criterion", "Random", "--keep-per-class", 1, "--out", "keep.npy")
     short, long = goldore(*command), goldore(*command, "--verbose")
     assert "and 10 more classes (--verbose lists them); kept 1 to 1 each" in short.stdout
     assert (short.stdout.count(" class"), long.stdout.count(" class")) == (20 + 1, 30)
 
 
 def test_a_class_is_one_line_in_a_pipe_however_long_its_name(goldore, score_file, long_names):
-    done = goldore("prune", score_file, "--criterion", "Random", "--ipc", 3, "--out", "keep.npy")
+    done = goldore("prune", score_file, "--criterion", "Random", "--keep-per-class", 3, "--out", "keep.npy")
     rows = [line.rsplit(maxsplit=2) for line in done.stdout.splitlines()[-4:-1]]
     assert rows == [[f"{label} {name}", "3", "20"] for label, name in enumerate(long_names)]

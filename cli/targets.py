@@ -1,0 +1,176 @@
+"""What goldore prune knows of where a selection goes: a repository (--for), a folder tree (--as-folder)."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Self, cast
+
+from goldore.errors import TargetError, UsageError
+
+from .screen import count, line, warn
+from .screen import out as output
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from goldore.repositories.limits import Problem
+    from goldore.repositories.model import Repository, Settings
+    from goldore.selection import Selection
+    from goldore.store import Header, ScoreFile
+    from goldore.tree import Naming
+
+_TAG = 8  # digits of the index's digest that tell runs apart
+
+
+@dataclass(frozen=True)
+class Target:
+    """A repository, and how it will be run."""
+
+    repository: "Repository"
+    settings: "Settings"
+
+    @classmethod
+    def of(
+        cls, name: str | None, *, ipc: int | None, batch_real: int | None, factor: int | None
+    ) -> Self | None:
+        """From the options; None without --for."""
+        if name is None:
+            if batch_real is not None or factor is not None:
+                raise UsageError(
+                    "--batch-real and --factor are about a repository; say --for REPO with them."
+                )
+            return None
+        from goldore.repositories import find_repository
+        from goldore.repositories.limits import make_settings
+
+        repository = find_repository(name)
+        return cls(repository, make_settings(repository, ipc=ipc, batch_real=batch_real, factor=factor))
+
+    def check(
+        self,
+        selection: "Selection",
+        scores: "ScoreFile",
+        select: "Callable[..., Selection]",
+        *,
+        mapped: bool,
+        out: Path | None,
+    ) -> None:
+        """Refuse what the repository does not survive, and warn of the rest.
+
+        Args:
+            selection: what would be kept.
+            scores: the score file.
+            select: makes a selection by another rule.
+            mapped: whether positions are translated to another order.
+            out: the index file, if it was named.
+        """
+        from goldore.repositories.limits import count_problems, dataset_problems
+
+        if self.repository.edits and out is not None and out.suffix != ".npy":
+            raise UsageError(
+                f"a plugged clone reads .npy index files, and --out is {out}; give it that suffix."
+            )
+        found = dataset_problems(self.repository, scores.dataset, mapped=mapped)
+        found += count_problems(
+            self.repository, selection.kept_per_class, selection.class_names, self.settings
+        )
+        refused = [each for each in found if each.refuse]
+        for each in found if not refused else refused[1:]:
+            warn(each.text)
+        if refused:
+            raise TargetError(refused[0].text.rstrip(".") + self._advice(refused, selection, select))
+
+    def _advice(
+        self, refused: "list[Problem]", selection: "Selection", select: "Callable[..., Selection]"
+    ) -> str:
+        from goldore.repositories.limits import kept_within_classes, smallest_ratio
+
+        if refused[0].need is None:
+            return "."
+        totals = selection.total_per_class
+
+        def kept_at(ratio: float) -> "NDArray[np.int64]":
+            if selection.provenance["scope"] == "class":
+                return kept_within_classes(ratio, totals)
+            return select(keep_ratio=ratio).kept_per_class
+
+        ratio = smallest_ratio(refused, totals, kept_at)
+        if ratio is None:
+            return "; even all samples are too few, so lower --ipc or --batch-real."
+        return f"; the smallest safe ratio is --keep-ratio {ratio:g}."
+
+    def show(self, dataset: str, path: Path, tree: "Tree | None") -> None:
+        """Print how to run the repository with the index file."""
+        from goldore.repositories.limits import commands
+
+        repository, console = self.repository, output()
+        line(console, "")
+        line(console, f"{repository.title} ({repository.url} at {repository.commit}):", "bold")
+        if repository.edits:
+            line(console, f"  goldore plug {repository.name} CLONE    # once; then in the clone:")
+            line(console, f"  export GOLDORE_INDEX={path.resolve()}")
+        elif tree is None or tree.folder is None:
+            line(console, "  it reads a folder tree: run goldore prune again with --as-folder DIR")
+        for command in commands(repository, dataset, self.settings, _tag(path)):
+            console.print(f"  {command}", markup=False, soft_wrap=True)
+        for trap in (*repository.traps, *([repository.caches] if repository.caches else [])):
+            line(console, f"- {trap}")
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A folder tree and a list to write beside the index file."""
+
+    folder: Path | None
+    listing: Path | None
+    copy: bool
+    naming: "Naming"
+    images: Path | None
+
+    @classmethod
+    def of(
+        cls,
+        folder: Path | None,
+        listing: Path | None,
+        target: Target | None,
+        *,
+        copy: bool,
+        naming: str | None,
+        images: Path | None,
+    ) -> Self | None:
+        """From the options; None if neither is wanted."""
+        if folder is None and (copy or naming is not None or images is not None):
+            raise UsageError(
+                "--copy, --class-folders and --images are about --as-folder DIR; say it with them."
+            )
+        if folder is None and listing is None:
+            return None
+        padded = target is not None and target.repository.zero_padded
+        chosen = naming or ("zero-padded" if padded else "original")
+        return cls(folder, listing, copy, cast("Naming", chosen), images)
+
+    def write(self, indices: "NDArray[np.int64]", header: "Header") -> None:
+        """Write both."""
+        from goldore.tree import write_list, write_tree
+
+        if self.folder is not None:
+            write_tree(indices, header, self.folder, images=self.images, copy=self.copy, naming=self.naming)
+        if self.listing is not None:
+            write_list(indices, header, self.listing)
+
+    def show(self) -> None:
+        """Say where they are."""
+        if self.folder is not None:
+            files = sum(1 for each in self.folder.rglob("*") if each.is_file())
+            kind = "copies" if self.copy else "links"
+            line(output(), f"folder tree in {self.folder} ({count(files)} {kind})")
+        if self.listing is not None:
+            line(output(), f"list of files in {self.listing}")
+
+
+def _tag(path: Path) -> str:
+    from goldore.indexfile import load_index
+
+    return str(load_index(path).provenance["sha256"])[:_TAG]

@@ -1,0 +1,177 @@
+"""Pruned folder trees and file lists, for repositories that read folders.
+
+A tree holds every class folder, empty ones too: a missing one would renumber the classes without a word.
+"""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goldore.atomic import check_writable, replacing
+from goldore.errors import TreeError, UsageError, reason
+from goldore.store import Header
+
+Naming = Literal["original", "zero-padded"]
+_SOURCE = "folder tree "  # how the source of a folder tree begins, in words
+_OTHER_SPLITS = ("val", "test")
+
+
+def write_tree(
+    indices: NDArray[np.int64],
+    header: Header,
+    out: str | Path,
+    *,
+    images: str | Path | None = None,
+    copy: bool = False,
+    naming: Naming = "original",
+) -> Path:
+    """Write a folder tree that holds the kept images alone.
+
+    If the original has train/, so has this one, and val/ and test/ of the original are linked beside it.
+
+    Args:
+        indices: positions to keep, int64.
+        header: of the score file of a folder tree, with paths.
+        out: the folder to make; must not exist, or be empty.
+        images: the folder that was scored; None takes it from the score file.
+        copy: copy files instead of linking to them.
+        naming: of class folders: "original", or "zero-padded" for 00000, 00001, ... with the files
+            directly in them, as RDED wants.
+
+    Returns:
+        The folder.
+
+    Raises:
+        UsageError: if the data set was not read from a folder tree, or the naming is unknown.
+        TreeError: if an image is missing, or the folder is not empty or cannot be written.
+    """
+    if naming not in ("original", "zero-padded"):
+        raise UsageError(f"the naming of class folders is {naming!r}; choose original or zero-padded.")
+    paths = kept_paths(indices, header)
+    target = Path(out)
+    root = _root(header, images)
+    train = root / "train" if (root / "train").is_dir() else root
+    missing = next((path for path in paths if not (train / path).is_file()), None)
+    if missing is not None:
+        raise TreeError(f"{train} has no {missing}; say with --images where the images lie.")
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise TreeError(f"{target} exists and is not empty; remove it or choose another folder.")
+    check_writable(target / "file" if target.is_dir() else target)
+    folders = {name: _class_folder(label, name, naming) for label, name in enumerate(header.info.class_names)}
+    try:
+        made = Path(tempfile.mkdtemp(prefix=".goldore-", dir=target.resolve().parent))
+        try:
+            top = made / "train" if train != root else made
+            for folder in folders.values():
+                (top / folder).mkdir(parents=True)
+            for path in paths:
+                _place(train / path, top / _new_path(path, folders, naming), copy=copy)
+            if train != root:
+                _link_others(root, made, folders, copy=copy)
+            made.chmod(0o777 & ~_umask())
+            made.replace(target.resolve())
+        finally:
+            shutil.rmtree(made, ignore_errors=True)
+    except OSError as error:
+        raise TreeError(f"{target} cannot be written ({reason(error)}); choose another folder.") from error
+    return target
+
+
+def write_list(indices: NDArray[np.int64], header: Header, out: str | Path) -> Path:
+    """Write the kept images' paths, relative to the training folder, one a line.
+
+    Args:
+        indices: positions to keep, int64.
+        header: of the score file of a folder tree, with paths.
+        out: the file; one that is there is replaced.
+
+    Returns:
+        The path.
+
+    Raises:
+        UsageError: if the data set was not read from a folder tree, or a path holds a line end.
+        GoldoreError: if the file cannot be written.
+    """
+    paths, target = kept_paths(indices, header), Path(out)
+    if any("\n" in path for path in paths):
+        raise UsageError("a path holds a line end, so that no list can be made of them; rename the file.")
+    check_writable(target)
+    with replacing(target) as temporary:
+        temporary.write_text("".join(f"{path}\n" for path in paths), encoding="utf-8")
+    return target
+
+
+def kept_paths(indices: NDArray[np.int64], header: Header) -> list[str]:
+    """Relative paths of the kept images, in their order.
+
+    Raises:
+        UsageError: if the data set was not read from a folder tree, or a path leads out of it.
+    """
+    if header.paths is None:
+        raise UsageError(
+            f"{header.info.name} was not read from a folder tree, so that its samples have no files; leave "
+            "--as-folder and --as-list out."
+        )
+    paths = [header.paths[index] for index in indices]
+    for path in paths:
+        if path.startswith("/") or ".." in PurePosixPath(path).parts:
+            raise UsageError(
+                f"the score file names a file {path} outside the folder; score the data set again."
+            )
+    return paths
+
+
+def _root(header: Header, images: str | Path | None) -> Path:
+    if images is not None:
+        root = Path(images)
+    else:
+        text = header.info.source.removeprefix(_SOURCE)
+        root = Path(text.partition(", images resized to ")[0])
+    if not root.is_dir():
+        raise TreeError(f"there is no folder {root}; say with --images where the images lie.")
+    return root.resolve()
+
+
+def _class_folder(label: int, name: str, naming: Naming) -> str:
+    return f"{label:05}" if naming == "zero-padded" else name
+
+
+def _new_path(path: str, folders: dict[str, str], naming: Naming) -> str:
+    name, _, rest = path.partition("/")
+    return f"{folders[name]}/{rest.replace('/', '_') if naming == 'zero-padded' else rest}"
+
+
+def _place(source: Path, target: Path, *, copy: bool) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if copy:
+        shutil.copyfile(source, target)
+    else:
+        target.symlink_to(source)
+
+
+def _link_others(root: Path, made: Path, folders: dict[str, str], *, copy: bool) -> None:
+    """Give the tree the other splits of the original, with its class folders named alike."""
+    for split in _OTHER_SPLITS:
+        if not (root / split).is_dir():
+            continue
+        renamed = [(root / split / old, made / split / new) for old, new in folders.items()]
+        whole = any(not old.is_dir() for old, _ in renamed) or all(
+            old.name == new.name for old, new in renamed
+        )
+        for old, new in [(root / split, made / split)] if whole else renamed:
+            new.parent.mkdir(exist_ok=True)
+            if copy:
+                shutil.copytree(old, new)
+            else:
+                new.symlink_to(old, target_is_directory=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
