@@ -209,6 +209,8 @@ def prune_command(
     selection = select(**rule)
     if target is not None:
         target.check(selection, scores, select, mapped=order is not None, out=out)
+    if tree is not None:
+        tree.check(selection.indices, load_header(file))
     translated = Translated.of(selection, file, order, data_root)
     path = save_index(
         out or _default_name(selection, order), translated.indices, translated.provenance, overwrite=overwrite

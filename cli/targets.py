@@ -96,7 +96,7 @@ class Target:
                 return kept_within_classes(ratio, totals)
             return select(keep_ratio=ratio).kept_per_class
 
-        ratio = smallest_ratio(refused, totals, kept_at)
+        ratio = smallest_ratio(self.repository.needs(self.settings), totals, kept_at)
         if ratio is None:
             return "; even all samples are too few, so lower --ipc or --batch-real."
         return f"; the smallest safe ratio is --keep-ratio {ratio:g}."
@@ -150,6 +150,14 @@ class Tree:
         padded = target is not None and target.repository.zero_padded
         chosen = naming or ("zero-padded" if padded else "original")
         return cls(folder, listing, copy, cast("Naming", chosen), images)
+
+    def check(self, indices: "NDArray[np.int64]", header: "Header") -> None:
+        """Refuse what cannot be written, before anything is."""
+        from goldore.tree import check_tree, kept_paths
+
+        kept_paths(indices, header)
+        if self.folder is not None:
+            check_tree(indices, header, self.folder, images=self.images, naming=self.naming)
 
     def write(self, indices: "NDArray[np.int64]", header: "Header") -> None:
         """Write both."""

@@ -173,11 +173,11 @@ def _with_channels(dataset: ImageDataset, channels: int) -> ImageDataset:
 
 
 def _match_classes(source: Header, target: ImageDataset, hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """For each class of the first its number in the second, by the images that occur once in both; or -1."""
+    """For each class of the first its number in the second, by images that are of one class in both; or -1."""
     assert source.sample_hash is not None  # noqa: S101  # checked by the caller
-    one, at, counts = np.unique(source.sample_hash, return_index=True, return_counts=True)
-    two, there, others = np.unique(hashes, return_index=True, return_counts=True)
-    _, left, right = np.intersect1d(one[counts == 1], two[others == 1], return_indices=True)
+    one, here = _of_one_class(source.sample_hash, source.labels)
+    two, there = _of_one_class(hashes, target.labels)
+    _, left, right = np.intersect1d(one, two, assume_unique=True, return_indices=True)
     if len(left) == 0:
         shapes = [" x ".join(map(str, each)) for each in (source.info.image_shape, target.image_shape)]
         raise MappingError(
@@ -186,7 +186,7 @@ def _match_classes(source: Header, target: ImageDataset, hashes: NDArray[np.uint
             "the same size and without normalisation."
         )
     pairs = np.zeros((source.info.num_classes, target.num_classes), dtype=np.int64)
-    np.add.at(pairs, (source.labels[at[counts == 1][left]], target.labels[there[others == 1][right]]), 1)
+    np.add.at(pairs, (here[left], there[right]), 1)
     best = pairs.argmax(axis=1)
     used = pairs.sum(axis=1) > 0
     if len(np.unique(best[used])) < used.sum():
@@ -195,6 +195,16 @@ def _match_classes(source: Header, target: ImageDataset, hashes: NDArray[np.uint
             "correspond."
         )
     return np.where(used, best, -1)
+
+
+def _of_one_class(
+    hashes: NDArray[np.uint64], labels: NDArray[np.int64]
+) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """The images that occur in one class alone: their hashes, each once, and their classes."""
+    order = np.lexsort((labels, hashes))
+    found, starts, counts = np.unique(hashes[order], return_index=True, return_counts=True)
+    first, last = labels[order][starts], labels[order][starts + counts - 1]
+    return found[first == last], first[first == last]
 
 
 def _ranked(hashes: NDArray[np.uint64], labels: NDArray[np.int64]) -> NDArray[np.void]:

@@ -48,21 +48,13 @@ def write_tree(
 
     Raises:
         UsageError: if the data set was not read from a folder tree, or the naming is unknown.
-        TreeError: if an image is missing, or the folder is not empty or cannot be written.
+        TreeError: if an image is missing, two would have one name, or the folder is not empty or cannot be
+            written.
     """
-    if naming not in ("original", "zero-padded"):
-        raise UsageError(f"the naming of class folders is {naming!r}; choose original or zero-padded.")
-    paths = kept_paths(indices, header)
-    target = Path(out)
-    root = _root(header, images)
-    train = root / "train" if (root / "train").is_dir() else root
-    missing = next((path for path in paths if not (train / path).is_file()), None)
-    if missing is not None:
-        raise TreeError(f"{train} has no {missing}; say with --images where the images lie.")
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise TreeError(f"{target} exists and is not empty; remove it or choose another folder.")
+    check_tree(indices, header, out, images=images, naming=naming)
+    paths, target, root = kept_paths(indices, header), Path(out), _root(header, images)
+    train, folders = _train(root), _class_folders(header, naming)
     check_writable(target / "file" if target.is_dir() else target)
-    folders = {name: _class_folder(label, name, naming) for label, name in enumerate(header.info.class_names)}
     try:
         made = Path(tempfile.mkdtemp(prefix=".goldore-", dir=target.resolve().parent))
         try:
@@ -80,6 +72,42 @@ def write_tree(
     except OSError as error:
         raise TreeError(f"{target} cannot be written ({reason(error)}); choose another folder.") from error
     return target
+
+
+def check_tree(
+    indices: NDArray[np.int64],
+    header: Header,
+    out: str | Path,
+    *,
+    images: str | Path | None = None,
+    naming: Naming = "original",
+) -> None:
+    """Refuse what `write_tree` would refuse, and write nothing.
+
+    Args:
+        indices: as of `write_tree`, like the rest.
+        header: of the score file.
+        out: the folder to make.
+        images: the folder that was scored.
+        naming: of class folders.
+
+    Raises:
+        UsageError: as `write_tree`.
+        TreeError: as `write_tree`, but for a folder that cannot be written.
+    """
+    if naming not in ("original", "zero-padded"):
+        raise UsageError(f"the naming of class folders is {naming!r}; choose original or zero-padded.")
+    paths, target = kept_paths(indices, header), Path(out)
+    train, folders = _train(_root(header, images)), _class_folders(header, naming)
+    new: dict[str, str] = {}
+    for path in paths:
+        if not (train / path).is_file():
+            raise TreeError(f"{train} has no {path}; say with --images where the images lie.")
+        other = new.setdefault(_new_path(path, folders, naming), path)
+        if other != path:
+            raise TreeError(f"{other} and {path} would have one name in {target}; rename one of them.")
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise TreeError(f"{target} exists and is not empty; remove it or choose another folder.")
 
 
 def write_list(indices: NDArray[np.int64], header: Header, out: str | Path) -> Path:
@@ -137,8 +165,14 @@ def _root(header: Header, images: str | Path | None) -> Path:
     return root.resolve()
 
 
-def _class_folder(label: int, name: str, naming: Naming) -> str:
-    return f"{label:05}" if naming == "zero-padded" else name
+def _train(root: Path) -> Path:
+    return root / "train" if (root / "train").is_dir() else root
+
+
+def _class_folders(header: Header, naming: Naming) -> dict[str, str]:
+    """The new name of each class folder."""
+    names = enumerate(header.info.class_names)
+    return {name: f"{label:05}" if naming == "zero-padded" else name for label, name in names}
 
 
 def _new_path(path: str, folders: dict[str, str], naming: Naming) -> str:

@@ -25,8 +25,7 @@ _TEST_SPLITS = ("test", "validation")
 
 
 def load_tfds(name: str, title: str, data_root: Path, *, download: bool = False) -> ImageDataset:
-    """Read a data set as `builder.as_dataset(split="train", as_supervised=True)` gives it, files not
-    shuffled.
+    """Read a data set in the order of `builder.as_dataset(split="train", as_supervised=True)`.
 
     Args:
         name: of the builder, for example "mnist".

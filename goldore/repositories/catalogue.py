@@ -435,7 +435,9 @@ RDED = Repository(
     title="RDED",
     url="github.com/LINs-lab/RDED",
     commit="3f6453d",
-    commands=("python main.py --subset SUBSET --train-dir PRUNED_TREE --ipc {ipc} --mipc {batch_real}",),
+    commands=(
+        "python main.py --subset SUBSET --train-dir PRUNED/train --val-dir PRUNED/val --ipc {ipc} --mipc {batch_real}",
+    ),
     needs=needs.rded,
     batch_real=600,
     traps=("It opens --mipc (600) files of each class, and fails where there are fewer.",),

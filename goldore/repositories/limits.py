@@ -1,7 +1,7 @@
 """Whether a repository survives a selection, and from which ratio on it does."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -164,22 +164,25 @@ def dataset_problems(repository: Repository, dataset: DatasetInfo, *, mapped: bo
 
 
 def smallest_ratio(
-    problems: list[Problem], totals: NDArray[np.int64], kept_at: Callable[[float], NDArray[np.int64]]
+    needs: Sequence[Need], totals: NDArray[np.int64], kept_at: Callable[[float], NDArray[np.int64]]
 ) -> float | None:
-    """The smallest keep ratio, in ten-thousandths, at which nothing that refuses goes wrong.
+    """The smallest keep ratio, in ten-thousandths, at which no need refuses.
 
     Args:
-        problems: that were found.
+        needs: all of the repository's.
         totals: samples of each class, int64 [K].
         kept_at: samples that a ratio keeps of each class, int64 [K]; never fewer with a greater ratio.
 
     Returns:
         The ratio, or None if even all samples are too few.
     """
-    needs = [each.need for each in problems if each.refuse and each.need is not None]
 
     def enough(kept: NDArray[np.int64]) -> bool:
-        return all(int(kept.min() if need.of == "class" else kept.sum()) >= need.count for need in needs)
+        return all(
+            int(kept.min() if need.of == "class" else kept.sum()) >= need.count
+            for need in needs
+            if need.refuse
+        )
 
     if not enough(totals):
         return None

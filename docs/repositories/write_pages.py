@@ -1,0 +1,122 @@
+"""Write the pages of the repositories from the catalogue, so that they say what the code does.
+
+    python docs/repositories/write_pages.py
+
+What was seen when they were run stands in seen.json beside this script.
+"""
+
+import json
+from pathlib import Path
+
+from goldore.repositories import REPOSITORIES, Repository
+from goldore.repositories.limits import commands
+from goldore.repositories.model import Edit, Need, Settings
+from goldore.repositories.plug import block_lines
+
+HERE = Path(__file__).resolve().parent
+_EXAMPLE_IPC = 10
+_GENERATED = "<!-- written by write_pages.py -->"
+
+
+def pages() -> dict[str, str]:
+    """File name to content, README.md included."""
+    seen = json.loads((HERE / "seen.json").read_text(encoding="utf-8"))
+    made = {f"{each.name}.md": _page(each, seen.get(each.name, {})) for each in REPOSITORIES.values()}
+    return {**made, "README.md": _index(seen)}
+
+
+def _page(repository: Repository, seen: dict[str, str]) -> str:
+    settings = Settings(_EXAMPLE_IPC, repository.batch_real, repository.factor)
+    dataset = next(iter(repository.datasets), "DATASET")
+    lines = [_GENERATED, f"# {repository.title}", ""]
+    lines += [
+        f"[{repository.url}](https://{repository.url}), read at commit `{repository.commit}`.",
+        "",
+    ]
+    options = f"--for {repository.name} --ipc {settings.ipc}"
+    prune = "goldore prune SCORES.h5 --criterion LossConverge_large --keep-ratio 0.1 " + options
+    block = [prune + (" --order tfds --data-root DATA_DIR" if repository.order else "")]
+    if repository.edits:
+        block[0] += " --out keep.npy"
+        block += [
+            f"goldore plug {repository.name} CLONE",
+            "cd CLONE",
+            "export GOLDORE_INDEX=/path/to/keep.npy",
+        ]
+    else:
+        block[0] += " --as-folder PRUNED"
+        lines += ["It needs no plug: it reads a folder tree, and a pruned one serves it.", ""]
+    block += commands(repository, dataset, settings, "INDEX")
+    lines += ["```sh", *block, "```", ""]
+    if repository.edits:
+        lines += [
+            "`goldore plug` adds, and `--revert` takes out again (`goldore_keep` is shown in full in the",
+            "",
+        ]
+        lines[-2:] = ["What `goldore plug` adds ([the function](README.md#the-block) is left out here):", ""]
+        for edit in repository.edits:
+            lines += [f"`{edit.file}`, {edit.place}:", "", "```diff", *_diff(edit, repository), "```", ""]
+    lines += [f"## What it survives (here with --ipc {settings.ipc} and its defaults)", ""]
+    lines += [f"- {_need(need)}" for need in dict.fromkeys(repository.needs(settings))]
+    lines += [
+        "",
+        "`goldore prune --for` refuses what fails or goes wrong silently, and warns of the rest.",
+        "",
+    ]
+    if repository.traps or repository.caches:
+        lines += ["## Traps", "", *(f"- {each}" for each in repository.traps)]
+        lines += [f"- {repository.caches}"] * bool(repository.caches)
+        lines += [""]
+    lines += ["## What was verified", "", seen.get("page", _NOT_RUN), ""]
+    return "\n".join(lines)
+
+
+_NOT_RUN = (
+    "The plug was put into the repository at this commit, compiled, and taken out again to the byte; what the "
+    "repository reads was followed in its source. It was not run."
+)
+
+
+def _need(need: Need) -> str:
+    many = f"{need.count} of each class" if need.of == "class" else f"{need.count} in all"
+    return f"{many}{'' if need.refuse else ' (warning)'}: below that {need.effect}."
+
+
+def _diff(edit: Edit, repository: Repository) -> list[str]:
+    block = block_lines(edit, repository)
+    if edit.refuses:
+        short = block
+    else:
+        start = next(at for at, line in enumerate(block) if "def goldore_keep" in line)
+        end = next(at for at, line in enumerate(block) if "goldore_index = goldore_keep(" in line)
+        inner = " " * (len(block[start]) - len(block[start].lstrip()) + 4)
+        short = [*block[: start + 1], f"{inner}...", *block[end:]]
+    return [*(f"+{line}" for line in short), *(f" {line}" for line in edit.anchor)]
+
+
+def _index(seen: dict[str, dict[str, str]]) -> str:
+    text = (HERE / "index.md").read_text(encoding="utf-8")
+    plugged = next(each for each in REPOSITORIES.values() if each.edits)
+    block = block_lines(plugged.edits[0], plugged)
+    rows = ["| name | method | repository, commit | how | page |", "|---|---|---|---|---|"]
+    for each in REPOSITORIES.values():
+        how = ", ".join(["plug"] * bool(each.edits) + ["folder tree"] * each.reads_folder)
+        rows.append(
+            f"| `{each.name}` | {each.title} | {each.url.removeprefix('github.com/')} `{each.commit}` | {how} | "
+            f"[{each.name}.md]({each.name}.md) |"
+        )
+    table = ["| repository | run | what was seen | date, device |", "|---|---|---|---|"]
+    for name, about in seen.items():
+        table += [
+            f"| `{name}` | {row['run']} | {row['seen']} | {row['when']} |" for row in about.get("runs", ())
+        ]
+    return f"{_GENERATED}\n" + (
+        text.replace("{{repositories}}", "\n".join(rows))
+        .replace("{{block}}", "\n".join(block))
+        .replace("{{runs}}", "\n".join(table))
+    )
+
+
+if __name__ == "__main__":
+    for name, text in pages().items():
+        (HERE / name).write_text(text, encoding="utf-8")
