@@ -44,7 +44,7 @@ def _page(repository: Repository, seen: dict[str, str]) -> str:
             "export GOLDORE_INDEX=/path/to/keep.npy",
         ]
     else:
-        block[0] += " --as-folder PRUNED"
+        block[0] += " --as-folder CLONE/data/SUBSET"
         lines += ["It needs no plug: it reads a folder tree, and a pruned one serves it.", ""]
     block += commands(repository, dataset, settings, "INDEX")
     lines += ["```sh", *block, "```", ""]
@@ -72,8 +72,8 @@ def _page(repository: Repository, seen: dict[str, str]) -> str:
 
 
 _NOT_RUN = (
-    "The plug was put into the repository at this commit, compiled, and taken out again to the byte; what the "
-    "repository reads was followed in its source. It was not run."
+    "The plug was put into the repository at this commit, compiled, and taken out again to the byte; what "
+    "it reads was followed in its source. It was not run."
 )
 
 
@@ -102,8 +102,8 @@ def _index(seen: dict[str, dict[str, str]]) -> str:
     for each in REPOSITORIES.values():
         how = ", ".join(["plug"] * bool(each.edits) + ["folder tree"] * each.reads_folder)
         rows.append(
-            f"| `{each.name}` | {each.title} | {each.url.removeprefix('github.com/')} `{each.commit}` | {how} | "
-            f"[{each.name}.md]({each.name}.md) |"
+            f"| `{each.name}` | {each.title} | {each.url.removeprefix('github.com/')} `{each.commit}` | {how} "
+            f"| [{each.name}.md]({each.name}.md) |"
         )
     table = ["| repository | run | what was seen | date, device |", "|---|---|---|---|"]
     for name, about in seen.items():

@@ -436,11 +436,14 @@ RDED = Repository(
     url="github.com/LINs-lab/RDED",
     commit="3f6453d",
     commands=(
-        "python main.py --subset SUBSET --train-dir PRUNED/train --val-dir PRUNED/val --ipc {ipc} --mipc {batch_real}",
+        "python main.py --subset SUBSET --ipc {ipc} --mipc {batch_real}",
     ),
     needs=needs.rded,
     batch_real=600,
-    traps=("It opens --mipc (600) files of each class, and fails where there are fewer.",),
+    traps=(
+        "It overwrites its --train-dir and --val-dir: the tree must lie in data/SUBSET of the clone, with train/ and val/.",
+        "It opens --mipc (600) files of each class, and fails where there are fewer.",
+    ),
     reads_folder=True,
     zero_padded=True,
 )
