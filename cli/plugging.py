@@ -92,7 +92,7 @@ def _list() -> None:
     console = out()
     table = Table(box=None, pad_edge=False)
     for title in ("REPO", "method", "repository", "served by"):
-        table.add_column(title)
+        table.add_column(title, overflow="fold")
     for each in REPOSITORIES.values():
         ways = ["plug"] * bool(each.edits) + ["folder tree"] * each.reads_folder
         table.add_row(each.name, each.title, each.url.removeprefix("github.com/"), ", ".join(ways))

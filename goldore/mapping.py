@@ -173,7 +173,7 @@ def _with_channels(dataset: ImageDataset, channels: int) -> ImageDataset:
 
 
 def _match_classes(source: Header, target: ImageDataset, hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """For each class of the first its number in the second, by images that are of one class in both; or -1."""
+    """For each class of the first its number in the second, by images of one class in both; or -1."""
     assert source.sample_hash is not None  # noqa: S101  # checked by the caller
     one, here = _of_one_class(source.sample_hash, source.labels)
     two, there = _of_one_class(hashes, target.labels)

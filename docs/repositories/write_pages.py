@@ -101,9 +101,10 @@ def _index(seen: dict[str, dict[str, str]]) -> str:
     rows = ["| name | method | repository, commit | how | page |", "|---|---|---|---|---|"]
     for each in REPOSITORIES.values():
         how = ", ".join(["plug"] * bool(each.edits) + ["folder tree"] * each.reads_folder)
+        where = each.url.removeprefix("github.com/")
         rows.append(
-            f"| `{each.name}` | {each.title} | {each.url.removeprefix('github.com/')} `{each.commit}` | {how} "
-            f"| [{each.name}.md]({each.name}.md) |"
+            f"| `{each.name}` | {each.title} | {where} `{each.commit}` | {how} | "
+            f"[{each.name}.md]({each.name}.md) |"
         )
     table = ["| repository | run | what was seen | date, device |", "|---|---|---|---|"]
     for name, about in seen.items():

@@ -435,9 +435,7 @@ RDED = Repository(
     title="RDED",
     url="github.com/LINs-lab/RDED",
     commit="3f6453d",
-    commands=(
-        "python main.py --subset SUBSET --ipc {ipc} --mipc {batch_real}",
-    ),
+    commands=("python main.py --subset SUBSET --ipc {ipc} --mipc {batch_real}",),
     needs=needs.rded,
     batch_real=600,
     traps=(

@@ -223,7 +223,8 @@ def _insert(text: str, edit: Edit, repository: Repository, file: Path) -> str:
 
 def _indented(line: str, indent: str, unit: str) -> str:
     plain = line.lstrip(" ")
-    return indent + unit * ((len(line) - len(plain)) // 4) + plain if plain else ""
+    steps, rest = divmod(len(line) - len(plain), 4)
+    return indent + unit * steps + " " * rest + plain if plain else ""
 
 
 def _without_blocks(text: str, file: Path) -> str:

@@ -1,6 +1,7 @@
 """What it takes to run one distillation repository for a few iterations on a CPU, and to see what it reads.
 
-Nothing here is code of those repositories beyond the single lines that have to be found in them.
+Each module in repos/ holds its cases as `CASES: tuple[Case, ...]`. Nothing here is code of those repositories
+beyond the single lines that have to be found in them.
 """
 
 from dataclasses import dataclass, field
@@ -31,7 +32,8 @@ class Stage:
 
     Attributes:
         name: for example "buffer".
-        command: the script (or -m module) and its arguments; {python} is put in front, {data} is the data folder.
+        command: the script (or -m module) and its arguments for run_on_cpu.py, after --cuda-to-cpu where that
+            is needed; {data} is the data folder.
         success: a text that its output must hold, where the exit code proves nothing.
     """
 
@@ -51,7 +53,8 @@ class Case:
         data: which made data set: "mnist" (torchvision's layout), "cifar10" or "tfds-mnist".
         stages: in order.
         edits: the smallest changes without which it does not run on a CPU; kept outside the plug.
-        probes: lines that record what is read, through `probe.record`.
+        probes: lines that record what is read, through `goldore_probe.record` or `.watch`; applied after the
+            edits.
         environment: environment variables.
         python: name of the environment variable that names the interpreter to use; the tests' own without it.
         keep_ratio: of the index.

@@ -1,0 +1,60 @@
+"""Records which samples a distillation repository holds or draws, by a hash a sample.
+
+The probes that are put into a clone call `record` or `watch`; nothing is written unless GOLDORE_PROBE names a
+folder. Like the plugged block this needs NumPy only, and so runs in any environment that a clone asks for.
+"""
+
+import hashlib
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+
+
+def record(what, rows, labels=None):
+    """Append one line a sample to the file of `what`, and an empty line after the call.
+
+    Args:
+        what: "all" for the whole training set as the method holds it, else the name of a draw.
+        rows: a tensor or array with a sample a row, or a list of such samples.
+        labels: the label of each sample, or one for all; it then stands beside the hash.
+
+    Returns:
+        The rows, so that a call can be put around an expression.
+    """
+    folder = os.environ.get("GOLDORE_PROBE")
+    if not folder:
+        return rows
+    samples = [_plain(row) for row in rows] if isinstance(rows, list | tuple) else _plain(rows)
+    lines = [hashlib.sha256(_bytes(row)).hexdigest()[:16] for row in samples]
+    if labels is not None:
+        names = np.broadcast_to(_plain(labels).astype(int).reshape(-1), len(lines))
+        lines = [f"{line} {name}" for line, name in zip(lines, names, strict=True)]
+    with (Path(folder) / f"{what}.txt").open("a") as file:
+        file.write("".join(f"{line}\n" for line in [*lines, ""]))
+    if what == "all" and os.environ.get("GOLDORE_PROBE_STOP"):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
+    return rows
+
+
+def watch(what, loader):
+    """Record the batches (samples, labels, ...) that a loop draws from a loader."""
+    for batch in loader:
+        record(what, batch[0], batch[1])
+        yield batch
+
+
+def _plain(values):
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(values, torch.Tensor):
+        return values.detach().cpu().numpy()
+    return np.asarray(values)
+
+
+def _bytes(row):
+    if np.issubdtype(row.dtype, np.floating):
+        row = row.astype(np.float32)
+    return np.ascontiguousarray(row).tobytes()

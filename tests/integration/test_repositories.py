@@ -1,0 +1,223 @@
+"""Plugged repositories, really run for a few iterations, use just the samples of the index file.
+
+Every case runs unplugged, plugged, and plugged with an index; probes put into its code record a hash of every
+sample that it holds and draws.
+"""
+
+import importlib
+import io
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tarfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.integration import made_data
+from tests.integration.case import Case
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+TIMEOUT = 900
+CASES = {
+    f"{module.stem}-{number}": case
+    for module in sorted((HERE / "repos").glob("[a-z]*.py"))
+    for number, case in enumerate(importlib.import_module(f"tests.integration.repos.{module.stem}").CASES)
+}
+
+pytestmark = [pytest.mark.slow, pytest.mark.parametrize("case", CASES.values(), ids=CASES)]
+
+
+class Workshop:
+    """A case's clone, data and interpreter in a folder of their own."""
+
+    def __init__(self, case: Case, clones: Path, folder: Path):
+        self.case, self.folder = case, folder
+        self.source = clones / case.folder
+        if not self.source.is_dir():
+            pytest.skip(f"there is no {self.source}")
+        self.python = os.environ.get(case.python, sys.executable)
+        if case.python not in os.environ and case.python != Case.python:
+            pytest.skip(f"needs {case.python}, the interpreter of an environment for {case.folder}")
+        self.data = folder / "data"
+        if case.data == "tfds-mnist":
+            _, self.labels = made_data.make_tfds_mnist(self.data, self.python)
+        else:
+            _, self.labels = getattr(made_data, f"make_{case.data}")(self.data)
+        self.modules = folder / "modules"
+        self.modules.mkdir()
+        shutil.copy(HERE / "goldore_probe.py", self.modules)
+
+    def clone(self, name, *, plugged):
+        """A copy of the clone, with the edits that it needs and the probes."""
+        root = self.folder / name
+        self._copy(root)
+        if plugged:
+            self.goldore("plug", self.case.repository, root, "--quiet")
+        for swap in (*self.case.edits, *self.case.probes):
+            file = root / swap.file
+            text = file.read_bytes().decode("utf-8", "surrogateescape")
+            end = "\r\n" if "\r\n" in text else "\n"
+            old, new = swap.old.replace("\n", end), swap.new.replace("\n", end)
+            assert text.count(old) == swap.count, f"{swap.file} has {text.count(old)} times: {swap.old}"
+            file.write_bytes(text.replace(old, new).encode("utf-8", "surrogateescape"))
+        if not (root / "data").exists():  # where some look, whatever their options say
+            (root / "data").symlink_to(self.data)
+        return root
+
+    def index(self, name, labels):
+        """An index file for made scores and these labels; returns its path and positions."""
+        folder = self.folder / name
+        folder.mkdir()
+        scores = np.random.default_rng(5).random(len(labels))
+        (folder / "made_LossConverge.json").write_text(json.dumps(scores.tolist()))
+        np.save(folder / "labels.npy", labels)
+        made, keep = folder / "made.h5", folder / "keep.npy"
+        list_file, label_file = folder / "made_LossConverge.json", folder / "labels.npy"
+        self.goldore("import", list_file, "--labels", label_file, "--out", made)
+        rule = ("--criterion", "LossConverge_large", "--keep-ratio", self.case.keep_ratio)
+        self.goldore("prune", made, *rule, "--out", keep)
+        return keep, np.load(keep)
+
+    def run(self, clone, stage, index=None, *, stop=False):
+        """Run one stage; the ended process, what was recorded by name, and the seconds."""
+        records = self.folder / f"{clone.name}-{stage.name}-{index.parent.name if index else 'full'}"
+        records.mkdir()
+        command = [self.python, HERE / "run_on_cpu.py", *shlex.split(stage.command.format(data=self.data))]
+        began = time.monotonic()
+        ended = subprocess.run(
+            command,
+            cwd=clone,
+            env=self._environment(records, index, stop=stop),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=TIMEOUT,
+            check=False,
+        )
+        for name in ("stdout", "stderr"):
+            (records / f"{name}.log").write_text(getattr(ended, name))
+        if "ModuleNotFoundError: No module named" in ended.stderr:
+            pytest.skip(f"{ended.stderr.strip().splitlines()[-1]} ({self.case.python} names another python)")
+        recorded = {file.stem: _calls(file) for file in records.glob("*.txt")}
+        return ended, recorded, time.monotonic() - began
+
+    def tell(self, text):
+        """For the report of passed tests, pytest -rP."""
+        sys.stdout.write(f"{self.case.folder}, {self.case.repository}, {text}\n")
+
+    def goldore(self, *words):
+        command = [sys.executable, "-m", "goldore", *map(str, words)]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+        ended = subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", check=False)
+        assert ended.returncode == 0, ended.stderr
+
+    def _copy(self, root):
+        if not (self.source / ".git").exists():
+            shutil.copytree(self.source, root)
+            return
+        command = ["git", "-C", self.source, "archive", "--format=tar", self.case.commit]
+        archive = subprocess.run(command, capture_output=True, check=False)
+        if archive.returncode:
+            pytest.skip(f"{self.source} does not hold {self.case.commit}: {archive.stderr.decode().strip()}")
+        with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as files:
+            files.extractall(root, filter="data")
+
+    def _environment(self, records, index, *, stop):
+        environment = {**os.environ, **self.case.environment}
+        for name in ("GOLDORE_INDEX", "GOLDORE_PROBE_STOP"):
+            environment.pop(name, None)
+        path = (str(self.modules), self.case.environment.get("PYTHONPATH"))
+        environment.update(
+            PYTHONPATH=os.pathsep.join(filter(None, path)),
+            PYTHONDONTWRITEBYTECODE="1",
+            OMP_NUM_THREADS="1",
+            GOLDORE_PROBE=str(records),
+        )
+        if index:
+            environment["GOLDORE_INDEX"] = str(index)
+        if stop:
+            environment["GOLDORE_PROBE_STOP"] = "1"
+        return environment
+
+
+@pytest.fixture
+def workshop(case, clones, tmp_path):
+    return Workshop(case, clones, tmp_path)
+
+
+def test_uses_just_the_samples_of_the_index(workshop):
+    plain, plugged = workshop.clone("plain", plugged=False), workshop.clone("plugged", plugged=True)
+    index, keep = workshop.index("index", workshop.labels)
+    total, least = len(workshop.labels), np.bincount(workshop.labels[keep]).min()
+    digest = json.loads(index.with_name("keep.npy.json").read_text())["sha256"][:12]
+    line = f"goldore: kept {len(keep)} of {total} samples, at least {least} of each class, index {digest}"
+    for stage in workshop.case.stages:
+        before, recorded, _ = workshop.run(plain, stage, stop=True)
+        assert before.returncode == 0, _end(before)
+        after, recorded_after, _ = workshop.run(plugged, stage, stop=True)
+        assert after.returncode == 0, _end(after)
+        assert "goldore:" not in after.stdout + after.stderr
+        full = recorded["all"][0]
+        assert len(set(full)) == len(full) == total
+        assert recorded_after["all"] == [full]
+
+        pruned, drawn, seconds = workshop.run(plugged, stage, index)
+        assert pruned.returncode == 0, _end(pruned)
+        assert stage.success in pruned.stdout + pruned.stderr, _end(pruned)
+        assert "loss = inf" not in pruned.stdout
+        assert "loss = nan" not in pruned.stdout
+        said = [each for each in pruned.stdout.splitlines() if each.startswith("goldore:")]
+        assert said
+        assert set(said) == {line}
+        held = [full[i] for i in keep]
+        reads = drawn.pop("all")
+        wrong = [len(rows) for rows in reads if rows != held]
+        assert not wrong, f"reads that do not hold just the samples of the index, of this many: {wrong}"
+        counts = {name: _check_drawn(calls, held) for name, calls in drawn.items()}
+        assert counts, "no draw was recorded"
+        draws = ", ".join(f"{name} drew {count} of them" for name, count in counts.items())
+        workshop.tell(f"{stage.name}: {line}; {len(reads)} reads hold just these, {draws} ({seconds:.0f} s)")
+
+
+def test_refuses_the_index_of_another_data_set(workshop):
+    plugged = workshop.clone("plugged", plugged=True)
+    if workshop.case.data == "tfds-mnist":  # the same images, in torchvision's order
+        _, labels = made_data.make_mnist(workshop.folder / "torchvision")
+    else:
+        labels = np.roll(workshop.labels, 1)
+    index, _ = workshop.index("other", labels)
+    for stage in workshop.case.stages:
+        ended, drawn, seconds = workshop.run(plugged, stage, index)
+        lines = (ended.stdout + "\n" + ended.stderr).splitlines()
+        lines = [each.removeprefix("SystemExit: ") for each in lines]  # LinBa prints every error, and goes on
+        said = [each for each in lines if each.startswith("goldore:")]
+        assert len(said) == 1, _end(ended)
+        assert "the labels here are not those of made, or stand in another order" in said[0]
+        assert not drawn
+        workshop.tell(f"{stage.name}: exit code {ended.returncode}, {said[0]} ({seconds:.0f} s)")
+
+
+def _calls(file):
+    """The rows that each call recorded."""
+    return [block.splitlines() for block in file.read_text().removesuffix("\n\n").split("\n\n")]
+
+
+def _check_drawn(calls, held):
+    """How many distinct samples were drawn; all must be held, under the same label where one was recorded."""
+    known = {*held, *(row.split()[0] for row in held)}
+    drawn = {row for rows in calls for row in rows}
+    strangers = drawn - known
+    assert not strangers, f"{len(strangers)} of {len(drawn)} distinct samples drawn are not of the index"
+    return len({row.split()[0] for row in drawn})
+
+
+def _end(ended):
+    return (ended.stdout[-1500:] + "\n" + ended.stderr[-3000:]).strip()
