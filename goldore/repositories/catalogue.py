@@ -81,6 +81,7 @@ DC = Repository(
 )
 DSA = Repository(
     name="dsa",
+    plugged_as="dc",
     tiny="file",
     title="DSA",
     url=_DC_URL,
@@ -98,6 +99,7 @@ DSA = Repository(
 )
 DM = Repository(
     name="dm",
+    plugged_as="dc",
     tiny="file",
     title="DM",
     url=_DC_URL,

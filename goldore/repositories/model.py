@@ -71,7 +71,8 @@ class Repository:
         name: on the command line.
         title: the method's name.
         url: of the repository.
-        commit: at which it was read and tried.
+        commit: at which it was read.
+        plugged_as: name of the repository that shares its code and its blocks, or "".
         edits: where the blocks go; empty if it reads a folder tree and needs none.
         roots: folders of a clone in which the code may lie; the first that has all files is meant.
         datasets: goldore's names of data sets to the repository's.
@@ -95,6 +96,7 @@ class Repository:
     commit: str
     needs: Callable[[Settings], tuple[Need, ...]]
     commands: tuple[str, ...]
+    plugged_as: str = ""
     edits: tuple[Edit, ...] = ()
     roots: tuple[str, ...] = ("",)
     datasets: dict[str, str] = field(default_factory=dict)

@@ -171,6 +171,7 @@ def find_root(repository: Repository, clone: str | Path) -> Path:
 
 def block_lines(edit: Edit, repository: Repository) -> list[str]:
     """The lines of a block, without indentation and line ends."""
+    name = repository.plugged_as or repository.name
     if edit.refuses:
         body = [
             "import os as goldore_os",
@@ -183,9 +184,9 @@ def block_lines(edit: Edit, repository: Repository) -> list[str]:
     if edit.when:
         body = [f"if {edit.when}:", *(f"    {line}" if line else "" for line in body)]
     return [
-        f"# >>> {MARK} {repository.name}: keeps the samples of the index file that GOLDORE_INDEX names",
+        f"# >>> {MARK} {name}: keeps the samples of the index file that GOLDORE_INDEX names",
         *body,
-        f"# <<< {MARK} {repository.name}: end; `goldore plug {repository.name} CLONE --revert` takes it out",
+        f"# <<< {MARK} {name}: end; `goldore plug {name} CLONE --revert` takes it out",
     ]
 
 
