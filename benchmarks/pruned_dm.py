@@ -39,6 +39,8 @@ def main() -> None:
     parser.add_argument("scores", type=Path)
     parser.add_argument("--data-root", type=Path, required=True, help="folder with MNIST's four IDX files")
     parser.add_argument("--ratio", default="0.1")
+    parser.add_argument("--criteria", nargs="*", default=["LossConverge_large", "Random"])
+    parser.add_argument("--without-all", action="store_true", help="leave the run on all data out")
     parser.add_argument("--ipc", type=int, default=1)
     parser.add_argument("--iterations", type=int, default=200)
     parser.add_argument("--batch-real", type=int, default=64)
@@ -52,10 +54,11 @@ def main() -> None:
         unpack(args.data_root, root / "data" / "MNIST" / "raw")
         found: dict[str, list[tuple[float, float, float]]] = {}
         for seed in range(args.seeds):
-            indices = {"all": None}
-            for name, criterion in (("LossConverge_large", "LossConverge_large"), ("Random", "Random")):
+            indices: dict[str, Path | None] = {} if args.without_all else {"all": None}
+            for criterion in args.criteria:
                 kept = goldore.prune(args.scores, criterion, keep_ratio=args.ratio, seed=seed)
-                indices[f"{name}, {args.ratio}"] = kept.save(root / f"{name}-{seed}.npy", overwrite=True)
+                file = root / f"{criterion}-{seed}.npy"
+                indices[f"{criterion}, {args.ratio}"] = kept.save(file, overwrite=True)
             for name, index in indices.items():
                 accuracy, started, seconds = run(code, root, index, seed, args)
                 found.setdefault(name, []).append((accuracy, started, seconds))
