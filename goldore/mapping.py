@@ -155,8 +155,10 @@ def map_index(
             "left_out": len(indices) - len(found),
         },
     }
-    about.pop("kept", None)
-    about.pop("sha256", None)
+    for key in ("kept", "sha256", "paths"):
+        about.pop(key, None)
+    if target.paths is not None:
+        about["paths"] = [target.paths[index] for index in found]
     return Mapped(found, about, len(indices) - len(found), mapping)
 
 

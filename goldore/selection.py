@@ -22,10 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldore.classes import labels_digest
+from goldore.datasets.dataset import FOLDER_SOURCE
 from goldore.definitions import plain_name
 from goldore.errors import UnreliableError, UsageError
 from goldore.estimators import class_members, trials_needed
-from goldore.store import Score, ScoreFile, load_scores
+from goldore.store import Score, ScoreFile, load_header, load_scores
 from goldore.trials import MAX_SEED
 
 Ratio = str | float | Decimal | Fraction
@@ -204,6 +205,9 @@ def prune(
         "score_file": str(file.path),
         "score_file_updated": file.updated,
     }
+    paths = _paths(file, indices)
+    if paths is not None:
+        provenance["paths"] = paths
     return Selection(
         indices=indices,
         kept_per_class=kept,
@@ -314,6 +318,14 @@ def kept_positions(
         order = np.argsort(keys[members], kind="stable")
         kept.append(members[order[start:stop]])
     return np.sort(np.concatenate(kept)).astype(np.int64)
+
+
+def _paths(file: ScoreFile, indices: NDArray[np.int64]) -> list[str] | None:
+    """The kept files of a folder tree, relative to its training folder; None for other data sets."""
+    if not file.dataset.source.startswith(FOLDER_SOURCE) or not file.path.is_file():
+        return None
+    paths = load_header(file.path).paths
+    return None if paths is None else [paths[index] for index in indices]
 
 
 def _halves_overlap(

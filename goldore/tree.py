@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldore.atomic import check_writable, replacing
+from goldore.datasets.dataset import FOLDER_SOURCE
 from goldore.errors import TreeError, UsageError, reason
 from goldore.store import Header
 
 Naming = Literal["original", "zero-padded"]
-_SOURCE = "folder tree "  # how the source of a folder tree begins, in words
 _OTHER_SPLITS = ("val", "test")
 
 
@@ -158,7 +158,7 @@ def _root(header: Header, images: str | Path | None) -> Path:
     if images is not None:
         root = Path(images)
     else:
-        text = header.info.source.removeprefix(_SOURCE)
+        text = header.info.source.removeprefix(FOLDER_SOURCE)
         root = Path(text.partition(", images resized to ")[0])
     if not root.is_dir():
         raise TreeError(f"there is no folder {root}; say with --images where the images lie.")

@@ -10,7 +10,7 @@ from PIL import Image
 from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_dataset
 from torchvision.transforms.v2 import functional as transforms
 
-from goldore.datasets.dataset import ImageDataset
+from goldore.datasets.dataset import FOLDER_SOURCE, ImageDataset
 from goldore.errors import DatasetError
 
 _TEST_FOLDERS = ("val", "test")
@@ -49,7 +49,7 @@ def load_folder(
         images=images,
         labels=labels,
         class_names=tuple(chosen),
-        source=f"folder tree {root}" + (f", images resized to {image_size}" if image_size else ""),
+        source=f"{FOLDER_SOURCE}{root}" + (f", images resized to {image_size}" if image_size else ""),
         test_images=test_images,
         test_labels=test_labels,
         paths=tuple(file.relative_to(train).as_posix() for file in files),
