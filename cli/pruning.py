@@ -182,7 +182,9 @@ def prune_command(
     }
     ipc = _ipc_for(repository, ipc, rule)
     target = Target.of(repository, ipc=ipc, batch_real=batch_real, factor=factor)
-    tree = Tree.of(as_folder, as_list, target, copy=copy, naming=class_folders, images=images)
+    tree = Tree.of(
+        as_folder, as_list, target, copy=copy, naming=class_folders, images=images, overwrite=overwrite
+    )
 
     from goldore.indexfile import check_suffix, save_index, side_car
     from goldore.selection import parse_criterion, prune
@@ -207,14 +209,13 @@ def prune_command(
         )
 
     selection = select(**rule)
-    if target is not None:
-        target.check(selection, scores, select, mapped=order is not None, out=out)
-    if tree is not None:
-        tree.check(selection.indices, load_header(file))
     translated = Translated.of(selection, file, order, data_root)
-    path = save_index(
-        out or _default_name(selection, order), translated.indices, translated.provenance, overwrite=overwrite
-    )
+    if target is not None:
+        target.check(selection, scores, select, translated, out)
+    path = out or _default_name(selection, order)
+    if tree is not None:
+        tree.check(selection.indices, load_header(file), (file, path, side_car(path)))
+    save_index(path, translated.indices, translated.provenance, overwrite=overwrite)
     if tree is not None:
         tree.write(selection.indices, load_header(file))
     _warn(selection, scores, parsed.score)

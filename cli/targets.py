@@ -1,18 +1,20 @@
 """What goldore prune knows of where a selection goes: a repository (--for), a folder tree (--as-folder)."""
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, cast
 
+import numpy as np
+
 from goldore.errors import TargetError, UsageError
 
-from .screen import count, line, warn
+from .screen import line, warn
 from .screen import out as output
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from goldore.repositories.limits import Problem
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from goldore.selection import Selection
     from goldore.store import Header, ScoreFile
     from goldore.tree import Naming
+
+    from .mapping import Translated
 
 _TAG = 8  # digits of the index's digest that tell runs apart
 
@@ -53,8 +57,7 @@ class Target:
         selection: "Selection",
         scores: "ScoreFile",
         select: "Callable[..., Selection]",
-        *,
-        mapped: bool,
+        translated: "Translated",
         out: Path | None,
     ) -> None:
         """Refuse what the repository does not survive, and warn of the rest.
@@ -63,7 +66,7 @@ class Target:
             selection: what would be kept.
             scores: the score file.
             select: makes a selection by another rule.
-            mapped: whether positions are translated to another order.
+            translated: the selection in the order that was asked for.
             out: the index file, if it was named.
         """
         from goldore.repositories.limits import count_problems, dataset_problems
@@ -72,15 +75,17 @@ class Target:
             raise UsageError(
                 f"a plugged clone reads .npy index files, and --out is {out}; give it that suffix."
             )
-        found = dataset_problems(self.repository, scores.dataset, mapped=mapped)
-        found += count_problems(
-            self.repository, selection.kept_per_class, selection.class_names, self.settings
-        )
+        about = translated.provenance
+        counts = np.array(about["kept_per_class"], dtype=np.int64)
+        found = dataset_problems(self.repository, scores.dataset, about.get("order"))
+        found += count_problems(self.repository, counts, tuple(about["class_names"]), self.settings)
         refused = [each for each in found if each.refuse]
         for each in found if not refused else refused[1:]:
             warn(each.text)
         if refused:
-            raise TargetError(refused[0].text.rstrip(".") + self._advice(refused, selection, select))
+            whole = int(counts.sum()) == len(selection.indices)
+            advice = self._advice(refused, selection, select) if whole else "; keep more."
+            raise TargetError(refused[0].text.rstrip(".") + advice)
 
     def _advice(
         self, refused: "list[Problem]", selection: "Selection", select: "Callable[..., Selection]"
@@ -110,7 +115,7 @@ class Target:
         line(console, f"{repository.title} ({repository.url} at {repository.commit}):", "bold")
         if repository.edits:
             line(console, f"  goldore plug {repository.name} CLONE    # once; then in the clone:")
-            line(console, f"  export GOLDORE_INDEX={path.resolve()}")
+            line(console, f"  export GOLDORE_INDEX={shlex.quote(str(path.resolve()))}")
         elif tree is None or tree.folder is None:
             line(console, "  it reads a folder tree: run goldore prune again with --as-folder DIR")
         for command in commands(repository, dataset, self.settings, _tag(path)):
@@ -128,6 +133,7 @@ class Tree:
     copy: bool
     naming: "Naming"
     images: Path | None
+    overwrite: bool
 
     @classmethod
     def of(
@@ -139,6 +145,7 @@ class Tree:
         copy: bool,
         naming: str | None,
         images: Path | None,
+        overwrite: bool,
     ) -> Self | None:
         """From the options; None if neither is wanted."""
         if folder is None and (copy or naming is not None or images is not None):
@@ -149,14 +156,28 @@ class Tree:
             return None
         padded = target is not None and target.repository.zero_padded
         chosen = naming or ("zero-padded" if padded else "original")
-        return cls(folder, listing, copy, cast("Naming", chosen), images)
+        return cls(folder, listing, copy, cast("Naming", chosen), images, overwrite)
 
-    def check(self, indices: "NDArray[np.int64]", header: "Header") -> None:
-        """Refuse what cannot be written, before anything is."""
-        from goldore.tree import check_tree, kept_paths
+    def check(self, indices: "NDArray[np.int64]", header: "Header", taken: "tuple[Path, ...]") -> None:
+        """Refuse what cannot be written, before anything is.
 
-        kept_paths(indices, header)
+        Args:
+            indices: positions to keep.
+            header: of the score file.
+            taken: files that the list may not be: the score file, the index file and its side-car.
+        """
+        from goldore.tree import check_list, check_tree
+
+        if self.listing is not None:
+            if self.listing.resolve() in {each.resolve() for each in taken}:
+                raise UsageError(f"--as-list would replace {self.listing}; choose another name.")
+            check_list(indices, header, self.listing, overwrite=self.overwrite)
         if self.folder is not None:
+            inside = [each for each in taken if self.folder.resolve() in each.resolve().parents]
+            if inside:
+                raise UsageError(
+                    f"{inside[0]} lies in {self.folder}, which is to be made; choose another folder."
+                )
             check_tree(indices, header, self.folder, images=self.images, naming=self.naming)
 
     def write(self, indices: "NDArray[np.int64]", header: "Header") -> None:
@@ -166,14 +187,12 @@ class Tree:
         if self.folder is not None:
             write_tree(indices, header, self.folder, images=self.images, copy=self.copy, naming=self.naming)
         if self.listing is not None:
-            write_list(indices, header, self.listing)
+            write_list(indices, header, self.listing, overwrite=self.overwrite)
 
     def show(self) -> None:
         """Say where they are."""
         if self.folder is not None:
-            files = sum(1 for each in self.folder.rglob("*") if each.is_file())
-            kind = "copies" if self.copy else "links"
-            line(output(), f"folder tree in {self.folder} ({count(files)} {kind})")
+            line(output(), f"folder tree in {self.folder}, {'copied' if self.copy else 'linked'}")
         if self.listing is not None:
             line(output(), f"list of files in {self.listing}")
 

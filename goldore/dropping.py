@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 
 def drop_samples(
-    images_all: "Tensor | Sequence[Tensor]",
-    labels_all: "Tensor | Sequence[int]",
+    images_all: "Tensor | NDArray[np.generic] | Sequence[Tensor]",
+    labels_all: "Tensor | NDArray[np.integer] | Sequence[int]",
     indices_class: Sequence[Sequence[int]],
     dataset: str,
     drop_criterion: str | Path,
@@ -43,7 +43,7 @@ def drop_samples(
     Nothing that is passed is changed. Kept samples stay in their order.
 
     Args:
-        images_all: [N, C, H, W], or N tensors [C, H, W].
+        images_all: [N, C, H, W], or N tensors [C, H, W]; NumPy arrays are taken too.
         labels_all: int [N].
         indices_class: for each class its samples' positions.
         dataset: names the scores: <dataset>.h5, a score file, or <dataset>_<Score>.json (or .json.gz), a
@@ -69,8 +69,18 @@ def drop_samples(
     """
     import torch
 
-    images = images_all if isinstance(images_all, torch.Tensor) else torch.stack(list(images_all))
-    labels = torch.as_tensor(labels_all).to(dtype=torch.long, device=images.device)
+    if len(images_all) == 0:
+        raise UsageError("there are no images; pass the whole training set.")
+    whole = isinstance(images_all, torch.Tensor | np.ndarray)
+    images = (
+        torch.as_tensor(images_all) if whole else torch.stack([torch.as_tensor(each) for each in images_all])
+    )
+    labels = torch.as_tensor(labels_all).to(images.device)
+    if labels.ndim != 1 or labels.is_floating_point():
+        raise UsageError(
+            f"labels are {labels.dtype} of shape {tuple(labels.shape)}; they must be whole numbers [N]."
+        )
+    labels = labels.long()
     if len(labels) != len(images):
         raise UsageError(f"there are {len(images)} images and {len(labels)} labels; they must be as many.")
     host = labels.cpu().numpy()

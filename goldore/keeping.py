@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldore.classes import labels_digest
-from goldore.errors import IndexFileError
+from goldore.errors import IndexFileError, UsageError
 from goldore.indexfile import Index, load_index
 
 if TYPE_CHECKING:
@@ -25,14 +25,19 @@ def subset(dataset: "Dataset[Any]", index_file: str | Path) -> "Subset[Any]":
         A torch Subset, in the order of the data set.
 
     Raises:
+        UsageError: if the data set has no length.
         IndexFileError: if the file cannot be read, or is about another data set: as many samples are asked
             for, and the same labels where the data set has an attribute `targets` or `labels`.
     """
     from torch.utils.data import Subset
 
+    if not hasattr(dataset, "__len__"):
+        raise UsageError(
+            "the data set has no length, so that positions mean nothing; pass one that is indexable."
+        )
     index = load_index(index_file)
     labels = next((getattr(dataset, name) for name in ("targets", "labels") if hasattr(dataset, name)), None)
-    check_index(index, index_file, len(dataset), labels)  # type: ignore[arg-type]  # a Dataset with a length
+    check_index(index, index_file, len(dataset), labels)
     return Subset(dataset, index.indices.tolist())
 
 
@@ -52,8 +57,11 @@ def keep_mask(
         bool [N], true where a sample is kept.
 
     Raises:
+        UsageError: if num_samples is no whole number.
         IndexFileError: if the file cannot be read, is about another data set, or N is not known.
     """
+    if num_samples is not None and not isinstance(num_samples, int | np.integer):
+        raise UsageError(f"num_samples is {num_samples!r}; it must be a whole number.")
     index = load_index(index_file)
     length = len(labels) if labels is not None else num_samples or index.provenance.get("num_samples")
     if length is None:

@@ -81,8 +81,7 @@ def map_samples(source: Header, target: ImageDataset, *, partial: bool = False) 
         )
     hashes = _with_channels(target, source.info.image_shape[0]).sample_hash
     classes = _match_classes(source, target, hashes)
-    labels = np.where(source.labels < len(classes), classes[source.labels], -1)
-    first, second = _ranked(source.sample_hash, labels), _ranked(hashes, target.labels)
+    first, second = _ranked(source.sample_hash, classes[source.labels]), _ranked(hashes, target.labels)
     positions = _look_up(first, second)
     _, counts = np.unique(source.sample_hash, return_counts=True)
     known = np.zeros(target.num_samples, dtype=bool)
@@ -90,7 +89,7 @@ def map_samples(source: Header, target: ImageDataset, *, partial: bool = False) 
     mapping = Mapping(positions, int(counts[counts > 1].sum()), int((~known).sum()))
     if mapping.missing and mapping.unknown and not partial:
         raise MappingError(
-            f"{mapping.missing} samples of {source.info.name} are not in {target.name}, and "
+            f"{mapping.missing} of the samples of {source.info.name} are not in {target.name}, and "
             f"{mapping.unknown} the "
             "other way round; check that both are read alike, or say --partial."
         )
@@ -124,7 +123,7 @@ def map_index(
     if claimed and source.info.fingerprint and claimed != source.info.fingerprint:
         raise MappingError(
             f"the index is about {provenance.get('dataset')} with the fingerprint {claimed[:12]}, and "
-            f"{source.info.name} has {source.info.fingerprint[:12]}; give the data set that was scored."
+            f"{source.info.name} has {source.info.fingerprint[:12]}; say with --dataset what it is about."
         )
     if len(indices) and indices[-1] >= source.info.num_samples:
         raise MappingError(

@@ -108,15 +108,23 @@ def check_tree(
             raise TreeError(f"{other} and {path} would have one name in {target}; rename one of them.")
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise TreeError(f"{target} exists and is not empty; remove it or choose another folder.")
+    root = _root(header, images)
+    if root == target.resolve() or root in target.resolve().parents:
+        raise TreeError(
+            f"{target} lies in {root}, and would be one more of its classes; choose a folder outside."
+        )
 
 
-def write_list(indices: NDArray[np.int64], header: Header, out: str | Path) -> Path:
+def write_list(
+    indices: NDArray[np.int64], header: Header, out: str | Path, *, overwrite: bool = False
+) -> Path:
     """Write the kept images' paths, relative to the training folder, one a line.
 
     Args:
         indices: positions to keep, int64.
         header: of the score file of a folder tree, with paths.
-        out: the file; one that is there is replaced.
+        out: the file.
+        overwrite: replace a file that holds something else.
 
     Returns:
         The path.
@@ -125,13 +133,40 @@ def write_list(indices: NDArray[np.int64], header: Header, out: str | Path) -> P
         UsageError: if the data set was not read from a folder tree, or a path holds a line end.
         GoldoreError: if the file cannot be written.
     """
+    target = Path(out)
+    text = check_list(indices, header, target, overwrite=overwrite)
+    with replacing(target) as temporary:
+        temporary.write_bytes(text)
+    return target
+
+
+def check_list(
+    indices: NDArray[np.int64], header: Header, out: str | Path, *, overwrite: bool = False
+) -> bytes:
+    """Refuse what `write_list` would refuse, and write nothing.
+
+    Args:
+        indices: as of `write_list`, like the rest.
+        header: of the score file.
+        out: the file.
+        overwrite: replace a file that holds something else.
+
+    Returns:
+        What the file will hold.
+
+    Raises:
+        UsageError, GoldoreError: as `write_list`.
+    """
     paths, target = kept_paths(indices, header), Path(out)
     if any("\n" in path for path in paths):
         raise UsageError("a path holds a line end, so that no list can be made of them; rename the file.")
+    text = "".join(f"{path}\n" for path in paths).encode("utf-8", "surrogateescape")
+    if target.is_dir():
+        raise TreeError(f"{target} is a folder; give --as-list the name of a file.")
+    if target.exists() and not overwrite and target.read_bytes() != text:
+        raise TreeError(f"{target} exists and holds something else; say --overwrite or another --as-list.")
     check_writable(target)
-    with replacing(target) as temporary:
-        temporary.write_text("".join(f"{path}\n" for path in paths), encoding="utf-8")
-    return target
+    return text
 
 
 def kept_paths(indices: NDArray[np.int64], header: Header) -> list[str]:

@@ -197,7 +197,9 @@ def test_the_published_lists(shared_data, name, tmp_path):
     data = structures(labels, labels.max() + 1)
     scores = goldore.import_scores(file, tmp_path / "scores.h5", labels=labels)
     for drops in ("large", "small"):
-        for ratio in RATIOS[drops == "small" :: 7]:  # tests/integration has all, with the paper's own function
+        for ratio in RATIOS[
+            drops == "small" :: 7
+        ]:  # tests/integration has all, with the paper's own function
             wanted = plain_drop(values.tolist(), data[2], drops, ratio)
             kept, *_ = goldore.drop_samples(
                 *data, dataset, f"{score}_{drops}", drop_ratio=ratio, compat=True, score_dir=file.parent

@@ -13,6 +13,7 @@ import goldore
 from goldore.errors import DatasetError, GoldoreError, OutOfMemoryError, ScoreFileError, UsageError
 from goldore.recipe import ConvNetConfig, LossRecipe
 from goldore.scoring import Watcher, complete_recipe
+from goldore.store import default_path
 
 RECIPE = LossRecipe(network=ConvNetConfig(depth=1, width=4), epochs=4, batch_size=16, lr=0.05)
 

@@ -11,6 +11,8 @@ from goldore.errors import DatasetError
 
 FOLDER_SOURCE = "folder tree "
 """How the source of a data set that was read from a folder tree begins."""
+TFDS_SOURCE = "TensorFlow Datasets "
+"""The same for TensorFlow Datasets."""
 _BLOCK = 4096  # samples hashed at a time, so that memory stays bounded
 _MAX_LISTED = 5
 _DECIMALS = 6

@@ -56,6 +56,7 @@ _END = "at the end of get_dataset, after ZCA, where the test loader is made"
 _RESIZED_END = "at the end of load_resized_data, before it returns"
 
 _DC_EDITS = (_subset("utils.py", _LOADER_256.format(0), _END),)
+_LOOPS = (1, 10, 20, 30, 40, 50)  # get_loops ends the run for any other
 _DC_URL, _DC_COMMIT = "github.com/VICO-UoE/DatasetCondensation", "53f63a6"
 _DC_ROOTS = ("", "DatasetCondensation")  # the second in a clone of GoldFromOres
 _DC_TRAPS = (
@@ -65,6 +66,8 @@ _DC_DATASETS = {**_TORCHVISION, "TinyImageNet": "TinyImageNet"}
 
 DC = Repository(
     name="dc",
+    ipcs=_LOOPS,
+    files=("main_DM.py",),
     tiny="file",
     title="DC",
     url=_DC_URL,
@@ -81,6 +84,8 @@ DC = Repository(
 )
 DSA = Repository(
     name="dsa",
+    ipcs=_LOOPS,
+    files=("main_DM.py",),
     plugged_as="dc",
     tiny="file",
     title="DSA",
@@ -99,6 +104,8 @@ DSA = Repository(
 )
 DM = Repository(
     name="dm",
+    ipcs=_LOOPS,
+    files=("main_DM.py",),
     plugged_as="dc",
     tiny="file",
     title="DM",
@@ -117,6 +124,8 @@ DM = Repository(
 )
 MTT = Repository(
     name="mtt",
+    files=("buffer.py", "distill.py"),
+    not_files=("distill_fac.py",),
     tiny="folder",
     title="MTT",
     url="github.com/GeorgeCazenavette/mtt-distillation",
@@ -139,6 +148,7 @@ MTT = Repository(
 )
 HABA = Repository(
     name="haba",
+    files=("distill_fac.py",),
     tiny="folder",
     title="HaBa",
     url="github.com/Huage001/DatasetFactorization",
@@ -158,13 +168,15 @@ HABA = Repository(
 )
 CAFE = Repository(
     name="cafe",
+    ipcs=_LOOPS,
+    files=("distill.py",),
     shape=(10, 3, 32, 32),
     title="CAFE",
     url="github.com/kaiwang960112/CAFE",
     commit="b718ff5",
     edits=(_subset("utils.py", _LOADER_256.format(2), _END),),
     datasets={"CIFAR10": "CIFAR10", "SVHN": "SVHN"},
-    commands=("python distill.py --dataset {dataset} --ipc {ipc} --batch_real {batch_real}",),
+    commands=("python distill.py --dataset {dataset} --ipc {ipc} --init real --batch_real {batch_real}",),
     needs=needs.cafe,
     batch_real=256,
     traps=(
@@ -202,7 +214,8 @@ FREPO = Repository(
     },
     commands=(
         "python -m script.distill --dataset_name={dataset} --num_prototypes_per_class={ipc} --learn_label=True "
-        "--train_log=train_log-{tag} --train_img=train_img-{tag} --zca_path=data/zca --data_path=DATA",
+        "--num_train_steps=500000 --train_log=train_log-{tag} --train_img=train_img-{tag} --zca_path=data/zca "
+        "--data_path=DATA",
     ),
     needs=needs.frepo,
     traps=(
@@ -247,6 +260,12 @@ RFAD = Repository(
         "--save_path out-{tag}",
         "python eval_distilled_set.py --dataset {dataset} --save_path out-{tag} --run_krr",
     ),
+    commands_for={
+        "CelebA": (
+            "python run_distillation.py --dataset celeba --samples_per_class {ipc} --platt --init_strategy noise "
+            "--save_path out-{tag}",
+        )
+    },
     needs=needs.rfad,
     traps=(
         "Both scripts must run with the same GOLDORE_INDEX; the validation set would hold dropped samples otherwise.",
@@ -275,6 +294,7 @@ IDC = Repository(
     traps=(
         "With load_memory off and fewer kept samples in all than --batch_real the loader never ends.",
         "pretrain.py (for condense_mp.py) must run with the same GOLDORE_INDEX.",
+        "For ImageNet with 100 classes --batch_real is at least 128, and load_memory is off.",
         "train.py, test.py and coreset.py read all samples; they are baselines.",
         _IMAGENET,
     ),
@@ -291,15 +311,25 @@ DREAM = Repository(
         _slice("condense_improve.py", "return train_dataset, val_loader", _RESIZED_END),
     ),
     datasets={**_LOWER, "TinyImageNet": "tinyimagenet"},
-    commands=("python condense.py --reproduce -d {dataset} -f {factor} --ipc {ipc} --tag {tag}",),
+    commands=(
+        "python condense.py --reproduce -d {dataset} -f {factor} --ipc {ipc} --batch_real {batch_real} --tag {tag}",
+    ),
     needs=needs.dream,
     batch_real=128,
     factor=2,
-    traps=(_IMAGENET,),
+    traps=(
+        "For Tiny ImageNet --reproduce sets --batch_real to 64 whatever is said.",
+        _IMAGENET,
+    ),
     caches="Give every index its own folder ./pretrained.",
+)
+_IDM = (
+    "python IDM_{}.py --dataset {{dataset}} --ipc {{ipc}} --aug --net_decay --embed_last 1000 --syn_ce "
+    "--batch_real {{batch_real}}"
 )
 IDM = Repository(
     name="idm",
+    files=("IDM_cifar10.py",),
     tiny="file",
     title="IDM",
     url="github.com/uitrbn/IDM",
@@ -310,14 +340,12 @@ IDM = Repository(
         _slice("others_edc.py", "return train_dataset, val_loader", _RESIZED_END + " (IDM_imagenet.py)"),
     ),
     datasets={**_TORCHVISION, "TinyImageNet": "TinyImageNet"},
-    commands=(
-        "python IDM_cifar10.py --dataset {dataset} --ipc {ipc} --aug --net_decay --embed_last 1000 --syn_ce "
-        "--batch_real {batch_real}",
-    ),
+    commands=(_IDM.format("cifar100"),),
+    commands_for={"CIFAR10": (_IDM.format("cifar10"),), "TinyImageNet": (_IDM.format("tiny"),)},
     needs=needs.idm,
     batch_real=256,
     traps=(
-        "CIFAR10 runs with IDM_cifar10.py, CIFAR100 with IDM_cifar100.py, Tiny ImageNet with IDM_tiny.py.",
+        "IDM_cifar10.py --dataset Tiny reads the folder of Tiny ImageNet, IDM_tiny.py the file tinyimagenet.pt.",
         "The published commands for one image a class take --batch_real 5000.",
         "IDM_imagenet.py always matches the first --batch_real images of a class.",
         "The folder checkpoints must exist before it starts.",
@@ -365,20 +393,35 @@ DATM = Repository(
     needs=needs.datm,
     traps=(
         *_TRAJECTORY_TRAPS,
-        "For ImageNet1K images_all.pt in the working folder is taken up; remove it first.",
+        "ImageNet1K is read from resized .pt files in no sorted order; an index of the sorted order is refused.",
     ),
     caches=_BUFFERS,
 )
 DATADAM = Repository(
     name="datadam",
+    tiny="file",
+    files=("main_DataDAM.py",),
     title="DataDAM",
     url="github.com/DataDistillation/DataDAM",
     commit="0f6ea09",
     edits=(_subset("utils.py", _LOADER_256.format(0), _END),),
-    datasets=_TORCHVISION,
-    commands=("python main_DataDAM.py --dataset {dataset} --ipc {ipc} --batch_real {batch_real}",),
+    datasets={
+        "MNIST": "MNIST",
+        "CIFAR10": "CIFAR10",
+        "CIFAR100": "CIFAR100",
+        "TinyImageNet": "TinyImageNet",
+        "Imagenette": "ImageNette",
+    },
+    commands=(
+        "python main_DataDAM.py --dataset {dataset} --ipc {ipc} --batch_real {batch_real} --data_path data "
+        "--save_path result-{tag}",
+    ),
     needs=needs.datadam,
     batch_real=64,
+    traps=(
+        "Its ImageNet subsets are filtered from ImageNet in ImageNet's order; score just those classes.",
+        "--init smart reads images that were chosen from all samples; take --init real.",
+    ),
 )
 NCFM = Repository(
     name="ncfm",
@@ -395,8 +438,14 @@ NCFM = Repository(
             refuses="ImageNet is read from class_k.pt files here; make them from a tree of goldore prune --as-folder",
         ),
     ),
-    datasets={**_LOWER, "TinyImageNet": "tinyimagenet"},
+    datasets={
+        "CIFAR10": "cifar10",
+        "CIFAR100": "cifar100",
+        "TinyImageNet": "tinyimagenet",
+        "Imagenette": "imagenette",
+    },
     commands=(
+        "# in config/ipc{ipc}/{dataset}.yaml: factor: {factor}, batch_real: {batch_real}",
         "(cd pretrain; torchrun --nproc_per_node 1 pretrain_script.py --gpu 0 "
         "--config_path ../config/ipc{ipc}/{dataset}.yaml)",
         "(cd condense; torchrun --nproc_per_node 1 condense_script.py --gpu 0 --ipc {ipc} "
@@ -405,7 +454,10 @@ NCFM = Repository(
     needs=needs.ncfm,
     batch_real=1024,
     factor=2,
-    traps=("ImageNet comes from class_k.pt files; make them from a pruned folder tree (--as-folder).",),
+    traps=(
+        "batch_real and factor stand in the configuration, which it has for 1, 10 and 50 images a class and few data sets.",
+        "ImageNet comes from class_k.pt files; make them from a pruned folder tree (--as-folder).",
+    ),
     caches="Give every index its own pretrain_dir and save_dir in the configuration.",
     reads_folder=True,
 )
@@ -423,13 +475,15 @@ SRE2L = Repository(
         ),
     ),
     datasets={"CIFAR100": "CIFAR100"},
-    commands=("(cd 'SRe2L/*small_dataset'; python squeeze_cifar.py)",),
+    commands=(
+        "(cd 'SRe2L/*small_dataset'; mkdir -p save-{tag}; python squeeze_cifar.py --output-dir save-{tag})",
+    ),
     needs=needs.squeeze,
     traps=(
         "Real images are read by the squeeze stage only; without training the teacher anew nothing is pruned.",
         "For Tiny ImageNet and ImageNet train the teacher on a pruned folder tree (--as-folder).",
     ),
-    caches="Keep one folder checkpoint an index.",
+    caches="Give every index its own --output-dir, and let the later stages read that.",
     reads_folder=True,
 )
 RDED = Repository(
@@ -437,15 +491,21 @@ RDED = Repository(
     title="RDED",
     url="github.com/LINs-lab/RDED",
     commit="3f6453d",
-    commands=("python main.py --subset SUBSET --ipc {ipc} --mipc {batch_real}",),
+    commands=("python main.py --subset SUBSET --ipc {ipc} --mipc {batch_real} --factor {factor}",),
     needs=needs.rded,
     batch_real=600,
+    factor=2,
     traps=(
+        "Its teacher, which chooses and labels, was trained on all samples; train one on the pruned tree.",
         "It overwrites its --train-dir and --val-dir: the tree must lie in data/SUBSET of the clone, with train/ and val/.",
         "It opens --mipc (600) files of each class, and fails where there are fewer.",
     ),
     reads_folder=True,
     zero_padded=True,
+)
+_D4M = (
+    "(cd distillation; python gen_prototype.py --dataset {{dataset}} --ipc {{ipc}} --data_dir DATA --label_file_path "
+    "label-prompt/{}.txt --diffusion_checkpoints_path STABLE_DIFFUSION --save_prototype_path prototypes-{{tag}})"
 )
 D4M = Repository(
     name="d4m",
@@ -460,12 +520,27 @@ D4M = Repository(
             "trainset",
         ),
     ),
-    datasets={"CIFAR10": "cifar10", "CIFAR100": "cifar100"},
-    commands=("(cd distillation; python gen_prototype.py --dataset {dataset} --ipc {ipc} --data_dir DATA)",),
+    tiny="folder",
+    datasets={"CIFAR10": "cifar10", "CIFAR100": "cifar100", "TinyImageNet": "tiny_imagenet"},
+    commands=(_D4M.format("LABELS"),),
+    commands_for={
+        "CIFAR10": (_D4M.format("CIFAR-10_labels"),),
+        "CIFAR100": (_D4M.format("cifar-100"),),
+        "TinyImageNet": (_D4M.format("tinyimgnt-label"),),
+    },
     needs=needs.d4m,
     caches="Give every index its own --save_prototype_path.",
     reads_folder=True,
 )
+
+
+def _gvbsm_commands(branch: str) -> tuple[str, ...]:
+    return (
+        f"(cd {branch}/squeeze; sh squeeze.sh)  # with its --data_path",
+        f"(cd {branch}/recover; sh recover.sh)  # with its --train-data-path, and --statistic-path statistic-{{tag}}",
+    )
+
+
 _GVBSM = "data_synthesis_with_svd_with_db_with_all_statistic.py"
 G_VBSM = Repository(
     name="g-vbsm",
@@ -492,10 +567,8 @@ G_VBSM = Repository(
         )
     ),
     datasets={"CIFAR10": "CIFAR-10", "CIFAR100": "CIFAR-100"},
-    commands=(
-        "(cd Branch_CIFAR_10/squeeze; sh squeeze.sh)",
-        "(cd Branch_CIFAR_10/recover; sh recover.sh)  # with --statistic-path statistic-{tag}",
-    ),
+    commands=_gvbsm_commands("Branch_CIFAR_10"),
+    commands_for={"CIFAR100": _gvbsm_commands("Branch_CIFAR_100")},
     needs=needs.squeeze,
     traps=(
         "Both stages read real images, and must run with the same GOLDORE_INDEX.",

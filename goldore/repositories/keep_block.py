@@ -24,6 +24,10 @@ def goldore_keep(data):
         about = json.load(file)
     check(sha256(keep) == about.get("sha256"), "it and its side-car belong to different selections")
     check("labels_sha256" in about, "its side-car is old; write it again with goldore prune")
+    base, at = data, keep
+    if hasattr(data, "indices"):  # a torch Subset
+        base, at = data.dataset, np.asarray(data.indices)[keep[keep < len(data)]]
+    files = getattr(base, "samples", getattr(base, "image_paths", None))
     for name in ("labels", "targets"):
         data = getattr(data, name, data)
     labels = np.array([int(item[1] if isinstance(item, (tuple, list)) else item)
@@ -34,6 +38,11 @@ def goldore_keep(data):
     check(len(labels) == size, "it is about the %d samples of %s, and here are %d" % (size, name, len(labels)))
     check(sha256(code) == about["labels_sha256"],
           "the labels here are not those of %s, or stand in another order" % name)
+    if files is not None and "paths" in about:  # labels alone do not tell the order within a class
+        here = [str(files[i][0] if isinstance(files[i], tuple) else files[i]).replace(os.sep, "/") for i in at]
+        check(all(os.path.splitext("/" + one)[0].endswith("/" + os.path.splitext(two)[0])
+                  for one, two in zip(here, about["paths"])),
+              "the files here are not those of %s, or stand in another order" % about["dataset"])
     print("goldore: kept %d of %d samples, at least %d of each class, index %s"
           % (len(keep), size, np.bincount(code[keep], minlength=len(first)).min(), sha256(keep)[:12]), flush=True)
     return keep

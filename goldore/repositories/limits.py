@@ -1,12 +1,13 @@
 """Whether a repository survives a selection, and from which ratio on it does."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from goldore.datasets.dataset import TFDS_SOURCE
 from goldore.errors import UsageError
 from goldore.repositories.model import Need, Repository, Settings
 from goldore.store import DatasetInfo
@@ -56,11 +57,23 @@ def make_settings(
         )
     if factor is not None and repository.factor == 1:
         raise UsageError(f"{repository.title} has no factor; leave --factor out.")
-    return Settings(
+    settings = Settings(
         ipc=1 if ipc is None else ipc,
         batch_real=batch_real or repository.batch_real,
         factor=factor or repository.factor,
     )
+    if repository.ipcs and settings.ipc not in repository.ipcs:
+        known = ", ".join(map(str, repository.ipcs))
+        raise UsageError(
+            f"{repository.title} distils {known} images per class only, and --ipc is {settings.ipc}."
+        )
+    if repository.name == "rded" and settings.batch_real < settings.ipc * settings.factor**2:
+        raise UsageError(
+            f"RDED makes an image of {settings.factor**2} real ones, so --batch-real (its --mipc) "
+            "must be at least "
+            f"{settings.ipc * settings.factor**2}."
+        )
+    return settings
 
 
 def count_problems(
@@ -97,70 +110,64 @@ def count_problems(
     return [each for (kind, refuse), each in found.items() if refuse or kind not in refused]
 
 
-def dataset_problems(repository: Repository, dataset: DatasetInfo, *, mapped: bool = False) -> list[Problem]:
-    """What goes wrong because of the data set, or of the order it was scored in.
+def dataset_problems(repository: Repository, dataset: DatasetInfo, order: str | None = None) -> list[Problem]:
+    """What goes wrong because of the data set, or of the order in which its positions count.
 
     Args:
         repository: which.
         dataset: that was scored.
-        mapped: whether positions were translated to another loader's order.
+        order: in words, the data set in whose order positions count; None if it is that which was scored.
     """
-    problems = []
+    return [
+        *_shape_problems(repository, dataset),
+        *_order_problems(repository, dataset.name, dataset.source if order is None else order),
+    ]
+
+
+def _shape_problems(repository: Repository, dataset: DatasetInfo) -> Iterator[Problem]:
     shape = (dataset.num_classes, *dataset.image_shape)
     if repository.shape and any(dataset.image_shape) and shape != repository.shape:
         classes, channels, height, width = repository.shape
-        problems.append(
-            Problem(
-                f"{repository.title} takes {classes} classes of {channels} x {height} x {width} images "
-                "only, and "
-                f"{dataset.name} has {dataset.num_classes} of {' x '.join(map(str, dataset.image_shape))}.",
-                refuse=True,
-            )
+        text = (
+            f"{repository.title} takes {classes} classes of {channels} x {height} x {width} images only, and "
+            f"{dataset.name} has {dataset.num_classes} of {' x '.join(map(str, dataset.image_shape))}."
         )
+        yield Problem(text, refuse=True)
     if repository.edits and dataset.name not in repository.datasets:
         known = ", ".join(repository.datasets)
-        problems.append(
-            Problem(
-                f"{repository.title} has no data set of the name {dataset.name} (it has {known}).",
-                refuse=False,
-            )
+        yield Problem(
+            f"{repository.title} has no data set of the name {dataset.name} that goldore knows of ({known}).",
+            refuse=False,
         )
-    tfds = dataset.source.startswith("TensorFlow Datasets")
-    if repository.order == "tfds" and not (mapped or tfds):
-        problems.append(
-            Problem(
-                f"{repository.title} reads the order of TensorFlow Datasets, and {dataset.name} was "
-                "scored in another; "
-                "say --order tfds.",
-                refuse=True,
-            )
+
+
+def _order_problems(repository: Repository, name: str, order: str) -> Iterator[Problem]:
+    tfds = order.startswith(TFDS_SOURCE)
+    arrays = order.startswith("arrays in ")  # which may have been written in any order
+    if repository.order == "tfds" and arrays:
+        text = f"{repository.title} reads the order of TensorFlow Datasets; see that {order} stand in it."
+        yield Problem(text, refuse=False)
+    elif repository.order == "tfds" and not tfds:
+        text = (
+            f"{repository.title} reads the order of TensorFlow Datasets, and positions count in that of {order}; "
+            "say --order tfds."
         )
-    if repository.order == "" and repository.edits and tfds and not mapped:
-        problems.append(
-            Problem(
-                f"{repository.title} reads torchvision's order, and {dataset.name} was scored in that of "
-                "TensorFlow "
-                f"Datasets; say --order {dataset.name}.",
-                refuse=True,
-            )
+        yield Problem(text, refuse=True)
+    if repository.order == "" and repository.edits and tfds:
+        text = (
+            f"{repository.title} reads torchvision's order, and positions count in that of {order}; "
+            "say --order with the data set as torchvision has it."
         )
-    is_file = dataset.source.startswith("tensors in")
-    if (
-        dataset.name == "TinyImageNet"
-        and repository.tiny
-        and not mapped
-        and is_file != (repository.tiny == "file")
-    ):
+        yield Problem(text, refuse=True)
+    if name == "TinyImageNet" and repository.tiny and not tfds:
         wanted = "tinyimagenet.pt" if repository.tiny == "file" else "the folder tree"
-        problems.append(
-            Problem(
-                f"{repository.title} reads {wanted}, which has another order than {dataset.source}; "
-                "score that, or "
-                "translate with --order.",
-                refuse=True,
+        if order.startswith("tensors in") != (repository.tiny == "file"):
+            text = (
+                f"{repository.title} reads {wanted}, which has another order than {order}; score "
+                "that, or translate "
+                "with --order."
             )
-        )
-    return problems
+            yield Problem(text, refuse=True)
 
 
 def smallest_ratio(
@@ -216,5 +223,5 @@ def commands(repository: Repository, dataset: str, settings: Settings, tag: str)
             factor=settings.factor,
             tag=tag,
         )
-        for each in repository.commands
+        for each in repository.commands_for.get(dataset, repository.commands)
     ]

@@ -88,6 +88,10 @@ class Repository:
         tiny: whether it reads Tiny ImageNet from the "file" tinyimagenet.pt or the "folder", which differ
             in order.
         shape: classes, channels, height and width that it alone takes; None if any.
+        ipcs: images per class that it alone can distil; empty if any.
+        commands_for: commands where a data set, by goldore's name, has others than `commands`.
+        files: that its clones have and those of its relatives, with the same anchors, do not.
+        not_files: that tell a relative's clone from its own.
     """
 
     name: str
@@ -109,3 +113,7 @@ class Repository:
     order: Literal["", "tfds"] = ""
     tiny: Literal["", "file", "folder"] = ""
     shape: tuple[int, int, int, int] | None = None
+    ipcs: tuple[int, ...] = ()
+    commands_for: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    files: tuple[str, ...] = ()
+    not_files: tuple[str, ...] = ()

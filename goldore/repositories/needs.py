@@ -153,9 +153,16 @@ def squeeze(_: Settings) -> tuple[Need, ...]:
 
 
 def rded(settings: Settings) -> tuple[Need, ...]:
-    """RDED opens the first --mipc files of each class (here its batch of real images)."""
+    """RDED opens the first --mipc files of each class, and makes an image of factor squared of them."""
+    grid = settings.ipc * settings.factor**2
     return (
         empty_class(),
+        Need(
+            grid,
+            "class",
+            refuse=True,
+            effect="it fails, or fills images with one and the same without a word",
+        ),
         Need(settings.batch_real, "class", refuse=True, effect="it runs out of files; lower its --mipc"),
     )
 

@@ -18,6 +18,7 @@ from goldore.errors import PlugError, reason
 from goldore.repositories.keep_block import goldore_keep
 from goldore.repositories.model import MARK, Edit, Repository
 
+_WRITABLE = 0o222
 _SOURCE = inspect.getsource(goldore_keep)
 
 State = Literal["plugged", "outdated", "clean", "unknown"]
@@ -159,14 +160,26 @@ def find_root(repository: Repository, clone: str | Path) -> Path:
     if not folder.is_dir():
         raise PlugError(f"there is no folder {folder}; give the path of a clone of {repository.url}.")
     files = {edit.file for edit in repository.edits}
+    files |= set(repository.files)
     for root in repository.roots:
         if all((folder / root / file).is_file() for file in files):
-            return folder / root
+            return _own(repository, folder / root)
     missing = sorted(file for file in files if not (folder / file).is_file())
     raise PlugError(
         f"{folder} has no {missing[0]}, so it is no clone of {repository.url} or one of another version; "
         "check the path."
     )
+
+
+def _own(repository: Repository, root: Path) -> Path:
+    """The folder, unless it is a relative's clone."""
+    for file in repository.not_files:
+        if (root / file).exists():
+            raise PlugError(
+                f"{root} has {file}, so it is the clone of a relative of {repository.url}; see "
+                "goldore plug --list."
+            )
+    return root
 
 
 def block_lines(edit: Edit, repository: Repository) -> list[str]:
@@ -268,15 +281,29 @@ def _read(file: Path) -> str:
 
 
 def _write(changes: list[Change], *, dry_run: bool) -> list[Change]:
+    """Write what changed, all or nothing."""
     changed = [change for change in changes if change.before != change.after]
-    for change in changed if not dry_run else ():
+    if dry_run:
+        return changed
+    for change in changed:
+        if not change.file.stat().st_mode & _WRITABLE:
+            raise PlugError(f"{change.file} is read-only; nothing was changed, make it writable.")
+    done: list[Change] = []
+    for change in changed:
         try:
-            mode = change.file.stat().st_mode
-            with replacing(change.file) as temporary:
-                temporary.write_bytes(change.after.encode("utf-8", "surrogateescape"))
-            change.file.chmod(mode)
+            _replace(change.file, change.after)
         except OSError as error:
+            for earlier in done:
+                _replace(earlier.file, earlier.before)
             raise PlugError(
-                f"{change.file} cannot be written ({reason(error)}); check its permissions."
+                f"{change.file} cannot be written ({reason(error)}); nothing was changed, check its folder."
             ) from error
+        done.append(change)
     return changed
+
+
+def _replace(file: Path, text: str) -> None:
+    mode = file.stat().st_mode
+    with replacing(file) as temporary:
+        temporary.write_bytes(text.encode("utf-8", "surrogateescape"))
+    file.chmod(mode)

@@ -10,6 +10,10 @@ import h5py
 import numpy as np
 import pytest
 
+from goldore.datasets.dataset import ImageDataset
+from goldore.estimators import Estimate
+from goldore.store import Header, write_new
+
 ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT = 300
 TINY = ("--width", "4", "--depth", "1", "--epochs", "2")
@@ -152,6 +156,41 @@ def one_trial_run(tiny_npz, tmp_path_factory):
     done = run_goldore("score", "tiny.npz", *options, cwd=folder)
     assert done.returncode == 0, done.stderr
     return folder, done
+
+
+@pytest.fixture(scope="session")
+def write_scores():
+    """Write a score file without training: random images of such a data set, and LossConverge at random."""
+
+    def write(path, counts, name="CIFAR10", source="torchvision.datasets.CIFAR10 in data"):
+        draw = np.random.default_rng(0)
+        labels = draw.permutation(np.repeat(np.arange(len(counts)), counts))
+        images = draw.integers(0, 256, (len(labels), 3, 2, 2)).astype(np.uint8)
+        names = tuple(f"class {label}" for label in range(len(counts)))
+        header = Header.of(ImageDataset(name, images, labels, names, source))
+        unknown = np.full(len(counts), np.nan)
+        found = Estimate(
+            values=draw.random(len(labels)),
+            stderr=np.full(len(labels), np.nan),
+            trials=0,
+            reliability=np.nan,
+            rank_reliability=np.nan,
+            class_reliability=unknown,
+            class_rank_reliability=unknown,
+        )
+        write_new(path, header, {"LossConverge": (found, {})})
+        return path
+
+    return write
+
+
+@pytest.fixture
+def other_npz(tiny_arrays, tmp_path):
+    """The samples of tiny.npz in another order, as other.npz in tmp_path, and that order."""
+    order = np.random.default_rng(9).permutation(60)
+    changed = {name: tiny_arrays[name][order] for name in ("x_train", "y_train")}
+    np.savez(tmp_path / "other.npz", **{**tiny_arrays, **changed})
+    return order
 
 
 @pytest.fixture

@@ -91,7 +91,16 @@ def test_scope_global_ranks_all_classes_together(drops, share, goldore, score_fi
 
 
 def test_criterion_may_be_spelled_with_hyphens_in_lower_case(goldore, score_file, tmp_path):
-    command = ("prune", score_file, "--criterion", "loss-converge-large", "--keep-per-class", 2, "--out", "keep.npy")
+    command = (
+        "prune",
+        score_file,
+        "--criterion",
+        "loss-converge-large",
+        "--keep-per-class",
+        2,
+        "--out",
+        "keep.npy",
+    )
     assert goldore(*command).returncode == 0
     expected = brute_force(score_file, "LossConverge", "large", lambda n: (n - 2, n))
     assert np.load(tmp_path / "keep.npy").tolist() == expected
@@ -133,7 +142,7 @@ class TestRandom:
         done = goldore("prune", score_file, "--criterion", "random", "--keep-per-class", 2, "--seed", 7)
         assert done.returncode == 0, done.stderr
         assert "drawn with seed 7" in done.stdout
-        assert len(np.load(tmp_path / "tiny-Random-ipc2-seed7.npy")) == 6
+        assert len(np.load(tmp_path / "tiny-Random-keep_per_class2-seed7.npy")) == 6
 
 
 @pytest.mark.parametrize(
@@ -171,6 +180,7 @@ def test_side_car_says_where_the_positions_come_from(goldore, score_file, tmp_pa
         "split": "train",
         "fingerprint": content["dataset@fingerprint"],
         "num_samples": 60,
+        "labels_sha256": hashlib.sha256(labels.astype("<i8").tobytes()).hexdigest(),
         "criterion": "LossConverge_large",
         "rule": "keep_ratio 0.11",
         "scope": "class",
@@ -271,7 +281,9 @@ class TestExistingOutput:
 
 
 def test_quiet_prints_no_result(goldore, score_file, tmp_path):
-    done = goldore("prune", score_file, "--criterion", "Random", "--keep-per-class", 2, "--out", "keep.npy", "--quiet")
+    done = goldore(
+        "prune", score_file, "--criterion", "Random", "--keep-per-class", 2, "--out", "keep.npy", "--quiet"
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert len(np.load(tmp_path / "keep.npy")) == 6
 
@@ -280,7 +292,9 @@ def test_a_ranking_that_is_mostly_noise_is_warned_of_even_quietly(goldore, score
     with h5py.File(score_file, "r+") as file:
         file["scores/LossConverge"].attrs["rank_reliability"] = 0.21
         file["scores/LossInit"].attrs["rank_reliability"] = 0.87
-    warned = goldore("prune", score_file, "--criterion", "LossConverge_large", "--keep-per-class", 2, "--quiet")
+    warned = goldore(
+        "prune", score_file, "--criterion", "LossConverge_large", "--keep-per-class", 2, "--quiet"
+    )
     assert "reliability of 0.21" in warned.stderr
     assert warned.stderr.startswith("warning: ")
     trusted = goldore("prune", score_file, "--criterion", "LossInit_large", "--keep-per-class", 2, "--quiet")
@@ -301,7 +315,16 @@ class TestMissingScores:
 
     @pytest.mark.parametrize(("treatment", "kept_gaps"), [("drop", 0), ("keep", 3)])
     def test_are_dropped_first_or_last(self, treatment, kept_gaps, with_gaps, goldore, score_file, tmp_path):
-        command = ("prune", score_file, "--criterion", "LossInit_large", "--keep-per-class", 2, "--out", "keep.npy")
+        command = (
+            "prune",
+            score_file,
+            "--criterion",
+            "LossInit_large",
+            "--keep-per-class",
+            2,
+            "--out",
+            "keep.npy",
+        )
         done = goldore(*command, "--missing", treatment)
         assert done.returncode == 0, done.stderr
         kept = np.load(tmp_path / "keep.npy").tolist()

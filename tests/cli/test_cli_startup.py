@@ -19,7 +19,10 @@ def imported_modules(stderr):
     [
         (["--help"], "goldore_cli.inspecting"),
         (["score", "--help"], "goldore_cli.scoring"),
-        (["prune", "scores.h5", "--criterion", "LossInit_large", "--keep-per-class", "1"], "goldore.selection"),
+        (
+            ["prune", "scores.h5", "--criterion", "LossInit_large", "--keep-per-class", "1"],
+            "goldore.selection",
+        ),
         (["inspect", "scores.h5"], "goldore.report"),
         (["inspect", "scores.h5", "--json"], "goldore.report"),
     ],
@@ -81,7 +84,10 @@ def test_without_a_command_the_help_is_shown(goldore):
         (["inspect", "scores.h5", "--frobnicate"], "No such option"),
         (["inspect"], "Missing argument 'FILE.h5'"),
         (["prune", "scores.h5", "--keep-per-class", "2"], "Missing option '--criterion'"),
-        (["prune", "scores.h5", "--criterion", "Random", "--keep-per-class", "two"], "Invalid value for '--keep-per-class'"),
+        (
+            ["prune", "scores.h5", "--criterion", "Random", "--keep-per-class", "two"],
+            "Invalid value for '--keep-per-class'",
+        ),
         (["score", "--epochs", "many"], "Invalid value for '--epochs'"),
     ],
 )

@@ -120,7 +120,14 @@ class TestImport:
         assert "unknown, since no trials are stored" in shown
         assert "1 sample without a score" in shown
         pruned = goldore(
-            "prune", "tiny_MonteCarlo.h5", "--criterion", "MonteCarlo_small", "--keep-per-class", 2, "--missing", "drop"
+            "prune",
+            "tiny_MonteCarlo.h5",
+            "--criterion",
+            "MonteCarlo_small",
+            "--keep-per-class",
+            2,
+            "--missing",
+            "drop",
         )
         assert "the reliability of MonteCarlo is not known" in " ".join(pruned.stderr.split())
 

@@ -12,6 +12,7 @@ from goldore.classes import labels_digest
 from goldore.errors import PlugError, UsageError
 from goldore.indexfile import save_index
 from goldore.repositories import REPOSITORIES, find_repository
+from goldore.repositories import plug as plug_module
 from goldore.repositories.plug import inspect_clone, plug, unplug
 
 PLUGGED = [each for each in REPOSITORIES.values() if each.edits]
@@ -28,7 +29,15 @@ def write_clone(repository, folder, end="\n", indent="        "):
         file = folder / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes((text + AFTER).replace("\n", end).encode())
-    return {file: file.read_bytes() for file in folder.rglob("*.py")}
+    before = {file: file.read_bytes() for file in folder.rglob("*.py")}
+    sign(repository, folder)
+    return before
+
+
+def sign(repository, folder):
+    """The files by which a clone is told from its relatives'."""
+    for name in repository.files:
+        (folder / name).touch()
 
 
 def contents(files):
@@ -64,6 +73,7 @@ def test_the_block_stands_before_the_anchor_and_compiles(indent, tmp_path):
     mtt = find_repository("mtt")
     anchor = mtt.edits[0].anchor[0]
     head = f"def load():\n{indent}if True:\n" if indent else ""
+    sign(mtt, tmp_path)
     (tmp_path / "utils.py").write_text(f"{head}{indent * 2}{anchor}\n{indent * 2}pass\n")
     plug(mtt, tmp_path)
     text = (tmp_path / "utils.py").read_text()
@@ -152,6 +162,27 @@ def test_other_bytes_modes_and_links_are_kept(tmp_path):
     assert real.read_bytes() == before
 
 
+def test_plugs_all_files_or_none(tmp_path, monkeypatch):
+    idm = find_repository("idm")
+    before = write_clone(idm, tmp_path)
+    real = plug_module.replacing
+
+    def failing(target):
+        if target.name == "others_edc.py":
+            raise PermissionError(13, "Permission denied")
+        return real(target)
+
+    monkeypatch.setattr(plug_module, "replacing", failing)
+    with pytest.raises(PlugError, match=r"others_edc\.py cannot be written .*nothing was changed"):
+        plug(idm, tmp_path)
+    assert contents(before) == before
+    monkeypatch.undo()
+    (tmp_path / "dc_utils.py").chmod(0o444)
+    with pytest.raises(PlugError, match=r"dc_utils\.py is read-only; nothing was changed"):
+        plug(idm, tmp_path)
+    assert contents(before) == before
+
+
 def test_finds_the_copy_in_a_clone_of_goldfromores(tmp_path):
     write_clone(find_repository("dm"), tmp_path / "DatasetCondensation")
     (change,) = plug(find_repository("DM"), tmp_path)
@@ -173,8 +204,15 @@ def test_dc_and_dm_share_a_clone(tmp_path):
 def test_refuses_what_is_no_clone(tmp_path):
     with pytest.raises(PlugError, match=r"there is no folder .*mtt-distillation"):
         plug(find_repository("mtt"), tmp_path / "none")
-    with pytest.raises(PlugError, match=r"has no utils\.py"):
+    with pytest.raises(PlugError, match=r"has no buffer\.py"):
         plug(find_repository("mtt"), tmp_path)
+    haba = find_repository("haba")  # has the anchor of MTT, and its files
+    before = write_clone(haba, tmp_path)
+    for name in ("buffer.py", "distill.py"):
+        (tmp_path / name).touch()
+    with pytest.raises(PlugError, match=r"has distill_fac\.py, so it is the clone of a relative"):
+        plug(find_repository("mtt"), tmp_path)
+    assert contents(before) == before
     with pytest.raises(PlugError, match="--as-folder"):
         plug(find_repository("rded"), tmp_path)
     with pytest.raises(UsageError, match="did you mean mtt"):
@@ -224,6 +262,7 @@ LABELS = [3, 3, 7, 0, 7, 0, 3, 7]
 def run(tmp_path):
     """Run a plugged script with these labels, an index file or none; the ended process."""
     mtt = find_repository("mtt")
+    sign(mtt, tmp_path)
 
     def run_script(labels=LABELS, name="targets", index=None):
         text = SCRIPT.replace("ANCHOR", mtt.edits[0].anchor[0]).replace("NAME", name)
@@ -316,6 +355,53 @@ def test_the_digest_in_the_block_is_that_of_the_library(run, index):
     labels = [int(label) for label in np.random.default_rng(0).integers(0, 40, 300) * 3]
     done = run(labels, index=index(list(range(0, 300, 2)), labels=labels))
     assert "kept 150 of 300" in done.stdout, done.stderr
+
+
+FILES = """
+class Files:
+    def __init__(self):
+        self.samples = SAMPLES
+        self.targets = LABELS
+    def __len__(self):
+        return len(self.samples)
+    def __getitem__(self, index):
+        return torch.tensor([index]), self.targets[index]
+
+"""
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_the_files_of_a_folder_tree_must_be_those_of_the_index(index, inside, tmp_path):
+    """Labels that are sorted do not tell the order within a class; a torch Subset is looked through."""
+    mtt = find_repository("mtt")
+    sign(mtt, tmp_path)
+    names = [f"n0{label}/im {number}.png" for label in range(2) for number in range(4)]
+    path = index([1, 2, 5], labels=[0] * 4 + [1] * 4, paths=[names[each] for each in (1, 2, 5)])
+
+    def run_with(files):
+        made = [("/somewhere/train/" + name.replace(".png", ".pt"), 0) for name in files]
+        head = "import numpy as np\nimport torch\n" + FILES.replace("SAMPLES", repr(made))
+        head = head.replace("LABELS", repr([0] * 4 + [1] * 4))
+        subset = "torch.utils.data.Subset(Files(), list(range(8)))" if inside else "Files()"
+        lines = ["def load():", f"    dst_train, dst_test = {subset}, [0]", f"    {mtt.edits[0].anchor[0]}"]
+        tail = "\n".join([*lines, "    return dst_train", "print('length', len(load()))"])
+        (tmp_path / "utils.py").write_text(head + tail)
+        plug(mtt, tmp_path)
+        return subprocess.run(
+            [sys.executable, "utils.py"],
+            cwd=tmp_path,
+            env={"GOLDORE_INDEX": str(path)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    good = run_with(names)
+    assert good.stdout.endswith("length 3\n"), good.stderr
+    swapped = [*names[:4][::-1], *names[4:]]
+    bad = run_with(swapped)
+    assert bad.returncode == 1
+    assert "the files here are not those of made, or stand in another order" in bad.stderr
 
 
 SLICED = textwrap.dedent("""

@@ -24,9 +24,9 @@ CASES: tuple[Case, ...] = (
         edits=(
             Swap(
                 "condense.py",
-                "    n_iter = args.niter * 100 // args.inner_loop\n",
-                "    n_iter = 50\n",
-                "50 iterations are the fewest that its logging survives, and --niter counts hundreds",
+                "    n_iter = args.niter * 100 // args.inner_loop\n    it_log = n_iter // 50\n",
+                "    n_iter = 10\n    it_log = 1\n",
+                "--niter counts hundreds, and fewer than 50 iterations divide by zero",
             ),
         ),
         probes=(
