@@ -145,7 +145,7 @@ def _order_problems(repository: Repository, name: str, order: str) -> Iterator[P
     tfds = order.startswith(TFDS_SOURCE)
     arrays = order.startswith("arrays in ")  # which may have been written in any order
     if repository.order == "tfds" and arrays:
-        text = f"{repository.title} reads the order of TensorFlow Datasets; see that {order} stand in it."
+        text = f"{repository.title} reads TensorFlow Datasets' order; see that {order} stand in it."
         yield Problem(text, refuse=False)
     elif repository.order == "tfds" and not tfds:
         text = (
