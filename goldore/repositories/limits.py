@@ -149,8 +149,8 @@ def _order_problems(repository: Repository, name: str, order: str) -> Iterator[P
         yield Problem(text, refuse=False)
     elif repository.order == "tfds" and not tfds:
         text = (
-            f"{repository.title} reads the order of TensorFlow Datasets, and positions count in that of {order}; "
-            "say --order tfds."
+            f"{repository.title} reads the order of TensorFlow Datasets, and positions count in that of "
+            f"{order}; say --order tfds."
         )
         yield Problem(text, refuse=True)
     if repository.order == "" and repository.edits and tfds:
