@@ -67,7 +67,7 @@ def _page(repository: Repository, seen: dict[str, str]) -> str:
         lines += ["## Traps", "", *(f"- {each}" for each in repository.traps)]
         lines += [f"- {repository.caches}"] * bool(repository.caches)
         lines += [""]
-    lines += ["## What was verified", "", seen.get("page", _NOT_RUN), ""]
+    lines += ["## What was verified", "", seen.get("page", _NOT_RUN if repository.edits else _READ), ""]
     return "\n".join(lines)
 
 
@@ -75,6 +75,9 @@ _NOT_RUN = (
     "The plug was put into the repository at this commit, compiled, and taken out again to the byte; what "
     "it reads was followed in its source. It was not run."
 )
+
+
+_READ = "How it reads its folders was followed in its source. It was not run."
 
 
 def _need(need: Need) -> str:
