@@ -349,6 +349,7 @@ IDM = Repository(
         "The published commands for one image a class take --batch_real 5000.",
         "IDM_imagenet.py always matches the first --batch_real images of a class.",
         "The folder checkpoints must exist before it starts.",
+        "IDM_imagenet.py caches decoded images (samples.pkl) and takes them up for another tree with as many images.",
     ),
 )
 LINBA = Repository(
@@ -370,7 +371,7 @@ LINBA = Repository(
     ),
     needs=needs.linba,
     traps=(
-        "It exits with 0 whatever happened: look for 'Training completed.'",
+        "It exits with 0 whatever happened, also when the index is refused: look for 'Training completed.'",
         "Its class subsets (CIFAR10Half, CIFAR100_5, ...) are sorted by class; score them in that order.",
     ),
 )
