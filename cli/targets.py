@@ -1,7 +1,7 @@
 """What goldore prune knows of where a selection goes: a repository (--for), a folder tree (--as-folder)."""
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, cast
 
@@ -77,18 +77,23 @@ class Target:
             )
         about = translated.provenance
         counts = np.array(about["kept_per_class"], dtype=np.int64)
+        settings = replace(self.settings, dataset=scores.dataset.name)
         found = dataset_problems(self.repository, scores.dataset, about.get("order"))
-        found += count_problems(self.repository, counts, tuple(about["class_names"]), self.settings)
+        found += count_problems(self.repository, counts, tuple(about["class_names"]), settings)
         refused = [each for each in found if each.refuse]
         for each in found if not refused else refused[1:]:
             warn(each.text)
         if refused:
             whole = int(counts.sum()) == len(selection.indices)
-            advice = self._advice(refused, selection, select) if whole else "; keep more."
+            advice = self._advice(settings, refused, selection, select) if whole else "; keep more."
             raise TargetError(refused[0].text.rstrip(".") + advice)
 
     def _advice(
-        self, refused: "list[Problem]", selection: "Selection", select: "Callable[..., Selection]"
+        self,
+        settings: "Settings",
+        refused: "list[Problem]",
+        selection: "Selection",
+        select: "Callable[..., Selection]",
     ) -> str:
         from goldore.repositories.limits import kept_within_classes, smallest_ratio
 
@@ -101,7 +106,7 @@ class Target:
                 return kept_within_classes(ratio, totals)
             return select(keep_ratio=ratio).kept_per_class
 
-        ratio = smallest_ratio(self.repository.needs(self.settings), totals, kept_at)
+        ratio = smallest_ratio(self.repository.needs(settings), totals, kept_at)
         if ratio is None:
             return "; even all samples are too few, so lower --ipc or --batch-real."
         return f"; the smallest safe ratio is --keep-ratio {ratio:g}."
@@ -118,8 +123,11 @@ class Target:
             line(console, f"  export GOLDORE_INDEX={shlex.quote(str(path.resolve()))}")
         elif tree is None or tree.folder is None:
             line(console, "  it reads a folder tree: run goldore prune again with --as-folder DIR")
-        for command in commands(repository, dataset, self.settings, _tag(path)):
-            console.print(f"  {command}", markup=False, soft_wrap=True)
+        if repository.edits and dataset not in repository.datasets:
+            line(console, "  its own commands (goldore knows of none for this data set)")
+        else:
+            for command in commands(repository, dataset, self.settings, _tag(path)):
+                console.print(f"  {command}", markup=False, soft_wrap=True)
         for trap in (*repository.traps, *([repository.caches] if repository.caches else [])):
             line(console, f"- {trap}")
 

@@ -124,7 +124,7 @@ def write_list(
         indices: positions to keep, int64.
         header: of the score file of a folder tree, with paths.
         out: the file.
-        overwrite: replace a file that holds something else.
+        overwrite: replace a list of other files of the data set; any other file is never replaced.
 
     Returns:
         The path.
@@ -149,7 +149,7 @@ def check_list(
         indices: as of `write_list`, like the rest.
         header: of the score file.
         out: the file.
-        overwrite: replace a file that holds something else.
+        overwrite: replace a list of other files of the data set; any other file is never replaced.
 
     Returns:
         What the file will hold.
@@ -163,8 +163,12 @@ def check_list(
     text = "".join(f"{path}\n" for path in paths).encode("utf-8", "surrogateescape")
     if target.is_dir():
         raise TreeError(f"{target} is a folder; give --as-list the name of a file.")
-    if target.exists() and not overwrite and target.read_bytes() != text:
-        raise TreeError(f"{target} exists and holds something else; say --overwrite or another --as-list.")
+    if target.exists() and target.read_bytes() != text:
+        known = {path.encode("utf-8", "surrogateescape") for path in header.paths or ()}
+        if target.is_symlink() or not known.issuperset(target.read_bytes().splitlines()):
+            raise TreeError(f"{target} exists and is no list of these files; choose another --as-list.")
+        if not overwrite:
+            raise TreeError(f"{target} exists and lists other files; say --overwrite or another --as-list.")
     check_writable(target)
     return text
 

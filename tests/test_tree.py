@@ -220,7 +220,7 @@ class TestList:
         path = write_list(kept(0, 2, 6), header, tmp_path / "kept.txt")
         assert path.read_text() == "Dog/1.png\nant/z.png\ncat/B.png\n"
         assert write_list(kept(0, 2, 6), header, path) == path
-        with pytest.raises(TreeError, match="holds something else; say --overwrite"):
+        with pytest.raises(TreeError, match="lists other files; say --overwrite"):
             write_list(kept(1), header, path)
         assert write_list(kept(1), header, path, overwrite=True).read_text() == "Dog/2.png\n"
 
@@ -230,6 +230,17 @@ class TestList:
             write_list(kept(0), changed, tmp_path / "kept.txt")
         assert not (tmp_path / "kept.txt").exists()
         assert write_list(kept(1), changed, tmp_path / "kept.txt").read_text() == "Dog/2.png\n"
+
+    def test_what_is_no_list_is_never_replaced(self, header, tmp_path):
+        other = tmp_path / "notes.txt"
+        other.write_text("something of mine\n")
+        link = tmp_path / "link.txt"
+        link.symlink_to(write_list(kept(1), header, tmp_path / "kept.txt"))
+        for path in (other, link):
+            before = path.read_bytes()
+            with pytest.raises(TreeError, match="is no list of these files"):
+                write_list(kept(0), header, path, overwrite=True)
+            assert path.read_bytes() == before
 
     def test_a_folder_in_its_place_is_refused(self, header, tmp_path):
         with pytest.raises(GoldoreError, match="is a folder"):

@@ -286,7 +286,7 @@ IDC = Repository(
     datasets=_LOWER,
     commands=(
         "python condense.py --reproduce -d {dataset} -f {factor} --ipc {ipc} --batch_real {batch_real} "
-        "--tag {tag}",
+        "--tag {tag} --data_dir DATA",
     ),
     needs=needs.idc,
     batch_real=64,
@@ -312,7 +312,7 @@ DREAM = Repository(
     ),
     datasets={**_LOWER, "TinyImageNet": "tinyimagenet"},
     commands=(
-        "python condense.py --reproduce -d {dataset} -f {factor} --ipc {ipc} --batch_real {batch_real} --tag {tag}",
+        "python condense.py --reproduce -d {dataset} -f {factor} --ipc {ipc} --batch_real {batch_real} --tag {tag} --data_dir DATA",
     ),
     needs=needs.dream,
     batch_real=128,
@@ -347,6 +347,7 @@ IDM = Repository(
     traps=(
         "IDM_cifar10.py --dataset Tiny reads the folder of Tiny ImageNet, IDM_tiny.py the file tinyimagenet.pt.",
         "The published commands for one image a class take --batch_real 5000.",
+        "IDM_cifar10.py with one image a class and without --aug needs 2,560 real ones of each class.",
         "IDM_imagenet.py always matches the first --batch_real images of a class.",
         "The folder checkpoints must exist before it starts.",
         "IDM_imagenet.py caches decoded images (samples.pkl) and takes them up for another tree with as many images.",
@@ -375,6 +376,18 @@ LINBA = Repository(
         "Its class subsets (CIFAR10Half, CIFAR100_5, ...) are sorted by class; score them in that order.",
     ),
 )
+
+
+def _datm_commands(model: str, folder: str) -> tuple[str, ...]:
+    return (
+        f"(cd buffer; python buffer_FTD.py --dataset {{dataset}} --model {model} --zca --train_epochs 100 --rho_max 0.01 "
+        "--rho_min 0.01 --alpha 0.3 --lr_teacher 0.01 --mom 0. --batch_train 256 --num_experts 100 "
+        "--data_path ../dataset/ --buffer_path ../buffers-{tag}/)",
+        f"(cd distill; python DATM.py --cfg ../configs/{folder}/ConvIN/IPC{{ipc}}.yaml)  "
+        "# with buffer_path: ../buffers-{tag}/ in it",
+    )
+
+
 DATM = Repository(
     name="datm",
     tiny="folder",
@@ -387,10 +400,12 @@ DATM = Repository(
         _subset("utils/utils_arch.py", _LOADER_128, _END + " (distill_arch.py)"),
     ),
     datasets={"CIFAR10": "CIFAR10", "CIFAR100": "CIFAR100", "TinyImageNet": "Tiny"},
-    commands=(
-        "(cd buffer; python buffer_FTD.py --dataset {dataset} --model ConvNet --zca --buffer_path ../buffers-{tag}/)",
-        "(cd distill; python DATM.py --cfg ../configs/CONFIG.yaml)  # with buffer_path: ../buffers-{tag}/, ipc: {ipc}",
-    ),
+    commands_for={
+        "CIFAR10": _datm_commands("ConvNet", "CIFAR-10"),
+        "CIFAR100": _datm_commands("ConvNet", "CIFAR-100"),
+        "TinyImageNet": _datm_commands("ConvNetD4", "TinyImageNet"),
+    },
+    commands=(),
     needs=needs.datm,
     traps=(
         *_TRAJECTORY_TRAPS,
@@ -426,6 +441,7 @@ DATADAM = Repository(
 )
 NCFM = Repository(
     name="ncfm",
+    ipcs=(1, 10, 50),
     tiny="folder",
     title="NCFM",
     url="github.com/gszfwsb/NCFM",
@@ -499,6 +515,7 @@ RDED = Repository(
     traps=(
         "Its teacher, which chooses and labels, was trained on all samples; train one on the pruned tree.",
         "It overwrites its --train-dir and --val-dir: the tree must lie in data/SUBSET of the clone, with train/ and val/.",
+        "For other than 1, 10 or 50 images a class it needs a --re-batch-size.",
         "It opens --mipc (600) files of each class, and fails where there are fewer.",
     ),
     reads_folder=True,

@@ -25,7 +25,7 @@ def goldore_keep(data):
     check(sha256(keep) == about.get("sha256"), "it and its side-car belong to different selections")
     check("labels_sha256" in about, "its side-car is old; write it again with goldore prune")
     base, at = data, keep
-    if hasattr(data, "indices"):  # a torch Subset
+    if hasattr(data, "indices") and hasattr(data, "dataset"):  # a torch Subset
         base, at = data.dataset, np.asarray(data.indices)[keep[keep < len(data)]]
     files = getattr(base, "samples", getattr(base, "image_paths", None))
     for name in ("labels", "targets"):

@@ -39,11 +39,13 @@ class Settings:
         ipc: images per class of the distilled set.
         batch_real: real images of each class in a batch.
         factor: multi-formation factor of IDC and its successors.
+        dataset: goldore's name of the data set; "" for any.
     """
 
     ipc: int
     batch_real: int
     factor: int = 1
+    dataset: str = ""
 
 
 @dataclass(frozen=True)

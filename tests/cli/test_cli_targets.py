@@ -148,6 +148,12 @@ class TestIpc:
         [index] = tmp_path.glob("*.npy")
         assert load_index(index).provenance["kept_per_class"] == [7, 7, 7]
 
+    def test_no_commands_for_a_data_set_that_the_repository_has_not(self, goldore, score_file):
+        done = goldore("prune", score_file, *LARGE, "--keep-ratio", "1", "--for", "g-vbsm")
+        assert done.returncode == 0, done.stderr
+        assert "goldore knows of none for this data set" in done.stdout
+        assert "Branch" not in done.stdout
+
     def test_for_a_repository_it_keeps_nothing(self, goldore, scores, snapshot):
         before = snapshot()
         done = goldore("prune", scores, *LARGE, "--ipc", 10, "--for", "dc")
@@ -258,7 +264,7 @@ class TestFolder:
             (["--as-folder", "tree/more"], 1, "would be one more of its classes"),
             (["--as-list", "scores_cache/tree.h5"], 2, "--as-list would replace scores_cache/tree.h5"),
             (["--as-list", "keep.npy.json", "--out", "keep.npy"], 2, "--as-list would replace"),
-            (["--as-list", "full/file"], 1, "full/file exists and holds something else"),
+            (["--as-list", "full/file"], 1, "full/file exists and is no list of these files"),
             (["--as-list", "full"], 1, "full is a folder"),
             (["--as-folder", "new", "--class-folders", "short"], 2, "choose original or zero-padded"),
             (["--as-folder", "new", "--images", "nowhere"], 1, "there is no folder nowhere"),

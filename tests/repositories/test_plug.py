@@ -7,12 +7,14 @@ import textwrap
 
 import numpy as np
 import pytest
+import torch
 
 from goldore.classes import labels_digest
 from goldore.errors import PlugError, UsageError
 from goldore.indexfile import save_index
 from goldore.repositories import REPOSITORIES, find_repository
 from goldore.repositories import plug as plug_module
+from goldore.repositories.keep_block import goldore_keep
 from goldore.repositories.plug import inspect_clone, plug, unplug
 
 PLUGGED = [each for each in REPOSITORIES.values() if each.edits]
@@ -302,6 +304,16 @@ def test_without_the_variable_nothing_changes(run):
     done = run()
     assert done.stdout == f"length 8 {list(range(8))}\n"
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("kind", [np.array, torch.tensor, list])
+def test_takes_labels_as_they_are(kind, index, monkeypatch, capsys):
+    """As RFAD and FRePo hold them; a tensor has attributes of many names."""
+    monkeypatch.setenv("GOLDORE_INDEX", str(index([1, 4])))
+    assert goldore_keep(kind(LABELS)).tolist() == [1, 4]
+    assert capsys.readouterr().out.startswith("goldore: kept 2 of 8 samples")
+    with pytest.raises(SystemExit, match="the labels here are not those of made"):
+        goldore_keep(kind(LABELS[::-1]))
 
 
 @pytest.mark.parametrize("name", ["targets", "labels", "neither"])
