@@ -68,6 +68,8 @@ def map_index_command(
     from goldore.indexfile import check_suffix, load_index, save_index
     from goldore.mapping import map_index
 
+    if image_size is not None and not any(Path(each).is_dir() for each in (dataset or "", to) if each):
+        raise UsageError("--image-size is about folder trees, and neither data set is one; leave it out.")
     found = load_index(index)
     target = out or index.with_name(f"{index.stem}-{_plain(to)}{index.suffix}")
     check_suffix(target)
@@ -91,15 +93,17 @@ class Translated:
     kept: int = 0
 
     @classmethod
-    def of(cls, selection: "Selection", file: Path, order: str | None, data_root: Path) -> Self:
+    def of(cls, selection: "Selection", file: Path, order: str | None, data_root: Path | None) -> Self:
         """Translate, if there is an order to translate to."""
         if order is None:
+            if data_root is not None:
+                raise UsageError("--data-root is the folder of --order; say it with that.")
             return cls(selection.indices, selection.provenance)
         from goldore.mapping import map_index
         from goldore.store import load_header
 
         source = load_header(file)
-        target = _load(_known_there(source.info.name, order), data_root, None)
+        target = _load(_known_there(source.info.name, order), data_root or Path("data"), None)
         mapped = map_index(selection.indices, selection.provenance, source, target)
         return cls(mapped.indices, mapped.provenance, mapped, source, len(selection.indices))
 

@@ -44,9 +44,8 @@ def plug_command(
     """Make a clone of a distillation repository read an index file.
 
     A marked block goes to each place where the repository reads its training set. It keeps the samples of
-    the index
-    file that the environment variable GOLDORE_INDEX names; without that variable the repository does what
-    it always did.
+    the index file that the environment variable GOLDORE_INDEX names; without that variable the repository
+    does what it always did.
 
     --check ends with 0 if everything is plugged, else with 1.
     """

@@ -114,8 +114,9 @@ def prune_command(
         ),
     ] = None,
     data_root: Annotated[
-        Path, typer.Option(help="Folder of --order, if it is a name.", rich_help_panel=_WHAT_FOR)
-    ] = Path("data"),
+        Path | None,
+        typer.Option(help="Folder of --order, if it is a name (default: data).", rich_help_panel=_WHAT_FOR),
+    ] = None,
     as_folder: Annotated[
         Path | None,
         typer.Option(

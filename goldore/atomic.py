@@ -32,7 +32,7 @@ def replacing(target: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        _give_usual_mode(temporary)
+        give_usual_mode(temporary)
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(target)
@@ -95,8 +95,8 @@ def file_name(text: str) -> str:
     return "".join(each if each.isalnum() or each in "-_." else "_" for each in text)
 
 
-def _give_usual_mode(path: Path) -> None:
-    """Give the file the mode that open() would have given it (mkstemp makes it private)."""
+def give_usual_mode(path: Path, most: int = 0o666) -> None:
+    """Give a file, or a folder with most=0o777, the mode that it would have had without tempfile."""
     mask = os.umask(0)
     os.umask(mask)
-    path.chmod(0o666 & ~mask)
+    path.chmod(most & ~mask)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldore.atomic import user_path
-from goldore.errors import IndexFileError, ScoreFileError, UsageError
+from goldore.errors import ScoreFileError, UsageError
 from goldore.importing import read_list
 from goldore.indexfile import SUFFIXES, load_index
 from goldore.keeping import check_index
@@ -169,7 +169,5 @@ def _from_index(
     if keep_ratio is not None or (drop_ratio is not None and exact_ratio(drop_ratio, "drop_ratio") != 0):
         raise UsageError(f"{path} is an index file, which says what is kept; leave the ratio out.")
     index = load_index(path)
-    if not index.provenance and len(index.indices) > len(labels):
-        raise IndexFileError(f"{path} keeps more samples than there are here; it is of other data.")
     check_index(index, path, len(labels), labels)
     return index.indices

@@ -3,7 +3,6 @@
 A tree holds every class folder, empty ones too: a missing one would renumber the classes without a word.
 """
 
-import os
 import shutil
 import tempfile
 from pathlib import Path, PurePosixPath
@@ -12,7 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from goldore.atomic import check_writable, replacing
+from goldore.atomic import check_writable, give_usual_mode, replacing
 from goldore.datasets.dataset import FOLDER_SOURCE
 from goldore.errors import TreeError, UsageError, reason
 from goldore.store import Header
@@ -65,7 +64,7 @@ def write_tree(
                 _place(train / path, top / _new_path(path, folders, naming), copy=copy)
             if train != root:
                 _link_others(root, made, folders, copy=copy)
-            made.chmod(0o777 & ~_umask())
+            give_usual_mode(made, 0o777)
             made.replace(target.resolve())
         finally:
             shutil.rmtree(made, ignore_errors=True)
@@ -242,9 +241,3 @@ def _link_others(root: Path, made: Path, folders: dict[str, str], *, copy: bool)
                 shutil.copytree(old, new)
             else:
                 new.symlink_to(old, target_is_directory=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

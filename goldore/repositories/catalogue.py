@@ -1,5 +1,7 @@
 """The repositories that goldore knows: one entry each."""
 
+from dataclasses import replace
+
 from goldore.repositories import needs
 from goldore.repositories.model import Edit, Repository
 
@@ -82,45 +84,26 @@ DC = Repository(
     batch_real=256,
     traps=_DC_TRAPS,
 )
-DSA = Repository(
+DSA = replace(
+    DC,
     name="dsa",
-    ipcs=_LOOPS,
-    files=("main_DM.py",),
     plugged_as="dc",
-    tiny="file",
     title="DSA",
-    url=_DC_URL,
-    commit=_DC_COMMIT,
-    edits=_DC_EDITS,
-    roots=_DC_ROOTS,
-    datasets=_DC_DATASETS,
     commands=(
         "python main.py --method DSA --dataset {dataset} --ipc {ipc} --init real --batch_real {batch_real} "
         "--dsa_strategy color_crop_cutout_flip_scale_rotate",
     ),
-    needs=needs.dc,
-    batch_real=256,
-    traps=_DC_TRAPS,
 )
-DM = Repository(
+DM = replace(
+    DC,
     name="dm",
-    ipcs=_LOOPS,
-    files=("main_DM.py",),
     plugged_as="dc",
-    tiny="file",
     title="DM",
-    url=_DC_URL,
-    commit=_DC_COMMIT,
-    edits=_DC_EDITS,
-    roots=_DC_ROOTS,
-    datasets=_DC_DATASETS,
     commands=(
         "python main_DM.py --dataset {dataset} --ipc {ipc} --init real --lr_img 1 --batch_real {batch_real} "
         "--dsa_strategy color_crop_cutout_flip_scale_rotate",
     ),
     needs=needs.dm,
-    batch_real=256,
-    traps=_DC_TRAPS,
 )
 MTT = Repository(
     name="mtt",
@@ -505,6 +488,7 @@ SRE2L = Repository(
 )
 RDED = Repository(
     name="rded",
+    batch_holds_start=True,
     title="RDED",
     url="github.com/LINs-lab/RDED",
     commit="3f6453d",

@@ -67,11 +67,11 @@ def make_settings(
         raise UsageError(
             f"{repository.title} distils {known} images per class only, and --ipc is {settings.ipc}."
         )
-    if repository.name == "rded" and settings.batch_real < settings.ipc * settings.factor**2:
+    start = settings.ipc * settings.factor**2
+    if repository.batch_holds_start and settings.batch_real < start:
         raise UsageError(
-            f"RDED makes an image of {settings.factor**2} real ones, so --batch-real (its --mipc) "
-            "must be at least "
-            f"{settings.ipc * settings.factor**2}."
+            f"{repository.title} makes an image of {settings.factor**2} real ones, so --batch-real "
+            f"must be at least {start}."
         )
     return settings
 

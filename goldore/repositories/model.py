@@ -92,6 +92,7 @@ class Repository:
         shape: classes, channels, height and width that it alone takes; None if any.
         ipcs: images per class that it alone can distil; empty if any.
         commands_for: commands where a data set, by goldore's name, has others than `commands`.
+        batch_holds_start: whether its batch of real images must hold ipc times factor squared of a class.
         files: that its clones have and those of its relatives, with the same anchors, do not.
         not_files: that tell a relative's clone from its own.
     """
@@ -117,5 +118,6 @@ class Repository:
     shape: tuple[int, int, int, int] | None = None
     ipcs: tuple[int, ...] = ()
     commands_for: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    batch_holds_start: bool = False
     files: tuple[str, ...] = ()
     not_files: tuple[str, ...] = ()

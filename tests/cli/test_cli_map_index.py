@@ -109,3 +109,9 @@ def test_an_unknown_suffix_is_refused(goldore, index, other_npz, snapshot):
     assert done.returncode == 2
     assert "keep.bin has no known suffix" in done.stderr
     assert snapshot() == before
+
+
+def test_an_image_size_that_is_about_nothing_is_refused(goldore):
+    done = goldore("map-index", "keep.npy", "--to", "other.npz", "--image-size", 8)
+    assert done.returncode == 2
+    assert "--image-size is about folder trees" in done.stderr

@@ -148,6 +148,11 @@ class TestIpc:
         [index] = tmp_path.glob("*.npy")
         assert load_index(index).provenance["kept_per_class"] == [7, 7, 7]
 
+    def test_a_folder_without_an_order_is_refused(self, goldore, score_file):
+        done = goldore("prune", score_file, *LARGE, "--keep-ratio", "1", "--data-root", "data")
+        assert done.returncode == 2
+        assert "--data-root is the folder of --order" in done.stderr
+
     def test_no_commands_for_a_data_set_that_the_repository_has_not(self, goldore, score_file):
         done = goldore("prune", score_file, *LARGE, "--keep-ratio", "1", "--for", "g-vbsm")
         assert done.returncode == 0, done.stderr
