@@ -9,8 +9,8 @@ Three steps, the same from the command line and from Python:
     kept.save("keep.npy")                                            # sorted positions to keep
 
 `load_scores` and `load_indices` read the two kinds of file again. `subset`, `keep_mask` and `drop_samples`
-put an index file or a score to work in other code. Importing goldore is cheap: torch is
-imported only when something is trained.
+put an index file or a score to work in other code. Importing goldore is cheap: torch is imported only when
+something is trained.
 
 The scores are those of Xu et al., "Distill Gold from Massive Ores", arXiv 2305.18381 (ECCV 2024).
 """

@@ -2,8 +2,8 @@
 
 Loaders number the samples of a data set as they like: TensorFlow Datasets shares not one position of MNIST
 with torchvision. A hash of each image's raw pixels (`ImageDataset.sample_hash`) finds a sample wherever it
-stands. Equal
-images are told apart by their class, and within it are matched in the order in which they appear.
+stands. Equal images are told apart by their class, and within it are matched in the order in which they
+appear.
 """
 
 from dataclasses import dataclass
