@@ -25,6 +25,10 @@ class ScoreFileError(GoldoreError):
     """A score file that is missing, damaged or of another kind, or that belongs to another run."""
 
 
+class LockedError(GoldoreError):
+    """A file that another process is writing to."""
+
+
 class IndexFileError(GoldoreError):
     """An index file that cannot be read or written, or whose content is not a set of kept positions."""
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from goldore.atomic import check_writable, replacing
+from goldore.atomic import check_writable
 from goldore.datasets.dataset import ImageDataset
 from goldore.definitions import MONTE_CARLO, SCORES, UTILITY_UNITS, score_name
 from goldore.errors import ScoreFileError, UsageError, reason
@@ -83,8 +83,7 @@ def import_scores(
         "rank_reliability_method": "unknown: no trials are stored",
     }
     check_writable(target)
-    with replacing(target) as temporary:
-        write_new(temporary, header, {known: (estimate, about)})
+    write_new(target, header, {known: (estimate, about)})
     return load_scores(target)
 
 

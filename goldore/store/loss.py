@@ -3,7 +3,7 @@
 /trials/loss         attrs: recipe (JSON), base_seed, recorded
 /trials/loss/<Name>  float32 [T, N]; row t is trial t
 /trials/loss/...     seed uint64 [T], train_loss float32 [T, epochs], test_accuracy float32 [T],
-                     failed uint8 [T], done uint8 [T]
+                     failed uint8 [T], done uint8 [T], digest uint64 [T] (see `goldore.store.digests`)
 """
 
 from collections.abc import Sequence
@@ -13,35 +13,46 @@ import numpy as np
 
 from goldore.estimators import Estimate, class_members, mean_over_trials
 from goldore.recipe import LossRecipe
-from goldore.store.format import create_rows, read_array, write_text_list
+from goldore.store.digests import digests, key_of
+from goldore.store.format import (
+    create_rows,
+    node_at,
+    read_attribute,
+    read_per_trial,
+    read_text,
+    read_text_list,
+    rows_at,
+    write_text_list,
+)
 from goldore.store.model import DatasetInfo, Header, LossResult, LossRun, LossTrials
+from goldore.trials import Trial
 
 GROUP = "trials/loss"
-_PER_TRIAL = ("seed", "train_loss", "test_accuracy", "failed", "done")
+_PER_TRIAL = ("seed", "train_loss", "test_accuracy", "failed", "done", "digest")
 
 
 def read(file: h5py.File, info: DatasetInfo) -> LossTrials:
     """Read what the file says of its loss trials, without the [T, N] arrays."""
-    group = file[GROUP]
-    recipe = LossRecipe.from_json(str(group.attrs["recipe"]))
-    recorded = tuple(str(name) for name in group.attrs["recorded"])
-    rows = group["done"].shape[0]
-    for name in recorded:
-        expected = (rows, info.num_samples)
-        if group[name].shape != expected or group[name].maxshape[0] is not None:
-            raise ValueError(f"{GROUP}/{name} has another shape than {expected}")
+    group = node_at(file, GROUP)
+    recipe = LossRecipe.from_json(read_text(group, "recipe"))
+    recorded = read_text_list(group, "recorded")
+    rows = len(node_at(file, f"{GROUP}/done"))
     done, failed = (
-        read_array(file, f"{GROUP}/{name}", (rows,), "u").astype(bool) for name in ("done", "failed")
+        read_per_trial(file, f"{GROUP}/{name}", (rows,), "u").astype(bool) for name in ("done", "failed")
     )
+    for name in recorded:
+        values = rows_at(file, f"{GROUP}/{name}", (rows, info.num_samples), "f")
+        if values.maxshape[0] is not None or values.id.get_storage_size() < 4 * info.num_samples * done.sum():
+            raise ValueError(f"{GROUP}/{name} holds fewer trials than it claims")
     return LossTrials(
         recipe=recipe,
-        base_seed=int(group.attrs["base_seed"]),
+        base_seed=int(read_attribute(group, "base_seed")),
         recorded=recorded,
         done=tuple(int(row) for row in np.flatnonzero(done & ~failed)),
         failed=tuple(int(row) for row in np.flatnonzero(done & failed)),
-        seed=read_array(file, f"{GROUP}/seed", (rows,), "u"),
-        train_loss=read_array(file, f"{GROUP}/train_loss", (rows, recipe.epochs), "f"),
-        test_accuracy=read_array(file, f"{GROUP}/test_accuracy", (rows,), "f"),
+        seed=read_per_trial(file, f"{GROUP}/seed", (rows,), "u"),
+        train_loss=read_per_trial(file, f"{GROUP}/train_loss", (rows, recipe.epochs), "f"),
+        test_accuracy=read_per_trial(file, f"{GROUP}/test_accuracy", (rows,), "f"),
     )
 
 
@@ -54,7 +65,7 @@ def add(file: h5py.File, header: Header, run: LossRun, results: Sequence[LossRes
     """Write finished trials; the done flag of each is written last."""
     if GROUP not in file:
         _create(file, header, run)
-    trials = file[GROUP]
+    trials, key = file[GROUP], key_in(file, header)
     for result in results:
         row = result.trial.number
         if row >= len(trials["done"]):
@@ -66,20 +77,56 @@ def add(file: h5py.File, header: Header, run: LossRun, results: Sequence[LossRes
         for name, values in result.recorded.items():
             trials[name][row] = values
         trials["failed"][row] = result.failed
+        trials["digest"][row] = digest_of(key, result, run.recorded)
         trials["done"][row] = True
 
 
+def key_in(file: h5py.File, header: Header) -> bytes:
+    """The key of the digests of a file's loss trials."""
+    attrs = file[GROUP].attrs
+    recorded = [name.decode() for name in attrs["recorded"].tolist()]
+    return key_of(header.info.fingerprint, "loss", attrs["recipe"], int(attrs["base_seed"]), recorded)
+
+
+def digest_of(key: bytes, result: LossResult, recorded: Sequence[str]) -> int:
+    """A trial's digest."""
+    numbers = np.array([result.trial.number, result.trial.seed, result.failed], dtype="<u8")
+    course = np.array([*result.train_loss, result.test_accuracy], dtype="<f4")
+    columns = [numbers, course, *(result.recorded[name].astype("<f4") for name in recorded)]
+    return int(digests(key, [each[None] for each in columns])[0])
+
+
+def result_at(group: h5py.Group, row: int, recorded: Sequence[str]) -> LossResult:
+    """One trial of a file."""
+    return LossResult(
+        trial=Trial(row, int(group["seed"][row])),
+        failed=bool(group["failed"][row]),
+        recorded={name: group[name][row] for name in recorded},
+        train_loss=group["train_loss"][row],
+        test_accuracy=float(group["test_accuracy"][row]),
+    )
+
+
 def estimates(file: h5py.File, header: Header) -> dict[str, Estimate]:
-    """Estimate every recorded score from the trials that ended well; empty if none did."""
-    trials = file[GROUP]
-    usable = np.flatnonzero(trials["done"][()].astype(bool) & ~trials["failed"][()].astype(bool))
-    if len(usable) == 0:
+    """Estimate every recorded score from the trials that ended well; empty if none did.
+
+    Raises:
+        ValueError: if a trial does not fit its digest.
+    """
+    known = read(file, header.info)
+    if not known.done:
         return {}
+    group, key = file[GROUP], key_in(file, header)
+    shape = len(known.done), header.info.num_samples
+    values = {name: np.empty(shape, np.float32) for name in known.recorded}
+    for place, row in enumerate(known.done):
+        result = result_at(group, row, known.recorded)
+        if digest_of(key, result, known.recorded) != int(group["digest"][row]):
+            raise ValueError(f"loss trial {row} does not fit its checksum")
+        for name in known.recorded:
+            values[name][place] = result.recorded[name]
     members = class_members(header.labels, header.info.num_classes)
-    return {
-        str(name): mean_over_trials(np.stack([trials[name][row] for row in usable]), members)
-        for name in trials.attrs["recorded"]
-    }
+    return {name: mean_over_trials(each, members) for name, each in values.items()}
 
 
 def _create(file: h5py.File, header: Header, run: LossRun) -> None:
@@ -91,6 +138,7 @@ def _create(file: h5py.File, header: Header, run: LossRun) -> None:
     create_rows(trials, "train_loss", "f4", (run.recipe.epochs,), np.nan)
     create_rows(trials, "test_accuracy", "f4", (), np.nan)
     create_rows(trials, "failed", "u1", (), 0)
+    create_rows(trials, "digest", "u8", (), 0)
     create_rows(trials, "done", "u1", (), 0)
     for name in run.recorded:
         create_rows(trials, name, "f4", (header.info.num_samples,), np.nan)

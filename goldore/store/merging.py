@@ -1,18 +1,19 @@
 """Joining score files of one run that were made in parts."""
 
-import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
-from goldore.atomic import check_space, replacing
+from goldore.atomic import check_writable
 from goldore.errors import ScoreFileError, UsageError
-from goldore.recipe import OUTCOMES
-from goldore.store import loss, utility
+from goldore.locking import writing_to
+from goldore.store import journal, loss, utility
 from goldore.store.checks import run_differences
-from goldore.store.format import LIBVER
+from goldore.store.format import has
 from goldore.store.model import (
     Header,
     LossResult,
@@ -22,11 +23,11 @@ from goldore.store.model import (
     UtilityRun,
 )
 from goldore.store.reading import load_scores, opened, read_header
-from goldore.store.writing import estimate_all, now
-from goldore.trials import Trial
+from goldore.store.writing import estimate_all, new_state
 
 _RELATIVE, _ABSOLUTE = 1e-2, 5e-2  # what rounding may make of one trial, trained among others or alone
 _ROWS = 4096  # utility trials that are held at once
+_REPAIR = "goldore verify FILE.h5 --repair NEW.h5 leaves it out."
 
 
 def merge(parts: Sequence[str | Path], out: str | Path, *, overwrite: bool = False) -> ScoreFile:
@@ -50,33 +51,47 @@ def merge(parts: Sequence[str | Path], out: str | Path, *, overwrite: bool = Fal
         raise UsageError("merging takes two score files or more; name them all.")
     if target.exists() and not overwrite:
         raise UsageError(f"{target} exists already; choose another --out or say --overwrite.")
+    check_writable(target)
+    with writing_to(target):
+        join(paths, target)
+    return load_scores(target)
+
+
+def join(paths: Sequence[Path], target: Path) -> None:
+    """Join the trials of score files of one run; `target` may be one of them. The lock is the caller's.
+
+    Raises:
+        ScoreFileError: as `merge`.
+        OSError: if the whole cannot be written.
+    """
     files = [load_scores(path, only=()) for path in paths]
     with opened(paths[0]) as file:
         header = read_header(file)
     known: dict[type, LossRun | UtilityRun] = {}
     for file_of in files:
-        for run in _runs(file_of):
+        for run in runs_of(file_of):
             differences = run_differences(file_of, header, known.setdefault(type(run), run))
             if differences:
                 shown = "; ".join(f"{name}: {here} / {first}" for name, here, first in differences)
                 raise ScoreFileError(
                     f"{file_of.path} holds another run than {paths[0]} ({shown}); merge parts of one run."
                 )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(target) as temporary:
-        check_space(temporary, 2 * sum(path.stat().st_size for path in paths))
-        shutil.copyfile(paths[0], temporary)
-        with h5py.File(temporary, "r+", libver=LIBVER) as whole:
-            for path in paths[1:]:
-                with opened(path) as part:
-                    _join(whole, part, header, known, path)
-            for kind in known:
-                estimate_all(whole, header, kind)
-            whole.attrs["updated"] = now()
-    return load_scores(target)
+    sizes = sum(path.stat().st_size for path in paths)
+    journals = [(path, journal.read(path)) for path in paths]
+    with new_state(target, 2 * sizes, paths[0]) as whole:
+        for path in paths[1:]:
+            with opened(path) as part:
+                _join(whole, part, header, known, path)
+        utility_run = known.get(UtilityRun)
+        if isinstance(utility_run, UtilityRun):
+            for path, waiting in journals:
+                _join_journal(whole, waiting, header, utility_run, path)
+        for kind in known:
+            estimate_all(whole, header, kind)
 
 
-def _runs(file: ScoreFile) -> list[LossRun | UtilityRun]:
+def runs_of(file: ScoreFile) -> list[LossRun | UtilityRun]:
+    """What the trials of each kind share in a file."""
     made_on = {"device": file.device, "torch_version": file.torch_version}
     runs: list[LossRun | UtilityRun] = []
     if file.loss_trials is not None:
@@ -95,31 +110,97 @@ def _runs(file: ScoreFile) -> list[LossRun | UtilityRun]:
 def _join(
     whole: h5py.File, part: h5py.File, header: Header, known: dict[type, LossRun | UtilityRun], path: Path
 ) -> None:
-    for kind, run in known.items():
+    for run in known.values():
         room = loss if isinstance(run, LossRun) else utility
-        if room.GROUP not in part:
+        if not has(part, room.GROUP):
             continue
+        group = part[room.GROUP]
         there = whole[room.GROUP]["done"][()] if room.GROUP in whole else np.empty(0, np.uint8)
-        done = np.flatnonzero(part[room.GROUP]["done"][()])
-        both = done[done < len(there)]
-        for row in both[there[both] > 0]:
-            _same_trial(whole[room.GROUP], part[room.GROUP], int(row), path)
-        new = np.setdiff1d(done, both[there[both] > 0])
-        if kind is LossRun and isinstance(run, LossRun):
-            for row in new:
-                loss.add(whole, header, run, [_loss_result(part[loss.GROUP], int(row), run)])
-        elif isinstance(run, UtilityRun):
-            for results in _utility_results(part[utility.GROUP], new):
-                utility.add(whole, header, run, results)
+        done = np.flatnonzero(group["done"][()])
+        twice = done[done < len(there)]
+        twice = twice[there[twice] > 0]
+        new = np.setdiff1d(done, twice)
+        if isinstance(run, LossRun):
+            key = loss.key_in(part, header)
+            for row in done:
+                result = loss.result_at(group, int(row), run.recorded)
+                if loss.digest_of(key, result, run.recorded) != int(group["digest"][row]):
+                    raise ScoreFileError(f"trial {row} of {path} is damaged; {_REPAIR}")
+                if row in twice:
+                    other = loss.result_at(whole[loss.GROUP], int(row), run.recorded)
+                    _same_trial(_measured(result), _measured(other), int(row), path)
+                else:
+                    loss.add(whole, header, run, [result])
+        else:
+            for numbers, columns in _utility_blocks(part, header, done, path):
+                _add_utility(whole, header, run, (numbers, columns), new, path)
 
 
-def _same_trial(whole: h5py.Group, part: h5py.Group, row: int, path: Path) -> None:
+def _join_journal(
+    whole: h5py.File, waiting: Sequence[UtilityResult], header: Header, run: UtilityRun, path: Path
+) -> None:
+    """Add the trials of a part's journal that the whole does not have."""
+    if not waiting:
+        return
+    ordered = sorted(waiting, key=lambda result: result.trial.number)
+    numbers = np.array([result.trial.number for result in ordered])
+    done = whole[utility.GROUP]["done"][()] if utility.GROUP in whole else np.empty(0, np.uint8)
+    there = numbers[numbers < len(done)]
+    new = np.setdiff1d(numbers, there[done[there] > 0])
+    _add_utility(whole, header, run, (numbers, utility.columns_of(ordered)), new, path)
+
+
+def _add_utility(
+    whole: h5py.File,
+    header: Header,
+    run: UtilityRun,
+    block: tuple[NDArray[np.int64], dict[str, NDArray[Any]]],
+    new: NDArray[np.int64],
+    path: Path,
+) -> None:
+    """Add those of a block of trials that are new, and compare the others."""
+    numbers, columns = block
+    is_new = np.isin(numbers, new)
+    if not is_new.all():
+        twice = numbers[~is_new]
+        stored = {name: whole[utility.GROUP][name][twice] for name in utility.CONTENT}
+        for place, row in enumerate(twice):
+            mine = {name: values[~is_new][place] for name, values in columns.items()}
+            _same_trial(mine, {name: values[place] for name, values in stored.items()}, int(row), path)
+    if is_new.any():
+        added = {name: values[is_new] for name, values in columns.items()}
+        utility.add(whole, header, run, utility.results_of(numbers[is_new], added))
+
+
+def _utility_blocks(
+    part: h5py.File, header: Header, done: NDArray[np.int64], path: Path
+) -> Iterator[tuple[NDArray[np.int64], dict[str, NDArray[Any]]]]:
+    """The finished trials of a part, some at a time, after comparing them with their digests."""
+    group, key = part[utility.GROUP], utility.key_in(part, header)
+    for start in range(0, len(done), _ROWS):
+        numbers = done[start : start + _ROWS]
+        columns = {name: group[name][numbers] for name in utility.CONTENT}
+        wrong = utility.digests_of(key, numbers, columns) != group["digest"][numbers]
+        if wrong.any():
+            raise ScoreFileError(f"trial {numbers[wrong][0]} of {path} is damaged; {_REPAIR}")
+        yield numbers, columns
+
+
+def _measured(result: LossResult) -> dict[str, Any]:
+    return {
+        "seed": np.uint64(result.trial.seed),
+        "failed": np.uint8(result.failed),
+        "train_loss": result.train_loss,
+        "test_accuracy": np.float32(result.test_accuracy),
+        **result.recorded,
+    }
+
+
+def _same_trial(mine: Mapping[str, Any], other: Mapping[str, Any], row: int, path: Path) -> None:
     """See that a trial in two parts is the same, but for rounding in what was measured."""
-    for name, values in part.items():
-        if values.maxshape[:1] != (None,):
-            continue
-        here, there = values[row], whole[name][row]
-        measured = values.dtype.kind == "f"
+    for name, here in mine.items():
+        there = other[name]
+        measured = np.asarray(here).dtype.kind == "f"
         if not (
             np.allclose(here, there, _RELATIVE, _ABSOLUTE, equal_nan=True)
             if measured
@@ -129,31 +210,3 @@ def _same_trial(whole: h5py.Group, part: h5py.Group, row: int, path: Path) -> No
                 f"trial {row} of {path} has another {name} than the same trial of an earlier part; "
                 "leave one of the files out."
             )
-
-
-def _loss_result(group: h5py.Group, row: int, run: LossRun) -> LossResult:
-    return LossResult(
-        trial=Trial(row, int(group["seed"][row])),
-        failed=bool(group["failed"][row]),
-        recorded={name: group[name][row] for name in run.recorded},
-        train_loss=group["train_loss"][row],
-        test_accuracy=float(group["test_accuracy"][row]),
-    )
-
-
-def _utility_results(group: h5py.Group, rows: np.ndarray) -> Iterator[list[UtilityResult]]:
-    for start in range(0, len(rows), _ROWS):
-        some = rows[start : start + _ROWS]
-        first, last = int(some[0]), int(some[-1]) + 1
-        read = {name: group[name][first:last] for name in (*OUTCOMES, "members", "seed", "weights_seed")}
-        read |= {name: group[name][first:last] for name in ("train_loss", "failed")}
-        yield [
-            UtilityResult(
-                trial=Trial(int(row), int(read["seed"][row - first]), int(read["weights_seed"][row - first])),
-                failed=bool(read["failed"][row - first]),
-                members=read["members"][row - first],
-                outcomes={name: read[name][row - first] for name in OUTCOMES},
-                train_loss=float(read["train_loss"][row - first]),
-            )
-            for row in some
-        ]

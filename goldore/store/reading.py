@@ -10,8 +10,20 @@ import numpy as np
 from goldore.definitions import SCORES, plain_name
 from goldore.errors import ScoreFileError, reason
 from goldore.store import loss, utility
-from goldore.store.format import FORMAT, FORMAT_VERSION, INDEX_SUFFIXES, read_array
+from goldore.store.format import (
+    FORMAT,
+    INDEX_SUFFIXES,
+    has,
+    node_at,
+    read_array,
+    read_attribute,
+    read_text,
+    read_text_list,
+)
 from goldore.store.model import DatasetInfo, Header, Score, ScoreFile
+from goldore.store.seal import check_seal, is_sealed
+
+_MOST_SCORES = 64
 
 
 def load_scores(path: str | Path, only: Collection[str] | None = None) -> ScoreFile:
@@ -33,7 +45,7 @@ def load_scores(path: str | Path, only: Collection[str] | None = None) -> ScoreF
     with opened(path) as file:
         header = read_header(file)
         dataset = header.info
-        names = _known_first(file["scores"]) if "scores" in file else ()
+        names = _score_names(file)
         return ScoreFile(
             path=path,
             dataset=dataset,
@@ -44,10 +56,10 @@ def load_scores(path: str | Path, only: Collection[str] | None = None) -> ScoreF
                 for name in names
                 if wanted is None or plain_name(name) in wanted
             },
-            loss_trials=loss.read(file, dataset) if loss.GROUP in file else None,
-            utility_trials=utility.read(file, dataset) if utility.GROUP in file else None,
+            loss_trials=loss.read(file, dataset) if has(file, loss.GROUP) else None,
+            utility_trials=utility.read(file, dataset) if has(file, utility.GROUP) else None,
             **{
-                key: str(file.attrs[key])
+                key: read_text(file, key)
                 for key in ("device", "created", "updated", "goldore_version", "torch_version")
             },
         )
@@ -63,21 +75,15 @@ def load_header(path: str | Path) -> Header:
         ScoreFileError: if the file is missing, damaged, not a score file or of a newer format.
     """
     with opened(Path(path)) as file:
-        header = read_header(file)
-        size = (header.info.num_samples,)
-        hashes = read_array(file, "dataset/sample_hash", size, "u") if "dataset/sample_hash" in file else None
-        paths = None
-        if "dataset/paths" in file:
-            paths = tuple(str(path) for path in file["dataset/paths"].asstr()[()])
-            if len(paths) != header.info.num_samples:
-                raise ValueError(f"{header.info.num_samples} samples but {len(paths)} paths")
-        return Header(header.info, header.labels, hashes, paths)
+        return read_whole_header(file)
 
 
 def is_score_file(path: Path) -> bool:
     """Whether a file calls itself a goldore score file, whatever state the rest of it is in."""
     try:
-        with h5py.File(path, "r") as file:
+        if is_sealed(path):
+            return True
+        with h5py.File(path, "r", locking=False) as file:
             return bool(file.attrs.get("format") == FORMAT)
     except (OSError, ValueError, TypeError):
         return False
@@ -93,30 +99,36 @@ def opened(path: Path) -> Iterator[h5py.File]:
             f"there is no score file {path}; make one with: goldore score DATASET --out {path}"
         )
     try:
-        with h5py.File(path, "r") as file:
+        if not is_sealed(path):
+            raise ScoreFileError(_not_sealed(path))
+        check_seal(path)
+        with h5py.File(path, "r", locking=False) as file:
             if file.attrs.get("format") != FORMAT:
                 raise ScoreFileError(f"{path} is HDF5 but not a goldore score file; check the path.")
-            version = int(file.attrs["format_version"])
-            if version > FORMAT_VERSION:
-                raise ScoreFileError(
-                    f"{path} has format version {version} and this goldore reads up to {FORMAT_VERSION}; "
-                    "update goldore."
-                )
             yield file
     except ScoreFileError:
         raise
     except OSError as error:
-        if path.suffix in INDEX_SUFFIXES:
-            raise ScoreFileError(
-                f"{path} looks like an index file; give the score file it was made from."
-            ) from error
         raise ScoreFileError(
-            f"{path} is no score file, or a damaged one ({reason(error)}); check the path, or delete it and "
-            "score again."
+            f"{path} cannot be read ({reason(error)}); check the path and the disk."
         ) from error
     except (LookupError, ArithmeticError, ValueError, TypeError, RuntimeError, AttributeError) as error:
         what = reason(error).strip("'\"")
         raise ScoreFileError(f"{path} is damaged ({what}); score the dataset again.") from error
+
+
+def _not_sealed(path: Path) -> str:
+    """Why a file without a seal is not read."""
+    if path.suffix in INDEX_SUFFIXES:
+        return f"{path} looks like an index file; give the score file it was made from."
+    if h5py.is_hdf5(path) and not is_score_file(path):
+        return f"{path} is HDF5 but not a goldore score file; check the path."
+    if h5py.is_hdf5(path):
+        return (
+            f"{path} has no checksum: it is of a goldore before the first release, or damaged; "
+            f"goldore verify {path} says what is left, and --repair NEW.h5 saves it."
+        )
+    return f"{path} is no score file, or a damaged one; check the path, or delete it and score again."
 
 
 def read_header(file: h5py.File) -> Header:
@@ -132,26 +144,47 @@ def read_header(file: h5py.File) -> Header:
     return Header(info, labels)
 
 
+def read_whole_header(file: h5py.File) -> Header:
+    """Read what a file says of its dataset, with hashes and paths.
+
+    Raises:
+        ValueError: if it contradicts itself.
+    """
+    header = read_header(file)
+    size = (header.info.num_samples,)
+    hashes = read_array(file, "dataset/sample_hash", size, "u") if has(file, "dataset/sample_hash") else None
+    paths = None
+    if has(file, "dataset/paths"):
+        encoded = read_array(file, "dataset/paths", size, "S")
+        paths = tuple(path.decode() for path in encoded.tolist())
+    return Header(header.info, header.labels, hashes, paths)
+
+
 def _read_info(file: h5py.File) -> DatasetInfo:
-    attrs = file["dataset"].attrs
-    channels, height, width = (int(size) for size in attrs["image_shape"])
+    group = node_at(file, "dataset")
+    channels, height, width = (int(size) for size in read_attribute(group, "image_shape"))
     info = DatasetInfo(
-        name=str(attrs["name"]),
-        split=str(attrs["split"]),
-        num_samples=int(attrs["num_samples"]),
-        num_classes=int(attrs["num_classes"]),
-        class_names=tuple(str(name) for name in attrs["class_names"]),
+        name=read_text(group, "name"),
+        split=read_text(group, "split"),
+        num_samples=int(read_attribute(group, "num_samples")),
+        num_classes=int(read_attribute(group, "num_classes")),
+        class_names=read_text_list(group, "class_names"),
         image_shape=(channels, height, width),
-        fingerprint=str(attrs["fingerprint"]),
-        source=str(attrs["source"]),
+        fingerprint=read_text(group, "fingerprint"),
+        source=read_text(group, "source"),
     )
     if len(info.class_names) != info.num_classes:
         raise ValueError(f"{info.num_classes} classes but {len(info.class_names)} class names")
     return info
 
 
-def _known_first(names: Collection[str]) -> tuple[str, ...]:
-    """The names in the order of the table of definitions; HDF5 gives them in alphabetical order."""
+def _score_names(file: h5py.File) -> tuple[str, ...]:
+    """The names of the scores in the order of the table of definitions; HDF5's is the alphabet."""
+    if not has(file, "scores"):
+        return ()
+    names = node_at(file, "scores")
+    if len(names) > _MOST_SCORES:
+        raise ValueError(f"it claims {len(names):,} scores")
     known = [name for name in SCORES if name in names]
     return (*known, *(name for name in names if name not in SCORES))
 
@@ -159,32 +192,37 @@ def _known_first(names: Collection[str]) -> tuple[str, ...]:
 def _read_score(file: h5py.File, name: str, dataset: DatasetInfo) -> Score:
     shape = (dataset.num_samples,)
     values = read_array(file, f"scores/{name}", shape, "f")
-    attrs = file[f"scores/{name}"].attrs
-    unknown = np.full(dataset.num_classes, np.nan)
+    node = node_at(file, f"scores/{name}")
+
+    def number(key: str) -> float:
+        return float(read_attribute(node, key)) if key in node.attrs else float("nan")
+
+    def by_class(key: str) -> np.ndarray:
+        if key not in node.attrs:
+            return np.full(dataset.num_classes, np.nan)
+        return np.asarray(read_attribute(node, key), dtype=np.float64).reshape(dataset.num_classes)
+
+    def optional(group: str, shape: tuple[int, ...], kinds: str) -> np.ndarray | None:
+        return read_array(file, f"{group}/{name}", shape, kinds) if has(file, f"{group}/{name}") else None
+
     return Score(
         name=name,
-        definition=str(attrs["definition"]),
-        direction=str(attrs["direction"]),
-        unit=str(attrs["unit"]),
+        definition=read_text(node, "definition"),
+        direction=read_text(node, "direction"),
+        unit=read_text(node, "unit"),
         values=values,
         stderr=read_array(file, f"stderr/{name}", shape, "f"),
-        trials=int(attrs["trials"]),
-        reliability=float(attrs.get("reliability", np.nan)),
-        rank_reliability=float(attrs.get("rank_reliability", np.nan)),
-        class_reliability=np.asarray(attrs.get("class_reliability", unknown)).reshape(unknown.shape),
-        class_rank_reliability=np.asarray(attrs.get("class_rank_reliability", unknown)).reshape(
-            unknown.shape
-        ),
-        reliability_stderr=float(attrs.get("reliability_stderr", np.nan)),
-        rank_reliability_stderr=float(attrs.get("rank_reliability_stderr", np.nan)),
-        halves=read_array(file, f"halves/{name}", (2, *shape), "f") if f"halves/{name}" in file else None,
-        counts=read_array(file, f"counts/{name}", shape, "i") if f"counts/{name}" in file else None,
-        signal_share=float(attrs.get("signal_share", np.nan)),
-        class_signal_share=(
-            np.asarray(attrs["class_signal_share"]).reshape(unknown.shape)
-            if "class_signal_share" in attrs
-            else None
-        ),
-        outcome=str(attrs.get("outcome", "")),
-        estimator=str(attrs.get("estimator", "")),
+        trials=int(read_attribute(node, "trials")),
+        reliability=number("reliability"),
+        rank_reliability=number("rank_reliability"),
+        class_reliability=by_class("class_reliability"),
+        class_rank_reliability=by_class("class_rank_reliability"),
+        reliability_stderr=number("reliability_stderr"),
+        rank_reliability_stderr=number("rank_reliability_stderr"),
+        halves=optional("halves", (2, *shape), "f"),
+        counts=optional("counts", shape, "i"),
+        signal_share=number("signal_share"),
+        class_signal_share=by_class("class_signal_share") if "class_signal_share" in node.attrs else None,
+        outcome=read_text(node, "outcome") if "outcome" in node.attrs else "",
+        estimator=read_text(node, "estimator") if "estimator" in node.attrs else "",
     )

@@ -7,12 +7,13 @@
     /trials/utility/logprob     float32 [T, K]; mean log-probability of the correct class, nat
     /trials/utility/margin      float32 [T, K]; mean logit of the correct class minus the highest other one
     /trials/utility/...         seed, weights_seed uint64 [T], train_loss float32 [T], failed uint8 [T],
-                                done uint8 [T]
+                                done uint8 [T], digest uint64 [T] (see `goldore.store.digests`)
 
 All outcomes are stored, so that MonteCarlo can be estimated anew from another one, or in another way.
 """
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import h5py
@@ -23,8 +24,18 @@ from goldore.errors import UsageError
 from goldore.estimators import Estimate
 from goldore.estimators.utility import ESTIMATORS, TrialBlock, Trials, estimate_utility
 from goldore.recipe import OUTCOMES, UtilityRecipe
-from goldore.store.format import create_rows, read_array
+from goldore.store.digests import digests, key_of
+from goldore.store.format import (
+    create_rows,
+    node_at,
+    read_array,
+    read_attribute,
+    read_per_trial,
+    read_text,
+    rows_at,
+)
 from goldore.store.model import DatasetInfo, Header, UtilityResult, UtilityRun, UtilityTrials
+from goldore.trials import Trial
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,6 +43,14 @@ if TYPE_CHECKING:
 GROUP = "trials/utility"
 OUTCOME = {str(name): name for name in OUTCOMES}
 ESTIMATOR = {str(name): name for name in ESTIMATORS}
+CONTENT = (
+    "seed",
+    "weights_seed",
+    "failed",
+    "train_loss",
+    "members",
+    *map(str, OUTCOMES),
+)  # what the digests cover
 _CHUNK = 2**16  # numbers that HDF5 reads and writes together, about
 _BLOCK = 2**21  # members that an estimator holds at once
 
@@ -47,31 +66,31 @@ def strata_of(header: Header, recipe: UtilityRecipe, base_seed: int) -> Strata:
 
 def read(file: h5py.File, info: DatasetInfo) -> UtilityTrials:
     """Read what the file says of its utility trials, without members."""
-    group = file[GROUP]
-    recipe = UtilityRecipe.from_json(str(group.attrs["recipe"]))
-    outcome, estimator = str(group.attrs["outcome"]), str(group.attrs["estimator"])
-    rows = group["done"].shape[0]
+    group = node_at(file, GROUP)
+    recipe = UtilityRecipe.from_json(read_text(group, "recipe"))
+    outcome, estimator = read_text(group, "outcome"), read_text(group, "estimator")
+    rows = len(node_at(file, f"{GROUP}/done"))
     sizes = read_array(file, f"{GROUP}/subset_sizes", (info.num_classes,), "iu").astype(np.int64)
-    expected: dict[str, int] = {"members": int(sizes.sum())}
-    expected |= {str(name): info.num_classes for name in OUTCOMES}
-    for name, columns in expected.items():
-        if group[name].shape != (rows, columns) or group[name].maxshape[0] is not None:
-            raise ValueError(f"{GROUP}/{name} has another shape than {(rows, columns)}")
     done, failed = (
-        read_array(file, f"{GROUP}/{name}", (rows,), "u").astype(bool) for name in ("done", "failed")
+        read_per_trial(file, f"{GROUP}/{name}", (rows,), "u").astype(bool) for name in ("done", "failed")
     )
+    for name, (dtype, shape) in layout(int(sizes.sum()), info.num_classes).items():
+        values = rows_at(file, f"{GROUP}/{name}", (rows, *shape), np.dtype(dtype).kind)
+        needed = int(done.sum()) * values.dtype.itemsize * math.prod(shape)
+        if values.maxshape[0] is not None or values.id.get_storage_size() < needed:
+            raise ValueError(f"{GROUP}/{name} holds fewer trials than it claims")
     usable = np.flatnonzero(done & ~failed)
     total = np.zeros(info.num_classes)
     step = max(1, _BLOCK // info.num_classes)
-    for start in range(0, rows, step):
+    for start in np.unique(usable // step) * step:
         part = group["accuracy"][start : start + step]
         total += part[(done & ~failed)[start : start + step]].sum(axis=0, dtype=np.float64)
     return UtilityTrials(
         recipe=recipe,
-        base_seed=int(group.attrs["base_seed"]),
+        base_seed=int(read_attribute(group, "base_seed")),
         outcome=OUTCOME[outcome],
         estimator=ESTIMATOR[estimator],
-        evaluation=str(group.attrs.get("evaluation", "")),
+        evaluation=read_text(group, "evaluation"),
         done=usable,
         failed=np.flatnonzero(done & failed),
         accuracy=total / len(usable) if len(usable) else np.full(info.num_classes, np.nan),
@@ -96,19 +115,71 @@ def add(file: h5py.File, header: Header, run: UtilityRun, results: Sequence[Util
     if not ordered:
         return
     rows = max(len(trials["done"]), ordered[-1].trial.number + 1)
-    for name in ("members", *OUTCOMES, "seed", "weights_seed", "train_loss", "failed", "done"):
+    for name in (*CONTENT, "digest", "done"):
         trials[name].resize(rows, axis=0)
+    key = key_in(file, header)
     for run_of in _consecutive(ordered):
         where = slice(run_of[0].trial.number, run_of[-1].trial.number + 1)
-        trials["members"][where] = np.stack([result.members for result in run_of])
-        for name in OUTCOMES:
-            trials[name][where] = np.stack([result.outcomes[name] for result in run_of])
-        trials["seed"][where] = np.array([result.trial.seed for result in run_of], dtype=np.uint64)
-        weights = [result.trial.weights_seed or 0 for result in run_of]
-        trials["weights_seed"][where] = np.array(weights, dtype=np.uint64)
-        trials["train_loss"][where] = np.array([result.train_loss for result in run_of], dtype=np.float32)
-        trials["failed"][where] = np.array([result.failed for result in run_of], dtype=np.uint8)
+        columns = columns_of(run_of)
+        for name, values in columns.items():
+            trials[name][where] = values
+        trials["digest"][where] = digests_of(key, np.arange(where.start, where.stop), columns)
         trials["done"][where] = np.ones(len(run_of), dtype=np.uint8)
+
+
+def layout(subset: int, classes: int) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Dtype and shape of a trial's row in each array that digests cover."""
+    found: dict[str, tuple[str, tuple[int, ...]]] = {
+        "seed": ("<u8", ()),
+        "weights_seed": ("<u8", ()),
+        "failed": ("u1", ()),
+        "train_loss": ("<f4", ()),
+        "members": ("<i4", (subset,)),
+    }
+    return found | {str(name): ("<f4", (classes,)) for name in OUTCOMES}
+
+
+def columns_of(results: Sequence[UtilityResult]) -> dict[str, "NDArray[Any]"]:
+    """Trials as the rows of the arrays in which they are stored, without digest and done flag."""
+    members = np.stack([result.members for result in results])
+    values: dict[str, Any] = {
+        "seed": [result.trial.seed for result in results],
+        "weights_seed": [result.trial.weights_seed or 0 for result in results],
+        "failed": [result.failed for result in results],
+        "train_loss": [result.train_loss for result in results],
+        "members": members,
+    }
+    values |= {str(name): np.stack([result.outcomes[name] for result in results]) for name in OUTCOMES}
+    shapes = layout(members.shape[1], values["accuracy"].shape[1])
+    return {name: np.asarray(values[name], dtype=dtype) for name, (dtype, _) in shapes.items()}
+
+
+def results_of(numbers: "NDArray[np.int64]", columns: Mapping[str, "NDArray[Any]"]) -> list[UtilityResult]:
+    """Trials from the rows of these arrays."""
+    return [
+        UtilityResult(
+            trial=Trial(int(number), int(columns["seed"][row]), int(columns["weights_seed"][row])),
+            failed=bool(columns["failed"][row]),
+            members=columns["members"][row],
+            outcomes={name: columns[name][row] for name in OUTCOMES},
+            train_loss=float(columns["train_loss"][row]),
+        )
+        for row, number in enumerate(numbers)
+    ]
+
+
+def key_in(file: h5py.File, header: Header) -> bytes:
+    """The key of the digests of a file's utility trials."""
+    attrs = file[GROUP].attrs
+    shared = attrs["recipe"], int(attrs["base_seed"]), attrs["evaluation"]
+    return key_of(header.info.fingerprint, "utility", *shared)
+
+
+def digests_of(
+    key: bytes, numbers: "NDArray[np.int64]", columns: Mapping[str, "NDArray[Any]"]
+) -> "NDArray[np.uint64]":
+    """The digest of each trial."""
+    return digests(key, [numbers.astype("<i8"), *(columns[name] for name in CONTENT)])
 
 
 def estimate(file: h5py.File, header: Header) -> Estimate | None:
@@ -140,6 +211,7 @@ class _Stored:
         self._strata = strata_of(header, known.recipe, known.base_seed)
         if not np.array_equal(self._strata.sizes, known.subset_sizes):
             raise ValueError("the sizes of the subsets do not fit the recipe")
+        self._key, self._checked = key_in(file, header), 0  # trials below that number fit their digests
 
     def trials(self) -> Trials:
         """Give them as the estimators take them."""
@@ -154,10 +226,21 @@ class _Stored:
             numbers = done[np.searchsorted(done, start) : np.searchsorted(done, start + rows)]
             if len(numbers) == 0:
                 continue
-            members: NDArray[np.int32] = self._group["members"][start : start + rows][numbers - start]
+            rows_of = slice(start, start + rows)
+            if start >= self._checked:
+                columns = {name: self._group[name][rows_of][numbers - start] for name in CONTENT}
+                wrong = (
+                    digests_of(self._key, numbers, columns) != self._group["digest"][rows_of][numbers - start]
+                )
+                if wrong.any():
+                    raise ValueError(f"utility trial {numbers[wrong][0]} does not fit its checksum")
+                members, outcome = columns["members"], columns[self._known.outcome]
+                self._checked = start + rows
+            else:
+                members = self._group["members"][rows_of][numbers - start]
+                outcome = self._group[self._known.outcome][rows_of][numbers - start]
             if members.min() < 0 or members.max() >= self._samples:
                 raise ValueError("a member of a trial is out of range")
-            outcome = self._group[self._known.outcome][start : start + rows][numbers - start]
             yield TrialBlock(numbers, members, outcome)
 
 
@@ -179,12 +262,8 @@ def _create(file: h5py.File, header: Header, run: UtilityRun) -> None:
     trials.attrs["evaluation"] = run.evaluation
     trials["subset_sizes"] = strata_of(header, run.recipe, run.base_seed).sizes
     subset, classes = int(trials["subset_sizes"][()].sum()), header.info.num_classes
-    shapes: dict[str, tuple[str, tuple[int, ...], Any]] = {"members": ("i4", (subset,), -1)}
-    shapes |= {str(name): ("f4", (classes,), np.nan) for name in OUTCOMES}
-    for name in ("seed", "weights_seed"):
-        shapes[name] = ("u8", (), 0)
-    shapes["train_loss"] = ("f4", (), np.nan)
-    shapes["failed"] = shapes["done"] = ("u1", (), 0)
-    for name, (dtype, shape, empty) in shapes.items():
+    shapes = layout(subset, classes) | {"digest": ("<u8", ()), "done": ("u1", ())}
+    for name, (dtype, shape) in shapes.items():
+        empty = np.nan if np.dtype(dtype).kind == "f" else -1 if name == "members" else 0
         rows = max(1, min(4096, _CHUNK // max(int(np.prod(shape)), 1)))
         create_rows(trials, name, dtype, shape, empty, rows)

@@ -18,9 +18,12 @@ from goldore.estimators import Estimate, trials_needed
 from goldore.estimators import loss as loss_estimator
 from goldore.estimators import utility as utility_estimator
 from goldore.store import loss, utility
-from goldore.store.format import FORMAT, FORMAT_VERSION, LIBVER, TEXT, write_text_list
+from goldore.store.digests import header_digest
+from goldore.store.format import FORMAT, FORMAT_VERSION, LIBVER, has, text_array, write_text_list
 from goldore.store.model import Header, LossResult, LossRun, UtilityResult, UtilityRun
 from goldore.store.reading import opened, read_header
+from goldore.store.seal import SIZE as SEAL_SIZE
+from goldore.store.seal import check_seal, seal
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -52,7 +55,10 @@ def add_trials(
         ScoreFileError: if the existing file cannot be read.
         OSError: if the new state cannot be written; the previous one is then still there.
     """
-    with _updating(path, header, size_of(header, run, results), fresh=fresh) as file:
+    start = None if fresh or not path.exists() else path
+    with new_state(path, size_of(header, run, results), start) as file:
+        if start is None:
+            write_header(file, header)
         if isinstance(run, LossRun):
             loss.add(file, header, run, [each for each in results if isinstance(each, LossResult)])
         else:
@@ -77,40 +83,71 @@ def reestimate(path: Path, outcome: str, estimator: str, out: Path | None = None
     utility.check_choice(outcome, estimator)
     with opened(path) as file:
         header = read_header(file)
-        if utility.GROUP not in file:
+        if not has(file, utility.GROUP):
             raise ScoreFileError(
                 f"{path} has no utility trials to estimate from; make some with: "
                 "goldore score DATASET --scores MonteCarlo"
             )
         utility.read(file, header.info)
-    with replacing(out or path) as temporary:
-        check_space(temporary, path.stat().st_size + size_of(header, None, ()))
-        shutil.copyfile(path, temporary)
-        with h5py.File(temporary, "r+", libver=LIBVER) as file:
-            file[utility.GROUP].attrs.update({"outcome": outcome, "estimator": estimator})
-            estimate_all(file, header, kind=UtilityRun)
-            file.attrs["updated"] = now()
+    with new_state(out or path, size_of(header, None, ()), path) as file:
+        file[utility.GROUP].attrs.update({"outcome": outcome, "estimator": estimator})
+        estimate_all(file, header, kind=UtilityRun)
 
 
 def write_new(path: Path, header: Header, scores: dict[str, tuple[Estimate, dict[str, Any]]]) -> None:
-    """Write a file of scores without trials.
+    """Write a file of scores without trials, in place of whatever is there.
 
     Args:
-        path: an empty file.
+        path: of the file; its folder exists.
         header: of the dataset.
         scores: estimate and further attributes, by name.
     """
-    with h5py.File(path, "w", libver=LIBVER) as file:
+    growth = size_of(header, None, ()) + 48 * len(scores) * header.info.num_samples
+    with new_state(path, growth, None) as file:
         write_header(file, header)
         for name, (found, about) in scores.items():
             write_score(file, name, found, about)
-        unknown = {"device": "unknown", "torch_version": "unknown"}
-        file.attrs.update({"updated": now(), "goldore_version": __version__, **unknown})
+        file.attrs.update({"device": "unknown", "torch_version": "unknown"})
+
+
+@contextmanager
+def new_state(path: Path, growth: int, start: Path | None) -> Iterator[h5py.File]:
+    """Open a file that replaces `path`, sealed, when the block ends well.
+
+    Args:
+        path: of the score file; its folder exists.
+        growth: upper estimate, in bytes, of what it grows by.
+        start: the score file that it is a copy of at first; None starts with an empty one.
+
+    Yields:
+        The file, open for writing.
+
+    Raises:
+        ScoreFileError: if `start` is damaged.
+        OSError: if the new state cannot be written.
+    """
+    if start is not None:
+        check_seal(start)
+    with replacing(path) as temporary:
+        check_space(temporary, (start.stat().st_size if start else 0) + growth)
+        if start is not None:
+            shutil.copyfile(start, temporary)
+        with h5py.File(
+            temporary,
+            "r+" if start else "w",
+            libver=LIBVER,
+            locking=False,
+            userblock_size=None if start else SEAL_SIZE,
+        ) as file:
+            if start is None:
+                file.attrs.update({"format": FORMAT, "format_version": FORMAT_VERSION, "created": now()})
+            yield file
+            file.attrs.update({"updated": now(), "goldore_version": __version__})
+        seal(temporary)
 
 
 def write_header(file: h5py.File, header: Header) -> None:
-    """Write what a new file says of itself and of its dataset."""
-    file.attrs.update({"format": FORMAT, "format_version": FORMAT_VERSION, "created": now()})
+    """Write what a new file says of its dataset."""
     group, info = file.create_group("dataset"), header.info
     group.attrs.update(
         {
@@ -131,7 +168,8 @@ def write_header(file: h5py.File, header: Header) -> None:
             "BLAKE2b-64 of the uint8 pixels in the order H, W, C, little-endian"
         )
     if header.paths is not None:
-        group.create_dataset("paths", data=list(header.paths), dtype=TEXT)
+        group["paths"] = text_array(header.paths)
+    group.attrs["checksum"] = header_digest(header)
 
 
 def size_of(
@@ -140,8 +178,9 @@ def size_of(
     results: Sequence[LossResult] | Sequence[UtilityResult],
 ) -> int:
     """Upper estimate, in bytes, of what a file grows by when these results are added to it."""
+    lists = (header.info.class_names, header.paths or ())
     names = sum(
-        len(name.encode(errors="replace")) + 16 for name in (*header.info.class_names, *(header.paths or ()))
+        len(each) * max(len(text.encode(errors="replace")) for text in each) for each in lists if each
     )
     size = _OVERHEAD + 2 * names + header.info.num_samples * (4 + 8)
     if isinstance(run, LossRun):
@@ -218,19 +257,3 @@ def write_score(file: h5py.File, name: str, estimate: Estimate, about: dict[str,
 def now() -> str:
     """The time, ISO 8601 in UTC."""
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-@contextmanager
-def _updating(path: Path, header: Header, growth: int, *, fresh: bool) -> Iterator[h5py.File]:
-    """Open a copy of the file that replaces it when the block ends well; a new one if there is none."""
-    with replacing(path) as temporary:
-        going_on = path.exists() and not fresh
-        check_space(temporary, (path.stat().st_size if going_on else 0) + growth)
-        if going_on:
-            shutil.copyfile(path, temporary)
-        with h5py.File(temporary, "r+" if going_on else "w", libver=LIBVER) as file:
-            if "format" not in file.attrs:
-                write_header(file, header)
-            yield file
-            file.attrs["updated"] = now()
-            file.attrs["goldore_version"] = __version__

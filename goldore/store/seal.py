@@ -1,0 +1,96 @@
+"""The seal: a checksum over a whole score file, in the 512 bytes before it that HDF5 leaves to the user.
+
+    goldore scores, format 2
+    sha256 <64 hexadecimal digits> of the <n> bytes after these 512
+
+It is compared before HDF5 sees the file. So a file that was cut short, or in which a bit has flipped, is
+damaged, and never half right; and HDF5, which does not survive every damage, is spared it. `head -2 FILE`
+shows it.
+"""
+
+import hashlib
+import re
+from pathlib import Path
+
+from goldore.errors import ScoreFileError
+from goldore.store.format import FORMAT_VERSION
+
+SIZE = 512
+_MAGIC = b"goldore scores, format "
+_LINES = re.compile(
+    rb"goldore scores, format (\d{1,9})\nsha256 ([0-9a-f]{64}) of the (\d{1,18}) bytes after these 512\n"
+)
+_intact: dict[Path, tuple[int, int, int]] = {}  # stamps of the files that were found intact, by real path
+
+Stamp = tuple[int, int, int]
+
+
+def stamp(path: Path) -> Stamp | None:
+    """What tells a file from another that took its place: inode, size, time; None if there is none."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def seal(path: Path) -> None:
+    """Write the seal of a closed score file, whatever there was before.
+
+    Args:
+        path: of an HDF5 file with a user block of 512 bytes.
+    """
+    with path.open("rb+") as file:
+        file.seek(SIZE)
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        length = file.tell() - SIZE
+        lines = (
+            f"goldore scores, format {FORMAT_VERSION}",
+            f"sha256 {digest} of the {length} bytes after these {SIZE}",
+            "",
+        )
+        file.seek(0)
+        file.write("\n".join(lines).encode().ljust(SIZE, b"\0"))
+
+
+def is_sealed(path: Path) -> bool:
+    """Whether a file has a seal, unbroken or not."""
+    with path.open("rb") as file:
+        return file.read(len(_MAGIC)) == _MAGIC
+
+
+def check_seal(path: Path) -> None:
+    """See that a file is as goldore left it. A file that is looked at again is not read again.
+
+    Raises:
+        ScoreFileError: if it is not, or of a newer format.
+        OSError: if it cannot be read.
+    """
+    key, found = path.resolve(), stamp(path)
+    if found is not None and _intact.get(key) == found:
+        return
+    with path.open("rb") as file:
+        lines = _LINES.match(file.read(SIZE))
+        if lines is None:
+            raise ScoreFileError(_broken(path, "its first lines are not as goldore writes them"))
+        if int(lines[1]) > FORMAT_VERSION:
+            raise ScoreFileError(
+                f"{path} has format version {int(lines[1])} and this goldore reads up to {FORMAT_VERSION}; "
+                "update goldore."
+            )
+        length = path.stat().st_size - SIZE
+        if length != int(lines[3]):
+            raise ScoreFileError(
+                _broken(path, f"it has {length + SIZE:,} bytes instead of {int(lines[3]) + SIZE:,}")
+            )
+        if hashlib.file_digest(file, "sha256").hexdigest() != lines[2].decode():
+            raise ScoreFileError(_broken(path, "its checksum does not fit"))
+    if found is not None:
+        _intact[key] = found
+
+
+def _broken(path: Path, why: str) -> str:
+    return (
+        f"{path} is damaged, or another program changed it ({why}); "
+        f"goldore verify {path} says what is left, and --repair NEW.h5 saves it."
+    )
