@@ -89,25 +89,20 @@ class Checks:
     Args:
         strata: that are drawn from.
         budget: with the reliability to reach, if any.
-        count: trials that are there already.
     """
 
-    def __init__(self, strata: Strata, budget: Budget, count: int) -> None:
+    def __init__(self, strata: Strata, budget: Budget) -> None:
         self._target = budget.until_reliability
         self._sweep = strata.trials_for_sweeps(1)
         self._next = strata.trials_for_sweeps(DEFAULT_SWEEPS)
-        self._count = count
-        while self._next <= count:
-            self._advance()
 
-    def due(self, added: int) -> bool:
-        """Whether, with so many trials added, it is time for a look."""
-        self._count += added
-        if self._target is None or self._count < self._next:
-            return False
-        while self._next <= self._count:
-            self._advance()
-        return True
+    def until_next(self, count: int) -> int | None:
+        """Trials that are to be added to so many before the next look; None: there is none before the end."""
+        if self._target is None:
+            return None
+        while self._next <= count:
+            self._next = max(math.ceil(self._next * _BETWEEN_CHECKS), self._next + self._sweep)
+        return self._next - count
 
     def enough(self, score: Estimate | None) -> bool:
         """Whether the ranking is as reliable as was asked for, less a standard error where there is one.
@@ -118,6 +113,3 @@ class Checks:
             return False
         error = score.rank_reliability_stderr
         return score.rank_reliability - (error if math.isfinite(error) else 0.0) >= self._target
-
-    def _advance(self) -> None:
-        self._next = max(math.ceil(self._next * _BETWEEN_CHECKS), self._next + self._sweep)

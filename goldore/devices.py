@@ -19,37 +19,68 @@ _BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 _M_MMAP_MAX, _M_TRIM_THRESHOLD = -4, -1  # glibc's malloc.h
 
 
-def resolve_device(name: str = "auto") -> torch.device:
-    """Find the device that a name means.
+def resolve_device(name: str = "auto", local_rank: int | None = None) -> torch.device:
+    """Find the device that a name means for this process.
 
     Args:
-        name: "auto" (CUDA if there is a device, else CPU), "cuda", "cuda:1", "cpu" and so on.
+        name: "auto" (CUDA if there is a device, else CPU), "cuda", "cuda:1", "cpu", or "cuda:0,2", several.
+        local_rank: of this process among those of its run on this machine, which share the devices in turn;
+            None: it is alone, and takes the first.
 
     Returns:
         The device, with an index if it is a CUDA device.
+
+    Raises:
+        UsageError: if the name is not one, there is no such device, or a lone process is given several.
+    """
+    if local_rank is None and "," in name:
+        raise UsageError(
+            f"--device is {name!r}, but this process trains on one device; run goldore score on the command "
+            "line, or one process a device with torchrun."
+        )
+    devices = list_devices(name)
+    return devices[(local_rank or 0) % len(devices)]
+
+
+def list_devices(name: str = "auto") -> list[torch.device]:
+    """Find all devices that a name means: every CUDA device for "auto" and "cuda".
+
+    Args:
+        name: as for `resolve_device`.
+
+    Returns:
+        One device or more.
 
     Raises:
         UsageError: if the name is not one, or there is no such device.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+    kind, _, listed = name.partition(":")
     try:
-        device = torch.device(name)
+        devices = [torch.device(f"{kind}:{each}" if each else kind) for each in listed.split(",")]
     except RuntimeError:
-        raise UsageError(f"--device is {name!r}; choose auto, cuda, cuda:1 (a number) or cpu.") from None
-    if device.type not in ("cpu", "cuda"):
+        raise UsageError(
+            f"--device is {name!r}; choose auto, cuda, cuda:1 (a number), cuda:0,2 (several) or cpu."
+        ) from None
+    if kind not in ("cpu", "cuda"):
         raise UsageError(f"--device is {name!r}; goldore trains on cuda or cpu.")
-    if device.type == "cpu":
-        return torch.device("cpu")
+    if kind == "cpu":
+        return [torch.device("cpu")]
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if count == 0:
         raise UsageError(
             f"--device is {name!r} but this torch ({torch.__version__}) sees no CUDA device; "
             "use --device cpu, or check the driver with nvidia-smi."
         )
-    if (device.index or 0) >= count:
-        raise UsageError(f"--device is {name!r} but there are {count} CUDA devices; count from cuda:0.")
-    return torch.device("cuda", device.index or 0)
+    if not listed:
+        return [torch.device("cuda", index) for index in range(count)]
+    numbers = [device.index or 0 for device in devices]
+    if max(numbers) >= count or len(set(numbers)) < len(numbers):
+        raise UsageError(
+            f"--device is {name!r} but there are {count} CUDA devices; count from cuda:0, each once."
+        )
+    return [torch.device("cuda", number) for number in numbers]
 
 
 def describe(device: torch.device) -> str:

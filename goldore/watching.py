@@ -31,6 +31,7 @@ class Plan:
         ensemble_size: networks trained at once.
         parameters: trainable numbers of one network.
         note: what was measured for the choice of how to run; empty if nothing was.
+        processes: that share the trials.
     """
 
     dataset: ImageDataset
@@ -43,6 +44,7 @@ class Plan:
     ensemble_size: int
     parameters: int
     note: str = ""
+    processes: int = 1
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ class UtilityPlan:
         ensemble_size: networks trained at once.
         parameters: trainable numbers of one network.
         notes: what was found out while planning.
+        processes: that share the trials.
     """
 
     dataset: ImageDataset
@@ -80,6 +83,7 @@ class UtilityPlan:
     ensemble_size: int
     parameters: int
     notes: tuple[str, ...]
+    processes: int = 1
 
 
 class Watcher:
@@ -93,6 +97,9 @@ class Watcher:
 
     def progressed(self, progress: Progress) -> None:
         """Called a few times a second while they train."""
+
+    def waited(self) -> None:
+        """Called now and then while this process has nothing to train and others do."""
 
     def ensemble_lowered(self, size: int) -> None:
         """Called when memory ran out and so many networks are trained at once from now on."""

@@ -1,13 +1,12 @@
 import dataclasses
 
-import h5py
 import numpy as np
 import pytest
 
 import goldore
 from goldore import ConvNetConfig, LossRecipe
 from goldore.errors import ScoreFileError, UsageError
-from tests.conftest import make_dataset
+from tests.conftest import edited, make_dataset
 
 RECIPE = LossRecipe(network=ConvNetConfig(depth=1, width=4), epochs=2, batch_size=16)
 
@@ -48,7 +47,7 @@ def test_strangers_are_refused(part, tmp_path):
 
 def test_a_trial_with_two_results_is_refused(part, tmp_path):
     first, second = part("a", range(2)), part("b", range(1, 3))
-    with h5py.File(second, "r+") as file:
+    with edited(second) as file:
         file["trials/loss/LossInit"][1] += 1
     with pytest.raises(ScoreFileError, match=r"trial 1 .* has another LossInit"):
         goldore.merge([first, second], tmp_path / "m.h5")

@@ -1,5 +1,6 @@
 import dataclasses
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from goldore.errors import DatasetError, GoldoreError, OutOfMemoryError, ScoreFi
 from goldore.recipe import ConvNetConfig, LossRecipe
 from goldore.scoring import Watcher, complete_recipe
 from goldore.store import default_path
+from tests.conftest import edited
 
 RECIPE = LossRecipe(network=ConvNetConfig(depth=1, width=4), epochs=4, batch_size=16, lr=0.05)
 
@@ -256,39 +258,45 @@ def test_overwrite_goes_on_with_its_own_run(dataset, out):
 
 
 @pytest.mark.parametrize("there_before", [False, True])
-def test_a_run_that_finds_its_file_changed_by_another_leaves_it_alone(dataset, out, there_before):
+def test_a_run_that_finds_its_file_changed_by_another_leaves_it_alone(dataset, out, tmp_path, there_before):
     if there_before:
         goldore.score(dataset, trials=1, recipe=RECIPE, out=out, device="cpu")
 
+    other = dataclasses.replace(RECIPE, lr=0.3)
+    goldore.score(dataset, trials=1, recipe=other, seed=9, out=tmp_path / "elsewhere" / "a.h5", device="cpu")
+
     class Rival(Watcher):
         def planned(self, plan):
-            other = dataclasses.replace(RECIPE, lr=0.3)
-            goldore.score(dataset, trials=1, recipe=other, seed=9, out=out, device="cpu", overwrite=True)
+            shutil.move(tmp_path / "elsewhere" / "a.h5", out)  # a lock does not keep it from that
 
     with pytest.raises(ScoreFileError, match=r"was changed by another run.*are in") as refusal:
         goldore.score(dataset, trials=2, recipe=RECIPE, out=out, device="cpu", watcher=Rival())
     file = goldore.load_scores(out)
     assert (file.loss_trials.base_seed, file.loss_trials.done) == (9, (0,))
-    (beside,) = (each for each in out.parent.iterdir() if each != out)
+    (beside,) = (each for each in out.parent.iterdir() if each != out and each.is_file())
     assert beside.name in str(refusal.value)
     assert goldore.load_scores(beside).loss_trials.base_seed == 0
 
 
 @pytest.mark.parametrize("what", ["touch", "remove"])
-def test_a_file_that_was_touched_or_removed_meanwhile_loses_no_trial_in_hand(dataset, out, what):
+def test_a_file_that_was_touched_or_removed_meanwhile_holds_all_trials_in_the_end(dataset, out, what):
+    trained = []
+
     class Meddle(Watcher):
         def finished(self, results):
-            if results[0].trial.number == 0:
-                os.utime(out, (1, 1)) if what == "touch" else out.unlink()
+            trained.append(results[0].trial.number)
+            if trained == [0]:
+                os.utime(out, (1, 1)) if what == "touch" else shutil.rmtree(out.parent)
 
     file = goldore.score(dataset, trials=3, recipe=RECIPE, out=out, device="cpu", watcher=Meddle())
-    assert file.loss_trials.done == ((0, 1, 2) if what == "touch" else (1, 2))
+    assert file.loss_trials.done == (0, 1, 2)
+    assert trained == ([0, 1, 2] if what == "touch" else [0, 1, 2, 0])
 
 
 @pytest.mark.parametrize("damage", ["delete", "shape"])
 def test_damage_in_the_trials_is_found_before_training(dataset, out, damage):
     goldore.score(dataset, trials=1, recipe=RECIPE, out=out, device="cpu")
-    with h5py.File(out, "r+") as file:
+    with edited(out) as file:
         del file["trials/loss/LossConverge"]
         if damage == "shape":
             file["trials/loss/LossConverge"] = np.zeros((1, 3), dtype=np.float32)
@@ -301,9 +309,9 @@ def test_damage_in_the_trials_is_found_before_training(dataset, out, damage):
         goldore.score(dataset, trials=2, recipe=RECIPE, out=out, device="cpu", watcher=Fail())
 
 
-def test_a_users_own_array_beside_the_trials_does_no_harm(dataset, out):
+def test_an_array_of_a_later_version_beside_the_trials_does_no_harm(dataset, out):
     goldore.score(dataset, trials=1, recipe=RECIPE, out=out, device="cpu")
-    with h5py.File(out, "r+") as file:
+    with edited(out) as file:
         file["trials/loss/note"] = np.arange(3)
     assert goldore.score(dataset, trials=2, recipe=RECIPE, out=out, device="cpu").loss_trials.done == (0, 1)
 

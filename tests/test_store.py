@@ -18,7 +18,7 @@ from goldore.store import (
 )
 from goldore.store.writing import size_of
 from goldore.trials import make_trials
-from tests.conftest import make_dataset
+from tests.conftest import edited, make_dataset
 
 RECIPE = LossRecipe(network=ConvNetConfig(depth=2, width=8), epochs=4, mean=(0.3,), std=(0.2,))
 
@@ -218,7 +218,6 @@ def _link_outside(file):
         _delete("stderr"),
         _delete("trials/loss/done"),
         _set("/", "format", "something else"),
-        _set("/", "format_version", 99),
         _set("dataset", "num_samples", 61),
         _set("dataset", "num_classes", 2),
         _set("dataset", "image_shape", [1, 2]),
@@ -231,7 +230,7 @@ def _link_outside(file):
     ],
 )
 def test_damaged_files_end_in_a_sentence(path, damage):
-    with h5py.File(path, "r+") as file:
+    with edited(path) as file:
         damage(file)
     with pytest.raises(ScoreFileError) as refusal:
         load_scores(path)
@@ -275,7 +274,7 @@ def test_a_symbolic_link_stays_and_its_target_is_written(tmp_path, dataset):
 
 
 def test_a_file_without_loss_trials_can_take_some(path, dataset):
-    with h5py.File(path, "r+") as file:
+    with edited(path) as file:
         del file["trials"]
     assert load_scores(path).loss_trials is None
     add_trials(path, Header.of(dataset), run(), results(dataset, [0]))

@@ -12,7 +12,7 @@ import pytest
 import goldore
 from goldore import ConvNetConfig, LossRecipe, UtilityRecipe, Watcher
 from goldore.errors import GoldoreError, ScoreFileError, UnreliableError, UsageError
-from tests.conftest import make_dataset
+from tests.conftest import edited, make_dataset
 
 NETWORK = ConvNetConfig(depth=1, width=4)
 RECIPE = UtilityRecipe(network=NETWORK, steps=5, subset_per_class=2, lr=0.05)
@@ -253,7 +253,7 @@ def test_parts_that_overlap_may_differ_by_rounding_but_not_by_more(dataset, tmp_
     merged = goldore.merge([first, second], tmp_path / "m.h5")
     assert len(merged.utility_trials.done) == 40
     assert np.array_equal(stored(first)["logprob"][:20], stored(tmp_path / "m.h5")["logprob"][:20])
-    with h5py.File(second, "r+") as file:
+    with edited(second) as file:
         file["trials/utility/logprob"][12] += 1
     with pytest.raises(ScoreFileError, match=r"trial 12 .* has another logprob"):
         goldore.merge([first, second], tmp_path / "m.h5", overwrite=True)

@@ -3,14 +3,12 @@
 import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TypeVar
 
 from goldore.datasets import ImageDataset
 from goldore.ensemble.memory import is_memory_error
-from goldore.errors import OutOfMemoryError, ScoreFileError, UsageError
+from goldore.errors import OutOfMemoryError, UsageError
 from goldore.recipe import LossRecipe, Precision, Recipe
-from goldore.store import ScoreFile, load_scores
 
 AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)
 
@@ -68,14 +66,6 @@ def complete_recipe(recipe: AnyRecipe, dataset: ImageDataset, precision: Precisi
             converge_epochs=len(complete.converge_window),
         )
     return complete
-
-
-def stored_file(path: Path) -> ScoreFile | None:
-    """The score file at `path` without its scores; None if there is none that can be read."""
-    try:
-        return load_scores(path, only=()) if path.is_file() else None
-    except ScoreFileError:  # whoever opens it to write says what is wrong with it
-        return None
 
 
 @contextmanager

@@ -2,17 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
 from goldore.ensemble.memory import release_memory
+from goldore.team import Claims
 
 
 class Groups:
     """Cuts trials into groups; into smaller ones once memory ran out.
 
     Args:
-        numbers: of the trials, in the order in which they are trained.
+        take: gives the numbers of the next trials, so many at the most; none at the end.
         size: of a group, at the most.
         folds: trials of a group have the same number modulo this: they are evaluated on the same images.
 
@@ -20,19 +18,15 @@ class Groups:
         size: of a group, at the most, by now.
     """
 
-    def __init__(self, numbers: Sequence[int] | NDArray[np.int64], size: int, folds: int = 1) -> None:
+    def __init__(self, take: Claims, size: int, folds: int = 1) -> None:
         self.size = size
-        self._numbers, self._folds = numbers, folds
-        self._next = 0
+        self._take, self._folds = take, folds
         self._queue: list[list[int]] = []
 
     def __iter__(self) -> Iterator[list[int]]:
         while True:
             if not self._queue:
-                together = [
-                    int(each) for each in self._numbers[self._next : self._next + self.size * self._folds]
-                ]
-                self._next += len(together)
+                together = self._take(self.size * self._folds)
                 self._queue = self._cut(
                     [[each for each in together if each % self._folds == fold] for fold in range(self._folds)]
                 )

@@ -3,8 +3,8 @@
 import dataclasses
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
+import numpy as np
 import torch
 
 from goldore.datasets import ImageDataset
@@ -16,11 +16,12 @@ from goldore.ensemble.observers import MeanLoss
 from goldore.ensemble.progress import Progress
 from goldore.ensemble.training import train
 from goldore.ensemble.tuning import Work, choose_engine
-from goldore.errors import OutOfMemoryError
+from goldore.errors import GoldoreError, OutOfMemoryError
 from goldore.recipe import LossRecipe, Precision
-from goldore.scoring.common import Settings, complete_recipe, memory_errors, stored_file
+from goldore.scoring.common import Settings, complete_recipe, memory_errors
 from goldore.scoring.groups import Groups
 from goldore.scoring.output import Output
+from goldore.scoring.parts import Parts
 from goldore.store import Header, LossResult, LossRun, ScoreFile, run_differences
 from goldore.trials import Trial, make_trials
 from goldore.watching import Plan, Watcher
@@ -34,7 +35,7 @@ def plan_loss_run(
     recipe: LossRecipe,
     run: LossRun,
     *,
-    path: Path,
+    stored: ScoreFile | None,
     overwrite: bool,
     precision: Precision,
 ) -> LossRun:
@@ -45,14 +46,13 @@ def plan_loss_run(
         header: of it.
         recipe: perhaps with open settings.
         run: the rest of what the trials share.
-        path: of the score file.
+        stored: the file that is there.
         overwrite: whether a file of another run is going to be replaced.
         precision: to take where neither the recipe nor a file that is gone on with has one.
 
     Returns:
         What the trials share.
     """
-    stored = stored_file(path)
     if stored is not None and stored.loss_trials is not None:
         theirs = stored.loss_trials.recipe.precision or precision
         same = dataclasses.replace(run, recipe=complete_recipe(recipe, dataset, theirs))
@@ -68,29 +68,29 @@ def run_loss_trials(
     numbers: Sequence[int],
     existing: ScoreFile | None,
     *,
-    path: Path,
+    parts: Parts,
     device: torch.device,
     settings: Settings,
     watcher: Watcher,
 ) -> None:
-    """Train the loss trials that are missing and add each group to the score file when it is done.
+    """Train the loss trials that are missing and write each group to this process's file when it is done.
 
     Args:
         dataset: to train on.
         header: of it.
         run: what the trials share; what it records is what an existing file records.
         numbers: of the trials that the file shall hold.
-        existing: the file to go on with.
-        path: of the file.
+        existing: what is there, of all processes; None starts anew.
+        parts: the files, and the processes that share the run.
         device: to train on.
         settings: of how to run.
         watcher: told how the run goes.
     """
-    there: set[int] = set()
-    if existing is not None and existing.loss_trials is not None:
-        there = {*existing.loss_trials.done, *existing.loss_trials.failed}
-    output = Output(path, header, run, fresh=existing is None)
-    missing = [number for number in numbers if number not in there]
+    there = parts.done(run) if existing is not None or parts.team.size > 1 else np.empty(0, dtype=np.int64)
+    missing = np.setdiff1d(np.asarray(numbers, dtype=np.int64), there)
+    usable = len(existing.loss_trials.done) if existing and existing.loss_trials else 0
+    alone = parts.team.size == 1
+    output = Output(parts.own, header, run, fresh=existing is None and alone, is_part=not alone)
     architecture = Architecture(run.recipe.network, dataset.image_shape, dataset.num_classes)
     windows = _windows(run)
     epochs = max(max(window) for window in windows.values())
@@ -98,7 +98,7 @@ def run_loss_trials(
     work = Work(
         batch=min(run.recipe.batch_size, dataset.num_samples),
         held=min(run.recipe.batch_size, dataset.num_samples),
-        trials=len(missing),
+        trials=-(-len(missing) // parts.team.size),
         trained=epochs * dataset.num_samples,
         scored=passes * dataset.num_samples,
         cpu_networks=1,
@@ -111,36 +111,42 @@ def run_loss_trials(
         Plan(
             dataset=dataset,
             run=run,
-            out=path,
+            out=parts.path,
             trials=max(len(numbers), len(there)),
             epochs=epochs,
             there=len(there),
-            usable=len(existing.loss_trials.done) if existing and existing.loss_trials else 0,
+            usable=usable,
             ensemble_size=engine.size,
             parameters=architecture.num_parameters(),
             note=engine.note,
+            processes=parts.team.size,
         )
     )
-    groups = Groups(missing, engine.size)
-    for group in groups:
-        trials = make_trials(run.base_seed, group)
-        watcher.started(trials)
-        results = None
-        try:
-            with memory_errors():
-                results = _train_group(
-                    data, architecture, run, trials, _now_and_then(watcher.progressed), engine.execution
-                )
-        except OutOfMemoryError:
-            if len(group) == 1:
-                raise
-        if results is None:
-            groups.put_back(group)
-            watcher.ensemble_lowered(groups.size)
-            continue
-        output.add(results)
-        watcher.finished(results)
-    output.close()
+    while len(missing):
+        groups = Groups(parts.team.claims(missing), engine.size)
+        for group in groups:
+            trials = make_trials(run.base_seed, group)
+            watcher.started(trials)
+            results = None
+            try:
+                with memory_errors():
+                    results = _train_group(
+                        data, architecture, run, trials, _now_and_then(watcher.progressed), engine.execution
+                    )
+            except OutOfMemoryError:
+                if len(group) == 1:
+                    raise
+            if results is None:
+                groups.put_back(group)
+                watcher.ensemble_lowered(groups.size)
+                continue
+            output.add(results)
+            watcher.finished(results)
+        output.close()
+        still = np.setdiff1d(missing, parts.done(run, watcher.waited))
+        if len(still) == len(missing):
+            raise GoldoreError(f"{parts.path} does not keep what is written to it; choose another --out.")
+        missing = still  # nothing, unless somebody removed the file
 
 
 def _windows(run: LossRun) -> dict[str, range]:

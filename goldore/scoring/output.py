@@ -2,7 +2,8 @@
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,14 @@ from goldore.store import (
     UtilityResult,
     UtilityRun,
     add_trials,
+    append_to_journal,
     check_same_run,
     is_score_file,
     load_scores,
+    remove_journal,
 )
+from goldore.store.seal import stamp
+from goldore.store.utility import key_of_run
 
 _SECONDS_BETWEEN_WRITES = 20.0
 _SHARE_OF_WRITING = 15  # at least so many times the last writing passes before the next
@@ -48,7 +53,7 @@ def existing_file(
 
 
 class Output:
-    """The score file of a run, from plan to end.
+    """The file that a process writes its trials to, from plan to end.
 
     Trials that diverged are kept back until one has ended well, so that a run in which all diverge leaves no
     file behind. A file that is not as this run left it is looked at again before it is written: trials of
@@ -59,49 +64,51 @@ class Output:
         header: of the dataset that is scored.
         run: what the trials share.
         fresh: start anew, whatever is there.
+        is_part: the file is a part that is joined with others: it takes trials that diverged as they come.
 
     Attributes:
         path: of the file.
     """
 
-    def __init__(self, path: Path, header: Header, run: LossRun | UtilityRun, *, fresh: bool) -> None:
+    def __init__(
+        self, path: Path, header: Header, run: LossRun | UtilityRun, *, fresh: bool, is_part: bool = False
+    ) -> None:
         self.path, self._header, self._run, self._fresh = path, header, run, fresh
+        self._is_part = is_part
         self._waiting: list[Any] = []  # results of the run's kind
-        self._seen = _stamp(path)
-        self._due = time.monotonic() + _SECONDS_BETWEEN_WRITES
+        self._seen = stamp(path)
+        self._due = 0.0
 
     def add_soon(self, results: Sequence[UtilityResult]) -> bool:
-        """Take finished trials in, and make them durable now and then: short trials come by the thousand.
+        """Make finished trials durable: now and then in the file, for they come by the thousand.
 
         Returns:
-            Whether they were written now.
+            Whether they were written to the file now.
         """
-        self._waiting += results
-        if time.monotonic() < self._due:
+        in_order = not self._fresh and self._seen is not None and stamp(self.path) == self._seen
+        if in_order and time.monotonic() < self._due and isinstance(self._run, UtilityRun):
+            with _writing(self.path):
+                append_to_journal(self.path, key_of_run(self._header, self._run), results)
+            self._waiting += results
             return False
         start = time.monotonic()
-        self.add(())
+        self.add(results)
         spent = time.monotonic() - start
         self._due = time.monotonic() + max(_SECONDS_BETWEEN_WRITES, _SHARE_OF_WRITING * spent)
         return True
 
     def add(self, results: Sequence[LossResult] | Sequence[UtilityResult]) -> None:
-        """Make finished trials durable, those that wait included."""
+        """Write finished trials to the file, those that wait included."""
         self._waiting += results
         if not self._waiting:
             return
         self._fresh = self._fresh or not self.path.exists()  # it may have been removed meanwhile
-        if self._fresh and all(result.failed for result in self._waiting):
+        if self._fresh and not self._is_part and all(result.failed for result in self._waiting):
             return
-        if self.path.exists() and _stamp(self.path) != self._seen:
+        if self.path.exists() and stamp(self.path) != self._seen:
             self._look_again()
         self._write(self.path, fresh=self._fresh)
-        self._waiting, self._fresh, self._seen = [], False, _stamp(self.path)
-
-    def estimate(self) -> None:
-        """Estimate the scores anew, though no trial was added: another outcome may have been asked for."""
-        self._write(self.path, fresh=False)
-        self._seen = _stamp(self.path)
+        self._waiting, self._fresh, self._seen = [], False, stamp(self.path)
 
     def _look_again(self) -> None:
         """The file is not as it was left: go on if it can take this run's trials, else save them beside."""
@@ -111,35 +118,42 @@ class Output:
         except ScoreFileError as error:
             beside = self.path.with_name(f"{self.path.stem}-{os.getpid()}.h5")
             self._write(beside, fresh=True)
+            remove_journal(self.path)
             raise ScoreFileError(
                 f"{self.path} was changed by another run meanwhile and is left as it is; the trials in "
                 f"hand are in {beside}. Give every run an --out of its own."
             ) from error
 
     def _write(self, path: Path, *, fresh: bool) -> None:
-        try:
+        with _writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)  # somebody may have removed it
+            if fresh:
+                remove_journal(path)  # of what is replaced
             add_trials(path, self._header, self._run, self._waiting, fresh=fresh)
-        except (OSError, RuntimeError, LookupError, TypeError, ValueError) as error:  # as h5py has it
-            raise GoldoreError(
-                f"{path} could not be written ({reason(error)}); its previous state is kept. "
-                "Make room or choose another --out, then run the same command again."
-            ) from error
+            remove_journal(path)
 
     def close(self) -> None:
         """Complain if trials diverged and none ended well."""
         if self._waiting:
-            recipe = self._run.recipe
-            distilling = " or --distill-lr" if isinstance(recipe, UtilityRecipe) and recipe.distill else ""
-            raise GoldoreError(
-                "every trial diverged (the loss became infinite or NaN) and nothing was written; "
-                f"lower --lr (it is {self._run.recipe.lr:g}){distilling}."
-            )
+            raise all_diverged(self._run)
 
 
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    """What tells a file from another that took its place; None if there is none."""
+def all_diverged(run: LossRun | UtilityRun) -> GoldoreError:
+    """The error that ends a run of which no trial can be used."""
+    distilling = " or --distill-lr" if isinstance(run.recipe, UtilityRecipe) and run.recipe.distill else ""
+    return GoldoreError(
+        "every trial diverged (the loss became infinite or NaN) and nothing was written; "
+        f"lower --lr (it is {run.recipe.lr:g}){distilling}."
+    )
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Say in one sentence that a file cannot be written, and why."""
     try:
-        status = path.stat()
-    except FileNotFoundError:
-        return None
-    return status.st_ino, status.st_size, status.st_mtime_ns
+        yield
+    except (OSError, RuntimeError, LookupError, TypeError, ValueError) as error:  # as h5py has it
+        raise GoldoreError(
+            f"{path} could not be written ({reason(error)}); its previous state is kept. "
+            "Make room or choose another --out, then run the same command again."
+        ) from error

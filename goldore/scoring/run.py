@@ -1,9 +1,8 @@
 """The door: what a call of `score` does, stage by stage."""
 
-import dataclasses
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TypedDict
 
 import torch
 
@@ -18,13 +17,17 @@ from goldore.devices import (
     running_on,
 )
 from goldore.errors import UsageError
+from goldore.locking import writing_to
 from goldore.recipe import LossRecipe, UtilityRecipe
 from goldore.scoring.common import Settings
 from goldore.scoring.loss import plan_loss_run, run_loss_trials
-from goldore.scoring.output import existing_file
+from goldore.scoring.parts import Parts
+from goldore.scoring.preparation import prepare
+from goldore.scoring.sharing import shared_watcher
 from goldore.scoring.utility import plan_utility_run, run_utility_trials
-from goldore.store import Header, LossRun, ScoreFile, UtilityRun, check_storable, default_path, load_scores
+from goldore.store import Header, LossRun, ScoreFile, UtilityRun, default_path, load_scores
 from goldore.store.utility import check_choice
+from goldore.team import Team
 from goldore.trials import MAX_SEED
 from goldore.watching import Watcher
 
@@ -55,6 +58,7 @@ def score(
     data_root: str | Path = "data",
     download: bool = False,
     watcher: Watcher | None = None,
+    team: Team | None = None,
 ) -> ScoreFile:
     """Score every training sample of a dataset and write a score file.
 
@@ -81,7 +85,8 @@ def score(
             in-minus-out.
         trial_range: run only the trials with these numbers, to be merged with others later.
         seed: base seed, 0 to 2**63 - 1.
-        device: "auto", "cuda", "cuda:1" or "cpu".
+        device: "auto", "cuda", "cuda:1" or "cpu"; of a team also "cuda:0,2", which are shared out by local
+            rank, as all cards are by "auto" and "cuda".
         ensemble_size: networks trained at once; None chooses. Running out of memory lowers it.
         compile_mode: "on" or "off" for torch.compile; "auto": where it pays.
         deterministic: the same call gives the same bits on the same machine; on CUDA that is slower.
@@ -90,7 +95,9 @@ def score(
         overwrite: replace an existing file of another run.
         data_root: folder of the named datasets.
         download: let torchvision fetch a named dataset that is missing.
-        watcher: told how the run goes.
+        watcher: told how the run goes; of a team, rank 0's is told of all.
+        team: processes that share the trials, of `goldore.team.find_team`: each calls this function with the
+            same arguments, and writes a part file that rank 0 joins. None: this process alone.
 
     Returns:
         The content of the score file.
@@ -99,6 +106,7 @@ def score(
         UsageError: if an argument is wrong.
         DatasetError: if the dataset cannot be read.
         ScoreFileError: if the file holds another run and overwrite is not set.
+        LockedError: if another process writes to the file.
         OutOfMemoryError: if the device's memory does not suffice.
         GoldoreError: if all trials diverge, or the file cannot be written.
     """
@@ -111,7 +119,8 @@ def score(
             "--trial-range numbers the trials of one kind; score the losses and MonteCarlo in two runs."
         )
     budget = Budget(utility_trials, until_reliability, max_trials, max_seconds, trial_range)
-    where = resolve_device(device)
+    team = team or Team()
+    where = resolve_device(device, team.local_rank if team.size > 1 else None)
     if deterministic:
         prepare_determinism(where)
     if isinstance(source, ImageDataset):
@@ -119,27 +128,30 @@ def score(
     else:
         dataset = load_dataset(source, data_root=data_root, download=download)
     header = Header.of(dataset)
+    parts = Parts(Path(out) if out is not None else default_path(dataset.name), team)
     made_on = {"device": describe(where), "torch_version": str(torch.__version__)}
-    path = Path(out) if out is not None else default_path(dataset.name)
     settings = Settings(ensemble_size, compile_mode, deterministic)
-    common: _Common = {"path": path, "device": where, "settings": settings, "watcher": watcher or Watcher()}
-    runs: list[LossRun | UtilityRun] = []
-    notes: tuple[str, ...] = ()
-    with running_on(where, deterministic=deterministic):
+    watched = shared_watcher(watcher or Watcher(), team)
+
+    def plan(stored: ScoreFile | None) -> tuple[list[LossRun | UtilityRun], list[str]]:
+        runs: list[LossRun | UtilityRun] = []
+        found: tuple[str, ...] = ()
         if recorded:
+            asked = LossRun(LossRecipe(), seed, recorded, **made_on)
+            precision = default_precision(where)
             runs.append(
                 plan_loss_run(
                     dataset,
                     header,
                     recipe or LossRecipe(),
-                    LossRun(LossRecipe(), seed, recorded, **made_on),
-                    path=path,
+                    asked,
+                    stored=stored,
                     overwrite=overwrite,
-                    precision=default_precision(where),
+                    precision=precision,
                 )
             )
         if MONTE_CARLO.name in names:
-            utility_run, notes = plan_utility_run(
+            utility_run, found = plan_utility_run(
                 dataset,
                 header,
                 utility or UtilityRecipe(),
@@ -147,23 +159,50 @@ def score(
                 outcome=outcome,
                 estimator=estimator,
                 made_on=made_on,
+                stored=stored,
                 overwrite=overwrite,
-                **common,
+                device=where,
+                settings=settings,
+                watcher=watched,
             )
             runs.append(utility_run)
-        for run in runs:
-            check_storable(path, header, run)
-        existing = existing_file(path, header, runs, overwrite=overwrite)
-        for run in runs:
+        return runs, list(found)
+
+    with running_on(where, deterministic=deterministic), writing_to(parts.own), ExitStack() as locks:
+        if team.size > 1 and team.rank == 0:
+            locks.enter_context(writing_to(parts.path))
+        plans, existing = prepare(parts, header, plan, overwrite=overwrite)
+        for run in plans.runs:
             if isinstance(run, LossRun):
-                if existing is not None and existing.loss_trials is not None:
-                    run = dataclasses.replace(run, recorded=existing.loss_trials.recorded)  # noqa: PLW2901
                 numbers = range(trials) if trial_range is None else trial_range
-                run_loss_trials(dataset, header, run, numbers, existing, **common)
-                existing = load_scores(path, only=())
+                run_loss_trials(
+                    dataset,
+                    header,
+                    run,
+                    numbers,
+                    existing,
+                    parts=parts,
+                    device=where,
+                    settings=settings,
+                    watcher=watched,
+                )
+                existing = load_scores(parts.path, only=()) if parts.path.exists() else None
             else:
-                run_utility_trials(dataset, header, run, budget, existing, notes=notes, **common)
-    return load_scores(path)
+                run_utility_trials(
+                    dataset,
+                    header,
+                    run,
+                    budget,
+                    existing,
+                    parts=parts,
+                    device=where,
+                    settings=settings,
+                    watcher=watched,
+                    notes=plans.notes,
+                )
+        parts.close(plans.runs)
+        team.leave()
+        return load_scores(parts.path)
 
 
 def _check_numbers(trials: int, seed: int, ensemble_size: int | None) -> None:
@@ -173,15 +212,6 @@ def _check_numbers(trials: int, seed: int, ensemble_size: int | None) -> None:
         raise UsageError(f"--seed is {seed}; it must be 0 to {MAX_SEED}.")
     if ensemble_size is not None and ensemble_size < 1:
         raise UsageError(f"--ensemble-size is {ensemble_size}; it must be 1 or more.")
-
-
-class _Common(TypedDict):
-    """What every stage is told."""
-
-    path: Path
-    device: torch.device
-    settings: Settings
-    watcher: Watcher
 
 
 def _requested(scores: str | Sequence[str]) -> tuple[str, ...]:

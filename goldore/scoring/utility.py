@@ -19,13 +19,14 @@ from goldore.ensemble.convnet import Architecture
 from goldore.ensemble.images import DeviceDataset
 from goldore.ensemble.subsets import Outcomes, SubsetTrainer
 from goldore.ensemble.tuning import Work, choose_engine
-from goldore.errors import OutOfMemoryError
+from goldore.errors import GoldoreError, OutOfMemoryError
 from goldore.estimators.utility import ESTIMATORS
 from goldore.recipe import OUTCOMES, UtilityRecipe
-from goldore.scoring.common import Settings, complete_recipe, memory_errors, stored_file
+from goldore.scoring.common import Settings, complete_recipe, memory_errors
 from goldore.scoring.evaluation import check_evaluable, evaluation_fingerprint, evaluation_sets
 from goldore.scoring.groups import Groups
 from goldore.scoring.output import Output
+from goldore.scoring.parts import Parts
 from goldore.scoring.pilot import choose_subset_size, images_at_once
 from goldore.store import (
     Header,
@@ -34,9 +35,11 @@ from goldore.store import (
     UtilityResult,
     UtilityRun,
     load_scores,
+    reestimate,
     run_differences,
 )
 from goldore.store.utility import ESTIMATOR, OUTCOME
+from goldore.team import Claims
 from goldore.trials import Trial, make_utility_trials
 from goldore.watching import End, UtilityPlan, Watcher
 
@@ -56,7 +59,7 @@ def plan_utility_run(
     outcome: str | None,
     estimator: str | None,
     made_on: Mapping[str, str],
-    path: Path,
+    stored: ScoreFile | None,
     overwrite: bool,
     device: torch.device,
     settings: Settings,
@@ -72,7 +75,7 @@ def plan_utility_run(
         outcome: None: that of the file, or accuracy.
         estimator: None: that of the file, or in-minus-out.
         made_on: device and torch_version of the run.
-        path: of the score file.
+        stored: the file that is there.
         overwrite: whether a file of another run is going to be replaced.
         device: to train on.
         settings: of how to run.
@@ -88,7 +91,6 @@ def plan_utility_run(
     check_evaluable(dataset, own)
     fingerprint = evaluation_fingerprint(dataset, own)
     run = UtilityRun(own, seed, OUTCOMES[0], ESTIMATORS[0], fingerprint, **made_on)
-    stored = stored_file(path)
     there = stored.utility_trials if stored is not None else None
     if stored is not None and there is not None:
         same = complete_recipe(recipe, dataset, there.recipe.precision or "float32")
@@ -119,21 +121,21 @@ def run_utility_trials(
     budget: Budget,
     existing: ScoreFile | None,
     *,
-    path: Path,
+    parts: Parts,
     device: torch.device,
     settings: Settings,
     watcher: Watcher,
     notes: Sequence[str] = (),
 ) -> None:
-    """Train the utility trials that are missing, and keep them in the score file as they are done.
+    """Train the utility trials that are missing, and keep them in this process's file as they are done.
 
     Args:
         dataset: to draw from.
         header: of it.
         run: what the trials share.
         budget: how many there shall be.
-        existing: the file to go on with.
-        path: of the file.
+        existing: what is there, of all processes; None starts anew.
+        parts: the files, and the processes that share the run.
         device: to train on.
         settings: of how to run.
         watcher: told how the run goes.
@@ -141,16 +143,19 @@ def run_utility_trials(
     """
     recipe = run.recipe
     known = existing.utility_trials if existing is not None else None
-    there = np.union1d(known.done, known.failed) if known else np.empty(0, dtype=np.int64)
+    team, path = parts.team, parts.path
+    there = parts.done(run) if existing is not None or team.size > 1 else np.empty(0, dtype=np.int64)
     strata = make_strata(
         dataset.labels, dataset.num_classes, recipe.subset_per_class or 1, recipe.folds, run.base_seed
     )
     numbers = budget.numbers(strata)
     missing = np.setdiff1d(np.arange(numbers.start, numbers.stop), there, assume_unique=True)
-    output = Output(path, header, run, fresh=existing is None)
+    alone = team.size == 1
+    output = Output(parts.own, header, run, fresh=existing is None and alone, is_part=not alone)
     expected = len(missing)
     if budget.until_reliability is not None:
         expected = min(expected, _EXPECTED_SWEEPS * strata.trials_for_sweeps(1))
+    expected = -(-expected // team.size)
     training = _Training(dataset, run, strata, device, expected, budget.max_seconds or math.inf, settings)
     engine = training.engine
     watcher.utility_planned(
@@ -169,50 +174,61 @@ def run_utility_trials(
             ensemble_size=engine.size,
             parameters=training.architecture.num_parameters(),
             notes=(*notes, *([engine.note] if engine.note else [])),
+            processes=team.size,
         )
     )
-    if known is not None and (known.outcome, known.estimator) != (run.outcome, run.estimator):
-        output.estimate()
-    checks = Checks(strata, budget, len(there))
-    start = time.monotonic()
-    if len(missing) and checks.enough(_estimated(path)):
-        end, trained = _REACHED, 0
-    else:
-        stop_at = start + (budget.max_seconds or math.inf)
-        try:
-            end, trained = _train(training.groups(missing, watcher), output, checks, stop_at, watcher)
-        finally:
-            output.add(())
-    if trained < len(missing) and end == _COMPLETE:
-        end = _LATE
-    watcher.utility_ended(end, _estimated(path), time.monotonic() - start, trained)
-    output.close()
+    if (
+        team.rank == 0
+        and known is not None
+        and (known.outcome, known.estimator) != (run.outcome, run.estimator)
+    ):
+        reestimate(path, run.outcome, run.estimator)
+    checks = Checks(strata, budget)
+    start, started_with = time.monotonic(), len(missing)
+    stop_at = start + (budget.max_seconds or math.inf)
+    end: End | None = _REACHED if len(missing) and _agreed(parts, checks) else None
+    while len(missing) and end is None:
+        batch = missing[: checks.until_next(len(there))]
+        late = _train(training.groups(team.claims(batch), watcher), output, stop_at, watcher, path)
+        output.close()
+        there = parts.done(run, watcher.waited)
+        still = np.setdiff1d(missing, there)
+        if any(team.gather(late, watcher.waited)) and len(still):
+            end = _LATE
+        elif len(still) and len(still) == len(missing):
+            raise GoldoreError(f"{path} does not keep what is written to it; choose another --out.")
+        missing = still
+        estimated = _estimated(path) if team.rank == 0 else None
+        if estimated is not None and (budget.until_reliability is not None or not alone):
+            watcher.estimated(estimated)
+        if _agreed(parts, checks):
+            end = _REACHED
+    score = _estimated(path) if team.rank == 0 else None
+    watcher.utility_ended(end or _COMPLETE, score, time.monotonic() - start, started_with - len(missing))
 
 
 def _train(
-    groups: Iterable[list[UtilityResult]],
-    output: Output,
-    checks: Checks,
-    stop_at: float,
-    watcher: Watcher,
-) -> tuple[End, int]:
-    """Take in group after group until there are no more, the reliability is reached, or time is up."""
-    trained = 0
-    for results in groups:
-        trained += len(results)
-        watcher.utility_finished(results)
-        due = checks.due(len(results))
-        if due:
-            output.add(results)
-        if due or output.add_soon(results):
-            estimated = _estimated(output.path)
+    groups: Iterable[list[UtilityResult]], output: Output, stop_at: float, watcher: Watcher, path: Path
+) -> bool:
+    """Take in group after group until there are no more, or time is up; whether it is."""
+    try:
+        for results in groups:
+            written = output.add_soon(results)
+            watcher.utility_finished(results)
+            estimated = _estimated(path) if written and output.path == path else None
             if estimated is not None:
                 watcher.estimated(estimated)
-            if due and checks.enough(estimated):
-                return _REACHED, trained
-        if time.monotonic() > stop_at:
-            break
-    return _COMPLETE, trained
+            if time.monotonic() > stop_at:
+                return True
+    finally:
+        output.add(())
+    return False
+
+
+def _agreed(parts: Parts, checks: Checks) -> bool:
+    """Whether the reliability is reached, as rank 0 finds; all ranks ask together."""
+    enough = parts.team.rank == 0 and checks.enough(_estimated(parts.path))
+    return bool(parts.team.gather(enough)[0])
 
 
 class _Training:
@@ -267,11 +283,11 @@ class _Training:
                 self._data, self.architecture, run.recipe, work, **dataclasses.asdict(settings)
             )
 
-    def groups(self, numbers: NDArray[np.int64], watcher: Watcher) -> Iterator[list[UtilityResult]]:
-        """Train the trials with these numbers, as many at once as memory holds."""
+    def groups(self, take: Claims, watcher: Watcher) -> Iterator[list[UtilityResult]]:
+        """Train the trials that are given, as many at once as memory holds."""
         sweeps = Sweeps(self._strata, self._run.base_seed)
         trainer = self._trainer()
-        groups = Groups(numbers, self.engine.size, self._strata.folds)
+        groups = Groups(take, self.engine.size, self._strata.folds)
         for group in groups:
             trials = make_utility_trials(self._run.base_seed, group, self._run.recipe.common_init)
             members = np.stack([sweeps.subset(trial.number) for trial in trials]).astype(np.int32)

@@ -20,8 +20,11 @@ a crash at any moment leaves the previous, complete state.
 """
 
 from goldore.store.checks import check_same_run, check_storable, run_differences
+from goldore.store.journal import append as append_to_journal
+from goldore.store.journal import journal_of
+from goldore.store.journal import remove as remove_journal
 from goldore.store.location import default_path
-from goldore.store.merging import merge
+from goldore.store.merging import join, merge
 from goldore.store.model import (
     DatasetInfo,
     Header,
@@ -49,14 +52,18 @@ __all__ = [
     "UtilityRun",
     "UtilityTrials",
     "add_trials",
+    "append_to_journal",
     "check_same_run",
     "check_storable",
     "default_path",
     "is_score_file",
+    "join",
+    "journal_of",
     "load_header",
     "load_scores",
     "merge",
     "reestimate",
+    "remove_journal",
     "run_differences",
     "write_new",
 ]

@@ -175,6 +175,12 @@ def key_in(file: h5py.File, header: Header) -> bytes:
     return key_of(header.info.fingerprint, "utility", *shared)
 
 
+def key_of_run(header: Header, run: UtilityRun) -> bytes:
+    """The key of the digests of a run's utility trials, `key_in` of the file that they are written to."""
+    shared = run.recipe.to_json(), run.base_seed, run.evaluation
+    return key_of(header.info.fingerprint, "utility", *shared)
+
+
 def digests_of(
     key: bytes, numbers: "NDArray[np.int64]", columns: Mapping[str, "NDArray[Any]"]
 ) -> "NDArray[np.uint64]":

@@ -13,6 +13,8 @@ import pytest
 from goldore.datasets.dataset import ImageDataset
 from goldore.estimators import Estimate
 from goldore.store import Header, write_new
+from goldore.store.format import text_array
+from tests.conftest import edited
 
 ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT = 300
@@ -209,6 +211,6 @@ def score_file(tiny_scores, tmp_path):
 def long_names(score_file):
     """Class names wider than a screen, and one that looks like markup, in `score_file`."""
     names = ["tench, Tinca tinca, " + "a fish of many names, " * 4 + "and more", "n" * 90, "[bold]x[/bold]"]
-    with h5py.File(score_file, "r+") as file:
-        file["dataset"].attrs["class_names"] = names
+    with edited(score_file) as file:
+        file["dataset"].attrs["class_names"] = text_array(names)
     return names

@@ -12,6 +12,8 @@ import h5py
 import numpy as np
 import pytest
 
+from tests.conftest import edited
+
 FAILED, USAGE = 1, 2
 LARGE = ("prune", "scores.h5", "--criterion", "LossConverge_large")
 HALF = (*LARGE, "--keep-ratio", "0.5")
@@ -51,13 +53,13 @@ def _make_files(folder, arrays):
     with h5py.File(folder / "foreign.h5", "w") as file:
         file["x"] = np.arange(3)
     shutil.copy(folder / "scores.h5", folder / "only_init.h5")
-    with h5py.File(folder / "only_init.h5", "r+") as file:
+    with edited(folder / "only_init.h5") as file:
         del file["scores/LossConverge"], file["stderr/LossConverge"]
     shutil.copy(folder / "scores.h5", folder / "newer.h5")
-    with h5py.File(folder / "newer.h5", "r+") as file:
-        file.attrs["format_version"] = 99
+    with (folder / "newer.h5").open("rb+") as file:
+        file.write(b"goldore scores, format 9\n")
     shutil.copy(folder / "scores.h5", folder / "no_labels.h5")
-    with h5py.File(folder / "no_labels.h5", "r+") as file:
+    with edited(folder / "no_labels.h5") as file:
         del file["dataset/labels"]
 
 
@@ -206,7 +208,7 @@ NO_SCORE_FILES = {
     "other-hdf5": ("foreign.h5", ["foreign.h5 is HDF5 but not a goldore score file"]),
     "truncated": ("truncated.h5", ["truncated.h5", "damaged"]),
     "without-labels": ("no_labels.h5", ["no_labels.h5 is damaged", "dataset/labels is missing"]),
-    "of-a-newer-version": ("newer.h5", ["format version 99", "update goldore"]),
+    "of-a-newer-version": ("newer.h5", ["format version 9", "update goldore"]),
     "a-folder": ("idx_gap", ["idx_gap"]),
 }
 

@@ -2,9 +2,11 @@
 
 import json
 
-import h5py
 import numpy as np
 import pytest
+
+from goldore.store.format import text_array
+from tests.conftest import edited
 
 SCORES = ("LossInit", "LossConverge")
 
@@ -114,7 +116,7 @@ class TestJson:
         assert shown["test_accuracy"] == pytest.approx(accuracy.mean())
 
     def test_missing_values_are_counted_and_left_out(self, score_file, goldore, content):
-        with h5py.File(score_file, "r+") as file:
+        with edited(score_file) as file:
             values = file["scores/LossInit"][()]
             values[content["dataset/labels"] == 2] = np.nan
             file["scores/LossInit"][...] = values
@@ -169,7 +171,7 @@ class TestText:
 
     def test_samples_without_a_score_are_told(self, goldore, score_file):
         assert "have no score" not in goldore("inspect", score_file).stdout
-        with h5py.File(score_file, "r+") as file:
+        with edited(score_file) as file:
             file["scores/LossInit"][:7] = np.nan
         assert "7 samples without a score" in goldore("inspect", score_file).stdout
 
@@ -185,10 +187,10 @@ class TestText:
         assert [row[6:] for row in rows] == [["-", "-", "-"]] * 6
 
     def test_many_classes_are_listed_with_verbose_only(self, score_file, goldore):
-        with h5py.File(score_file, "r+") as file:  # the same 60 samples in 30 classes
+        with edited(score_file) as file:  # the same 60 samples in 30 classes
             file["dataset/labels"][...] = np.repeat(np.arange(30), 2)
             file["dataset"].attrs["num_classes"] = 30
-            file["dataset"].attrs["class_names"] = [f"class{label}" for label in range(30)]
+            file["dataset"].attrs["class_names"] = text_array([f"class{label}" for label in range(30)])
             for name in SCORES:
                 for key in ("class_reliability", "class_rank_reliability"):
                     file[f"scores/{name}"].attrs[key] = np.full(30, 0.5)

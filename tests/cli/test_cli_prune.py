@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 import goldore as library
+from goldore.store.format import text_array
+from tests.conftest import edited
 
 SUFFIXES = (".npy", ".json", ".txt", ".csv", ".npz", ".pt", ".h5")
 
@@ -289,7 +291,7 @@ def test_quiet_prints_no_result(goldore, score_file, tmp_path):
 
 
 def test_a_ranking_that_is_mostly_noise_is_warned_of_even_quietly(goldore, score_file):
-    with h5py.File(score_file, "r+") as file:
+    with edited(score_file) as file:
         file["scores/LossConverge"].attrs["rank_reliability"] = 0.21
         file["scores/LossInit"].attrs["rank_reliability"] = 0.87
     warned = goldore(
@@ -305,7 +307,7 @@ class TestMissingScores:
     @pytest.fixture
     def with_gaps(self, score_file):
         """Four samples of class 0 and one of class 1 have no score."""
-        with h5py.File(score_file, "r+") as file:
+        with edited(score_file) as file:
             labels = file["dataset/labels"][()]
             gaps = np.r_[np.flatnonzero(labels == 0)[:4], np.flatnonzero(labels == 1)[5]]
             values = file["scores/LossInit"][()]
@@ -345,10 +347,10 @@ class TestMissingScores:
 def test_many_classes_are_listed_with_verbose_only(goldore, tmp_path, tiny_scores):
     path = tmp_path / "many.h5"
     shutil.copy(tiny_scores, path)
-    with h5py.File(path, "r+") as file:  # the same 60 samples in 30 classes
+    with edited(path) as file:  # the same 60 samples in 30 classes
         file["dataset/labels"][...] = np.repeat(np.arange(30), 2)
         file["dataset"].attrs["num_classes"] = 30
-        file["dataset"].attrs["class_names"] = [f"class{label}" for label in range(30)]
+        file["dataset"].attrs["class_names"] = text_array([f"class{label}" for label in range(30)])
     command = ("prune", path, "--criterion", "Random", "--keep-per-class", 1, "--out", "keep.npy")
     short, long = goldore(*command), goldore(*command, "--verbose")
     assert "and 10 more classes (--verbose lists them); kept 1 to 1 each" in short.stdout

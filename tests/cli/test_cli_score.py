@@ -90,7 +90,7 @@ class TestFirstRun:
     def test_the_file_holds_the_dataset_in_its_own_order(self, tiny_scores, tiny_arrays, read_h5):
         content = read_h5(tiny_scores)
         np.testing.assert_array_equal(content["dataset/labels"], tiny_arrays["y_train"])
-        assert list(content["dataset@class_names"]) == ["left", "middle", "right"]
+        assert list(content["dataset@class_names"]) == [b"left", b"middle", b"right"]
         assert content["dataset@name"] == "tiny"
 
     def test_no_mean_given_takes_that_of_the_training_set(self, tiny_scores, tiny_arrays, read_h5):
@@ -163,7 +163,7 @@ class TestOptions:
 
     def test_one_score_alone_records_only_it(self, quiet_run, tiny_scores, read_h5):
         content = read_h5(quiet_run[0] / "deep" / "cache" / "my_data.h5")
-        assert list(content["trials/loss@recorded"]) == ["LossInit"]
+        assert list(content["trials/loss@recorded"]) == [b"LossInit"]
         assert not [key for key in content if "LossConverge" in key]
         # one training serves all scores: the trial is the one that records both
         there = read_h5(tiny_scores)["trials/loss/LossInit"][0]

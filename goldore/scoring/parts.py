@@ -1,0 +1,128 @@
+"""The files of a run that several processes share: each writes a part, rank 0 joins the parts.
+
+Parts lie beside the score file, FILE.part3.h5 is that of rank 3. What an interrupted run left of them is
+joined into the file by the next one, whether that has one process or many.
+"""
+
+import re
+import socket
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goldore.errors import GoldoreError, reason
+from goldore.scoring.output import all_diverged
+from goldore.store import LossRun, UtilityRun, join, journal_of, load_scores, remove_journal
+from goldore.team import Team, as_ranges, from_ranges
+
+
+class Parts:
+    """Where the trials of a run go.
+
+    Args:
+        path: of the score file.
+        team: the processes that share the run.
+
+    Attributes:
+        path: of the score file.
+        own: the file that this process writes; the score file itself if it is alone.
+        team: the processes that share the run.
+        fresh: whether a score file that is there is another run's, to be replaced.
+    """
+
+    def __init__(self, path: Path, team: Team) -> None:
+        self.path, self.team, self.fresh = path, team, False
+        self.own = path if team.size == 1 else part_of(path, team.rank)
+
+    def take_in(self) -> None:
+        """Rank 0: join the parts and journals that lie beside the score file into it.
+
+        Raises:
+            ScoreFileError: if one is damaged, or of another run; nothing is changed then.
+            GoldoreError: if the whole cannot be written.
+        """
+        parts = parts_of(self.path)
+        known = [self.path] if self.path.exists() and not self.fresh else []
+        if parts or any(journal_of(path).exists() for path in known):
+            try:
+                join([*known, *parts], self.path)
+            except OSError as error:
+                raise GoldoreError(
+                    f"{self.path} could not be written ({reason(error)}); it and its parts are as they were. "
+                    "Make room, then run the same command again."
+                ) from error
+            self.fresh = False
+            discard(parts)
+            remove_journal(self.path)
+
+    def done(
+        self, run: LossRun | UtilityRun, meanwhile: Callable[[], None] | None = None
+    ) -> NDArray[np.int64]:
+        """Numbers of the trials in all files by now, ascending; rank 0 joins the parts first.
+
+        All ranks call it together, with everything written.
+
+        Args:
+            run: whose trials are meant.
+            meanwhile: called now and then while others are waited for.
+        """
+        self.team.gather(None, meanwhile)
+        if self.team.rank == 0 and self.team.size > 1:
+            self.take_in()
+        self.team.gather(None, meanwhile)
+        mine = {self.own, self.path} if self.team.rank == 0 and not self.fresh else {self.own}
+        found = set().union(*(finished(path, run) for path in mine))
+        of_all = self.team.gather(as_ranges(sorted(found)))
+        return from_ranges([each for ranges in of_all for each in ranges])
+
+    def close(self, runs: Sequence[LossRun | UtilityRun]) -> None:
+        """See that all that was done is in the score file, and useful; all ranks call it together.
+
+        Raises:
+            GoldoreError: on rank 0, if parts lie where it does not see them, as on machines without a common
+                file system, or if every trial diverged.
+        """
+        if self.team.size == 1:
+            return
+        mine = str(self.own.resolve()) if self.own.exists() else None
+        hidden = self.team.gather([socket.gethostname(), mine])
+        listed = [f"{host}:{part}" for host, part in hidden if part is not None]
+        if listed and self.team.rank == 0:
+            raise GoldoreError(
+                f"all trials are done, but these parts are not to be seen from here: {', '.join(listed)}; "
+                f"bring them together and run: goldore merge {self.path} PART... --out WHOLE.h5"
+            )
+        if self.team.rank == 0 and not load_scores(self.path, only=()).score_names:
+            self.path.unlink()
+            raise all_diverged(runs[0])
+
+
+def part_of(path: Path, rank: int) -> Path:
+    """The part of a score file that a rank writes."""
+    return path.with_name(f"{path.stem}.part{rank}{path.suffix}")
+
+
+def parts_of(path: Path) -> list[Path]:
+    """The parts that lie beside a score file, by rank."""
+    pattern = re.compile(rf"{re.escape(path.stem)}\.part(\d+){re.escape(path.suffix)}")
+    folder = path.parent
+    found = [(pattern.fullmatch(each.name), each) for each in folder.iterdir()] if folder.is_dir() else []
+    return [each for _, each in sorted((int(match[1]), each) for match, each in found if match)]
+
+
+def discard(parts: list[Path]) -> None:
+    """Remove parts whose trials are elsewhere, or not wanted."""
+    for part in parts:
+        part.unlink(missing_ok=True)
+        remove_journal(part)
+
+
+def finished(path: Path, run: LossRun | UtilityRun) -> set[int]:
+    """Numbers of the trials in a file that are done, well or not; none if there is no file."""
+    if not path.exists():
+        return set()
+    file = load_scores(path, only=())
+    trials = file.loss_trials if isinstance(run, LossRun) else file.utility_trials
+    return set() if trials is None else {*map(int, trials.done), *map(int, trials.failed)}

@@ -1,0 +1,132 @@
+"""What comes before the first training: what is there, what is going to be done, and whether the two fit."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from goldore.errors import DatasetError, ScoreFileError
+from goldore.recipe import LossRecipe, UtilityRecipe
+from goldore.scoring.output import existing_file
+from goldore.scoring.parts import Parts, discard, parts_of
+from goldore.store import Header, LossRun, ScoreFile, UtilityRun, check_same_run, check_storable, load_scores
+from goldore.store.utility import ESTIMATOR, OUTCOME
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Runs = list[LossRun | UtilityRun]
+
+
+@dataclasses.dataclass(frozen=True)
+class Plans:
+    """What all processes of a run are going to do.
+
+    Attributes:
+        runs: what the trials of each kind share.
+        notes: what was found out while planning.
+    """
+
+    runs: Runs
+    notes: list[str]
+
+
+def prepare(
+    parts: Parts,
+    header: Header,
+    plan: Callable[[ScoreFile | None], tuple[Runs, list[str]]],
+    *,
+    overwrite: bool,
+) -> tuple[Plans, ScoreFile | None]:
+    """Bring the score file up to date, plan the run on rank 0, and see that both fit together.
+
+    Args:
+        parts: the files, and the processes that share the run; rank 0 has locked the score file.
+        header: of this process's dataset.
+        plan: makes the plan, given the file that is there.
+        overwrite: whether a file of another run is to be replaced.
+
+    Returns:
+        The plan, which is rank 0's on all ranks, and the file to go on with; None starts anew.
+
+    Raises:
+        ScoreFileError: if there is another run and overwrite is not set.
+        DatasetError: if ranks have read different datasets.
+        GoldoreError: if the file cannot be written.
+    """
+    existing: ScoreFile | None = None
+    sent: dict[str, Any] = {}
+    unwanted: list[Path] = []
+    if parts.team.rank == 0:
+        try:
+            parts.take_in()
+        except ScoreFileError:
+            if not overwrite:
+                raise
+            unwanted = parts_of(parts.path)
+        stored = _stored_file(parts)
+        runs, notes = plan(stored)
+        for run in runs:
+            check_storable(parts.path, header, run)
+        existing = existing_file(parts.path, header, runs, overwrite=overwrite)
+        parts.fresh = existing is None
+        discard(unwanted)
+        if existing is not None and existing.loss_trials is not None:  # it goes on recording what it records
+            runs = [_recording(run, existing.loss_trials.recorded) for run in runs]
+        sent = {"fingerprint": header.info.fingerprint, "runs": _as_json(runs), "notes": notes}
+    received = parts.team.gather(sent)[0]
+    if received["fingerprint"] != header.info.fingerprint:
+        raise DatasetError(
+            f"rank {parts.team.rank} has read another dataset than rank 0 ({header.info.fingerprint[:12]} / "
+            f"{received['fingerprint'][:12]}); give all machines the same one."
+        )
+    plans = Plans(_from_json(received["runs"]), received["notes"])
+    if parts.team.rank > 0 and parts.own.exists():
+        _check_own(parts, header, plans.runs, overwrite=overwrite)
+    return plans, existing
+
+
+def _stored_file(parts: Parts) -> ScoreFile | None:
+    try:
+        return load_scores(parts.path, only=()) if parts.path.is_file() else None
+    except ScoreFileError:  # whoever opens it to write says what is wrong with it
+        return None
+
+
+def _check_own(parts: Parts, header: Header, runs: Runs, *, overwrite: bool) -> None:
+    """See that a part that rank 0 does not see belongs to this run."""
+    try:
+        part = load_scores(parts.own, only=())
+        for run in runs:
+            check_same_run(part, header, run)
+    except ScoreFileError:
+        if not overwrite:
+            raise
+        discard([parts.own])
+
+
+def _recording(run: LossRun | UtilityRun, recorded: Sequence[str]) -> LossRun | UtilityRun:
+    return dataclasses.replace(run, recorded=tuple(recorded)) if isinstance(run, LossRun) else run
+
+
+def _as_json(runs: Runs) -> list[dict[str, Any]]:
+    return [
+        {field.name: getattr(run, field.name) for field in dataclasses.fields(run)}
+        | {"recipe": run.recipe.to_json()}
+        for run in runs
+    ]
+
+
+def _from_json(sent: list[dict[str, Any]]) -> Runs:
+    runs: Runs = []
+    for each in sent:
+        if "recorded" in each:
+            fields = {
+                **each,
+                "recipe": LossRecipe.from_json(each["recipe"]),
+                "recorded": tuple(each["recorded"]),
+            }
+            runs.append(LossRun(**fields))
+        else:
+            chosen = {"outcome": OUTCOME[each["outcome"]], "estimator": ESTIMATOR[each["estimator"]]}
+            runs.append(UtilityRun(**each | chosen | {"recipe": UtilityRecipe.from_json(each["recipe"])}))
+    return runs
