@@ -1,5 +1,6 @@
 """The Typer application and its entry point."""
 
+import contextlib
 import io
 import os
 import sys
@@ -15,7 +16,8 @@ from .mapping import map_index_command
 from .plugging import plug_command
 from .pruning import prune_command
 from .scoring import score_command
-from .screen import INTERRUPTED
+from .signals import end_in_order, exit_code, is_exit_of_interrupt
+from .verifying import verify_command
 
 app = typer.Typer(
     name="goldore",
@@ -31,6 +33,7 @@ app.command("prune")(prune_command)
 app.command("inspect")(inspect_command)
 app.command("estimate")(estimate_command)
 app.command("merge")(merge_command)
+app.command("verify")(verify_command)
 app.command("import")(import_command)
 app.command("plug")(plug_command)
 app.command("map-index")(map_index_command)
@@ -54,21 +57,22 @@ def _options(
 
 
 def main() -> None:
-    """Run the command line; exit codes: 0 ok, 1 failed, 2 wrong usage, 130 interrupted."""
+    """Run the command line; exit codes: 0 ok, 1 failed, 2 wrong usage, 128 + its number after a signal."""
+    end_in_order()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a class name must not fail where the locale cannot show it
             stream.reconfigure(errors="backslashreplace")
     try:
         app(prog_name="goldore")
-    except KeyboardInterrupt:
-        _leave_interrupted()
+    except KeyboardInterrupt as interrupt:
+        _leave(exit_code(interrupt))
     except SystemExit as end:
-        if end.code == INTERRUPTED:
-            _leave_interrupted()
+        if is_exit_of_interrupt(end.code):
+            _leave(int(end.code or 0))
         raise
 
 
-def _leave_interrupted() -> NoReturn:
+def _leave(code: int) -> NoReturn:
     """End with the exit code of an interrupt, at once.
 
     An interrupt that arrives while a module compiles code (as imports of torch do) makes CPython end itself
@@ -76,5 +80,6 @@ def _leave_interrupted() -> NoReturn:
     """
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
-            stream.flush()
-    os._exit(INTERRUPTED)
+            with contextlib.suppress(OSError):  # the terminal may be gone
+                stream.flush()
+    os._exit(code)

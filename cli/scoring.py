@@ -1,7 +1,8 @@
 """goldore score."""
 
 import logging
-import signal
+import sys
+import time
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -10,7 +11,7 @@ import typer
 
 from goldore.budget import Budget
 from goldore.definitions import LOSS_SCORES, MONTE_CARLO, score_name
-from goldore.errors import UsageError
+from goldore.errors import GoldoreError, UsageError
 from goldore.recipe import (
     Activation,
     ConvNetConfig,
@@ -21,14 +22,18 @@ from goldore.recipe import (
     Pooling,
     UtilityRecipe,
 )
+from goldore.team import find_team, rank_and_size
 
-from .screen import INTERRUPTED, err, line, plural, reports_errors, warn
+from .screen import err, line, plural, reports_errors, warn
+from .signals import exit_code
+from .workers import devices_at_hand
 
 if TYPE_CHECKING:
     from goldore.datasets.pixels import Channels
 
 _DATA, _NETWORK, _TRAINING, _RUN = "Dataset", "Proxy network", "Training", "Run"
 _UTILITY = "MonteCarlo (utility trials)"
+_BEFORE_RANK_SPEAKS = 2.0  # seconds in which rank 0 may say the same, and this process be stopped
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 _LOSS_ONLY = {"trials": "--utility-trials", "epochs": "--steps", "init_epochs": "", "converge_epochs": ""}
 _UTILITY_ONLY = {
@@ -286,8 +291,20 @@ def score_command(
     ] = "relu",
     pooling: Annotated[str, typer.Option(help="avg, max or none.", rich_help_panel=_NETWORK)] = "avg",
     device: Annotated[
-        str, typer.Option(help="auto, cuda, cuda:1 (a number) or cpu.", rich_help_panel=_RUN)
+        str,
+        typer.Option(
+            help="auto (all CUDA devices, else the CPU), cuda, cuda:1 (a number), cuda:0,2 (several) or cpu.",
+            rich_help_panel=_RUN,
+        ),
     ] = "auto",
+    processes: Annotated[
+        int | None,
+        typer.Option(
+            metavar="P",
+            help="Processes that share the trials (default: one for each CUDA device).",
+            rich_help_panel=_RUN,
+        ),
+    ] = None,
     ensemble_size: Annotated[
         int | None,
         typer.Option(
@@ -366,12 +383,21 @@ def score_command(
 
     from .watching import ScreenWatcher, show_result
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's end is an interrupt too
     warnings.showwarning = lambda message, *_, **__: warn(f"{str(message).rstrip('.')}.")
     logging.getLogger("torch.utils.cpp_extension").setLevel(
         logging.ERROR
     )  # compiling without CUDA is no news
-    watcher = ScreenWatcher(quiet=quiet, verbose=verbose)
+    if processes is not None and processes < 1:
+        raise UsageError(f"--processes is {processes}; it must be 1 or more.")
+    place = rank_and_size()
+    if place is None:
+        workers = processes or devices_at_hand(device)
+        if workers > 1:
+            from goldore.launching import run_workers
+
+            raise typer.Exit(run_workers(sys.argv[1:], workers))
+    rank, size = place or (0, 1)
+    watcher = ScreenWatcher(quiet=quiet or rank > 0, verbose=verbose and not rank)
     watcher.say("loading torch and the dataset ...", verbose_only=True)
     try:
         from goldore import load_dataset
@@ -412,11 +438,18 @@ def score_command(
                 out=out,
                 overwrite=overwrite,
                 watcher=watcher,
+                team=find_team(),
             )
-    except KeyboardInterrupt:
-        line(err(), _interrupted(watcher.kept, watcher.out))
-        raise typer.Exit(INTERRUPTED) from None
-    if not quiet:
+    except KeyboardInterrupt as interrupt:
+        if not rank:
+            line(err(), _interrupted(watcher.kept, watcher.out, shared=size > 1))
+        raise typer.Exit(exit_code(interrupt)) from None
+    except GoldoreError as error:
+        if rank:
+            time.sleep(_BEFORE_RANK_SPEAKS)
+            raise type(error)(f"rank {rank}: {error}") from error
+        raise
+    if not quiet and not rank:
         show_result(result)
 
 
@@ -436,12 +469,13 @@ def _check_used(context: typer.Context, scores: str) -> None:
             )
 
 
-def _interrupted(kept: int, out: Path | None) -> str:
+def _interrupted(kept: int, out: Path | None, *, shared: bool) -> str:
     """Say what an interrupted run leaves and how to go on."""
+    where = "beside, in parts of," if shared else "in"
     if out is None or kept == 0:
         return "interrupted: no trial was finished and nothing was written; run the same command again."
     return (
-        f"interrupted: {plural(kept, 'trial')} kept in {out}; run the same command again to go on, "
+        f"interrupted: {plural(kept, 'trial')} kept {where} {out}; run the same command again to go on, "
         "or use the file as it is."
     )
 

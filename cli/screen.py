@@ -12,10 +12,11 @@ from rich.text import Text
 
 from goldore.errors import GoldoreError, PlugError, reason
 
+from .signals import exit_code
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
-INTERRUPTED = 130
 UNRELIABLE = 0.3  # below it a ranking is called mostly noise (shared with docs/scores.md)
 _PIPE_WIDTH = 10_000
 _NAME_WIDTH = 28
@@ -65,9 +66,9 @@ def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
             what = f"{error.filename}: {reason(error)}" if error.filename else reason(error)
             line(err(), f"{what}; check the path and the disk.", "bold red", "error: ")
             raise typer.Exit(1) from error
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
             line(err(), "interrupted.")
-            raise typer.Exit(INTERRUPTED) from None
+            raise typer.Exit(exit_code(interrupt)) from None
 
     return wrapped
 

@@ -126,7 +126,7 @@ class ScreenWatcher(Watcher):
         self.say(f"recipe {recipe.to_json()}", verbose_only=True)
         there = f", {plan.there} of them done before" if plan.there else ""
         trials, epochs = plural(plan.trials, "trial"), plural(plan.epochs, "epoch")
-        self.say(f"{trials} of {epochs}{there}, {plan.ensemble_size} at once on {plan.run.device}")
+        self.say(f"{trials} of {epochs}{there}, {_at_once(plan)}")
         if plan.note:
             self.say(plan.note)
         if plan.trials <= plan.there:
@@ -142,8 +142,8 @@ class ScreenWatcher(Watcher):
         if self._plan is None or self._quiet:
             return
         done = self._images_before + progress.images
-        groups = (self._plan.trials - self._plan.there) / len(self._group)
-        total = max(round(groups * progress.total_images), done)
+        per_trial = self._plan.dataset.num_samples * self._plan.epochs
+        total = max((self._plan.trials - self._plan.there) * per_trial, done)
         epochs = self._plan.epochs
         where = f"{self._numbers()}, epoch {progress.epoch}/{epochs}"
         if self._live:
@@ -230,7 +230,7 @@ class ScreenWatcher(Watcher):
             if plan.until_reliability is not None
             else many
         )
-        self.say(f"{goal}{there}, {plan.ensemble_size} at once on {plan.run.device}")
+        self.say(f"{goal}{there}, {_at_once(plan)}")
         self._spoke = time.monotonic()
         if self._live:
             self._bar.stop()
@@ -280,6 +280,12 @@ class ScreenWatcher(Watcher):
         first, last = self._group[0].number + 1, self._group[-1].number + 1
         trials = f"trial {first}" if first == last else f"trials {first}-{last}"
         return f"{trials} of {self._plan.trials if self._plan else '?'}"
+
+
+def _at_once(plan: Plan | UtilityPlan) -> str:
+    """How many networks are trained at the same time, and where."""
+    shared = f", in {plan.processes} processes" if plan.processes > 1 else ""
+    return f"{plan.ensemble_size} at once on {plan.run.device}{shared}"
 
 
 def show_result(file: ScoreFile) -> None:

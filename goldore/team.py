@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from goldore.errors import GoldoreError, reason
+from goldore.errors import GoldoreError, UsageError, reason
 
 if TYPE_CHECKING:
     from torch._C._distributed_c10d import Store
@@ -143,18 +143,38 @@ class WorkerTeam(Team):
             ) from error
 
 
+def rank_and_size() -> tuple[int, int] | None:
+    """Rank and number of processes as torchrun tells its workers; None if this is none of them.
+
+    Raises:
+        UsageError: if the environment contradicts itself.
+    """
+    if any(name not in os.environ for name in _NEEDED):
+        return None
+    rank, size = os.environ["RANK"], os.environ["WORLD_SIZE"]
+    if not (rank.isdecimal() and size.isdecimal() and int(rank) < int(size)):
+        raise UsageError(
+            f"the environment has RANK={rank} and WORLD_SIZE={size}; both must be as torchrun sets them, or "
+            "not be set."
+        )
+    return int(rank), int(size)
+
+
 def find_team() -> Team:
     """The team that the environment speaks of, as torchrun sets it; one process alone otherwise.
 
     Raises:
+        UsageError: if the environment contradicts itself.
         GoldoreError: if the others cannot be reached.
     """
-    if any(name not in os.environ for name in _NEEDED) or os.environ["WORLD_SIZE"] == "1":
+    place = rank_and_size()
+    if place is None or place[1] == 1:
         return Team()
+    rank, size = place
     from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]
 
     try:
-        rank, size, port = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "MASTER_PORT"))
+        port = int(os.environ["MASTER_PORT"])
         kept_by_agent = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
         keeps = rank == 0 and not kept_by_agent
         host = os.environ["MASTER_ADDR"]

@@ -125,8 +125,8 @@ def _not_sealed(path: Path) -> str:
         return f"{path} is HDF5 but not a goldore score file; check the path."
     if h5py.is_hdf5(path):
         return (
-            f"{path} has no checksum: it is of a goldore before the first release, or damaged; "
-            f"goldore verify {path} says what is left, and --repair NEW.h5 saves it."
+            f"{path} has no checksum, or a damaged one: goldore verify {path} says what is left. Files of a "
+            "goldore before the first release had none; score the dataset again."
         )
     return f"{path} is no score file, or a damaged one; check the path, or delete it and score again."
 

@@ -59,6 +59,13 @@ def is_sealed(path: Path) -> bool:
         return file.read(len(_MAGIC)) == _MAGIC
 
 
+def sealed_size(path: Path) -> int | None:
+    """The size that a file had when it was sealed, in bytes; None if its first lines do not say so."""
+    with path.open("rb") as file:
+        lines = _LINES.match(file.read(SIZE))
+    return int(lines[3]) + SIZE if lines is not None else None
+
+
 def check_seal(path: Path) -> None:
     """See that a file is as goldore left it. A file that is looked at again is not read again.
 

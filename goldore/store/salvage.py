@@ -1,0 +1,214 @@
+"""What can be trusted in a score file whose seal is broken: trials that fit their digests.
+
+HDF5 does not survive every damage, so this runs in a process of its own (`goldore.store.verifying`).
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from goldore.errors import reason
+from goldore.recipe import LossRecipe, UtilityRecipe
+from goldore.store import journal, loss, utility
+from goldore.store.digests import header_digest
+from goldore.store.format import has, node_at, read_attribute, read_text, read_text_list
+from goldore.store.model import Header, LossRun, UtilityResult, UtilityRun
+from goldore.store.reading import read_whole_header
+from goldore.store.seal import sealed_size
+from goldore.store.writing import estimate_all, new_state, size_of, write_header
+from goldore.trials import make_trials, make_utility_trials
+
+_ROWS = 4096  # trials that are looked at together
+_FLETCHER32 = 4  # bytes of the checksum at the end of a chunk
+_DAMAGES = (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError)
+
+
+def examine(path: Path, out: Path | None = None) -> dict[str, Any]:
+    """Look at every trial of a score file, and save those that are whole.
+
+    Args:
+        path: of the file, in whatever state.
+        out: a new file for the trials that are whole, those of the journal included; None only looks.
+
+    Returns:
+        JSON: "problem", a sentence or None; and for "loss" and "utility" trials, where there are any, numbers
+        of "usable", "failed" and "damaged" ones, and how many are "waiting" in the journal only.
+    """
+    with _as_long_as_it_was(path) as readable:
+        try:
+            with h5py.File(readable, "r", locking=False) as file:
+                return _examine(file, path, out)
+        except _DAMAGES as error:
+            return {"problem": f"what describes the dataset is lost ({reason(error)})"}
+
+
+def _examine(file: h5py.File, path: Path, out: Path | None) -> dict[str, Any]:
+    header = read_whole_header(file)
+    if read_text(node_at(file, "dataset"), "checksum") != header_digest(header):
+        return {"problem": "what describes the dataset is damaged, labels or names among it"}
+    made_on = {
+        "device": _text_or_unknown(file, "device"),
+        "torch_version": _text_or_unknown(file, "torch_version"),
+    }
+    found: dict[str, Any] = {"problem": None}
+    kinds: list[type[_Loss | _Utility]] = [_Loss, _Utility]
+    whole = [kind(file, path, header, made_on) for kind in kinds if has(file, kind.group)]
+    for each in whole:
+        found[each.name] = each.look()
+    if out is not None and any(each.good for each in whole):
+        size = sum(path.stat().st_size for path in (path, journal.journal_of(path)) if path.exists())
+        with new_state(out, 2 * size + size_of(header, None, ()), None) as new:
+            write_header(new, header)
+            for each in whole:
+                each.save(new)
+            new.attrs.update(made_on)
+    return found
+
+
+class _Loss:
+    """The loss trials of a file."""
+
+    name, group = "loss", loss.GROUP
+
+    def __init__(self, file: h5py.File, path: Path, header: Header, made_on: dict[str, str]) -> None:
+        del path
+        self._group, self._header = node_at(file, loss.GROUP), header
+        recorded = read_text_list(self._group, "recorded")
+        recipe = LossRecipe.from_json(read_text(self._group, "recipe"))
+        self._run = LossRun(recipe, int(read_attribute(self._group, "base_seed")), recorded, **made_on)
+        self._key = loss.key_in(file, header)
+        self.good: list[int] = []
+
+    def look(self) -> dict[str, Any]:
+        damaged, failed = [], 0
+        for row in range(len(self._group["done"])):
+            try:
+                digest = int(self._group["digest"][row])
+                if not digest and not self._group["done"][row]:
+                    continue
+                result = loss.result_at(self._group, row, self._run.recorded)
+                fits = loss.digest_of(self._key, result, self._run.recorded) == digest
+            except _DAMAGES:
+                fits = False
+            if fits and [result.trial] == make_trials(self._run.base_seed, [row]):
+                self.good.append(row)
+                failed += result.failed
+            else:
+                damaged.append(row)
+        return {"usable": len(self.good) - failed, "failed": failed, "damaged": damaged, "waiting": 0}
+
+    def save(self, new: h5py.File) -> None:
+        for row in self.good:
+            result = loss.result_at(self._group, row, self._run.recorded)
+            loss.add(new, self._header, self._run, [result])
+        estimate_all(new, self._header, LossRun)
+
+
+class _Utility:
+    """The utility trials of a file, and those that wait in its journal."""
+
+    name, group = "utility", utility.GROUP
+
+    def __init__(self, file: h5py.File, path: Path, header: Header, made_on: dict[str, str]) -> None:
+        self._group, self._header = node_at(file, utility.GROUP), header
+        recipe = UtilityRecipe.from_json(read_text(self._group, "recipe"))
+        self._run = UtilityRun(
+            recipe,
+            int(read_attribute(self._group, "base_seed")),
+            utility.OUTCOME[read_text(self._group, "outcome")],
+            utility.ESTIMATOR[read_text(self._group, "estimator")],
+            read_text(self._group, "evaluation"),
+            **made_on,
+        )
+        self._key = utility.key_in(file, header)
+        self._subset = int(utility.strata_of(header, recipe, self._run.base_seed).sizes.sum())
+        self._path = path
+        self.good: list[int] = []
+        self._waiting: list[UtilityResult] = []
+
+    def look(self) -> dict[str, Any]:
+        damaged, failed = [], 0
+        for rows, columns in self._blocks():
+            fits = utility.digests_of(self._key, rows, columns) == columns["digest"]
+            derived = make_utility_trials(self._run.base_seed, rows.tolist(), self._run.recipe.common_init)
+            fits &= columns["seed"] == np.array([trial.seed for trial in derived], dtype=np.uint64)
+            there = (columns["digest"] != 0) | (columns["done"] != 0)
+            self.good += rows[fits].tolist()
+            damaged += rows[there & ~fits].tolist()
+            failed += int(columns["failed"][fits].sum())
+        known = set(self.good)
+        if journal.journal_of(self._path).is_file():
+            waiting = journal.waiting(self._path, self._key, self._header, self._subset)
+            self._waiting = [result for result in waiting if result.trial.number not in known]
+        usable = len(self.good) - failed
+        return {"usable": usable, "failed": failed, "damaged": damaged, "waiting": len(self._waiting)}
+
+    def save(self, new: h5py.File) -> None:
+        known = np.array(self.good, dtype=np.int64)
+        for rows, columns in self._blocks():
+            good = np.isin(rows, known)
+            kept = {name: columns[name][good] for name in utility.CONTENT}
+            utility.add(new, self._header, self._run, utility.results_of(rows[good], kept))
+        utility.add(new, self._header, self._run, self._waiting)
+        estimate_all(new, self._header, UtilityRun)
+
+    def _blocks(self) -> Iterator[tuple[NDArray[np.int64], dict[str, NDArray[Any]]]]:
+        """Rows of all arrays, some at a time."""
+        total = len(self._group["done"])
+        for start in range(0, total, _ROWS):
+            rows = np.arange(start, min(start + _ROWS, total))
+            names = (*utility.CONTENT, "digest", "done")
+            yield rows, {name: _rows(self._group[name], start, start + len(rows)) for name in names}
+
+
+def _rows(array: h5py.Dataset, start: int, stop: int) -> NDArray[Any]:
+    """Rows of an array; where HDF5's checksum does not fit, the bytes as they are, for digests to judge."""
+    try:
+        return np.asarray(array[start:stop])
+    except OSError:
+        found = np.zeros((stop - start, *array.shape[1:]), dtype=array.dtype)
+    for first in range(start - start % array.chunks[0], stop, array.chunks[0]):
+        begin, end = max(first, start), min(first + array.chunks[0], stop)
+        try:
+            _, raw = array.id.read_direct_chunk((first, *(0 for _ in array.shape[1:])))
+            chunk = np.frombuffer(raw[:-_FLETCHER32], dtype=array.dtype).reshape(array.chunks)
+        except _DAMAGES:
+            continue
+        found[begin - start : end - start] = chunk[begin - first : end - first]
+    return found
+
+
+@contextlib.contextmanager
+def _as_long_as_it_was(path: Path) -> Iterator[Path]:
+    """The file, or if it was cut short a copy with zeros at its end: HDF5 opens no file that is shorter."""
+    length = sealed_size(path)
+    if length is None or length <= path.stat().st_size:
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="goldore-") as folder:
+        copy = Path(folder) / "copy.h5"
+        shutil.copyfile(path, copy)
+        os.truncate(copy, length)
+        yield copy
+
+
+def _text_or_unknown(file: h5py.File, name: str) -> str:
+    with contextlib.suppress(*_DAMAGES):
+        return read_text(file, name)
+    return "unknown"
+
+
+def main() -> None:
+    """Examine the file that the command line names, and print what was found as JSON."""
+    path, *out = (Path(argument) for argument in sys.argv[1:])
+    sys.stdout.write(json.dumps(examine(path, *out)))

@@ -1,0 +1,187 @@
+"""Whether a score file can be trusted, and saving what can."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from goldore.atomic import check_writable
+from goldore.errors import ScoreFileError, UsageError
+from goldore.locking import writing_to
+from goldore.store import loss, utility
+from goldore.store.format import has
+from goldore.store.model import ScoreFile
+from goldore.store.reading import load_scores, opened, read_header
+from goldore.store.seal import check_seal
+
+if TYPE_CHECKING:
+    from goldore.estimators import Estimate
+
+_PACKAGE = Path(__file__).resolve().parents[2]
+_SECONDS, _BYTES_A_SECOND = 600, 2**20  # that looking at a damaged file may take
+_RELATIVE = 1e-6  # what another processor may make of an estimate
+
+
+@dataclass(frozen=True)
+class TrialCheck:
+    """What was found of the trials of one kind.
+
+    Attributes:
+        usable: trials that ended well and are whole.
+        failed: trials that diverged, and are whole.
+        damaged: numbers of the trials that are not whole.
+        waiting: trials that are in the journal only.
+    """
+
+    usable: int
+    failed: int
+    damaged: list[int]
+    waiting: int
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What was found in a score file.
+
+    Attributes:
+        path: of the file.
+        problems: what is wrong with it, in sentences without a full stop; empty if it is intact.
+        trials: by kind, "loss" and "utility"; those that the file has.
+        scores: names of the scores that are as their trials, or their list, say.
+    """
+
+    path: Path
+    problems: list[str]
+    trials: dict[str, TrialCheck] = field(default_factory=dict)
+    scores: list[str] = field(default_factory=list)
+
+    @property
+    def intact(self) -> bool:
+        """Whether the file is as goldore left it, and says what its trials say."""
+        return not self.problems
+
+    @property
+    def recoverable(self) -> int:
+        """Trials that a repair saves."""
+        return sum(each.usable + each.failed + each.waiting for each in self.trials.values())
+
+
+def verify(path: str | Path) -> Verification:
+    """Check a score file: the seal, header, seeds and digests of all trials, and scores against trials.
+
+    Args:
+        path: of the file.
+
+    Returns:
+        What was found.
+
+    Raises:
+        ScoreFileError: if there is no such file, or it never was a score file.
+    """
+    return _verify(Path(path), None)
+
+
+def repair(path: str | Path, out: str | Path, *, overwrite: bool = False) -> Verification:
+    """Save the trials that are whole, those that wait in the journal included, to a new score file.
+
+    Scores are estimated anew from them. Scores without trials, as imported ones, cannot be told from damaged
+    ones and are not saved.
+
+    Args:
+        path: of the file, which stays as it is.
+        out: of the new file.
+        overwrite: replace `out` if it exists.
+
+    Returns:
+        What was found in `path`.
+
+    Raises:
+        UsageError: if `out` exists, or is `path`.
+        ScoreFileError: if nothing can be saved.
+        GoldoreError: if `out` cannot be written.
+    """
+    path, out = Path(path), Path(out)
+    if out.exists() and (not overwrite or out.resolve() == path.resolve()):
+        raise UsageError(f"{out} exists already; choose another name for the repaired file.")
+    check_writable(out)
+    with writing_to(out):
+        found = _verify(path, out)
+    if not found.recoverable:
+        why = "; ".join(found.problems) or "it has no trials"
+        raise ScoreFileError(f"nothing can be saved from {path}: {why}; score the dataset again.")
+    return found
+
+
+def _verify(path: Path, out: Path | None) -> Verification:
+    if not path.is_file():
+        raise ScoreFileError(f"there is no score file {path}; check the path.")
+    problems = []
+    try:
+        check_seal(path)
+    except ScoreFileError as error:
+        problems.append(str(error).partition("(")[2].rpartition(")")[0])
+    said = _examined(path, out)
+    if said["problem"] is not None:
+        problems.append(str(said["problem"]))
+    trials: dict[str, TrialCheck] = {}
+    for name in ("loss", "utility"):
+        if name in said:
+            trials[name] = TrialCheck(**said[name])
+    for name, each in trials.items():
+        if each.damaged:
+            problems.append(f"{len(each.damaged)} {name} trials are damaged ({_listed(each.damaged)})")
+    if problems:
+        return Verification(path, problems, trials)
+    file = load_scores(path)
+    wrong = _unlike_their_trials(path, file)
+    if wrong:
+        problems.append(f"{', '.join(wrong)} differs from what the trials give")
+    return Verification(path, problems, trials, [name for name in file.score_names if name not in wrong])
+
+
+def _examined(path: Path, out: Path | None) -> dict[str, Any]:
+    """Examine a file in a process of its own, which a damage may kill."""
+    command = [sys.executable, "-c", "from goldore.store.salvage import main; main()", str(path)]
+    search = os.pathsep.join([str(_PACKAGE), os.environ.get("PYTHONPATH", "")])
+    try:
+        done = subprocess.run(  # noqa: S603 - this Python, and paths
+            [*command, *([str(out)] if out is not None else [])],
+            env=os.environ | {"PYTHONPATH": search},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=True,
+            timeout=_SECONDS + path.stat().st_size / _BYTES_A_SECOND,
+        )
+        return dict(json.loads(done.stdout))
+    except (subprocess.SubprocessError, ValueError) as error:
+        said = getattr(error, "stderr", None) or b""
+        last = said.decode(errors="replace").strip().rpartition("\n")[2]
+        return {"problem": f"HDF5 does not survive opening it ({last or 'killed'})"}
+
+
+def _unlike_their_trials(path: Path, file: ScoreFile) -> list[str]:
+    """Names of the scores that are not what their trials give."""
+    given: dict[str, Estimate] = {}
+    with opened(path) as stored:
+        header = read_header(stored)
+        if has(stored, loss.GROUP):
+            given |= loss.estimates(stored, header)
+        if has(stored, utility.GROUP):
+            estimate = utility.estimate(stored, header)
+            given |= {"MonteCarlo": estimate} if estimate is not None else {}
+    return [
+        name
+        for name, estimate in given.items()
+        if name not in file.scores
+        or not np.allclose(file.scores[name].values, estimate.values, _RELATIVE, _RELATIVE, equal_nan=True)
+    ]
+
+
+def _listed(numbers: list[int]) -> str:
+    most = 5
+    return ", ".join(map(str, numbers[:most])) + (", ..." if len(numbers) > most else "")
