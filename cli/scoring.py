@@ -1,7 +1,6 @@
 """goldore score."""
 
 import logging
-import sys
 import time
 import warnings
 from pathlib import Path
@@ -26,7 +25,7 @@ from goldore.team import find_team, rank_and_size
 
 from .screen import err, line, plural, reports_errors, warn
 from .signals import exit_code
-from .workers import devices_at_hand
+from .workers import share_out
 
 if TYPE_CHECKING:
     from goldore.datasets.pixels import Channels
@@ -387,15 +386,9 @@ def score_command(
     logging.getLogger("torch.utils.cpp_extension").setLevel(
         logging.ERROR
     )  # compiling without CUDA is no news
-    if processes is not None and processes < 1:
-        raise UsageError(f"--processes is {processes}; it must be 1 or more.")
     place = rank_and_size()
     if place is None:
-        workers = processes or devices_at_hand(device)
-        if workers > 1:
-            from goldore.launching import run_workers
-
-            raise typer.Exit(run_workers(sys.argv[1:], workers))
+        share_out(processes, device)
     rank, size = place or (0, 1)
     watcher = ScreenWatcher(quiet=quiet or rank > 0, verbose=verbose and not rank)
     watcher.say("loading torch and the dataset ...", verbose_only=True)
@@ -441,15 +434,15 @@ def score_command(
                 team=find_team(),
             )
     except KeyboardInterrupt as interrupt:
-        if not rank:
+        if rank == 0:
             line(err(), _interrupted(watcher.kept, watcher.out, shared=size > 1))
         raise typer.Exit(exit_code(interrupt)) from None
     except GoldoreError as error:
-        if rank:
-            time.sleep(_BEFORE_RANK_SPEAKS)
+        if rank > 0:
+            _wait_for_rank_0()
             raise type(error)(f"rank {rank}: {error}") from error
         raise
-    if not quiet and not rank:
+    if not quiet and rank == 0:
         show_result(result)
 
 
@@ -467,6 +460,14 @@ def _check_used(context: typer.Context, scores: str) -> None:
                 f"--{parameter.replace('_', '-')} belongs to {wanted}, which --scores does not name; "
                 + (f"use {instead} here, or add it." if instead else "leave it out, or add the score.")
             )
+
+
+def _wait_for_rank_0() -> None:
+    """Give rank 0 time to say what is wrong, if it is wrong there as well; this process is then ended."""
+    try:
+        time.sleep(_BEFORE_RANK_SPEAKS)
+    except KeyboardInterrupt as interrupt:
+        raise typer.Exit(exit_code(interrupt)) from None
 
 
 def _interrupted(kept: int, out: Path | None, *, shared: bool) -> str:

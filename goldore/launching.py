@@ -43,12 +43,10 @@ def run_workers(arguments: Sequence[str], count: int) -> int:
             environment = os.environ | _environment(rank, count, store.port)
             worker = subprocess.Popen(command, env=environment, process_group=_own_group())  # noqa: S603 - goldore
             workers.append(worker)
-        while any(code is None for code in (worker.poll() for worker in workers)):
+        codes = [worker.poll() for worker in workers]
+        while None in codes and not any(codes):
             time.sleep(_BETWEEN_LOOKS)
-            failed = [worker for worker in workers if worker.returncode]
-            if failed:
-                break
-        codes = [worker.returncode for worker in workers]
+            codes = [worker.poll() for worker in workers]
     for rank, code in enumerate(codes):
         if code is not None and code < 0:
             raise GoldoreError(
@@ -88,16 +86,12 @@ def _own_group() -> int | None:
 def _stopped_in_the_end() -> Iterator[list[subprocess.Popen[bytes]]]:
     """A list of workers, of which none is left running: they are asked to end, and killed if they do not."""
     workers: list[subprocess.Popen[bytes]] = []
-    asked = signal.SIGTERM
     try:
         yield workers
-    except KeyboardInterrupt:
-        asked = signal.SIGINT
-        raise
     finally:
         for worker in workers:
             if worker.poll() is None:
-                worker.send_signal(asked)
+                worker.terminate()
         until = time.monotonic() + _PATIENCE
         try:
             for worker in workers:
