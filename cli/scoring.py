@@ -11,6 +11,7 @@ import typer
 from goldore.budget import Budget
 from goldore.definitions import LOSS_SCORES, MONTE_CARLO, score_name
 from goldore.errors import GoldoreError, UsageError
+from goldore.launching import rank_and_size
 from goldore.recipe import (
     Activation,
     ConvNetConfig,
@@ -21,7 +22,6 @@ from goldore.recipe import (
     Pooling,
     UtilityRecipe,
 )
-from goldore.team import find_team, rank_and_size
 
 from .screen import err, line, plural, reports_errors, warn
 from .signals import exit_code
@@ -407,6 +407,7 @@ def score_command(
         # Only now torch, which takes seconds to import: a mistyped dataset is reported at once.
         from goldore.devices import keep_freed_memory
         from goldore.scoring import score
+        from goldore.team import find_team
 
         keep_freed_memory()
         with watcher:

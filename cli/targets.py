@@ -5,8 +5,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, cast
 
-import numpy as np
-
 from goldore.errors import TargetError, UsageError
 
 from .screen import line, warn
@@ -15,6 +13,7 @@ from .screen import out as output
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from goldore.repositories.limits import Problem
@@ -69,6 +68,8 @@ class Target:
             translated: the selection in the order that was asked for.
             out: the index file, if it was named.
         """
+        import numpy as np
+
         from goldore.repositories.limits import count_problems, dataset_problems
 
         if self.repository.edits and out is not None and out.suffix != ".npy":

@@ -13,11 +13,29 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from goldore.errors import GoldoreError
+from goldore.errors import GoldoreError, UsageError
 
 _PACKAGE = Path(__file__).resolve().parents[1]
+_NEEDED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 _PATIENCE = 30.0  # seconds that workers have to write what they hold when they are stopped
 _BETWEEN_LOOKS = 0.1  # seconds
+
+
+def rank_and_size() -> tuple[int, int] | None:
+    """Rank and number of processes as torchrun tells its workers; None if this is none of them.
+
+    Raises:
+        UsageError: if the environment contradicts itself.
+    """
+    if any(name not in os.environ for name in _NEEDED):
+        return None
+    rank, size = os.environ["RANK"], os.environ["WORLD_SIZE"]
+    if not (rank.isdecimal() and size.isdecimal() and int(rank) < int(size)):
+        raise UsageError(
+            f"the environment has RANK={rank} and WORLD_SIZE={size}; both must be as torchrun sets them, or "
+            "not be set."
+        )
+    return int(rank), int(size)
 
 
 def run_workers(arguments: Sequence[str], count: int) -> int:

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from goldore.errors import GoldoreError, UsageError, reason
+from goldore.errors import GoldoreError, reason
+from goldore.launching import rank_and_size
 
 if TYPE_CHECKING:
     from torch._C._distributed_c10d import Store
 
 Claims = Callable[[int], list[int]]
-_NEEDED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 _CONNECT = timedelta(minutes=5)
 _BETWEEN_LOOKS = 0.2  # seconds
 _FAREWELL = 30.0  # seconds that the process which keeps the store waits for the others to leave
@@ -141,23 +141,6 @@ class WorkerTeam(Team):
                 f"the connection to the other processes of this run is lost ({reason(error)[:200]}); "
                 "finished trials are kept, run the same command again."
             ) from error
-
-
-def rank_and_size() -> tuple[int, int] | None:
-    """Rank and number of processes as torchrun tells its workers; None if this is none of them.
-
-    Raises:
-        UsageError: if the environment contradicts itself.
-    """
-    if any(name not in os.environ for name in _NEEDED):
-        return None
-    rank, size = os.environ["RANK"], os.environ["WORLD_SIZE"]
-    if not (rank.isdecimal() and size.isdecimal() and int(rank) < int(size)):
-        raise UsageError(
-            f"the environment has RANK={rank} and WORLD_SIZE={size}; both must be as torchrun sets them, or "
-            "not be set."
-        )
-    return int(rank), int(size)
 
 
 def find_team() -> Team:
