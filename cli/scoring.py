@@ -473,11 +473,15 @@ def _wait_for_rank_0() -> None:
 
 def _interrupted(kept: int, out: Path | None, *, shared: bool) -> str:
     """Say what an interrupted run leaves and how to go on."""
-    where = "beside, in parts of," if shared else "in"
     if out is None or kept == 0:
         return "interrupted: no trial was finished and nothing was written; run the same command again."
+    if shared:
+        return (
+            f"interrupted: {plural(kept, 'trial')} kept, in {out} and part files beside it; run the same command "
+            "again to go on, with any number of processes."
+        )
     return (
-        f"interrupted: {plural(kept, 'trial')} kept {where} {out}; run the same command again to go on, "
+        f"interrupted: {plural(kept, 'trial')} kept in {out}; run the same command again to go on, "
         "or use the file as it is."
     )
 

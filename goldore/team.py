@@ -8,6 +8,7 @@ JSON. One process alone is a team as well, of size one.
 import json
 import os
 import time
+import uuid
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 Claims = Callable[[int], list[int]]
 _CONNECT = timedelta(minutes=5)
 _BETWEEN_LOOKS = 0.2  # seconds
+_PATIENCE = (
+    3600.0  # seconds that ranks wait for the others at the beginning: they may read data at other speeds
+)
 _FAREWELL = 30.0  # seconds that the process which keeps the store waits for the others to leave
 
 
@@ -137,10 +141,14 @@ class WorkerTeam(Team):
         try:
             return getattr(self._store, method)(*args)
         except RuntimeError as error:  # DistError and its kind
-            raise GoldoreError(
-                f"the connection to the other processes of this run is lost ({reason(error)[:200]}); "
-                "finished trials are kept, run the same command again."
-            ) from error
+            raise GoldoreError(_lost(error)) from error
+
+
+def _lost(error: RuntimeError) -> str:
+    return (
+        f"the connection to the other processes of this run is lost ({reason(error)[:200]}); finished trials "
+        "are kept, run the same command again."
+    )
 
 
 def find_team() -> Team:
@@ -167,9 +175,44 @@ def find_team() -> Team:
             f"the other processes of this run cannot be reached ({reason(error)[:200]}); RANK, WORLD_SIZE, "
             "MASTER_ADDR and MASTER_PORT in the environment must be those of torchrun, or not be set."
         ) from error
-    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-    local_rank = int(os.environ.get("LOCAL_RANK", rank))
-    return WorkerTeam(rank, size, local_rank, PrefixStore(f"goldore/{attempt}", store), keeps_store=keeps)
+    try:
+        name = _meet(store, rank, size)
+    except RuntimeError as error:
+        raise GoldoreError(_lost(error)) from error
+    met = PrefixStore(f"goldore/{name}", store)
+    return WorkerTeam(rank, size, int(os.environ.get("LOCAL_RANK", rank)), met, keeps_store=keeps)
+
+
+def _meet(store: "Store", rank: int, size: int) -> str:
+    """Agree on a name for this meeting, in a store that may hold what is left of earlier ones.
+
+    After a restart on several machines torchrun's workers find the same store, and differ in what they are told
+    of the restart. So each rank leaves a token of its own, and rank 0 answers with the name until all came.
+    """
+    until = time.monotonic() + _PATIENCE
+    me = uuid.uuid4().hex
+    met = {rank}
+    store.set(f"goldore/hello/{rank}", me)
+    while time.monotonic() < until:
+        if rank == 0:
+            for other in range(1, size):
+                if store.check([f"goldore/hello/{other}"]):
+                    store.set(f"goldore/welcome/{store.get(f'goldore/hello/{other}').decode()}", me)
+                if store.check([f"goldore/here/{me}/{other}"]):
+                    met.add(other)
+            if len(met) == size:
+                store.set(f"goldore/go/{me}", "")
+                return me
+        elif store.check([f"goldore/welcome/{me}"]):
+            name = store.get(f"goldore/welcome/{me}").decode()
+            store.set(f"goldore/here/{name}/{rank}", "")
+            if store.check([f"goldore/go/{name}"]):
+                return name
+        time.sleep(_BETWEEN_LOOKS)
+    raise GoldoreError(
+        f"only {len(met)} of {size} processes came together within {_PATIENCE / 60:.0f} minutes; finished "
+        "trials are kept, run the same command again."
+    )
 
 
 def as_ranges(numbers: Sequence[int] | NDArray[np.int64]) -> list[list[int]]:
