@@ -3,8 +3,8 @@
     python benchmarks/cost.py --trained 159 --scored 485
 
 The rates are images a second of one device, over all networks that it trains at once, as `make bench` and
-`make bench-gpu` print them for the shape. Nothing else is assumed: trials are independent, so D devices train D
-ensembles at once, and the last round is as long as any other.
+`make bench-gpu` print them for the shape. Nothing else is assumed: trials are independent, so D devices train
+D ensembles at once, and the last round is as long as any other.
 """
 
 import argparse

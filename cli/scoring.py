@@ -477,8 +477,8 @@ def _interrupted(kept: int, out: Path | None, *, shared: bool) -> str:
         return "interrupted: no trial was finished and nothing was written; run the same command again."
     if shared:
         return (
-            f"interrupted: {plural(kept, 'trial')} kept, in {out} and part files beside it; run the same command "
-            "again to go on, with any number of processes."
+            f"interrupted: {plural(kept, 'trial')} kept, in {out} and part files beside it; run the same "
+            "command again to go on, with any number of processes."
         )
     return (
         f"interrupted: {plural(kept, 'trial')} kept in {out}; run the same command again to go on, "

@@ -186,8 +186,8 @@ def find_team() -> Team:
 def _meet(store: "Store", rank: int, size: int) -> str:
     """Agree on a name for this meeting, in a store that may hold what is left of earlier ones.
 
-    After a restart on several machines torchrun's workers find the same store, and differ in what they are told
-    of the restart. So each rank leaves a token of its own, and rank 0 answers with the name until all came.
+    After a restart on several machines torchrun's workers find the same store, and are not told the same of
+    the restart. So each rank leaves a token of its own, and rank 0 answers with the name until all came.
     """
     until = time.monotonic() + _PATIENCE
     me = uuid.uuid4().hex
