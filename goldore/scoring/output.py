@@ -87,7 +87,7 @@ class Output:
         """
         in_order = not self._fresh and self._seen is not None and stamp(self.path) == self._seen
         if in_order and time.monotonic() < self._due and isinstance(self._run, UtilityRun):
-            with _writing(self.path):
+            with errors_of_writing(self.path):
                 append_to_journal(self.path, key_of_run(self._header, self._run), results)
             self._waiting += results
             return False
@@ -125,7 +125,7 @@ class Output:
             ) from error
 
     def _write(self, path: Path, *, fresh: bool) -> None:
-        with _writing(path):
+        with errors_of_writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)  # somebody may have removed it
             if fresh:
                 remove_journal(path)  # of what is replaced
@@ -148,7 +148,7 @@ def all_diverged(run: LossRun | UtilityRun) -> GoldoreError:
 
 
 @contextmanager
-def _writing(path: Path) -> Iterator[None]:
+def errors_of_writing(path: Path) -> Iterator[None]:
     """Say in one sentence that a file cannot be written, and why."""
     try:
         yield

@@ -1,6 +1,6 @@
 """The files of a run that several processes share: each writes a part, rank 0 joins the parts.
 
-Parts lie beside the score file, FILE.part3.h5 is that of rank 3. What an interrupted run left of them is
+Parts lie beside the score file, FILE.rank3.part.h5 is that of rank 3. What an interrupted run left of them is
 joined into the file by the next one, whether that has one process or many.
 """
 
@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from goldore.errors import GoldoreError, reason
-from goldore.scoring.output import all_diverged
+from goldore.errors import GoldoreError
+from goldore.scoring.output import all_diverged, errors_of_writing
 from goldore.store import LossRun, UtilityRun, join, journal_of, load_scores, remove_journal
 from goldore.team import Team, as_ranges, from_ranges
 
@@ -46,13 +46,8 @@ class Parts:
         parts = parts_of(self.path)
         known = [self.path] if self.path.exists() and not self.fresh else []
         if parts or any(journal_of(path).exists() for path in known):
-            try:
+            with errors_of_writing(self.path):
                 join([*known, *parts], self.path)
-            except OSError as error:
-                raise GoldoreError(
-                    f"{self.path} could not be written ({reason(error)}); it and its parts are as they were. "
-                    "Make room, then run the same command again."
-                ) from error
             self.fresh = False
             discard(parts)
             remove_journal(self.path)
@@ -101,12 +96,12 @@ class Parts:
 
 def part_of(path: Path, rank: int) -> Path:
     """The part of a score file that a rank writes."""
-    return path.with_name(f"{path.stem}.part{rank}{path.suffix}")
+    return path.with_name(f"{path.stem}.rank{rank}.part{path.suffix}")
 
 
 def parts_of(path: Path) -> list[Path]:
     """The parts that lie beside a score file, by rank."""
-    pattern = re.compile(rf"{re.escape(path.stem)}\.part(\d+){re.escape(path.suffix)}")
+    pattern = re.compile(rf"{re.escape(path.stem)}\.rank(\d+)\.part{re.escape(path.suffix)}")
     folder = path.parent
     found = [(pattern.fullmatch(each.name), each) for each in folder.iterdir()] if folder.is_dir() else []
     return [each for _, each in sorted((int(match[1]), each) for match, each in found if match)]

@@ -202,7 +202,7 @@ def score(
                 )
         parts.close(plans.runs)
         team.leave()
-        return load_scores(parts.path)
+        return load_scores(parts.path if parts.path.exists() else parts.own)
 
 
 def _check_numbers(trials: int, seed: int, ensemble_size: int | None) -> None:
