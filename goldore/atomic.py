@@ -1,15 +1,20 @@
 """Files that are either whole or not there: write beside the target, then rename over it."""
 
 import errno
+import hashlib
 import os
+import re
+import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from goldore.errors import GoldoreError, reason
 
 _PREFIX = ".goldore-"
+_RANDOM = "[a-z0-9_]{8}"  # what tempfile puts between prefix and suffix
+_LONGEST = 200  # bytes of a file's name that fit into a temporary's, of which systems take 255
 _CANNOT_RESERVE = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)  # of file systems without it
 
 
@@ -27,7 +32,7 @@ def replacing(target: Path) -> Iterator[Path]:
     """
     suffix = target.suffix
     target = target.resolve()  # through a symbolic link, to the file it stands for
-    handle, name = tempfile.mkstemp(prefix=_PREFIX, suffix=suffix, dir=target.parent)
+    handle, name = tempfile.mkstemp(prefix=temporary_prefix(target), suffix=suffix, dir=target.parent)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -39,6 +44,26 @@ def replacing(target: Path) -> Iterator[Path]:
         _sync_folder(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def temporary_prefix(target: Path) -> str:
+    """How the names of a file's temporaries begin, so that they can be told from those of other files."""
+    name = os.fsencode(target.resolve().name)
+    short = os.fsdecode(name) if len(name) <= _LONGEST else hashlib.sha256(name).hexdigest()
+    return f"{_PREFIX}{short}-"
+
+
+def remove_left_behind(target: Path) -> None:
+    """Remove the temporaries of a file that killed processes left; no other may be writing to the file."""
+    pattern = re.compile(rf"{re.escape(temporary_prefix(target))}{_RANDOM}(\.[^.]*)?")
+    with suppress(OSError):  # it is tidying only
+        for each in target.resolve().parent.iterdir():
+            if not pattern.fullmatch(each.name):
+                continue
+            if each.is_dir():
+                shutil.rmtree(each)
+            else:
+                each.unlink()
 
 
 def _sync_folder(folder: Path) -> None:

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from goldore.atomic import check_writable
 from goldore.datasets.dataset import ImageDataset
 from goldore.definitions import MONTE_CARLO, SCORES, UTILITY_UNITS, score_name
 from goldore.errors import ScoreFileError, UsageError, reason
 from goldore.estimators import Estimate
+from goldore.locking import writing_to
 from goldore.store import DatasetInfo, Header, ScoreFile, load_scores, write_new
 
 _MAX_BYTES = 2**31  # of the unpacked text: fifty times ImageNet's
@@ -82,8 +82,8 @@ def import_scores(
         "reliability_method": "unknown: no trials are stored",
         "rank_reliability_method": "unknown: no trials are stored",
     }
-    check_writable(target)
-    write_new(target, header, {known: (estimate, about)})
+    with writing_to(target):
+        write_new(target, header, {known: (estimate, about)})
     return load_scores(target)
 
 

@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from goldore.atomic import check_writable
+from goldore.atomic import check_writable, remove_left_behind
 from goldore.errors import GoldoreError, LockedError, reason
 
 try:
@@ -31,6 +31,8 @@ _MOST_BYTES = 4096
 def writing_to(path: Path) -> Iterator[None]:
     """Be the only one that writes to a file, on all machines that see it; the folder is made if need be.
 
+    Temporaries of the file that killed processes left are removed.
+
     Args:
         path: of the file, which need not exist; a symbolic link is followed.
 
@@ -43,12 +45,16 @@ def writing_to(path: Path) -> Iterator[None]:
     try:
         handle = _acquire(lock, path)
     except OSError as error:
-        raise GoldoreError(f"{path} cannot be locked ({reason(error)}); choose another --out.") from error
+        raise GoldoreError(
+            f"{path} cannot be locked ({reason(error)}); make room or choose another --out."
+        ) from error
     try:
+        remove_left_behind(path)
         yield
     finally:
         with suppress(OSError):  # the folder may have gone, or become read-only
-            lock.unlink(missing_ok=True)
+            if os.fstat(handle).st_ino == lock.stat().st_ino:  # else it is another's, in a folder made anew
+                lock.unlink()
         os.close(handle)
 
 
@@ -69,8 +75,12 @@ def _acquire(lock: Path, path: Path) -> int:
             except FileNotFoundError:
                 same = False
             if same:  # the last owner may have removed it between opening and locking
-                os.ftruncate(handle, 0)
-                os.pwrite(handle, json.dumps(_myself()).encode(), 0)
+                try:
+                    os.ftruncate(handle, 0)
+                    os.pwrite(handle, json.dumps(_myself()).encode(), 0)
+                except OSError:  # the disk may be full
+                    lock.unlink()
+                    raise
                 return handle
         except BaseException:
             os.close(handle)

@@ -35,7 +35,7 @@ from goldore.store import (
     UtilityResult,
     UtilityRun,
     load_scores,
-    reestimate,
+    reestimate_locked,
     run_differences,
 )
 from goldore.store.utility import ESTIMATOR, OUTCOME
@@ -182,7 +182,7 @@ def run_utility_trials(
         and known is not None
         and (known.outcome, known.estimator) != (run.outcome, run.estimator)
     ):
-        reestimate(path, run.outcome, run.estimator)
+        reestimate_locked(path, run.outcome, run.estimator)
     checks = Checks(strata, budget)
     start, started_with = time.monotonic(), len(missing)
     stop_at = start + (budget.max_seconds or math.inf)

@@ -38,7 +38,7 @@ from goldore.store.model import (
     UtilityTrials,
 )
 from goldore.store.reading import is_score_file, load_header, load_scores
-from goldore.store.writing import add_trials, reestimate, write_new
+from goldore.store.writing import add_trials, reestimate, reestimate_locked, write_new
 
 __all__ = [
     "DatasetInfo",
@@ -63,6 +63,7 @@ __all__ = [
     "load_scores",
     "merge",
     "reestimate",
+    "reestimate_locked",
     "remove_journal",
     "run_differences",
     "write_new",

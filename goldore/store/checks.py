@@ -6,7 +6,7 @@ from typing import Any
 
 import h5py
 
-from goldore.atomic import check_space, check_writable
+from goldore.atomic import check_space, check_writable, temporary_prefix
 from goldore.errors import GoldoreError, ScoreFileError, UsageError, reason
 from goldore.store.format import INDEX_SUFFIXES, LIBVER
 from goldore.store.model import Header, LossRun, ScoreFile, UtilityRun
@@ -26,7 +26,9 @@ def check_storable(path: Path, header: Header, run: LossRun | UtilityRun) -> Non
         )
     check_writable(path)
     try:
-        with tempfile.TemporaryDirectory(prefix=".goldore-", dir=path.resolve().parent) as folder:
+        with tempfile.TemporaryDirectory(
+            prefix=temporary_prefix(path), suffix=path.suffix, dir=path.resolve().parent
+        ) as folder:
             trial = Path(folder) / "trial.h5"
             trial.touch()
             check_space(trial, size_of(header, run, ()))

@@ -17,6 +17,7 @@ from goldore.errors import ScoreFileError
 from goldore.estimators import Estimate, trials_needed
 from goldore.estimators import loss as loss_estimator
 from goldore.estimators import utility as utility_estimator
+from goldore.locking import writing_to
 from goldore.store import loss, utility
 from goldore.store.digests import header_digest
 from goldore.store.format import FORMAT, FORMAT_VERSION, LIBVER, has, text_array, write_text_list
@@ -79,7 +80,14 @@ def reestimate(path: Path, outcome: str, estimator: str, out: Path | None = None
     Raises:
         UsageError: if there is no such outcome or estimator.
         ScoreFileError: if the file cannot be read or has no utility trials.
+        LockedError: if another process writes to the file.
     """
+    with writing_to(out or path):
+        reestimate_locked(path, outcome, estimator, out)
+
+
+def reestimate_locked(path: Path, outcome: str, estimator: str, out: Path | None = None) -> None:
+    """Do what `reestimate` does; the lock is the caller's."""
     utility.check_choice(outcome, estimator)
     with opened(path) as file:
         header = read_header(file)
