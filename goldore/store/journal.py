@@ -69,14 +69,14 @@ def read(path: Path) -> list[UtilityResult]:
     """
     if not journal_of(path).is_file():
         return []
+    found, key = [], b""
     with opened(path) as file:
         header = read_header(file)
-        if not has(file, utility.GROUP):
-            return []
-        known = utility.read(file, header.info)
-        key = utility.key_in(file, header)
-    found = list(waiting(path, key, header, int(known.subset_sizes.sum())))
-    if not found and journal_of(path).stat().st_size >= _HEAD.size:
+        if has(file, utility.GROUP):
+            key = utility.key_in(file, header)
+            subset = int(utility.read(file, header.info).subset_sizes.sum())
+            found = list(waiting(path, key, header, subset))
+    if not found and _begins_otherwise(journal_of(path), key):
         raise ScoreFileError(
             f"{journal_of(path)} holds no trial of {path.name}; it is another run's, or damaged: "
             "move it away."
@@ -109,6 +109,16 @@ def waiting(path: Path, key: bytes, header: Header, subset: int) -> Iterator[Uti
                 yield from utility.results_of(rows["number"], {name: rows[name] for name in utility.CONTENT})
                 place = end - 1
             place = content.find(_MAGIC, place + 1)
+
+
+def _begins_otherwise(source: Path, key: bytes) -> bool:
+    """Whether a journal begins with something else than a record of this key, cut short or not."""
+    with source.open("rb") as file:
+        head = file.read(_HEAD.size)
+    if len(head) < _HEAD.size or not any(head):  # zeros are what a loss of power leaves
+        return False
+    magic, _, of, _ = _HEAD.unpack(head)
+    return bool(magic != _MAGIC or of != key)
 
 
 def remove(path: Path) -> None:

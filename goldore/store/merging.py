@@ -54,6 +54,7 @@ def merge(parts: Sequence[str | Path], out: str | Path, *, overwrite: bool = Fal
     check_writable(target)
     with writing_to(target):
         join(paths, target)
+        journal.remove(target)  # its trials are in the file, or it was that of what is replaced
     return load_scores(target)
 
 
