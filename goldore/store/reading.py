@@ -100,7 +100,7 @@ def opened(path: Path) -> Iterator[h5py.File]:
         )
     try:
         if not is_sealed(path):
-            raise ScoreFileError(_not_sealed(path))
+            raise ScoreFileError(not_sealed(path))
         check_seal(path)
         with h5py.File(path, "r", locking=False) as file:
             if file.attrs.get("format") != FORMAT:
@@ -117,7 +117,7 @@ def opened(path: Path) -> Iterator[h5py.File]:
         raise ScoreFileError(f"{path} is damaged ({what}); score the dataset again.") from error
 
 
-def _not_sealed(path: Path) -> str:
+def not_sealed(path: Path) -> str:
     """Why a file without a seal is not read."""
     if path.suffix in INDEX_SUFFIXES:
         return f"{path} looks like an index file; give the score file it was made from."

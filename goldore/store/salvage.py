@@ -41,37 +41,47 @@ def examine(path: Path, out: Path | None = None) -> dict[str, Any]:
         out: a new file for the trials that are whole, those of the journal included; None only looks.
 
     Returns:
-        JSON: "problem", a sentence or None; and for "loss" and "utility" trials, where there are any, numbers
-        of "usable", "failed" and "damaged" ones, and how many are "waiting" in the journal only.
+        JSON: "problems", sentences; for "loss" and "utility" trials, where there are any, numbers of
+        "usable", "failed" and "damaged" ones, and how many are "waiting" in the journal only; and
+        "unwritten", why `out` could not be written, or None.
     """
     with _as_long_as_it_was(path) as readable:
         try:
             with h5py.File(readable, "r", locking=False) as file:
                 return _examine(file, path, out)
         except _DAMAGES as error:
-            return {"problem": f"what describes the dataset is lost ({reason(error)})"}
+            return _nothing(f"what describes the dataset is lost ({_inner(error)})")
 
 
 def _examine(file: h5py.File, path: Path, out: Path | None) -> dict[str, Any]:
     header = read_whole_header(file)
     if read_text(node_at(file, "dataset"), "checksum") != header_digest(header):
-        return {"problem": "what describes the dataset is damaged, labels or names among it"}
+        return _nothing("what describes the dataset is damaged, labels or names among it")
     made_on = {
         "device": _text_or_unknown(file, "device"),
         "torch_version": _text_or_unknown(file, "torch_version"),
     }
-    found: dict[str, Any] = {"problem": None}
+    found: dict[str, Any] = {"problems": [], "unwritten": None}
     kinds: list[type[_Loss | _Utility]] = [_Loss, _Utility]
-    whole = [kind(file, path, header, made_on) for kind in kinds if has(file, kind.group)]
-    for each in whole:
-        found[each.name] = each.look()
+    whole = []
+    for kind in kinds:
+        try:
+            if has(file, kind.group):
+                each = kind(file, path, header, made_on)
+                found[kind.name] = each.look()
+                whole.append(each)
+        except _DAMAGES as error:
+            found["problems"].append(f"what describes the {kind.name} trials is lost ({_inner(error)})")
     if out is not None and any(each.good for each in whole):
         size = sum(path.stat().st_size for path in (path, journal.journal_of(path)) if path.exists())
-        with new_state(out, 2 * size + size_of(header, None, ()), None) as new:
-            write_header(new, header)
-            for each in whole:
-                each.save(new)
-            new.attrs.update(made_on)
+        try:
+            with new_state(out, 2 * size + size_of(header, None, ()), None) as new:
+                write_header(new, header)
+                for each in whole:
+                    each.save(new)
+                new.attrs.update(made_on)
+        except OSError as error:
+            found["unwritten"] = reason(error)
     return found
 
 
@@ -200,6 +210,15 @@ def _as_long_as_it_was(path: Path) -> Iterator[Path]:
         shutil.copyfile(path, copy)
         os.truncate(copy, length)
         yield copy
+
+
+def _nothing(problem: str) -> dict[str, Any]:
+    return {"problems": [problem], "unwritten": None}
+
+
+def _inner(error: BaseException) -> str:
+    """What an error says, to stand in parentheses."""
+    return reason(error).strip("'\"")
 
 
 def _text_or_unknown(file: h5py.File, name: str) -> str:

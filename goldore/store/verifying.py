@@ -8,22 +8,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import h5py
 import numpy as np
 
-from goldore.atomic import check_writable
-from goldore.errors import ScoreFileError, UsageError
+from goldore.errors import GoldoreError, ScoreFileError, UsageError
 from goldore.locking import writing_to
 from goldore.store import loss, utility
 from goldore.store.format import has
+from goldore.store.journal import remove as remove_journal
 from goldore.store.model import ScoreFile
-from goldore.store.reading import load_scores, opened, read_header
-from goldore.store.seal import check_seal
+from goldore.store.reading import load_scores, not_sealed, opened, read_header
+from goldore.store.seal import check_seal, is_sealed
 
 if TYPE_CHECKING:
     from goldore.estimators import Estimate
 
 _PACKAGE = Path(__file__).resolve().parents[2]
-_SECONDS, _BYTES_A_SECOND = 600, 2**20  # that looking at a damaged file may take
+_SECONDS, _BYTES_A_SECOND = 60, 2**20  # that looking at a file may take: some damages hold HDF5 up for ever
 _RELATIVE = 1e-6  # what another processor may make of an estimate
 
 
@@ -108,9 +109,10 @@ def repair(path: str | Path, out: str | Path, *, overwrite: bool = False) -> Ver
     path, out = Path(path), Path(out)
     if out.exists() and (not overwrite or out.resolve() == path.resolve()):
         raise UsageError(f"{out} exists already; choose another name for the repaired file.")
-    check_writable(out)
     with writing_to(out):
         found = _verify(path, out)
+        if found.recoverable:
+            remove_journal(out)  # of what was replaced
     if not found.recoverable:
         why = "; ".join(found.problems) or "it has no trials"
         raise ScoreFileError(f"nothing can be saved from {path}: {why}; score the dataset again.")
@@ -118,16 +120,18 @@ def repair(path: str | Path, out: str | Path, *, overwrite: bool = False) -> Ver
 
 
 def _verify(path: Path, out: Path | None) -> Verification:
-    if not path.is_file():
-        raise ScoreFileError(f"there is no score file {path}; check the path.")
+    _check_kind(path)
     problems = []
     try:
         check_seal(path)
     except ScoreFileError as error:
         problems.append(str(error).partition("(")[2].rpartition(")")[0])
     said = _examined(path, out)
-    if said["problem"] is not None:
-        problems.append(str(said["problem"]))
+    if said["unwritten"] is not None:
+        raise GoldoreError(
+            f"{out} could not be written ({said['unwritten']}); make room or choose another name."
+        )
+    problems += said["problems"]
     trials: dict[str, TrialCheck] = {}
     for name in ("loss", "utility"):
         if name in said:
@@ -142,6 +146,16 @@ def _verify(path: Path, out: Path | None) -> Verification:
     if wrong:
         problems.append(f"{', '.join(wrong)} differs from what the trials give")
     return Verification(path, problems, trials, [name for name in file.score_names if name not in wrong])
+
+
+def _check_kind(path: Path) -> None:
+    """Refuse what never was a score file, as far as can be told."""
+    if path.is_dir():
+        raise ScoreFileError(f"{path} is a folder; give the path of a score file.")
+    if not path.is_file():
+        raise ScoreFileError(f"there is no score file {path}; check the path.")
+    if not is_sealed(path) and not h5py.is_hdf5(path):
+        raise ScoreFileError(not_sealed(path))
 
 
 def _examined(path: Path, out: Path | None) -> dict[str, Any]:
@@ -161,7 +175,7 @@ def _examined(path: Path, out: Path | None) -> dict[str, Any]:
     except (subprocess.SubprocessError, ValueError) as error:
         said = getattr(error, "stderr", None) or b""
         last = said.decode(errors="replace").strip().rpartition("\n")[2]
-        return {"problem": f"HDF5 does not survive opening it ({last or 'killed'})"}
+        return {"problems": [f"HDF5 does not survive opening it ({last or 'killed'})"], "unwritten": None}
 
 
 def _unlike_their_trials(path: Path, file: ScoreFile) -> list[str]:
