@@ -1,6 +1,7 @@
 """goldore score."""
 
 import logging
+import os
 import time
 import warnings
 from pathlib import Path
@@ -389,6 +390,8 @@ def score_command(
     place = rank_and_size()
     if place is None:
         share_out(processes, device)
+    else:
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # what it says of lost connections, we say too
     rank, size = place or (0, 1)
     watcher = ScreenWatcher(quiet=quiet or rank > 0, verbose=verbose and not rank)
     watcher.say("loading torch and the dataset ...", verbose_only=True)

@@ -17,7 +17,7 @@ from goldore.definitions import MONTE_CARLO, SCORES, UTILITY_UNITS, score_name
 from goldore.errors import ScoreFileError, UsageError, reason
 from goldore.estimators import Estimate
 from goldore.locking import writing_to
-from goldore.store import DatasetInfo, Header, ScoreFile, load_scores, write_new
+from goldore.store import DatasetInfo, Header, ScoreFile, load_scores, remove_journal, write_new
 
 _MAX_BYTES = 2**31  # of the unpacked text: fifty times ImageNet's
 
@@ -49,6 +49,7 @@ def import_scores(
     Raises:
         UsageError: if an argument is missing or wrong.
         ScoreFileError: if the list cannot be read or has another length than the dataset.
+        LockedError: if another process writes to `out`.
     """
     path, target = Path(source), Path(out)
     named, _, score_part = path.name.removesuffix(".gz").removesuffix(".json").rpartition("_")
@@ -84,6 +85,7 @@ def import_scores(
     }
     with writing_to(target):
         write_new(target, header, {known: (estimate, about)})
+        remove_journal(target)
     return load_scores(target)
 
 

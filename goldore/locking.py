@@ -58,6 +58,12 @@ def writing_to(path: Path) -> Iterator[None]:
         os.close(handle)
 
 
+def clear_lock(path: Path) -> None:
+    """Remove the lock file that a killed process left beside a file; one that is held stays."""
+    with suppress(GoldoreError), writing_to(path):
+        pass
+
+
 def lock_of(path: Path) -> Path:
     """The lock file beside a file."""
     real = path.resolve()

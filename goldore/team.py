@@ -59,7 +59,7 @@ class Team:
 
         Args:
             value: this rank's.
-            meanwhile: called now and then while it waits.
+            meanwhile: called now and then while it waits, and once when all are there.
         """
         del meanwhile
         return [value]
@@ -113,6 +113,8 @@ class WorkerTeam(Team):
             if meanwhile is not None:
                 meanwhile()
             time.sleep(_BETWEEN_LOOKS)
+        if meanwhile is not None:  # all that was told before is there now
+            meanwhile()
         return [json.loads(self._call("get", key)) for key in keys]
 
     def tell(self, value: Any) -> None:
@@ -165,22 +167,23 @@ def find_team() -> Team:
     from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]
 
     try:
-        port = int(os.environ["MASTER_PORT"])
+        port, local_rank = int(os.environ["MASTER_PORT"]), int(os.environ.get("LOCAL_RANK", rank))
         kept_by_agent = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
         keeps = rank == 0 and not kept_by_agent
         host = os.environ["MASTER_ADDR"]
         store = TCPStore(host, port, size, is_master=keeps, timeout=_CONNECT, wait_for_workers=False)
     except (RuntimeError, ValueError) as error:
         raise GoldoreError(
-            f"the other processes of this run cannot be reached ({reason(error)[:200]}); RANK, WORLD_SIZE, "
-            "MASTER_ADDR and MASTER_PORT in the environment must be those of torchrun, or not be set."
+            f"the other processes of this run cannot be reached ({reason(error)[:200]}); RANK, LOCAL_RANK, "
+            "WORLD_SIZE, MASTER_ADDR and MASTER_PORT in the environment must be those of torchrun, or not be "
+            "set."
         ) from error
     try:
         name = _meet(store, rank, size)
     except RuntimeError as error:
         raise GoldoreError(_lost(error)) from error
     met = PrefixStore(f"goldore/{name}", store)
-    return WorkerTeam(rank, size, int(os.environ.get("LOCAL_RANK", rank)), met, keeps_store=keeps)
+    return WorkerTeam(rank, size, local_rank, met, keeps_store=keeps)
 
 
 def _meet(store: "Store", rank: int, size: int) -> str:

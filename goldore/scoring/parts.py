@@ -6,13 +6,15 @@ joined into the file by the next one, whether that has one process or many.
 
 import re
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from goldore.errors import GoldoreError
+from goldore.locking import clear_lock, writing_to
 from goldore.scoring.output import all_diverged, errors_of_writing
 from goldore.store import LossRun, UtilityRun, join, journal_of, load_scores, remove_journal
 from goldore.team import Team, as_ranges, from_ranges
@@ -35,6 +37,18 @@ class Parts:
     def __init__(self, path: Path, team: Team) -> None:
         self.path, self.team, self.fresh = path, team, False
         self.own = path if team.size == 1 else part_of(path, team.rank)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Be the only one that writes to these files.
+
+        Raises:
+            LockedError: if another process writes to one of them.
+        """
+        with ExitStack() as locks:
+            for path in dict.fromkeys([self.path, self.own] if self.team.rank == 0 else [self.own]):
+                locks.enter_context(writing_to(path))
+            yield
 
     def take_in(self) -> None:
         """Rank 0: join the parts and journals that lie beside the score file into it.
@@ -75,23 +89,34 @@ class Parts:
     def close(self, runs: Sequence[LossRun | UtilityRun]) -> None:
         """See that all that was done is in the score file, and useful; all ranks call it together.
 
+        Removes lock files of parts that killed processes left.
+
         Raises:
-            GoldoreError: on rank 0, if parts lie where it does not see them, as on machines without a common
-                file system, or if every trial diverged.
+            GoldoreError: on all ranks, if parts lie where rank 0 does not see them, as on machines without a
+                common file system, or if every trial diverged.
         """
         if self.team.size == 1:
+            self._clear_locks()
             return
         mine = str(self.own.resolve()) if self.own.exists() else None
         hidden = self.team.gather([socket.gethostname(), mine])
         listed = [f"{host}:{part}" for host, part in hidden if part is not None]
-        if listed and self.team.rank == 0:
+        if listed:
             raise GoldoreError(
-                f"all trials are done, but these parts are not to be seen from here: {', '.join(listed)}; "
+                f"the trials are done, but rank 0 does not see these parts: {', '.join(listed)}; "
                 f"bring them together and run: goldore merge {self.path} PART... --out WHOLE.h5"
             )
-        if self.team.rank == 0 and not load_scores(self.path, only=()).score_names:
+        if self.team.rank == 0:
+            self._clear_locks()
+        useless = self.team.rank == 0 and not load_scores(self.path, only=()).score_names
+        if useless:
             self.path.unlink()
+        if self.team.gather(useless)[0]:
             raise all_diverged(runs[0])
+
+    def _clear_locks(self) -> None:
+        for part in _rank_files(self.path, f"{self.path.suffix}.lock"):
+            clear_lock(part.with_suffix(""))
 
 
 def part_of(path: Path, rank: int) -> Path:
@@ -101,7 +126,11 @@ def part_of(path: Path, rank: int) -> Path:
 
 def parts_of(path: Path) -> list[Path]:
     """The parts that lie beside a score file, by rank."""
-    pattern = re.compile(rf"{re.escape(path.stem)}\.rank(\d+)\.part{re.escape(path.suffix)}")
+    return _rank_files(path, path.suffix)
+
+
+def _rank_files(path: Path, suffix: str) -> list[Path]:
+    pattern = re.compile(rf"{re.escape(path.stem)}\.rank(\d+)\.part{re.escape(suffix)}")
     folder = path.parent
     found = [(pattern.fullmatch(each.name), each) for each in folder.iterdir()] if folder.is_dir() else []
     return [each for _, each in sorted((int(match[1]), each) for match, each in found if match)]

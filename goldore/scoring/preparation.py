@@ -2,7 +2,8 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from goldore.errors import DatasetError, ScoreFileError
 from goldore.recipe import LossRecipe, UtilityRecipe
@@ -10,9 +11,6 @@ from goldore.scoring.output import existing_file
 from goldore.scoring.parts import Parts, discard, parts_of
 from goldore.store import Header, LossRun, ScoreFile, UtilityRun, check_same_run, check_storable, load_scores
 from goldore.store.utility import ESTIMATOR, OUTCOME
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 Runs = list[LossRun | UtilityRun]
 
@@ -55,28 +53,31 @@ def prepare(
     """
     existing: ScoreFile | None = None
     sent: dict[str, Any] = {}
-    unwanted: list[Path] = []
+    left: list[Path] = []
     if parts.team.rank == 0:
         try:
             parts.take_in()
         except ScoreFileError:
             if not overwrite:
                 raise
-            unwanted = parts_of(parts.path)
+            left = parts_of(parts.path)
         stored = _stored_file(parts)
         runs, notes = plan(stored)
         for run in runs:
             check_storable(parts.path, header, run)
         existing = existing_file(parts.path, header, runs, overwrite=overwrite)
         parts.fresh = existing is None
-        discard(unwanted)
+        discard([part for part in left if not _fits(part, header, runs)])
+        if parts.fresh and parts_of(parts.path):  # this run began to replace another one, and was stopped
+            parts.take_in()
+            existing = load_scores(parts.path, only=())
         if existing is not None and existing.loss_trials is not None:  # it goes on recording what it records
             runs = [_recording(run, existing.loss_trials.recorded) for run in runs]
         sent = {"fingerprint": header.info.fingerprint, "runs": _as_json(runs), "notes": notes}
     received = parts.team.gather(sent)[0]
     if received["fingerprint"] != header.info.fingerprint:
         raise DatasetError(
-            f"rank {parts.team.rank} has read another dataset than rank 0 ({header.info.fingerprint[:12]} / "
+            f"this process has read another dataset than rank 0 ({header.info.fingerprint[:12]} / "
             f"{received['fingerprint'][:12]}); give all machines the same one."
         )
     plans = Plans(_from_json(received["runs"]), received["notes"])
@@ -94,14 +95,25 @@ def _stored_file(parts: Parts) -> ScoreFile | None:
 
 def _check_own(parts: Parts, header: Header, runs: Runs, *, overwrite: bool) -> None:
     """See that a part that rank 0 does not see belongs to this run."""
-    try:
-        part = load_scores(parts.own, only=())
-        for run in runs:
-            check_same_run(part, header, run)
-    except ScoreFileError:
-        if not overwrite:
-            raise
+    if overwrite and not _fits(parts.own, header, runs):
         discard([parts.own])
+    elif not overwrite:
+        _check(parts.own, header, runs)
+
+
+def _fits(path: Path, header: Header, runs: Runs) -> bool:
+    try:
+        _check(path, header, runs)
+    except ScoreFileError:
+        return False
+    return True
+
+
+def _check(path: Path, header: Header, runs: Runs) -> None:
+    """See that a file can be read and holds these runs."""
+    file = load_scores(path, only=())
+    for run in runs:
+        check_same_run(file, header, run)
 
 
 def _recording(run: LossRun | UtilityRun, recorded: Sequence[str]) -> LossRun | UtilityRun:

@@ -1,7 +1,6 @@
 """The door: what a call of `score` does, stage by stage."""
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
 
 import torch
@@ -17,7 +16,6 @@ from goldore.devices import (
     running_on,
 )
 from goldore.errors import UsageError
-from goldore.locking import writing_to
 from goldore.recipe import LossRecipe, UtilityRecipe
 from goldore.scoring.common import Settings
 from goldore.scoring.loss import plan_loss_run, run_loss_trials
@@ -168,9 +166,7 @@ def score(
             runs.append(utility_run)
         return runs, list(found)
 
-    with running_on(where, deterministic=deterministic), writing_to(parts.own), ExitStack() as locks:
-        if team.size > 1 and team.rank == 0:
-            locks.enter_context(writing_to(parts.path))
+    with running_on(where, deterministic=deterministic), parts.locked():
         plans, existing = prepare(parts, header, plan, overwrite=overwrite)
         for run in plans.runs:
             if isinstance(run, LossRun):
@@ -200,8 +196,10 @@ def score(
                     watcher=watched,
                     notes=plans.notes,
                 )
-        parts.close(plans.runs)
-        team.leave()
+        try:
+            parts.close(plans.runs)
+        finally:
+            team.leave()
         return load_scores(parts.path if parts.path.exists() else parts.own)
 
 

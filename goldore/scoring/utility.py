@@ -34,8 +34,8 @@ from goldore.store import (
     ScoreFile,
     UtilityResult,
     UtilityRun,
+    estimate_anew,
     load_scores,
-    reestimate_locked,
     run_differences,
 )
 from goldore.store.utility import ESTIMATOR, OUTCOME
@@ -182,7 +182,7 @@ def run_utility_trials(
         and known is not None
         and (known.outcome, known.estimator) != (run.outcome, run.estimator)
     ):
-        reestimate_locked(path, run.outcome, run.estimator)
+        estimate_anew(path, run.outcome, run.estimator, path)  # this process holds the lock
     checks = Checks(strata, budget)
     start, started_with = time.monotonic(), len(missing)
     stop_at = start + (budget.max_seconds or math.inf)

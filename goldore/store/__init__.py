@@ -38,7 +38,7 @@ from goldore.store.model import (
     UtilityTrials,
 )
 from goldore.store.reading import is_score_file, load_header, load_scores
-from goldore.store.writing import add_trials, reestimate, reestimate_locked, write_new
+from goldore.store.writing import add_trials, estimate_anew, reestimate, write_new
 
 __all__ = [
     "DatasetInfo",
@@ -56,6 +56,7 @@ __all__ = [
     "check_same_run",
     "check_storable",
     "default_path",
+    "estimate_anew",
     "is_score_file",
     "join",
     "journal_of",
@@ -63,7 +64,6 @@ __all__ = [
     "load_scores",
     "merge",
     "reestimate",
-    "reestimate_locked",
     "remove_journal",
     "run_differences",
     "write_new",

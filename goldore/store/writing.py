@@ -82,13 +82,13 @@ def reestimate(path: Path, outcome: str, estimator: str, out: Path | None = None
         ScoreFileError: if the file cannot be read or has no utility trials.
         LockedError: if another process writes to the file.
     """
-    with writing_to(out or path):
-        reestimate_locked(path, outcome, estimator, out)
-
-
-def reestimate_locked(path: Path, outcome: str, estimator: str, out: Path | None = None) -> None:
-    """Do what `reestimate` does; the lock is the caller's."""
     utility.check_choice(outcome, estimator)
+    with writing_to(out or path):
+        estimate_anew(path, outcome, estimator, out or path)
+
+
+def estimate_anew(path: Path, outcome: str, estimator: str, target: Path) -> None:
+    """Do what `reestimate` does, for a caller that holds the lock of `target`."""
     with opened(path) as file:
         header = read_header(file)
         if not has(file, utility.GROUP):
@@ -97,7 +97,7 @@ def reestimate_locked(path: Path, outcome: str, estimator: str, out: Path | None
                 "goldore score DATASET --scores MonteCarlo"
             )
         utility.read(file, header.info)
-    with new_state(out or path, size_of(header, None, ()), path) as file:
+    with new_state(target, size_of(header, None, ()), path) as file:
         file[utility.GROUP].attrs.update({"outcome": outcome, "estimator": estimator})
         estimate_all(file, header, kind=UtilityRun)
 
