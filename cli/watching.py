@@ -76,7 +76,7 @@ class ScreenWatcher(Watcher):
         )
         self._task = self._bar.add_task("starting", total=None, visible=False, loss="-")
         self._spoke, self._spoken = 0.0, 0  # time of the last line, and images trained by then
-        self._images_before = 0  # trained in groups that are done
+        self._images_before, self._done = 0, 0  # trained in groups that are done, and their trials
         self._group: Sequence[Trial] = ()
         self._plan: Plan | None = None
         self._utility: UtilityCourse | None = None
@@ -144,8 +144,7 @@ class ScreenWatcher(Watcher):
         done = self._images_before + progress.images
         per_trial = self._plan.dataset.num_samples * self._plan.epochs
         total = max((self._plan.trials - self._plan.there) * per_trial, done)
-        epochs = self._plan.epochs
-        where = f"{self._numbers()}, epoch {progress.epoch}/{epochs}"
+        where = self._where(self._plan, progress)
         if self._live:
             self._bar.update(
                 self._task,
@@ -178,6 +177,7 @@ class ScreenWatcher(Watcher):
             samples * self._plan.epochs * len(results)
         )  # diverged ones may have stopped early
         self.kept += sum(not result.failed for result in results)
+        self._done += len(results)
         for result in results:
             number_of = result.trial.number + 1
             if result.failed:
@@ -188,7 +188,7 @@ class ScreenWatcher(Watcher):
             else:
                 accuracy = f", test accuracy {result.test_accuracy:.1%}" if result.test_accuracy >= 0 else ""
                 final = result.train_loss[result.train_loss >= 0][-1]
-                which = f"trial {number_of} of {self._plan.trials}"
+                which = f"trial {number_of}{_of_all(self._plan, number_of)}"
                 self.say(f"{which} done: training loss {number(float(final))}{accuracy}")
 
     def pilot_started(self, sizes: Sequence[int]) -> None:
@@ -276,10 +276,18 @@ class ScreenWatcher(Watcher):
             if sentence:
                 self.say(sentence)
 
-    def _numbers(self) -> str:
+    def _where(self, plan: Plan, progress: TrainingProgress) -> str:
+        """What is under way: this process's trials and their epoch, or what many have done between them."""
+        if plan.processes > 1:
+            return f"{count(plan.there + self._done)} of {plural(plan.trials, 'trial')} done"
         first, last = self._group[0].number + 1, self._group[-1].number + 1
         trials = f"trial {first}" if first == last else f"trials {first}-{last}"
-        return f"{trials} of {self._plan.trials if self._plan else '?'}"
+        return f"{trials}{_of_all(plan, last)}, epoch {progress.epoch}/{plan.epochs}"
+
+
+def _of_all(plan: Plan, number_of: int) -> str:
+    """Of how many trials this is one; nothing where a --trial-range has numbers beyond."""
+    return f" of {plan.trials}" if number_of <= plan.trials else ""
 
 
 def _at_once(plan: Plan | UtilityPlan) -> str:

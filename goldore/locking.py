@@ -122,7 +122,7 @@ def _owner(handle: int) -> dict[str, Any]:
         owner = json.loads(os.pread(handle, _MOST_BYTES, 0))
     except (OSError, ValueError):
         return {}
-    return owner if isinstance(owner, dict) else {}
+    return owner if isinstance(owner, dict) and {"host", "pid"} <= owner.keys() else {}
 
 
 def _may_live(owner: dict[str, Any]) -> bool:
@@ -131,7 +131,7 @@ def _may_live(owner: dict[str, Any]) -> bool:
         return True
     try:
         os.kill(int(owner["pid"]), 0)
-    except (ProcessLookupError, KeyError, TypeError, ValueError):
+    except (ProcessLookupError, TypeError, ValueError, OverflowError):
         return False
     except OSError:  # it is another user's
         return True
