@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.distributed import FileStore, HashStore, PrefixStore, TCPStore
 
+from goldore import team
 from goldore.errors import GoldoreError, UsageError
 from goldore.team import Team, WorkerTeam, as_ranges, find_team, from_ranges, rank_and_size
 
@@ -63,10 +64,10 @@ def members(stores):
     ]
 
 
-def together(team, work):
+def together(ranks, work):
     """Let all ranks do something at once; what each gives, by rank."""
-    with ThreadPoolExecutor(len(team)) as pool:
-        return [done.result(60) for done in [pool.submit(work, member) for member in team]]
+    with ThreadPoolExecutor(len(ranks)) as pool:
+        return [done.result(60) for done in [pool.submit(work, member) for member in ranks]]
 
 
 def drain(take, count, pause=0.0):
@@ -242,28 +243,16 @@ class TestEnvironment:
         with pytest.raises(GoldoreError, match=r"cannot be reached .* MASTER_PORT in the environment"):
             find_team()
 
-    def test_ranks_meet_in_the_store_of_rank_0_or_of_the_agent(self, variables):
-        agent = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
-        said = {"WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": agent.port}
-        team = []
-        for rank in range(2):
-            variables(RANK=rank, LOCAL_RANK=1 - rank, TORCHELASTIC_USE_AGENT_STORE="True", **said)
-            team.append(find_team())
-        assert [(each.rank, each.size, each.local_rank) for each in team] == [(0, 2, 1), (1, 2, 0)]
-        assert together(team, lambda each: each.gather(each.rank)) == [[0, 1]] * 2
+    def test_ranks_agree_on_a_meeting_whatever_the_store_still_holds(self):
+        keeper = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+        names = [
+            together(members([keeper] * 3), lambda each: team._meet(each._store, each.rank, 3))
+            for _ in range(2)
+        ]
+        assert [len(set(each)) for each in names] == [1, 1]
+        assert names[0] != names[1]
 
-    def test_a_restart_begins_with_an_empty_store(self, variables):
-        agent = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
-        said = {
-            "RANK": 0,
-            "WORLD_SIZE": 2,
-            "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": agent.port,
-            "TORCHELASTIC_USE_AGENT_STORE": "True",
-        }
-        for attempt in range(2):
-            variables(**said, TORCHELASTIC_RESTART_COUNT=attempt)
-            team = find_team()
-            assert team.heard() == []
-            assert drain(team.claims([7]), 1) == [[7]]
-            team.tell("old")
+    def test_who_does_not_come_is_not_waited_for_without_end(self, monkeypatch):
+        monkeypatch.setattr(team, "_PATIENCE", 0.5)
+        with pytest.raises(GoldoreError, match="only 1 of 2 processes came together"):
+            team._meet(HashStore(), 0, 2)

@@ -149,8 +149,8 @@ class TestProcesses:
         assert cut.wait().code == 130
         assert "Traceback" not in cut.stderr
         last = cut.stderr.splitlines()[-1]
-        assert re.fullmatch(r"interrupted: \d+ trials? kept in s\.h5 and parts beside it; run .*", last)
-        assert files_in(tmp_path) == {"s.part0.h5", "s.part1.h5"}
+        assert re.fullmatch(r"interrupted: \d+ trials? kept, in s\.h5 and part files beside it; run .*", last)
+        assert files_in(tmp_path) == {"s.rank0.part.h5", "s.rank1.part.h5"}
         kept = trials_in(part_of(out, 0)) | trials_in(part_of(out, 1))
         more = shutil.copytree(tmp_path, tmp_path / ".log-more")
         for on in (run(*command), start_ranks(*[command] * 3, folders=[more] * 3)[0].wait()):
@@ -171,7 +171,7 @@ class TestProcesses:
         wait_until(lambda: not any(map(is_alive, workers)), lambda: "the workers to end")
         assert "Traceback" not in killed.stderr
         assert "the connection to the other processes of this run is lost" in killed.stderr
-        assert files_in(tmp_path) == {"s.part0.h5", "s.part1.h5"}
+        assert files_in(tmp_path) == {"s.rank0.part.h5", "s.rank1.part.h5"}
 
     @pytest.mark.slow
     def test_a_killed_worker_ends_the_run_with_a_sentence(self, data, launch, run, tmp_path):
@@ -301,11 +301,13 @@ class TestRanks:
         (tmp_path / "here").mkdir()
         (tmp_path / "there").mkdir()
         options = (*LOSS, "--trials", 2, "--out", "s.h5")
-        assert run("score", data, *LOSS, "--seed", 9, "--trials", 1, "--out", "there/s.part1.h5").code == 0
+        assert (
+            run("score", data, *LOSS, "--seed", 9, "--trials", 1, "--out", "there/s.rank1.part.h5").code == 0
+        )
         folders = [tmp_path / "here", tmp_path / "there"]
         zero, one = start_ranks(*[("score", data, *options)] * 2, folders=folders)
         assert one.wait().code == 1
-        assert "s.part1.h5 holds another run (seed: 9 there / 0 now)" in sentence(one)
+        assert "s.rank1.part.h5 holds another run (seed: 9 there / 0 now)" in sentence(one)
         zero.kill()
 
     def test_overwriting_goes_on_where_it_was_interrupted(self, data, whole, run, start_ranks, tmp_path):
@@ -327,13 +329,13 @@ class TestRanks:
         assert files_in(tmp_path) == {"s.h5"}
 
     def test_overwriting_discards_parts_of_another_run(self, data, whole, run, start_ranks, tmp_path):
-        for name, seed in (("s.h5", 7), ("s.part1.h5", 8)):
+        for name, seed in (("s.h5", 7), ("s.rank1.part.h5", 8)):
             assert run("score", data, *LOSS, "--seed", seed, "--trials", 1, "--out", name).code == 0
         command = ("score", data, *LOSS, "--trials", 3, "--out", "s.h5")
         refused = run(*command)
         assert refused.code == 1
-        assert "s.part1.h5 holds another run than s.h5 (seed: 8 / 7)" in sentence(refused)
-        assert files_in(tmp_path) == {"s.h5", "s.part1.h5"}
+        assert "s.rank1.part.h5 holds another run than s.h5 (seed: 8 / 7)" in sentence(refused)
+        assert files_in(tmp_path) == {"s.h5", "s.rank1.part.h5"}
         self.finish(start_ranks(*[(*command, "--overwrite")] * 2))
         assert_same(whole(*LOSS, "--trials", 3), tmp_path / "s.h5")
         assert files_in(tmp_path) == {"s.h5"}
@@ -348,13 +350,13 @@ class TestMachines:
             each.mkdir()
         command = ("score", data, *LOSS, "--trials", 6, "--out", "s.h5")
         ranks = start_ranks(command, command, folders=folders)
-        hidden = folders[1] / "s.part1.h5"
+        hidden = folders[1] / "s.rank1.part.h5"
         for each in ranks:
             assert each.wait().code == 1
             assert f"but rank 0 does not see these parts: {os.uname().nodename}:{hidden}; " in sentence(each)
             assert "bring them together and run: goldore merge s.h5 PART... --out WHOLE.h5" in sentence(each)
         assert files_in(folders[0]) == {"s.h5"}
-        assert files_in(folders[1]) == {"s.part1.h5"}
+        assert files_in(folders[1]) == {"s.rank1.part.h5"}
         merged = run("merge", folders[0] / "s.h5", hidden, "--out", "m.h5")
         assert merged.code == 0, merged.stderr
         assert_same(whole(*LOSS, "--trials", 6), tmp_path / "m.h5")
@@ -437,7 +439,7 @@ class TestMachines:
         source = data if options else other_data
         assert run("score", source, *LOSS, "--trials", 1, *options, "--out", "b.h5").code == 0
         before = (tmp_path / "b.h5").read_bytes()
-        for target, folder_part in (("m.h5", "b.h5"), ("s.h5", "s.part3.h5")):
+        for target, folder_part in (("m.h5", "b.h5"), ("s.h5", "s.rank3.part.h5")):
             shutil.copy(tmp_path / "b.h5", tmp_path / folder_part) if folder_part != "b.h5" else None
             if target == "m.h5":
                 refused = run("merge", part, "b.h5", "--out", target)
@@ -446,6 +448,6 @@ class TestMachines:
                 refused = run("score", data, *LOSS, "--trials", 7, "--out", target)
             assert refused.code == 1
             assert said in sentence(refused)
-        assert (tmp_path / "s.part3.h5").read_bytes() == before
+        assert (tmp_path / "s.rank3.part.h5").read_bytes() == before
         assert (tmp_path / "s.h5").read_bytes() == part.read_bytes()
         assert not (tmp_path / "m.h5").exists()
