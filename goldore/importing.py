@@ -5,8 +5,7 @@ The paper's repository publishes JSON lists, one number a sample in the data set
 lists hold 0.0 for samples that were never drawn; here those are missing.
 """
 
-import gzip
-import json
+import io
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +17,9 @@ from goldore.errors import ScoreFileError, UsageError, reason
 from goldore.estimators import Estimate
 from goldore.locking import writing_to
 from goldore.store import DatasetInfo, Header, ScoreFile, load_scores, remove_journal, write_new
+from goldore.untrusted import INDEX_BYTES, read_bytes, read_json, read_npy
 
-_MAX_BYTES = 2**31  # of the unpacked text: fifty times ImageNet's
+_LIST_BYTES = 2**29  # of the unpacked text: twenty times ImageNet's
 
 
 def import_scores(
@@ -96,14 +96,13 @@ def read_list(path: Path) -> NDArray[np.float64]:
         ScoreFileError: if it is missing or something else.
     """
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            content = file.read(_MAX_BYTES + 1)
-        if len(content) > _MAX_BYTES:
-            raise ValueError("it is larger than 2 GiB")
-        values = np.array(json.loads(content), dtype=np.float64)
-        if values.ndim != 1 or len(values) == 0 or np.isinf(values).any():
+        content = read_json(path, _LIST_BYTES)
+        if not isinstance(content, list) or not {type(each) for each in content} <= {int, float, type(None)}:
+            raise ValueError("it is no list of numbers")
+        values = np.array(content, dtype=np.float64)
+        if len(values) == 0 or np.isinf(values).any():
             raise ValueError("it is no list of finite numbers")
-    except (OSError, EOFError, ValueError, TypeError, RecursionError, OverflowError) as error:
+    except Exception as error:
         raise ScoreFileError(f"{path} cannot be read as a list of scores ({reason(error)}).") from error
     return values
 
@@ -116,15 +115,13 @@ def read_labels(path: Path) -> NDArray[np.int64]:
     """
     try:
         if path.suffix == ".npy":
-            raw = np.load(path, allow_pickle=False)
-            if raw.ndim != 1 or raw.dtype.kind not in "iu":
-                raise ValueError("it is no list of integers")
+            raw = read_npy(path, "iu")
         else:
-            raw = np.loadtxt(path, dtype=np.int64, ndmin=1)
+            raw = np.loadtxt(io.BytesIO(read_bytes(path, INDEX_BYTES)), dtype=np.int64, ndmin=1)
         labels: NDArray[np.int64] = raw.astype(np.int64)
         if labels.ndim != 1 or len(labels) == 0 or labels.min() < 0 or labels.max() >= len(labels):
             raise ValueError("labels are numbers from 0 on, one a sample")
-    except (OSError, EOFError, ValueError, TypeError) as error:
+    except Exception as error:
         raise UsageError(f"{path} cannot be read as labels ({reason(error)}).") from error
     return labels
 

@@ -7,7 +7,7 @@ line) and `.csv` (a header, one position a line) carry nothing but positions, so
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +18,35 @@ from numpy.typing import NDArray
 
 from goldore.atomic import check_writable, replacing
 from goldore.errors import IndexFileError, UsageError, reason
+from goldore.untrusted import (
+    INDEX_BYTES,
+    SIDE_CAR_BYTES,
+    check_size,
+    parse_json,
+    read_hdf5,
+    read_json,
+    read_npy,
+    read_npz,
+    read_torch,
+    tensor_array,
+)
 
 _FORMAT = "goldore-index"
 _FORMAT_VERSION = 1
 _KEY = "indices"
+_NUMBERS = "biuf"  # of which only int64 is an index; the others are refused by name
 _META = "provenance"
+_MOST_SAMPLES = 2**32
+_TYPES = {
+    "dataset": str,
+    "fingerprint": str,
+    "labels_sha256": str,
+    "sha256": str,
+    "score_file": str,
+    "num_samples": int,
+    "kept": int,
+}
+"""Of what is relied on in provenance, where it is there."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +70,8 @@ def save_index(
     Args:
         path: its suffix chooses the format: .npy, .json, .txt, .csv, .npz, .pt or .h5.
         indices: positions to keep, int64, strictly ascending, 0 or more.
-        provenance: anything that JSON can hold.
+        provenance: anything that JSON can hold; dataset, fingerprint and the like are texts, and num_samples
+            is a whole number above the last position.
         overwrite: replace an index file that differs; one with the same content is always replaced, and
             a file that is no index file never.
 
@@ -55,14 +80,15 @@ def save_index(
 
     Raises:
         UsageError: if the suffix is unknown.
-        IndexFileError: if the file exists and differs, or the indices are not valid.
+        IndexFileError: if the file exists and differs, or the indices or what is said of them are not valid.
         GoldoreError: if the folder cannot be written to.
     """
     path = Path(path)
     check_suffix(path)
     _check(indices, path)
-    check_writable(path)
     meta = {"format": _FORMAT, "format_version": _FORMAT_VERSION, **provenance, **_digest(indices)}
+    _check_provenance(meta, indices, path)
+    check_writable(path)
     _check_replaceable(path, indices, meta, overwrite=overwrite)
     try:
         with ExitStack() as files:  # both are written before either replaces what was there
@@ -118,8 +144,10 @@ def load_index(path: str | Path) -> Index:
     path = Path(path)
     check_suffix(path)
     index = _read(path)
-    if index.provenance.get("sha256") not in (None, _digest(index.indices)["sha256"]):
+    about = index.provenance
+    if any(about.get(key) not in (None, value) for key, value in _digest(index.indices).items()):
         raise IndexFileError(f"{path} and its side-car belong to different selections; write them again.")
+    _check_provenance(about, index.indices, path)
     return index
 
 
@@ -130,14 +158,15 @@ def _read(path: Path) -> Index:
     try:
         indices, meta = _READERS[path.suffix](path)
         if path.suffix in _BARE and side_car(path).is_file():
-            meta = json.loads(side_car(path).read_text(encoding="utf-8"))
+            meta = read_json(side_car(path), SIDE_CAR_BYTES)
+        if not isinstance(meta, dict):
+            raise ValueError("its provenance is no JSON object")  # noqa: TRY004
     except Exception as error:
         raise IndexFileError(
             f"{path} cannot be read as an index file ({reason(error)}); write it again."
         ) from error
-    indices = np.asarray(indices)
     _check(indices, path)
-    return Index(indices, meta if isinstance(meta, dict) else {})
+    return Index(indices, meta)
 
 
 def side_car(path: Path) -> Path:
@@ -170,7 +199,7 @@ def _is_ours(file: Path) -> bool:
     """Whether a file is an index file, or a side-car."""
     try:
         if file.name.endswith(_SIDE_CARS):
-            content = json.loads(file.read_text(encoding="utf-8"))
+            content = read_json(file, SIDE_CAR_BYTES)
             return bool(content["format"] == _FORMAT and _KEY not in content)
         _read(file)
     except (IndexFileError, OSError, ValueError, TypeError, KeyError):
@@ -188,8 +217,27 @@ def _check(indices: NDArray[Any], path: Path) -> None:
             f"{path}: an index is a non-empty list of int64 positions, "
             f"not {indices.dtype} of shape {indices.shape}."
         )
-    if indices[0] < 0 or not (np.diff(indices) > 0).all():
+    if indices[0] < 0 or not (indices[1:] > indices[:-1]).all():
         raise IndexFileError(f"{path}: positions must be 0 or more, ascending, each once.")
+
+
+def _check_provenance(about: dict[str, Any], indices: NDArray[np.int64], path: Path) -> None:
+    for key, kind in _TYPES.items():
+        if about.get(key) is not None and type(about[key]) is not kind:
+            what = "a text" if kind is str else "a whole number"
+            raise IndexFileError(f"{path}: {key} in its provenance must be {what}; write it again.")
+    samples = about.get("num_samples")
+    if samples is not None and not indices[-1] < samples <= _MOST_SAMPLES:
+        raise IndexFileError(
+            f"{path} keeps position {indices[-1]} of {samples} samples by its provenance; write it again."
+        )
+    paths = about.get("paths")
+    if paths is not None and not (
+        isinstance(paths, list)
+        and len(paths) == len(indices)
+        and all(isinstance(each, str) for each in paths)
+    ):
+        raise IndexFileError(f"{path}: paths in its provenance must be a text a position; write it again.")
 
 
 def _as_indices(values: Any) -> NDArray[np.int64]:
@@ -237,48 +285,51 @@ def _write_h5(path: Path, indices: NDArray[np.int64], meta: dict[str, Any]) -> N
 
     with h5py.File(path, "w") as file:
         file[_KEY] = indices
-        file.attrs[_META] = json.dumps(meta)
+        file[_META] = np.bytes_(json.dumps(meta))
 
 
 def _read_npy(path: Path) -> tuple[Any, Any]:
-    return np.load(path, allow_pickle=False), {}
+    return read_npy(path, _NUMBERS), {}
 
 
 def _read_json(path: Path) -> tuple[Any, Any]:
-    content = json.loads(path.read_text(encoding="utf-8"))
+    content = read_json(path, INDEX_BYTES)
     if isinstance(content, list):
         return _as_indices(content), {}
     return _as_indices(content.pop(_KEY)), content
 
 
 def _read_txt(path: Path) -> tuple[Any, Any]:
-    return np.array([int(line) for line in path.read_text(encoding="utf-8").split()], dtype=np.int64), {}
+    check_size(path, INDEX_BYTES)
+    with path.open(encoding="utf-8") as file:
+        return _from_lines(file), {}
 
 
 def _read_csv(path: Path) -> tuple[Any, Any]:
-    header, *lines = path.read_text(encoding="utf-8").split()
-    if header != "index":
-        raise ValueError("its header is not 'index'")
-    return np.array([int(line) for line in lines], dtype=np.int64), {}
+    check_size(path, INDEX_BYTES)
+    with path.open(encoding="utf-8") as file:
+        if file.readline().strip() != "index":
+            raise ValueError("its header is not 'index'")
+        return _from_lines(file), {}
+
+
+def _from_lines(lines: Iterable[str]) -> NDArray[np.int64]:
+    return np.fromiter((int(line) for line in lines if not line.isspace()), dtype=np.int64)
 
 
 def _read_npz(path: Path) -> tuple[Any, Any]:
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-        return archive[_KEY], json.loads(str(archive[_META])) if _META in archive else {}
+    found = read_npz(path, {_KEY: _NUMBERS, _META: "U"})
+    return found[_KEY], parse_json(str(found[_META])) if _META in found else {}
 
 
 def _read_pt(path: Path) -> tuple[Any, Any]:
-    import torch
-
-    content = torch.load(path, map_location="cpu", weights_only=True)
-    return content[_KEY].numpy(), json.loads(content[_META])
+    content = read_torch(path)
+    return tensor_array(content[_KEY]), parse_json(content[_META]) if _META in content else {}
 
 
 def _read_h5(path: Path) -> tuple[Any, Any]:
-    import h5py
-
-    with h5py.File(path, "r") as file:
-        return file[_KEY][()], json.loads(file.attrs[_META])
+    found = read_hdf5(path, {_KEY: _NUMBERS, _META: "S"})
+    return found[_KEY], parse_json(bytes(found[_META])) if _META in found else {}
 
 
 _WRITERS: dict[str, Callable[[Path, NDArray[np.int64], dict[str, Any]], None]] = {

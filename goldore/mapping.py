@@ -125,11 +125,16 @@ def map_index(
             f"the index is about {provenance.get('dataset')} with the fingerprint {claimed[:12]}, and "
             f"{source.info.name} has {source.info.fingerprint[:12]}; say with --dataset what it is about."
         )
-    if len(indices) and indices[-1] >= source.info.num_samples:
+    digest = provenance.get("labels_sha256")
+    if digest is not None and digest != labels_digest(source.labels):
         raise MappingError(
-            f"the index has position {indices[-1]} and {source.info.name} has {source.info.num_samples} "
-            "samples; "
-            "give the data set that was scored."
+            f"the labels of {source.info.name} are not those of {provenance.get('dataset')}, which the "
+            "index is about; say with --dataset what it is about."
+        )
+    if len(indices) and not 0 <= indices.min() <= indices.max() < source.info.num_samples:
+        raise MappingError(
+            f"the index has position {indices.min() if indices.min() < 0 else indices.max()} and "
+            f"{source.info.name} has {source.info.num_samples} samples; give the data set that was scored."
         )
     mapping = map_samples(source, target, partial=partial)
     there = mapping.positions[indices]

@@ -5,7 +5,7 @@ A tree holds every class folder, empty ones too: a missing one would renumber th
 
 import shutil
 import tempfile
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -162,8 +162,10 @@ def check_list(
     text = "".join(f"{path}\n" for path in paths).encode("utf-8", "surrogateescape")
     if target.is_dir():
         raise TreeError(f"{target} is a folder; give --as-list the name of a file.")
+    known = {path.encode("utf-8", "surrogateescape") for path in header.paths or ()}
+    if target.exists() and target.stat().st_size > sum(len(path) + 1 for path in known):
+        raise TreeError(f"{target} exists and is no list of these files; choose another --as-list.")
     if target.exists() and target.read_bytes() != text:
-        known = {path.encode("utf-8", "surrogateescape") for path in header.paths or ()}
         if target.is_symlink() or not known.issuperset(target.read_bytes().splitlines()):
             raise TreeError(f"{target} exists and is no list of these files; choose another --as-list.")
         if not overwrite:
@@ -183,13 +185,27 @@ def kept_paths(indices: NDArray[np.int64], header: Header) -> list[str]:
             f"{header.info.name} was not read from a folder tree, so that its samples have no files; leave "
             "--as-folder and --as-list out."
         )
+    if len(indices) and not 0 <= indices.min() <= indices.max() < len(header.paths):
+        raise UsageError(
+            f"positions run from {indices.min()} to {indices.max()}, and {header.info.name} has "
+            f"{len(header.paths)} samples; choose the score file that they were made from."
+        )
+    if len(np.unique(indices)) < len(indices):
+        raise UsageError("a position occurs twice among those to keep; give each once.")
     paths = [header.paths[index] for index in indices]
     for path in paths:
-        if path.startswith("/") or ".." in PurePosixPath(path).parts:
+        first, *others = path.split("/")
+        if first not in header.info.class_names or not others or not all(map(_is_plain, (first, *others))):
             raise UsageError(
-                f"the score file names a file {path} outside the folder; score the data set again."
+                f"the score file names a file {path} outside the folders of its classes; score the data set "
+                "again."
             )
     return paths
+
+
+def _is_plain(name: str) -> bool:
+    """Whether a part of a path names something in the folder before it."""
+    return name not in ("", ".", "..") and "\0" not in name
 
 
 def _root(header: Header, images: str | Path | None) -> Path:
@@ -209,6 +225,11 @@ def _train(root: Path) -> Path:
 
 def _class_folders(header: Header, naming: Naming) -> dict[str, str]:
     """The new name of each class folder."""
+    for name in header.info.class_names:
+        if not _is_plain(name) or "/" in name:
+            raise UsageError(
+                f"the score file names a class {name!r}, which is no folder; score the data set again."
+            )
     names = enumerate(header.info.class_names)
     return {name: f"{label:05}" if naming == "zero-padded" else name for label, name in names}
 

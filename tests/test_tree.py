@@ -225,7 +225,7 @@ class TestList:
         assert write_list(kept(1), header, path, overwrite=True).read_text() == "Dog/2.png\n"
 
     def test_a_path_with_a_line_end_is_refused(self, header, tmp_path):
-        changed = dataclasses.replace(header, paths=("a\nb", *TRAIN[1:]))
+        changed = dataclasses.replace(header, paths=("Dog/a\nb", *TRAIN[1:]))
         with pytest.raises(UsageError, match="a path holds a line end"):
             write_list(kept(0), changed, tmp_path / "kept.txt")
         assert not (tmp_path / "kept.txt").exists()

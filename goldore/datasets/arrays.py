@@ -1,20 +1,19 @@
 """Arrays in a file: .npz and .h5 with x_train, y_train and optionally x_test, y_test and class_names."""
 
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from goldore.datasets.dataset import ImageDataset
 from goldore.datasets.pixels import Channels, images_from_array, labels_from_array, numbered_classes
-from goldore.errors import DatasetError
+from goldore.errors import DatasetError, reason
+from goldore.untrusted import read_hdf5, read_npz
 
-_KEYS = ("x_train", "y_train", "x_test", "y_test", "class_names")
+_NUMBERS, _NAMES = "biufc", "SU"
+_KINDS = dict.fromkeys(("x_train", "y_train", "x_test", "y_test"), _NUMBERS) | {"class_names": _NAMES}
 
 
 def load_arrays(path: Path, name: str, channels: Channels = "auto") -> ImageDataset:
@@ -32,7 +31,11 @@ def load_arrays(path: Path, name: str, channels: Channels = "auto") -> ImageData
     Raises:
         DatasetError: if the file is damaged, lacks an array, or the arrays do not fit.
     """
-    arrays = _read_npz(path) if path.suffix == ".npz" else _read_h5(path)
+    try:
+        arrays = read_npz(path, _KINDS) if path.suffix == ".npz" else read_hdf5(path, _KINDS)
+    except Exception as error:
+        kind = ".npz without pickles" if path.suffix == ".npz" else "HDF5"
+        raise DatasetError(f"{path} cannot be read as {kind} ({reason(error)}); write it again.") from error
     for key in ("x_train", "y_train"):
         if key not in arrays:
             raise DatasetError(f"{path} has no array {key}; it must hold x_train and y_train.")
@@ -67,39 +70,3 @@ def _class_names(
         each.decode(errors="replace") if isinstance(each, bytes) else str(each)
         for each in arrays["class_names"].tolist()
     )
-
-
-def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            return {key: archive[key] for key in _KEYS if key in archive}
-    except (
-        OSError,
-        ValueError,
-        EOFError,
-        zipfile.BadZipFile,
-        zlib.error,
-        TypeError,
-        RuntimeError,
-        MemoryError,
-    ) as error:
-        raise DatasetError(
-            f"{path} cannot be read as .npz without pickles ({error}); write it again."
-        ) from error
-
-
-def _read_h5(path: Path) -> dict[str, NDArray[Any]]:
-    try:
-        with h5py.File(path, "r") as file:
-            found = {}
-            for key in _KEYS:
-                link = file.get(key, getlink=True)
-                if link is None:
-                    continue
-                node = file[key] if isinstance(link, h5py.HardLink) else None
-                if not isinstance(node, h5py.Dataset) or node.external or node.is_virtual:
-                    raise DatasetError(f"{key} in {path} is no array in the file itself; store it there.")
-                found[key] = np.asarray(node[()])
-            return found
-    except (OSError, RuntimeError, ValueError, KeyError, MemoryError) as error:
-        raise DatasetError(f"{path} cannot be read as HDF5 ({error}); write it again.") from error

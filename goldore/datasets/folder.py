@@ -1,5 +1,6 @@
 """Folder trees: one folder a class, the layout of torchvision's ImageFolder, in its order."""
 
+import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,9 +12,12 @@ from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_datas
 from torchvision.transforms.v2 import functional as transforms
 
 from goldore.datasets.dataset import FOLDER_SOURCE, ImageDataset
-from goldore.errors import DatasetError
+from goldore.errors import DatasetError, reason
 
 _TEST_FOLDERS = ("val", "test")
+# What the suffixes stand for, and GIF, which is found under others' names; PIL would also start programs.
+_FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP", "GIF")
+_MOST_PIXELS = 89_478_485  # PIL's own limit, above which it warns
 
 
 def load_folder(
@@ -68,10 +72,22 @@ def decode(files: Sequence[Path], image_size: int | None) -> NDArray[np.uint8]:
         uint8 [len(files), 3, height, width].
 
     Raises:
-        DatasetError: if a file is damaged or, without image_size, sizes differ.
+        DatasetError: if a file is damaged, an image is absurdly large or, without image_size, sizes differ.
     """
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        return _decode_all(files, image_size)
+
+
+def _decode_all(files: Sequence[Path], image_size: int | None) -> NDArray[np.uint8]:
     first = _decode_one(files[0], image_size)
-    images = np.empty((len(files), *first.shape), dtype=np.uint8)
+    try:
+        images = np.empty((len(files), *first.shape), dtype=np.uint8)
+    except MemoryError:
+        raise DatasetError(
+            f"{len(files)} images of {first.shape[1]}x{first.shape[2]} do not fit into memory; "
+            "say --image-size with a smaller one."
+        ) from None
 
     def fill(position: int) -> None:
         image = _decode_one(files[position], image_size)
@@ -95,13 +111,16 @@ def decode(files: Sequence[Path], image_size: int | None) -> NDArray[np.uint8]:
 
 def _decode_one(file: Path, image_size: int | None) -> NDArray[np.uint8]:
     try:
-        with Image.open(file) as opened:
+        with Image.open(file, formats=_FORMATS) as opened:
+            if image_size is not None and image_size**2 * max(opened.size) > _MOST_PIXELS * min(opened.size):
+                raise ValueError(f"{opened.size[0]}x{opened.size[1]} is too long a strip to be resized")
             image = opened.convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DatasetError(f"{file} cannot be decoded as an image ({error}); repair or remove it.") from error
-    if image_size is not None:
-        image = transforms.resize(image, [image_size], antialias=True)
-        image = transforms.center_crop(image, [image_size])
+        if image_size is not None:
+            image = transforms.resize(image, [image_size], antialias=True)
+            image = transforms.center_crop(image, [image_size])
+    except Exception as error:
+        what = reason(error)
+        raise DatasetError(f"{file} cannot be decoded as an image ({what}); repair or remove it.") from error
     return np.asarray(image).transpose(2, 0, 1)
 
 

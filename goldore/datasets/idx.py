@@ -3,7 +3,6 @@
 import gzip
 import math
 import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,8 @@ from numpy.typing import NDArray
 
 from goldore.datasets.dataset import ImageDataset
 from goldore.datasets.pixels import numbered_classes
-from goldore.errors import DatasetError
+from goldore.errors import DatasetError, reason
+from goldore.untrusted import check_dense
 
 _UBYTE = 0x08  # the format's code for unsigned bytes, the only type MNIST and its relatives use
 _STEMS = {
@@ -20,7 +20,6 @@ _STEMS = {
     "test_images": "t10k-images-idx3-ubyte",
     "test_labels": "t10k-labels-idx1-ubyte",
 }
-_MAX_ITEMS = 2**33
 
 
 def find_idx(folder: Path) -> dict[str, Path]:
@@ -104,14 +103,13 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
                 raise DatasetError(f"{path} is not an IDX file of bytes with {axes} axes; fetch it again.")
             shape = struct.unpack(f">{axes}I", header[4:])
             size = math.prod(shape)
-            if size > _MAX_ITEMS:
-                raise DatasetError(f"{path} claims {size} bytes of content, which is absurd; fetch it again.")
+            check_dense(size, path.stat().st_size)
             content = file.read(size)
             longer = bool(file.read(1))
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DatasetError(f"{path} is corrupted or truncated ({error}); fetch it again.") from error
-    except OSError as error:
-        raise DatasetError(f"{path} cannot be read ({error.strerror or error}).") from error
+    except DatasetError:
+        raise
+    except Exception as error:
+        raise DatasetError(f"{path} is corrupted or truncated ({reason(error)}); fetch it again.") from error
     if len(content) != size or longer:
         relation = "more" if longer else "less"
         raise DatasetError(

@@ -1,16 +1,17 @@
 """The datasets known by name: torchvision's, in torchvision's order, and TinyImageNet."""
 
-import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
 from goldore.datasets.dataset import ImageDataset
 from goldore.datasets.idx import find_idx, load_idx
-from goldore.errors import DatasetError, UsageError, reason
+from goldore.datasets.pixels import labels_from_array
+from goldore.errors import DatasetError, GoldoreError, UsageError, reason
+from goldore.untrusted import INDEX_BYTES, read_bytes, read_torch, tensor_array
 
 _FASHION_CLASSES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
@@ -45,14 +46,16 @@ def load_named(name: str, place: Place) -> ImageDataset:
         raise DatasetError(f"the folder {place.root} does not exist; {remedy}.")
     try:
         return READERS[name](name, place)
-    except (RuntimeError, OSError, EOFError, ValueError, LookupError, pickle.UnpicklingError) as error:
+    except GoldoreError:
+        raise
+    except ModuleNotFoundError as error:
+        raise DatasetError(f"{name} needs the package {error.name}; run: pip install {error.name}") from error
+    except Exception as error:
         remedy = "" if place.download else _or_download(name)
         raise DatasetError(
             f"{name} could not be read from {place.root} ({reason(error)}); "
             f"point --data-root at its folder{remedy}."
         ) from error
-    except ModuleNotFoundError as error:
-        raise DatasetError(f"{name} needs the package {error.name}; run: pip install {error.name}") from error
 
 
 def _or_download(name: str) -> str:
@@ -84,6 +87,7 @@ def _read_mnist_like(name: str, place: Place) -> ImageDataset:
 
 
 def _read_cifar(name: str, place: Place) -> ImageDataset:
+    """Pickles as published: torchvision opens them once their MD5 is the published one, and no others."""
     make = _torchvision(name)
     train = make(place.root, train=True, download=place.download)
     test = make(place.root, train=False, download=place.download)
@@ -162,12 +166,16 @@ def load_tiny_imagenet_folder(folder: Path, name: str, image_size: int | None = 
     if dataset.test_images is not None or not annotations.is_file():
         return dataset
     labels = {wnid: label for label, wnid in enumerate(dataset.class_names)}
-    lines = annotations.read_text(errors="replace").splitlines()
-    rows = [line.split("\t")[:2] for line in lines if line.strip()]
-    bad = [number for number, row in enumerate(rows, 1) if len(row) < 2 or row[1] not in labels]  # noqa: PLR2004
-    if bad or not rows:
-        where = f"its row {bad[0]} is not a file and a known class" if bad else "it is empty"
-        raise DatasetError(f"{annotations} is damaged ({where}); fetch it again.")
+    try:
+        lines = read_bytes(annotations, INDEX_BYTES).decode(errors="replace").splitlines()
+        rows = [line.split("\t")[:2] for line in lines if line.strip()]
+        for number, row in enumerate(rows, 1):
+            if len(row) < 2 or row[1] not in labels or PurePosixPath(row[0]).name != row[0]:  # noqa: PLR2004
+                raise ValueError(f"its row {number} is not a file and a known class")
+        if not rows:
+            raise ValueError("it is empty")
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{annotations} is damaged ({reason(error)}); fetch it again.") from error
     images = decode([folder / "val" / "images" / file for file, _ in rows], image_size)
     return ImageDataset(
         name=name,
@@ -190,12 +198,11 @@ def load_tiny_imagenet_file(path: Path, name: str = "TinyImageNet") -> ImageData
     Raises:
         DatasetError: if the file is damaged or of another form.
     """
-    import torch
-
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = read_torch(path)
         arrays = {
-            key: content[key].numpy() for key in ("images_train", "labels_train", "images_val", "labels_val")
+            key: tensor_array(content[key])
+            for key in ("images_train", "labels_train", "images_val", "labels_val")
         }
         classes = tuple(str(each) for each in content["classes"])
     except Exception as error:
@@ -205,11 +212,11 @@ def load_tiny_imagenet_file(path: Path, name: str = "TinyImageNet") -> ImageData
     return ImageDataset(
         name=name,
         images=arrays["images_train"],
-        labels=arrays["labels_train"].astype(np.int64),
+        labels=labels_from_array(arrays["labels_train"], f"labels_train in {path.name}"),
         class_names=classes,
         source=f"tensors in {path}",
         test_images=arrays["images_val"],
-        test_labels=arrays["labels_val"].astype(np.int64),
+        test_labels=labels_from_array(arrays["labels_val"], f"labels_val in {path.name}"),
     )
 
 

@@ -11,6 +11,7 @@ from goldore.recipe.checks import require
 from goldore.recipe.network import ConvNetConfig
 
 Precision = typing.Literal["float32", "bf16"]
+_MOST_TEXT = 2**16  # characters of a recipe
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -84,8 +85,10 @@ class Recipe:
             ValueError: if the text is not such an object.
         """
         try:
+            if len(text) > _MOST_TEXT:
+                raise TypeError("it is far too long")
             recipe = _built(cls, {"precision": "float32"} | json.loads(text))  # all there was at first
-        except (KeyError, TypeError, AttributeError, UsageError) as error:
+        except (KeyError, TypeError, AttributeError, RecursionError, UsageError) as error:
             raise ValueError(f"not a recipe: {error}") from error
         if not isinstance(recipe, cls):
             raise ValueError("not a recipe")  # noqa: TRY004
@@ -112,9 +115,23 @@ def _built(kind: type[Any], fields: dict[str, Any]) -> Any:
         ]
         if nested and value is not None:
             values[name] = _built(typing.cast("type[Any]", nested[0]), value)
+        elif not _fits(value, types[name]):
+            raise TypeError(f"{name} is {value!r}")
         else:
             values[name] = tuple(value) if isinstance(value, list) else value
     return kind(**values)
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Whether a JSON value is of an annotated type: a number, a text, a list of numbers or one of several."""
+    choices = typing.get_args(kind)
+    if typing.get_origin(kind) is tuple:
+        return isinstance(value, list) and all(_fits(each, choices[0]) for each in value)
+    if typing.get_origin(kind) is typing.Literal:
+        return value in choices
+    if choices:
+        return any(_fits(value, each) for each in choices)
+    return type(value) in ((int, float) if kind is float else (kind,))
 
 
 def _flat(fields: dict[str, Any]) -> dict[str, Any]:

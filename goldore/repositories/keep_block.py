@@ -24,6 +24,9 @@ def goldore_keep(data):
         about = json.load(file)
     check(sha256(keep) == about.get("sha256"), "it and its side-car belong to different selections")
     check("labels_sha256" in about, "its side-car is old; write it again with goldore prune")
+    size = about["num_samples"]
+    check(keep.dtype == np.int64 and keep.ndim == 1 and len(keep) and 0 <= keep[0] and keep[-1] < size
+          and (keep[1:] > keep[:-1]).all(), "its positions are not ascending numbers from 0 to %d" % (size - 1))
     base, at = data, keep
     if hasattr(data, "indices") and hasattr(data, "dataset"):  # a torch Subset
         base, at = data.dataset, np.asarray(data.indices)[keep[keep < len(data)]]
@@ -34,7 +37,7 @@ def goldore_keep(data):
                        for item in (data[i] for i in range(len(data)))])
     _, first, code = np.unique(labels, return_index=True, return_inverse=True)
     code = np.argsort(np.argsort(first))[code]  # classes in the order they appear, whatever their numbers
-    size, name = about["num_samples"], about["dataset"]
+    name = about["dataset"]
     check(len(labels) == size, "it is about the %d samples of %s, and here are %d" % (size, name, len(labels)))
     check(sha256(code) == about["labels_sha256"],
           "the labels here are not those of %s, or stand in another order" % name)

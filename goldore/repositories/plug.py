@@ -17,8 +17,10 @@ from goldore.atomic import replacing
 from goldore.errors import PlugError, reason
 from goldore.repositories.keep_block import goldore_keep
 from goldore.repositories.model import MARK, Edit, Repository
+from goldore.untrusted import read_bytes
 
 _WRITABLE = 0o222
+_SOURCE_BYTES = 2**24
 _SOURCE = inspect.getsource(goldore_keep)
 
 State = Literal["plugged", "outdated", "clean", "unknown"]
@@ -275,9 +277,11 @@ def _lines(text: str) -> list[str]:
 
 def _read(file: Path) -> str:
     try:
-        return file.read_bytes().decode("utf-8", "surrogateescape")
-    except OSError as error:
-        raise PlugError(f"{file} cannot be read ({reason(error)}); check its permissions.") from error
+        return read_bytes(file, _SOURCE_BYTES).decode("utf-8", "surrogateescape")
+    except (OSError, ValueError) as error:
+        raise PlugError(
+            f"{file} cannot be read ({reason(error)}); check the file and its permissions."
+        ) from error
 
 
 def _write(changes: list[Change], *, dry_run: bool) -> list[Change]:
