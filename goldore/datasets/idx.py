@@ -103,7 +103,7 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
                 raise DatasetError(f"{path} is not an IDX file of bytes with {axes} axes; fetch it again.")
             shape = struct.unpack(f">{axes}I", header[4:])
             size = math.prod(shape)
-            check_dense(size, path.stat().st_size)
+            check_dense(max(size, *shape), path.stat().st_size)
             content = file.read(size)
             longer = bool(file.read(1))
     except DatasetError:

@@ -167,3 +167,10 @@ def test_real_fashion_mnist_has_its_class_names():
     assert np.bincount(dataset.test_labels).tolist() == [1000] * 10
     assert dataset.class_names[dataset.labels[0]] == "Ankle boot"
     assert dataset.class_names[dataset.labels[1]] == "T-shirt/top"
+
+
+def test_no_images_of_absurd_size_are_refused(tmp_path, refused):
+    path = tmp_path / "train-images-idx3-ubyte"
+    path.write_bytes(struct.pack(">4B3I", 0, 0, 8, 3, 0, 2**32 - 1, 2**32 - 1))
+    with refused(path, "absurd"):
+        read_idx(path)
