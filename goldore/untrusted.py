@@ -18,6 +18,8 @@ import io
 import json
 import math
 import pickletools
+import subprocess
+import sys
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -37,6 +39,19 @@ _ALWAYS_ARRAYS = 2**28  # bytes of arrays that are read however tightly they are
 _ALWAYS_TEXT = 2**26  # bytes of text, likewise
 _DEFLATE_RATIO = 1032  # deflate cannot pack tighter
 _BLOCK = 2**20
+_SECONDS = 60  # that a list of texts of any length may take to be read
+_READ_TEXTS = """
+import json, sys
+try:
+    import resource
+    resource.setrlimit(resource.RLIMIT_AS, (2**32, 2**32))
+except (ImportError, ValueError):
+    pass
+import h5py
+with h5py.File(sys.argv[1], "r", locking=False) as file:
+    texts = file[sys.argv[2]].asstr()[()].tolist()
+sys.exit(1) if sum(map(len, texts)) > 2**24 else print(json.dumps(texts))
+"""
 _CHECKSUM = 4  # bytes that the filter fletcher32 adds to a chunk
 _MOST_CONTAINERS = 2**16  # lists and objects in a JSON text; empty ones take 25 times their text
 _MOST_HEADER = 2**16  # bytes of the header of a .npy array
@@ -167,8 +182,8 @@ def _short(shape: Sequence[int]) -> str:
 def read_hdf5(path: Path, kinds: Kinds) -> dict[str, NDArray[Any]]:
     """Read those of the named arrays that an HDF5 file has in its root.
 
-    They lie in the file itself, plain or packed with gzip or LZF. Texts have one length: for those of any
-    length, HDF5 searches damaged files without end.
+    They lie in the file itself, plain or packed with gzip or LZF. Texts of any length are read in a process
+    of its own, for HDF5 searches damaged files for them without end.
     """
     import h5py
 
@@ -178,7 +193,21 @@ def read_hdf5(path: Path, kinds: Kinds) -> dict[str, NDArray[Any]]:
         check_dense(sum(_claimed(node) for node in nodes.values()), path.stat().st_size)
         for key, node in nodes.items():
             _check_chunks(node, key)
-        return {key: np.asarray(node[()]) for key, node in nodes.items()}
+        loose = [key for key, node in nodes.items() if node.dtype.kind == "O"]
+        found = {key: np.asarray(node[()]) for key, node in nodes.items() if key not in loose}
+    return found | {key: _texts_of_any_length(path, key) for key in loose}
+
+
+def _texts_of_any_length(path: Path, key: str) -> NDArray[Any]:
+    """Read a list of texts in a process of its own, with a limit for its time and its answer."""
+    command = [sys.executable, "-c", _READ_TEXTS, str(path.resolve()), key]
+    try:
+        done = subprocess.run(  # noqa: S603 - this Python, and a path
+            command, stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=_SECONDS
+        )
+        return np.array(parse_json(done.stdout), dtype=np.str_)
+    except subprocess.SubprocessError:
+        raise ValueError(f"{key} cannot be read as a list of texts") from None
 
 
 def _array_node(file: Any, key: str, kinds: str) -> Any:
@@ -188,11 +217,11 @@ def _array_node(file: Any, key: str, kinds: str) -> Any:
     node = file[key] if isinstance(file.get(key, getlink=True), h5py.HardLink) else None
     if not isinstance(node, h5py.Dataset) or node.is_virtual or node.external or node.shape is None:
         raise ValueError(f"{key} is no array in the file itself")
-    if h5py.check_string_dtype(node.dtype) and node.dtype.kind == "O":
-        raise ValueError(
-            f"{key} holds texts of any length; store NumPy's bytes, np.array(names, 'S'), instead"
-        )
-    if node.dtype.kind not in kinds:
+    if node.dtype.kind == "O" and not (
+        h5py.check_string_dtype(node.dtype) and "U" in kinds and node.ndim == 1
+    ):
+        raise ValueError(f"{key} holds {node.dtype}, which is not read")
+    if node.dtype.kind not in kinds and node.dtype.kind != "O":
         raise ValueError(f"{key} holds {node.dtype}, which is not read")
     filters = node.id.get_create_plist()
     numbers = [filters.get_filter(which)[0] for which in range(filters.get_nfilters())]

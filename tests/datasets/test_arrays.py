@@ -78,7 +78,14 @@ def test_test_arrays_are_optional(write, arrays, ending):
 
 
 @pytest.mark.parametrize(
-    ("ending", "dtype"), [("npz", "U5"), ("npz", "S5"), ("h5", "S5"), ("h5", h5py.string_dtype(length=9))]
+    ("ending", "dtype"),
+    [
+        ("npz", "U5"),
+        ("npz", "S5"),
+        ("h5", "S5"),
+        ("h5", h5py.string_dtype(length=9)),
+        ("h5", h5py.string_dtype()),
+    ],
 )
 def test_class_names_are_read(write, arrays, ending, dtype):
     names = np.array(["ant", "bee", "cow"]).astype(dtype)

@@ -56,10 +56,10 @@ def write_often(seconds=0.05):
     output._SECONDS_BETWEEN_WRITES, output._SHARE_OF_WRITING = seconds, 1
 
 
-def cut_run(out, log, **fields):
+def cut_run(out, log, seconds=0.05, **fields):
     """What the process does that is killed."""
     os.umask(0o022)
-    write_often()
+    write_often(seconds)
     score(out, watcher=Told(log), **fields)
 
 
@@ -110,7 +110,7 @@ def killed_at(out, log, point, call, **fields):
             "before a record": (goldore.scoring.output, "append_to_journal"),
         }[point]
         before(module, name)
-    cut_run(out, log, **fields)
+    cut_run(out, log, seconds=1000 if "record" in point else 0.05, **fields)
 
 
 def environment():

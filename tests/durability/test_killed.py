@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import multiprocessing
 import random
 import time
 
@@ -11,6 +10,7 @@ import pytest
 
 from goldore.store.verifying import verify
 from tests.durability import runs
+from tests.forked import FORKS
 
 KILLS = 50
 PATIENCE = 60
@@ -31,13 +31,10 @@ pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.fixture(scope="module")
 def start():
     """Start a function of `runs` in a process that need not import torch: it was imported before the fork."""
-    context = multiprocessing.get_context("forkserver")
-    # what trainings import is imported once, before the forks; _dynamo is what torch itself loads late
-    context.set_forkserver_preload(["torch._dynamo", "goldore.scoring", "tests.durability.runs"])
     started = []
 
     def start(target, *args, **fields):
-        process = context.Process(target=target, args=args, kwargs=fields, daemon=True)
+        process = FORKS.Process(target=target, args=args, kwargs=fields, daemon=True)
         process.start()
         started.append(process)
         return process

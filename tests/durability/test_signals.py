@@ -28,7 +28,7 @@ def stop(tmp_path, npz):
     before = signal.signal(INT, signal.default_int_handler)  # a child must not inherit "ignored"
     started = []
 
-    def stop(said, after, signals, *words):
+    def stop(said, after, signals, *words, exists=None):
         log = tmp_path / "stderr"
         out = tmp_path / "run" / "scores.h5"
         with log.open("w") as err:
@@ -41,7 +41,7 @@ def stop(tmp_path, npz):
             )
         started.append(process)
         until = time.monotonic() + PATIENCE
-        while said not in log.read_text():
+        while said not in log.read_text() or not (exists is None or exists.exists()):
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < until, log.read_text()
             time.sleep(0.01)
@@ -92,9 +92,9 @@ def test_during_loss_trials(stop, tmp_path, number):
 
 @pytest.mark.parametrize("signals", [[TERM], [INT], [INT, INT, TERM]])
 def test_during_utility_trials(stop, tmp_path, signals):
-    code, lines = stop("3,000 trials, 1 at once", 0.5, signals, *UTILITY)
-    assert code in {128 + number for number in signals}
     out = tmp_path / "run" / "scores.h5"
+    code, lines = stop("3,000 trials, 1 at once", 0.1, signals, *UTILITY, exists=out)
+    assert code in {128 + number for number in signals}
     assert "interrupted" in lines[-1]
     if len(signals) == 1:
         file = check(out)

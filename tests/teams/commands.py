@@ -4,16 +4,15 @@ A command of them is the real one, with its own process, environment, folder, lo
 is about torchrun or --processes it starts Python itself.
 """
 
-import multiprocessing
 import os
 import sys
 import time
 from pathlib import Path
 
+from tests.forked import FORKS
+
 PATIENCE = 120  # seconds that a command may take
 LEFT_OUT = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT", "TORCHELASTIC_USE_AGENT_STORE")
-_forks = multiprocessing.get_context("forkserver")
-_forks.set_forkserver_preload(["tests.teams.loaded"])
 
 
 class Command:
@@ -34,7 +33,7 @@ class Command:
         self._err.touch()
         arguments = ["goldore", *map(str, arguments)]
         places = (str(folder), str(self._out), str(self._err))
-        self.process = _forks.Process(target=_run, args=(arguments, environment, *places))
+        self.process = FORKS.Process(target=_run, args=(arguments, environment, *places))
         self.process.start()
 
     @property

@@ -162,7 +162,7 @@ class TestFlock:
             pass
         lock_of(tmp_path / "s.h5").mkdir()
         with (
-            pytest.raises(GoldoreError, match=r"cannot be locked \(.*\); choose"),
+            pytest.raises(GoldoreError, match=r"cannot be locked \(.*\); make room"),
             writing_to(tmp_path / "s.h5"),
         ):
             pass
