@@ -2,6 +2,7 @@
 
 import signal
 import subprocess
+import sys
 import time
 
 import h5py
@@ -135,3 +136,31 @@ def test_the_same_command_goes_on_to_the_same_result(stop, tmp_path, npz):
         there, expected = runs.arrays(first), runs.arrays(second)
     assert there.keys() == expected.keys()
     assert [name for name in there if there[name] != expected[name]] == []
+
+
+def test_an_interrupt_that_python_drops_comes_again(tmp_path):
+    code = (
+        "import sys, time, os, signal\n"
+        "from goldore.__main__ import _command_line_from_checkout\n"
+        "_command_line_from_checkout()\n"
+        "from goldore_cli.signals import end_in_order, exit_code\n"
+        "end_in_order()\n"
+        "class Finalised:\n"
+        "    def __del__(self):\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "        time.sleep(0.1)\n"
+        "try:\n"
+        "    Finalised()\n"
+        "    time.sleep(20)\n"
+        "except KeyboardInterrupt as interrupt:\n"
+        "    sys.exit(exit_code(interrupt))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=runs.environment(),
+        capture_output=True,
+        encoding="utf-8",
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (143, "")
