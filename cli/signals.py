@@ -43,7 +43,7 @@ def is_exit_of_interrupt(code: object) -> bool:
 
 
 def _send_again(lost: "sys.UnraisableHookArgs") -> None:
-    """Send a signal again whose interrupt came where Python cannot raise it, as in a finaliser, and drops it."""
+    """Send a signal again whose interrupt Python dropped, as it does in finalisers and callbacks."""
     if not issubclass(lost.exc_type, KeyboardInterrupt):
         sys.__unraisablehook__(lost)
         return
