@@ -72,7 +72,7 @@ def _examine(file: h5py.File, path: Path, out: Path | None) -> dict[str, Any]:
                 whole.append(each)
         except _DAMAGES as error:
             found["problems"].append(f"what describes the {kind.name} trials is lost ({_inner(error)})")
-    if out is not None and any(each.good for each in whole):
+    if out is not None and any(each.good or each.waiting for each in whole):
         size = sum(path.stat().st_size for path in (path, journal.journal_of(path)) if path.exists())
         try:
             with new_state(out, 2 * size + size_of(header, None, ()), None) as new:
@@ -98,6 +98,7 @@ class _Loss:
         self._run = LossRun(recipe, int(read_attribute(self._group, "base_seed")), recorded, **made_on)
         self._key = loss.key_in(file, header)
         self.good: list[int] = []
+        self.waiting = 0
 
     def look(self) -> dict[str, Any]:
         damaged, failed = [], 0
@@ -144,7 +145,7 @@ class _Utility:
         self._subset = int(utility.strata_of(header, recipe, self._run.base_seed).sizes.sum())
         self._path = path
         self.good: list[int] = []
-        self._waiting: list[UtilityResult] = []
+        self.waiting: list[UtilityResult] = []
 
     def look(self) -> dict[str, Any]:
         damaged, failed = [], 0
@@ -159,9 +160,9 @@ class _Utility:
         known = set(self.good)
         if journal.journal_of(self._path).is_file():
             waiting = journal.waiting(self._path, self._key, self._header, self._subset)
-            self._waiting = [result for result in waiting if result.trial.number not in known]
+            self.waiting = [result for result in waiting if result.trial.number not in known]
         usable = len(self.good) - failed
-        return {"usable": usable, "failed": failed, "damaged": damaged, "waiting": len(self._waiting)}
+        return {"usable": usable, "failed": failed, "damaged": damaged, "waiting": len(self.waiting)}
 
     def save(self, new: h5py.File) -> None:
         known = np.array(self.good, dtype=np.int64)
@@ -169,7 +170,7 @@ class _Utility:
             good = np.isin(rows, known)
             kept = {name: columns[name][good] for name in utility.CONTENT}
             utility.add(new, self._header, self._run, utility.results_of(rows[good], kept))
-        utility.add(new, self._header, self._run, self._waiting)
+        utility.add(new, self._header, self._run, self.waiting)
         estimate_all(new, self._header, UtilityRun)
 
     def _blocks(self) -> Iterator[tuple[NDArray[np.int64], dict[str, NDArray[Any]]]]:
