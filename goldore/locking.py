@@ -52,6 +52,7 @@ def writing_to(path: Path) -> Iterator[None]:
         remove_left_behind(path)
         yield
     finally:
+        remove_left_behind(path)  # an interrupt may come before whoever made one can see to it
         with suppress(OSError):  # the folder may have gone, or become read-only
             if os.fstat(handle).st_ino == lock.stat().st_ino:  # else it is another's, in a folder made anew
                 lock.unlink()
