@@ -6,10 +6,13 @@ correlated by 0.997 while the reliability was 0.098.
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from goldore.draws import Strata
 from goldore.errors import UsageError
-from goldore.estimators import Estimate
+
+if TYPE_CHECKING:
+    from goldore.draws import Strata
+    from goldore.estimators import Estimate
 
 DEFAULT_SWEEPS = 2  # the fewest that a reliability can be measured from
 DEFAULT_TRIALS = 100  # at the least, where sweeps are short: fewer tell little of anything
@@ -64,7 +67,7 @@ class Budget:
                 "--trial-range out, or cap it with --max-trials and --max-time."
             )
 
-    def numbers(self, strata: Strata) -> range:
+    def numbers(self, strata: "Strata") -> range:
         """The trials that the file may hold in the end."""
         if self.trial_range is not None:
             return self.trial_range
@@ -91,7 +94,7 @@ class Checks:
         budget: with the reliability to reach, if any.
     """
 
-    def __init__(self, strata: Strata, budget: Budget) -> None:
+    def __init__(self, strata: "Strata", budget: Budget) -> None:
         self._target = budget.until_reliability
         self._sweep = strata.trials_for_sweeps(1)
         self._next = strata.trials_for_sweeps(DEFAULT_SWEEPS)
@@ -104,7 +107,7 @@ class Checks:
             self._next = max(math.ceil(self._next * _BETWEEN_CHECKS), self._next + self._sweep)
         return self._next - count
 
-    def enough(self, score: Estimate | None) -> bool:
+    def enough(self, score: "Estimate | None") -> bool:
         """Whether the ranking is as reliable as was asked for, less a standard error where there is one.
 
         Among many looks at few samples one is sure to come out too high.

@@ -79,13 +79,10 @@ def load_header(path: str | Path) -> Header:
 
 
 def is_score_file(path: Path) -> bool:
-    """Whether a file calls itself a goldore score file, whatever state the rest of it is in."""
+    """Whether a file is a score file by its first bytes, whatever state the rest of it is in."""
     try:
-        if is_sealed(path):
-            return True
-        with h5py.File(path, "r", locking=False) as file:
-            return bool(file.attrs.get("format") == FORMAT)
-    except (OSError, ValueError, TypeError):
+        return is_sealed(path)
+    except OSError:
         return False
 
 
@@ -121,12 +118,10 @@ def not_sealed(path: Path) -> str:
     """Why a file without a seal is not read."""
     if path.suffix in INDEX_SUFFIXES:
         return f"{path} looks like an index file; give the score file it was made from."
-    if h5py.is_hdf5(path) and not is_score_file(path):
-        return f"{path} is HDF5 but not a goldore score file; check the path."
     if h5py.is_hdf5(path):
         return (
-            f"{path} has no checksum, or a damaged one: goldore verify {path} says what is left. Files of a "
-            "goldore before the first release had none; score the dataset again."
+            f"{path} is HDF5 but not a goldore score file (or of a goldore before the first release); check the "
+            "path."
         )
     return f"{path} is no score file, or a damaged one; check the path, or delete it and score again."
 

@@ -17,6 +17,7 @@ from goldore.store.format import FORMAT_VERSION
 
 SIZE = 512
 _MAGIC = b"goldore scores, format "
+_HDF5 = b"\x89HDF\r\n\x1a\n"
 _LINES = re.compile(
     rb"goldore scores, format (\d{1,9})\nsha256 ([0-9a-f]{64}) of the (\d{1,18}) bytes after these 512\n"
 )
@@ -54,9 +55,10 @@ def seal(path: Path) -> None:
 
 
 def is_sealed(path: Path) -> bool:
-    """Whether a file has a seal, unbroken or not."""
+    """Whether a file has a seal, unbroken or not: the lines, or what HDF5 begins with after them."""
     with path.open("rb") as file:
-        return file.read(len(_MAGIC)) == _MAGIC
+        head = file.read(SIZE + len(_HDF5))
+    return head.startswith(_MAGIC) or head[SIZE:] == _HDF5
 
 
 def sealed_size(path: Path) -> int | None:
