@@ -120,8 +120,8 @@ def not_sealed(path: Path) -> str:
         return f"{path} looks like an index file; give the score file it was made from."
     if h5py.is_hdf5(path):
         return (
-            f"{path} is HDF5 but not a goldore score file (or of a goldore before the first release); check the "
-            "path."
+            f"{path} is HDF5 but not a goldore score file (or of a goldore before the first release); "
+            "check the path."
         )
     return f"{path} is no score file, or a damaged one; check the path, or delete it and score again."
 
