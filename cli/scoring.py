@@ -391,6 +391,8 @@ def score_command(
     if place is None:
         share_out(processes, device)
     else:
+        if processes is not None and "GOLDORE_WORKER" not in os.environ:
+            raise UsageError("torchrun says how many processes there are; leave --processes out.")
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # what it says of lost connections, we say too
     rank, size = place or (0, 1)
     watcher = ScreenWatcher(quiet=quiet or rank > 0, verbose=verbose and not rank)

@@ -41,8 +41,14 @@ def err() -> Console:
 
 def line(console: Console, text: str, style: str = "", label: str = "") -> None:
     """Print a sentence as it is: no markup is read in it; wrapped at words on a terminal, never in a pipe."""
+    text = printable(text)
     sentence = Text.assemble((label, style), text) if label else Text(text, style)
     console.print(sentence, soft_wrap=not console.is_terminal)
+
+
+def printable(text: str) -> str:
+    """A text without what moves a terminal's cursor or colours it: names come from files of others."""
+    return "".join(each if each.isprintable() or each == "\n" else "?" for each in text)
 
 
 def warn(text: str) -> None:
@@ -97,7 +103,7 @@ def fields(console: Console, rows: dict[str, str]) -> None:
     table.add_column(min_width=_LABEL_WIDTH)
     table.add_column(overflow="fold")
     for label, text in rows.items():
-        table.add_row(f"  {label}", Text(text))
+        table.add_row(f"  {label}", Text(printable(text)))
     console.print(table)
 
 

@@ -39,9 +39,10 @@ def verify_command(
         if trials.waiting:
             said.append(f"{count(trials.waiting)} in the journal, which the next run takes in")
         rows[f"{name} trials"] = ", ".join(said)
-    if found.scores:
-        as_they_are = "as the trials give them" if found.trials else "without trials to compare them with"
-        rows["scores"] = f"{', '.join(found.scores)}, {as_they_are}"
+    said = [f"{', '.join(found.scores)} as the trials give them"] if found.scores else []
+    said += [f"{', '.join(found.unchecked)} without trials to compare with"] if found.unchecked else []
+    if said:
+        rows["scores"] = "; ".join(said)
     fields(console, rows)
     if repair is not None:
         line(console, f"{plural(found.recoverable, 'trial')} saved to {repair}")

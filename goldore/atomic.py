@@ -41,7 +41,7 @@ def replacing(target: Path) -> Iterator[Path]:
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(target)
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -66,7 +66,7 @@ def remove_left_behind(target: Path) -> None:
                 each.unlink()
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make the new name of a file as durable as its content, where the system can."""
     try:
         handle = os.open(folder, os.O_RDONLY)

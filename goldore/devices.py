@@ -35,8 +35,8 @@ def resolve_device(name: str = "auto", local_rank: int | None = None) -> torch.d
     """
     if local_rank is None and "," in name:
         raise UsageError(
-            f"--device is {name!r}, but this process trains on one device; run goldore score on the command "
-            "line, or one process a device with torchrun."
+            f"--device is {name!r}, but a process trains on one device; let goldore score start one for each "
+            "(without --processes), or torchrun."
         )
     devices = list_devices(name)
     return devices[(local_rank or 0) % len(devices)]
@@ -56,15 +56,12 @@ def list_devices(name: str = "auto") -> list[torch.device]:
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    kind, _, listed = name.partition(":")
-    try:
-        devices = [torch.device(f"{kind}:{each}" if each else kind) for each in listed.split(",")]
-    except RuntimeError:
+    kind, colon, listed = name.partition(":")
+    numbers = listed.split(",") if colon else []
+    if kind not in ("cpu", "cuda") or not all(each.isdecimal() for each in numbers):
         raise UsageError(
             f"--device is {name!r}; choose auto, cuda, cuda:1 (a number), cuda:0,2 (several) or cpu."
-        ) from None
-    if kind not in ("cpu", "cuda"):
-        raise UsageError(f"--device is {name!r}; goldore trains on cuda or cpu.")
+        )
     if kind == "cpu":
         return [torch.device("cpu")]
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
@@ -73,14 +70,14 @@ def list_devices(name: str = "auto") -> list[torch.device]:
             f"--device is {name!r} but this torch ({torch.__version__}) sees no CUDA device; "
             "use --device cpu, or check the driver with nvidia-smi."
         )
-    if not listed:
+    if not numbers:
         return [torch.device("cuda", index) for index in range(count)]
-    numbers = [device.index or 0 for device in devices]
-    if max(numbers) >= count or len(set(numbers)) < len(numbers):
+    chosen = [int(each) for each in numbers]
+    if max(chosen) >= count or len(set(chosen)) < len(chosen):
         raise UsageError(
             f"--device is {name!r} but there are {count} CUDA devices; count from cuda:0, each once."
         )
-    return [torch.device("cuda", number) for number in numbers]
+    return [torch.device("cuda", number) for number in chosen]
 
 
 def describe(device: torch.device) -> str:

@@ -20,7 +20,6 @@ from goldore.atomic import check_writable, replacing
 from goldore.errors import IndexFileError, UsageError, reason
 from goldore.untrusted import (
     INDEX_BYTES,
-    SIDE_CAR_BYTES,
     check_size,
     parse_json,
     read_hdf5,
@@ -158,7 +157,7 @@ def _read(path: Path) -> Index:
     try:
         indices, meta = _READERS[path.suffix](path)
         if path.suffix in _BARE and side_car(path).is_file():
-            meta = read_json(side_car(path), SIDE_CAR_BYTES)
+            meta = read_json(side_car(path), INDEX_BYTES)
         if not isinstance(meta, dict):
             raise ValueError("its provenance is no JSON object")  # noqa: TRY004
     except Exception as error:
@@ -199,7 +198,7 @@ def _is_ours(file: Path) -> bool:
     """Whether a file is an index file, or a side-car."""
     try:
         if file.name.endswith(_SIDE_CARS):
-            content = read_json(file, SIDE_CAR_BYTES)
+            content = read_json(file, INDEX_BYTES)
             return bool(content["format"] == _FORMAT and _KEY not in content)
         _read(file)
     except (IndexFileError, OSError, ValueError, TypeError, KeyError):
@@ -301,20 +300,26 @@ def _read_json(path: Path) -> tuple[Any, Any]:
 
 def _read_txt(path: Path) -> tuple[Any, Any]:
     check_size(path, INDEX_BYTES)
-    with path.open(encoding="utf-8") as file:
+    with path.open(encoding="utf-8-sig") as file:
         return _from_lines(file), {}
 
 
 def _read_csv(path: Path) -> tuple[Any, Any]:
     check_size(path, INDEX_BYTES)
-    with path.open(encoding="utf-8") as file:
+    with path.open(encoding="utf-8-sig") as file:
         if file.readline().strip() != "index":
             raise ValueError("its header is not 'index'")
         return _from_lines(file), {}
 
 
 def _from_lines(lines: Iterable[str]) -> NDArray[np.int64]:
-    return np.fromiter((int(line) for line in lines if not line.isspace()), dtype=np.int64)
+    return np.fromiter((_position(line) for line in lines if not line.isspace()), dtype=np.int64)
+
+
+def _position(line: str) -> int:
+    if "_" in line:  # which Python takes in numbers
+        raise ValueError(f"{line.strip()!r} is no number")
+    return int(line)
 
 
 def _read_npz(path: Path) -> tuple[Any, Any]:
@@ -324,6 +329,8 @@ def _read_npz(path: Path) -> tuple[Any, Any]:
 
 def _read_pt(path: Path) -> tuple[Any, Any]:
     content = read_torch(path)
+    if not isinstance(content, dict) or _KEY not in content:
+        raise ValueError(f"it is no dictionary with {_KEY!r}")
     return tensor_array(content[_KEY]), parse_json(content[_META]) if _META in content else {}
 
 

@@ -55,7 +55,7 @@ def run_workers(arguments: Sequence[str], count: int) -> int:
     from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
     store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
-    command = [sys.executable, "-m", "goldore", *arguments]
+    command = [sys.executable, "-P", "-m", "goldore", *arguments]  # -P: no module of the folder it runs in
     with _stopped_in_the_end() as workers:
         for rank in range(count):
             environment = os.environ | _environment(rank, count, store.port)
@@ -85,8 +85,9 @@ def _environment(rank: int, count: int, port: int) -> dict[str, str]:
         "MASTER_PORT": port,
         "TORCHELASTIC_USE_AGENT_STORE": True,
         "TORCHELASTIC_RESTART_COUNT": 0,
+        "GOLDORE_WORKER": 1,
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", max(1, _cores() // count)),
-        "PYTHONPATH": os.pathsep.join([str(_PACKAGE), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]),
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(_PACKAGE), os.environ.get("PYTHONPATH")])),
     }
     return {name: str(value) for name, value in said.items()}
 

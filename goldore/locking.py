@@ -9,6 +9,8 @@ import errno
 import json
 import os
 import socket
+import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -25,6 +27,7 @@ except ImportError:  # pragma: no cover - Windows
 
 _NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL)  # of file systems without flock
 _MOST_BYTES = 4096
+_SETTLED = 0.5  # seconds after which all have written who came at the same time
 
 
 @contextmanager
@@ -75,19 +78,25 @@ def _acquire(lock: Path, path: Path) -> int:
     while True:
         handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            if not _lock(handle):
+            by_system = _flock(handle)
+            if by_system is False or (by_system is None and _may_live(_owner(handle))):
                 raise LockedError(_held(path, lock, _owner(handle)))
             try:
                 same = os.fstat(handle).st_ino == lock.stat().st_ino
             except FileNotFoundError:
                 same = False
             if same:  # the last owner may have removed it between opening and locking
+                me = _myself()
                 try:
                     os.ftruncate(handle, 0)
-                    os.pwrite(handle, json.dumps(_myself()).encode(), 0)
+                    os.pwrite(handle, json.dumps(me).encode(), 0)
                 except OSError:  # the disk may be full
                     lock.unlink()
                     raise
+                if by_system is None:  # of several that came at the same time the last has it
+                    time.sleep(_SETTLED)
+                    if _owner(handle) != me:
+                        raise LockedError(_held(path, lock, _owner(handle)))
                 return handle
         except BaseException:
             os.close(handle)
@@ -95,8 +104,8 @@ def _acquire(lock: Path, path: Path) -> int:
         os.close(handle)
 
 
-def _lock(handle: int) -> bool:
-    """Lock an open file; false if another process holds it."""
+def _flock(handle: int) -> bool | None:
+    """Lock an open file; false if another process holds it, None if the system cannot tell."""
     if fcntl is not None:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -107,14 +116,14 @@ def _lock(handle: int) -> bool:
                 raise
         else:
             return True
-    owner = _owner(handle)
-    return not owner or not _may_live(owner)
+    return None
 
 
 def _myself() -> dict[str, Any]:
     pid = os.getpid()
     since = datetime.now().astimezone().isoformat(timespec="seconds")
-    return {"host": socket.gethostname(), "pid": pid, "started": _started(pid), "since": since}
+    place = {"host": socket.gethostname(), "pid": pid, "started": _started(pid)}
+    return {**place, "since": since, "token": uuid.uuid4().hex}
 
 
 def _owner(handle: int) -> dict[str, Any]:
@@ -128,6 +137,8 @@ def _owner(handle: int) -> dict[str, Any]:
 
 def _may_live(owner: dict[str, Any]) -> bool:
     """Whether the owner of a lock file may still run: on other machines that cannot be told."""
+    if not owner:
+        return False
     if owner.get("host") != socket.gethostname():
         return True
     try:

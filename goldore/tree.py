@@ -193,9 +193,10 @@ def kept_paths(indices: NDArray[np.int64], header: Header) -> list[str]:
     if len(np.unique(indices)) < len(indices):
         raise UsageError("a position occurs twice among those to keep; give each once.")
     paths = [header.paths[index] for index in indices]
+    names = set(header.info.class_names)
     for path in paths:
         first, *others = path.split("/")
-        if first not in header.info.class_names or not others or not all(map(_is_plain, (first, *others))):
+        if first not in names or not others or not all(map(_is_plain, (first, *others))):
             raise UsageError(
                 f"the score file names a file {path} outside the folders of its classes; score the data set "
                 "again."

@@ -18,6 +18,7 @@ import io
 import json
 import math
 import pickletools
+import re
 import subprocess
 import sys
 import zipfile
@@ -31,14 +32,13 @@ from numpy.typing import NDArray
 
 INDEX_BYTES = 2**28
 """Most bytes of an index file that is a text: a position takes seven or so."""
-SIDE_CAR_BYTES = 2**24
-"""Most bytes of a text that describes another file."""
 
 _USUAL_RATIO = 100  # what is packed tighter than this is a bomb, or next to empty
 _ALWAYS_ARRAYS = 2**28  # bytes of arrays that are read however tightly they are packed
 _ALWAYS_TEXT = 2**26  # bytes of text, likewise
 _DEFLATE_RATIO = 1032  # deflate cannot pack tighter
 _BLOCK = 2**20
+_ALWAYS_CHUNKS = 2**16
 _SECONDS = 60  # that a list of texts of any length may take to be read
 _READ_TEXTS = """
 import json, sys
@@ -106,7 +106,10 @@ def parse_json(text: str | bytes) -> Any:
     """Read a JSON text in UTF-8."""
     if isinstance(text, bytes):
         text = text.decode("utf-8-sig")
-    if text.count("[") + text.count("{") > _MOST_CONTAINERS:
+    containers = text.count("[") + text.count("{")
+    if containers > _MOST_CONTAINERS:  # those in texts do not count
+        containers = len(re.findall(r"[\[{]", re.sub(r'"(?:[^"\\]|\\.)*"', "", text)))
+    if containers > _MOST_CONTAINERS:
         raise ValueError(f"it holds more than {_MOST_CONTAINERS:,} lists and objects")
     try:
         return json.loads(text)
@@ -191,6 +194,8 @@ def read_hdf5(path: Path, kinds: Kinds) -> dict[str, NDArray[Any]]:
         there = [key for key in kinds if file.get(key, getlink=True) is not None]
         nodes = {key: _array_node(file, key, kinds[key]) for key in there}
         check_dense(sum(_claimed(node) for node in nodes.values()), path.stat().st_size)
+        for node in nodes.values():
+            check_chunk_count(node, path.stat().st_size)
         for key, node in nodes.items():
             _check_chunks(node, key)
         loose = [key for key, node in nodes.items() if node.dtype.kind == "O"]
@@ -200,7 +205,7 @@ def read_hdf5(path: Path, kinds: Kinds) -> dict[str, NDArray[Any]]:
 
 def _texts_of_any_length(path: Path, key: str) -> NDArray[Any]:
     """Read a list of texts in a process of its own, with a limit for its time and its answer."""
-    command = [sys.executable, "-c", _READ_TEXTS, str(path.resolve()), key]
+    command = [sys.executable, "-P", "-c", _READ_TEXTS, str(path.resolve()), key]
     try:
         done = subprocess.run(  # noqa: S603 - this Python, and a path
             command, stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=_SECONDS
@@ -230,6 +235,20 @@ def _array_node(file: Any, key: str, kinds: str) -> Any:
     if numbers != [each for each in in_order if each in numbers]:
         raise ValueError(f"{key} is packed otherwise than with shuffle, gzip or lzf, and fletcher32")
     return node
+
+
+def check_chunk_count(node: Any, stored: int) -> None:
+    """Refuse an array of HDF5 in absurdly many chunks, each of which takes memory, be it there or not.
+
+    Args:
+        node: the array.
+        stored: size of its file in bytes.
+    """
+    count = math.prod(
+        -(-size // chunk) for size, chunk in zip(node.shape, node.chunks or node.shape, strict=True) if chunk
+    )
+    if count > max(_ALWAYS_CHUNKS, stored // 16):
+        raise ValueError(f"it claims {count:,} chunks in a file of {stored:,} bytes, which is absurd")
 
 
 def _claimed(node: Any) -> int:
@@ -273,7 +292,12 @@ def read_torch(path: Path) -> Any:
         if len(pickles) != 1 or len({each.filename for each in members}) < len(members):
             raise ValueError("it is not what torch.save writes")
         _check_pickle(archive.read(pickles[0]))
-    return torch.load(path, map_location="cpu", weights_only=True)
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    largest = max(each.file_size for each in members)
+    for each in content.values() if isinstance(content, dict) else (content,):
+        if isinstance(each, torch.Tensor) and each.untyped_storage().nbytes() > largest:
+            raise ValueError("a tensor claims more than the file holds")
+    return content
 
 
 def _check_pickle(content: bytes) -> None:

@@ -90,7 +90,8 @@ def run_loss_trials(
     missing = np.setdiff1d(np.asarray(numbers, dtype=np.int64), there)
     usable = len(existing.loss_trials.done) if existing and existing.loss_trials else 0
     alone = parts.team.size == 1
-    output = Output(parts.own, header, run, fresh=existing is None and alone, is_part=not alone)
+    fresh = existing is None and alone
+    output = Output(parts.own, header, run, fresh=fresh, is_part=not alone, useful=usable > 0)
     architecture = Architecture(run.recipe.network, dataset.image_shape, dataset.num_classes)
     windows = _windows(run)
     epochs = max(max(window) for window in windows.values())
@@ -112,9 +113,9 @@ def run_loss_trials(
             dataset=dataset,
             run=run,
             out=parts.path,
-            trials=max(len(numbers), len(there)),
+            trials=len(numbers),
             epochs=epochs,
-            there=len(there),
+            there=len(numbers) - len(missing),
             usable=usable,
             ensemble_size=engine.size,
             parameters=architecture.num_parameters(),

@@ -1,6 +1,8 @@
 """The score file of a run, from its plan to its end."""
 
 import os
+import signal
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -65,16 +67,24 @@ class Output:
         run: what the trials share.
         fresh: start anew, whatever is there.
         is_part: the file is a part that is joined with others: it takes trials that diverged as they come.
+        useful: the file has trials of the run's kind that ended well.
 
     Attributes:
         path: of the file.
     """
 
     def __init__(
-        self, path: Path, header: Header, run: LossRun | UtilityRun, *, fresh: bool, is_part: bool = False
+        self,
+        path: Path,
+        header: Header,
+        run: LossRun | UtilityRun,
+        *,
+        fresh: bool,
+        is_part: bool = False,
+        useful: bool = False,
     ) -> None:
         self.path, self._header, self._run, self._fresh = path, header, run, fresh
-        self._is_part = is_part
+        self._is_part, self._useful = is_part, useful
         self._waiting: list[Any] = []  # results of the run's kind
         self._seen = stamp(path)
         self._due = 0.0
@@ -103,12 +113,15 @@ class Output:
         if not self._waiting:
             return
         self._fresh = self._fresh or not self.path.exists()  # it may have been removed meanwhile
-        if self._fresh and not self._is_part and all(result.failed for result in self._waiting):
+        self._useful = self._useful and not self._fresh
+        if not self._useful and not self._is_part and all(result.failed for result in self._waiting):
             return
         if self.path.exists() and stamp(self.path) != self._seen:
             self._look_again()
-        self._write(self.path, fresh=self._fresh)
-        self._waiting, self._fresh, self._seen = [], False, stamp(self.path)
+        with _interrupts_held_back():
+            self._write(self.path, fresh=self._fresh)
+            self._waiting, self._fresh, self._seen = [], False, stamp(self.path)
+        self._useful = True
 
     def _look_again(self) -> None:
         """The file is not as it was left: go on if it can take this run's trials, else save them beside."""
@@ -145,6 +158,25 @@ def all_diverged(run: LossRun | UtilityRun) -> GoldoreError:
         "every trial diverged (the loss became infinite or NaN) and nothing was written; "
         f"lower --lr (it is {run.recipe.lr:g}){distilling}."
     )
+
+
+@contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Let a signal that would interrupt wait until the end: what is being written took hours to train."""
+    came: list[int] = []
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+            which = getattr(signal, name, None)
+            if which is not None and callable(signal.getsignal(which)):
+                before[which] = signal.signal(which, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        for which, handler in before.items():
+            signal.signal(which, handler)
+        if came:
+            signal.raise_signal(came[0])
 
 
 @contextmanager

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from goldore.errors import GoldoreError
 from goldore.locking import clear_lock, writing_to
 from goldore.scoring.output import all_diverged, errors_of_writing
-from goldore.store import LossRun, UtilityRun, join, journal_of, load_scores, remove_journal
+from goldore.store import LossRun, UtilityRun, drop_trials, join, journal_of, load_scores, remove_journal
+from goldore.store.seal import Stamp, stamp
 from goldore.team import Team, as_ranges, from_ranges
 
 
@@ -60,10 +61,11 @@ class Parts:
         parts = parts_of(self.path)
         known = [self.path] if self.path.exists() and not self.fresh else []
         if parts or any(journal_of(path).exists() for path in known):
+            states = {part: _state(part) for part in parts}
             with errors_of_writing(self.path):
                 join([*known, *parts], self.path)
             self.fresh = False
-            discard(parts)
+            discard([part for part in parts if _state(part) == states[part]])  # none may have grown meanwhile
             remove_journal(self.path)
 
     def done(
@@ -108,11 +110,24 @@ class Parts:
             )
         if self.team.rank == 0:
             self._clear_locks()
-        useless = self.team.rank == 0 and not load_scores(self.path, only=()).score_names
-        if useless:
-            self.path.unlink()
-        if self.team.gather(useless)[0]:
-            raise all_diverged(runs[0])
+        useless = self._without_use(runs) if self.team.rank == 0 else None
+        which = self.team.gather(useless)[0]
+        if which is not None:
+            raise all_diverged(runs[which])
+
+    def _without_use(self, runs: Sequence[LossRun | UtilityRun]) -> int | None:
+        """Which run has no trial that ended well; what it has is taken out, so that others can follow."""
+        for which, run in enumerate(runs):
+            file = load_scores(self.path, only=())
+            trials = file.loss_trials if isinstance(run, LossRun) else file.utility_trials
+            if trials is None or len(trials.done):
+                continue
+            if file.score_names:
+                drop_trials(self.path, type(run))
+            else:
+                self.path.resolve().unlink()
+            return which
+        return None
 
     def _clear_locks(self) -> None:
         for part in _rank_files(self.path, f"{self.path.suffix}.lock"):
@@ -121,7 +136,8 @@ class Parts:
 
 def part_of(path: Path, rank: int) -> Path:
     """The part of a score file that a rank writes."""
-    return path.with_name(f"{path.stem}.rank{rank}.part{path.suffix}")
+    real = path.resolve()
+    return real.with_name(f"{real.stem}.rank{rank}.part{real.suffix}")
 
 
 def parts_of(path: Path) -> list[Path]:
@@ -130,10 +146,16 @@ def parts_of(path: Path) -> list[Path]:
 
 
 def _rank_files(path: Path, suffix: str) -> list[Path]:
-    pattern = re.compile(rf"{re.escape(path.stem)}\.rank(\d+)\.part{re.escape(suffix)}")
-    folder = path.parent
+    real = path.resolve()
+    pattern = re.compile(rf"{re.escape(real.stem)}\.rank(\d+)\.part{re.escape(suffix)}")
+    folder = real.parent
     found = [(pattern.fullmatch(each.name), each) for each in folder.iterdir()] if folder.is_dir() else []
     return [each for _, each in sorted((int(match[1]), each) for match, each in found if match)]
+
+
+def _state(part: Path) -> tuple[Stamp | None, Stamp | None]:
+    """What tells whether a part, or its journal, has changed."""
+    return stamp(part), stamp(journal_of(part))
 
 
 def discard(parts: list[Path]) -> None:

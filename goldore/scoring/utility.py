@@ -151,7 +151,9 @@ def run_utility_trials(
     numbers = budget.numbers(strata)
     missing = np.setdiff1d(np.arange(numbers.start, numbers.stop), there, assume_unique=True)
     alone = team.size == 1
-    output = Output(parts.own, header, run, fresh=existing is None and alone, is_part=not alone)
+    useful = known is not None and len(known.done) > 0
+    fresh = existing is None and alone
+    output = Output(parts.own, header, run, fresh=fresh, is_part=not alone, useful=useful)
     expected = len(missing)
     if budget.until_reliability is not None:
         expected = min(expected, _EXPECTED_SWEEPS * strata.trials_for_sweeps(1))

@@ -38,7 +38,7 @@ from goldore.store.model import (
     UtilityTrials,
 )
 from goldore.store.reading import is_score_file, load_header, load_scores
-from goldore.store.writing import add_trials, estimate_anew, reestimate, write_new
+from goldore.store.writing import add_trials, drop_trials, estimate_anew, reestimate, write_new
 
 __all__ = [
     "DatasetInfo",
@@ -56,6 +56,7 @@ __all__ = [
     "check_same_run",
     "check_storable",
     "default_path",
+    "drop_trials",
     "estimate_anew",
     "is_score_file",
     "join",

@@ -12,6 +12,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from goldore.untrusted import check_chunk_count
+
 FORMAT = "goldore-scores"
 FORMAT_VERSION = 2
 INDEX_SUFFIXES = (".npy", ".npz", ".json", ".txt", ".csv", ".pt")
@@ -69,6 +71,7 @@ def rows_at(file: h5py.File, path: str, shape: tuple[int, ...], kinds: str) -> h
 def read_array(file: h5py.File, path: str, shape: tuple[int, ...], kinds: str) -> NDArray[Any]:
     """Read an array after checking that it is one, of this shape and of these kinds of dtype."""
     node = rows_at(file, path, shape, kinds)
+    check_chunk_count(node, _stored_in(file))
     if node.size * node.dtype.itemsize > node.id.get_storage_size():
         raise ValueError(f"{path} claims more values than the file holds")
     return np.asarray(node[()])
@@ -77,6 +80,7 @@ def read_array(file: h5py.File, path: str, shape: tuple[int, ...], kinds: str) -
 def read_per_trial(file: h5py.File, path: str, shape: tuple[int, ...], kinds: str) -> NDArray[Any]:
     """Read an array that has a row a trial; rows of trials that were not run may be missing in the file."""
     node = rows_at(file, path, shape, kinds)
+    check_chunk_count(node, _stored_in(file))
     if node.size * node.dtype.itemsize > max(node.id.get_storage_size(), _MOST_MISSING):
         raise ValueError(f"{path} claims {shape[0]:,} trials, more than the file holds")
     return np.asarray(node[()])

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from goldore.atomic import sync_folder
 from goldore.errors import ScoreFileError
 from goldore.store import utility
 from goldore.store.format import has
@@ -51,6 +52,8 @@ def append(path: Path, key: bytes, results: Sequence[UtilityResult]) -> None:
     content = rows.tobytes()
     with journal_of(path).open("ab", buffering=0) as file:
         start = os.fstat(file.fileno()).st_size
+        if start == 0:
+            sync_folder(path.resolve().parent)
         try:
             record = _HEAD.pack(_MAGIC, len(rows), key, hashlib.sha256(content).digest()) + content
             if file.write(record) != len(record):

@@ -29,6 +29,7 @@ from goldore.store.writing import estimate_all, new_state, size_of, write_header
 from goldore.trials import make_trials, make_utility_trials
 
 _ROWS = 4096  # trials that are looked at together
+_LONGEST = 2**42  # bytes of a file that can have been cut short
 _FLETCHER32 = 4  # bytes of the checksum at the end of a chunk
 _DAMAGES = (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError)
 
@@ -45,7 +46,11 @@ def examine(path: Path, out: Path | None = None) -> dict[str, Any]:
         "usable", "failed" and "damaged" ones, and how many are "waiting" in the journal only; and
         "unwritten", why `out` could not be written, or None.
     """
-    with _as_long_as_it_was(path) as readable:
+    with contextlib.ExitStack() as copies:
+        try:
+            readable = copies.enter_context(_as_long_as_it_was(path, out))
+        except OSError as error:
+            return {"problems": [], "unwritten": f"no room for a copy: {reason(error)}"}
         try:
             with h5py.File(readable, "r", locking=False) as file:
                 return _examine(file, path, out)
@@ -200,13 +205,14 @@ def _rows(array: h5py.Dataset, start: int, stop: int) -> NDArray[Any]:
 
 
 @contextlib.contextmanager
-def _as_long_as_it_was(path: Path) -> Iterator[Path]:
+def _as_long_as_it_was(path: Path, out: Path | None) -> Iterator[Path]:
     """The file, or if it was cut short a copy with zeros at its end: HDF5 opens no file that is shorter."""
     length = sealed_size(path)
-    if length is None or length <= path.stat().st_size:
+    if length is None or not path.stat().st_size < length <= _LONGEST:
         yield path
         return
-    with tempfile.TemporaryDirectory(prefix="goldore-") as folder:
+    beside = out.resolve().parent if out is not None else None
+    with tempfile.TemporaryDirectory(prefix=".goldore-", dir=beside) as folder:
         copy = Path(folder) / "copy.h5"
         shutil.copyfile(path, copy)
         os.truncate(copy, length)

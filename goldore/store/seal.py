@@ -9,6 +9,7 @@ shows it.
 """
 
 import hashlib
+import os
 import re
 from pathlib import Path
 
@@ -75,31 +76,39 @@ def check_seal(path: Path) -> None:
         ScoreFileError: if it is not, or of a newer format.
         OSError: if it cannot be read.
     """
-    key, found = path.resolve(), stamp(path)
-    if found is not None and _intact.get(key) == found:
-        return
+    why = damage(path)
+    if why is not None:
+        raise ScoreFileError(
+            f"{path} is damaged, or another program changed it ({why}); "
+            f"goldore verify {path} says what is left, and --repair NEW.h5 saves it."
+        )
+
+
+def damage(path: Path) -> str | None:
+    """What is wrong with a file's seal; None if it is intact.
+
+    Raises:
+        ScoreFileError: if the file is of a newer format.
+        OSError: if it cannot be read.
+    """
+    key = path.resolve()
     with path.open("rb") as file:
+        status = os.fstat(file.fileno())
+        found = status.st_ino, status.st_size, status.st_mtime_ns
+        if _intact.get(key) == found:
+            return None
         lines = _LINES.match(file.read(SIZE))
         if lines is None:
-            raise ScoreFileError(_broken(path, "its first lines are not as goldore writes them"))
+            return "its first lines are not as goldore writes them"
         if int(lines[1]) > FORMAT_VERSION:
             raise ScoreFileError(
                 f"{path} has format version {int(lines[1])} and this goldore reads up to {FORMAT_VERSION}; "
                 "update goldore."
             )
-        length = path.stat().st_size - SIZE
-        if length != int(lines[3]):
-            raise ScoreFileError(
-                _broken(path, f"it has {length + SIZE:,} bytes instead of {int(lines[3]) + SIZE:,}")
-            )
+        claimed = int(lines[3]) + SIZE
+        if status.st_size != claimed:
+            return f"it has {status.st_size:,} bytes instead of {claimed:,}"
         if hashlib.file_digest(file, "sha256").hexdigest() != lines[2].decode():
-            raise ScoreFileError(_broken(path, "its checksum does not fit"))
-    if found is not None:
-        _intact[key] = found
-
-
-def _broken(path: Path, why: str) -> str:
-    return (
-        f"{path} is damaged, or another program changed it ({why}); "
-        f"goldore verify {path} says what is left, and --repair NEW.h5 saves it."
-    )
+            return "its checksum does not fit"
+    _intact[key] = found
+    return None

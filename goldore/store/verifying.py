@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import h5py
 import numpy as np
 
+from goldore.definitions import SCORES
 from goldore.errors import GoldoreError, ScoreFileError, UsageError
 from goldore.locking import writing_to
 from goldore.store import loss, utility
@@ -18,10 +18,11 @@ from goldore.store.format import has
 from goldore.store.journal import remove as remove_journal
 from goldore.store.model import ScoreFile
 from goldore.store.reading import load_scores, not_sealed, opened, read_header
-from goldore.store.seal import check_seal, is_sealed
+from goldore.store.seal import damage, is_sealed
 
 if TYPE_CHECKING:
     from goldore.estimators import Estimate
+    from goldore.store.model import Score
 
 _PACKAGE = Path(__file__).resolve().parents[2]
 _SECONDS, _BYTES_A_SECOND = 60, 2**20  # that looking at a file may take: some damages hold HDF5 up for ever
@@ -53,13 +54,15 @@ class Verification:
         path: of the file.
         problems: what is wrong with it, in sentences without a full stop; empty if it is intact.
         trials: by kind, "loss" and "utility"; those that the file has.
-        scores: names of the scores that are as their trials, or their list, say.
+        scores: names of the scores that are what their trials give.
+        unchecked: names of the scores that have no trials to be compared with.
     """
 
     path: Path
     problems: list[str]
     trials: dict[str, TrialCheck] = field(default_factory=dict)
     scores: list[str] = field(default_factory=list)
+    unchecked: list[str] = field(default_factory=list)
 
     @property
     def intact(self) -> bool:
@@ -121,11 +124,8 @@ def repair(path: str | Path, out: str | Path, *, overwrite: bool = False) -> Ver
 
 def _verify(path: Path, out: Path | None) -> Verification:
     _check_kind(path)
-    problems = []
-    try:
-        check_seal(path)
-    except ScoreFileError as error:
-        problems.append(str(error).partition("(")[2].rpartition(")")[0])
+    why = damage(path)
+    problems = [] if why is None else [why]
     said = _examined(path, out)
     if said["unwritten"] is not None:
         raise GoldoreError(
@@ -142,10 +142,12 @@ def _verify(path: Path, out: Path | None) -> Verification:
     if problems:
         return Verification(path, problems, trials)
     file = load_scores(path)
-    wrong = _unlike_their_trials(path, file)
+    wrong, given = _unlike_their_trials(path, file)
     if wrong:
-        problems.append(f"{', '.join(wrong)} differs from what the trials give")
-    return Verification(path, problems, trials, [name for name in file.score_names if name not in wrong])
+        problems.append(f"{', '.join(wrong)} differs from what the trials give, or is missing")
+    right = [name for name in file.score_names if name in given and name not in wrong]
+    unchecked = [name for name in file.score_names if name not in given]
+    return Verification(path, problems, trials, right, unchecked)
 
 
 def _check_kind(path: Path) -> None:
@@ -154,14 +156,14 @@ def _check_kind(path: Path) -> None:
         raise ScoreFileError(f"{path} is a folder; give the path of a score file.")
     if not path.is_file():
         raise ScoreFileError(f"there is no score file {path}; check the path.")
-    if not is_sealed(path) and not h5py.is_hdf5(path):
+    if not is_sealed(path):
         raise ScoreFileError(not_sealed(path))
 
 
 def _examined(path: Path, out: Path | None) -> dict[str, Any]:
     """Examine a file in a process of its own, which a damage may kill."""
-    command = [sys.executable, "-c", "from goldore.store.salvage import main; main()", str(path)]
-    search = os.pathsep.join([str(_PACKAGE), os.environ.get("PYTHONPATH", "")])
+    command = [sys.executable, "-P", "-c", "from goldore.store.salvage import main; main()", str(path)]
+    search = os.pathsep.join(filter(None, [str(_PACKAGE), os.environ.get("PYTHONPATH")]))
     try:
         done = subprocess.run(  # noqa: S603 - this Python, and paths
             [*command, *([str(out)] if out is not None else [])],
@@ -175,11 +177,13 @@ def _examined(path: Path, out: Path | None) -> dict[str, Any]:
     except (subprocess.SubprocessError, ValueError) as error:
         said = getattr(error, "stderr", None) or b""
         last = said.decode(errors="replace").strip().rpartition("\n")[2]
-        return {"problems": [f"HDF5 does not survive opening it ({last or 'killed'})"], "unwritten": None}
+        if isinstance(error, subprocess.CalledProcessError) and error.returncode > 0:
+            raise GoldoreError(f"{path} could not be examined ({last or 'no reason was given'}).") from error
+        return {"problems": ["HDF5 does not survive opening it"], "unwritten": None}
 
 
-def _unlike_their_trials(path: Path, file: ScoreFile) -> list[str]:
-    """Names of the scores that are not what their trials give."""
+def _unlike_their_trials(path: Path, file: ScoreFile) -> tuple[list[str], "dict[str, Estimate]"]:
+    """Names of the scores that are not what their trials give, and what these give."""
     given: dict[str, Estimate] = {}
     with opened(path) as stored:
         header = read_header(stored)
@@ -188,12 +192,16 @@ def _unlike_their_trials(path: Path, file: ScoreFile) -> list[str]:
         if has(stored, utility.GROUP):
             estimate = utility.estimate(stored, header)
             given |= {"MonteCarlo": estimate} if estimate is not None else {}
-    return [
-        name
-        for name, estimate in given.items()
-        if name not in file.scores
-        or not np.allclose(file.scores[name].values, estimate.values, _RELATIVE, _RELATIVE, equal_nan=True)
-    ]
+    return [name for name, estimate in given.items() if not _is_as(file.scores.get(name), estimate)], given
+
+
+def _is_as(score: "Score | None", estimate: "Estimate") -> bool:
+    """Whether a score in a file is this estimate, uncertainty and meaning included."""
+    if score is None or score.direction != SCORES[score.name].direction:
+        return False
+    names = ("values", "stderr", "reliability", "rank_reliability", "trials", "class_reliability")
+    pairs = [(getattr(score, name), getattr(estimate, name)) for name in names]
+    return all(np.allclose(here, there, _RELATIVE, _RELATIVE, equal_nan=True) for here, there in pairs)
 
 
 def _listed(numbers: list[int]) -> str:

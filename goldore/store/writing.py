@@ -102,6 +102,12 @@ def estimate_anew(path: Path, outcome: str, estimator: str, target: Path) -> Non
         estimate_all(file, header, kind=UtilityRun)
 
 
+def drop_trials(path: Path, kind: type) -> None:
+    """Take all trials of one kind out of a file that has other trials; the lock is the caller's."""
+    with new_state(path, _OVERHEAD, path) as file:
+        del file[loss.GROUP if kind is LossRun else utility.GROUP]
+
+
 def write_new(path: Path, header: Header, scores: dict[str, tuple[Estimate, dict[str, Any]]]) -> None:
     """Write a file of scores without trials, in place of whatever is there.
 

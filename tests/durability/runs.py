@@ -105,7 +105,7 @@ def killed_at(out, log, point, call, **fields):
             "while scores are estimated": (goldore.store.writing, "estimate_all"),
             "before the seal": (goldore.store.writing, "seal"),
             "before the rename": (goldore.atomic, "give_usual_mode"),
-            "after the rename": (goldore.atomic, "_sync_folder"),
+            "after the rename": (goldore.atomic, "sync_folder"),
             "before the journal is removed": (goldore.scoring.output, "remove_journal"),
             "before a record": (goldore.scoring.output, "append_to_journal"),
         }[point]
