@@ -131,5 +131,6 @@ def import_command(
         overwrite=overwrite,
     )
     missing = sum(int((each.values != each.values).sum()) for each in result.scores.values())
-    without = f", {count(missing)} of them missing (0.0 there: never drawn)" if missing else ""
+    why = " (0.0 there: never drawn)" if "MonteCarlo" in result.scores else ""
+    without = f", {count(missing)} of them missing{why}" if missing else ""
     line(out(), f"{plural(len(result.labels), 'score')} imported{without}, written to {result.path}")

@@ -204,7 +204,7 @@ def test_a_full_disk_keeps_the_previous_state(dataset, out, monkeypatch):
         ({"seed": -1}, UsageError, "--seed is -1"),
         ({"ensemble_size": 0}, UsageError, "--ensemble-size is 0"),
         ({"device": "tpu"}, UsageError, "--device is 'tpu'"),
-        ({"device": "mps"}, UsageError, "goldore trains on cuda or cpu"),
+        ({"device": "mps"}, UsageError, "choose auto, cuda"),
         ({"recipe": dataclasses.replace(RECIPE, mean=(0.1, 0.2))}, UsageError, "--mean has 2 numbers"),
         ({"recipe": LossRecipe(network=ConvNetConfig(depth=4))}, UsageError, "too small for 4 pooling"),
     ],

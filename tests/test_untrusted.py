@@ -129,7 +129,7 @@ def test_a_hostile_index_file_ends_in_a_sentence(name, tmp_path, capsys):
         ('{"paths": [1, 2, 3]}', "paths in its provenance"),
         ('{"kept": 4}', "different selections"),
         ("[" * 100_000, "lists and objects"),
-        (" " * (2**24 + 1), "larger than 16 MiB"),
+        (" " * (2**28 + 1), "larger than 256 MiB"),
     ],
 )
 def test_a_side_car_of_wrong_types_ends_in_a_sentence(about, says, tmp_path):

@@ -1,0 +1,103 @@
+"""What once went wrong, or nearly did."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import h5py
+import numpy as np
+import pytest
+
+import goldore
+from goldore.errors import GoldoreError
+from goldore.indexfile import load_index, save_index
+from goldore.scoring import output
+from goldore.scoring.parts import Parts, part_of
+from goldore.store import load_scores, loss
+from goldore.team import Team
+from tests.durability import runs
+
+
+def test_a_module_in_the_current_folder_is_not_run_by_verify(tmp_path):
+    runs.score(tmp_path / "s.h5", loss=2, scores="LossInit")
+    (tmp_path / "h5py.py").write_text("open('RAN', 'w').close(); raise ImportError('boo')")
+    code = (
+        "import sys; sys.path.pop(0)\n"
+        "from goldore.store.verifying import verify; print(verify('s.h5').intact)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=runs.environment(),
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert (done.stdout, (tmp_path / "RAN").exists()) == ("True\n", False), done.stderr
+
+
+def test_an_interrupt_while_results_are_written_waits(tmp_path, monkeypatch):
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    add = output.add_trials
+    calls = []
+
+    def interrupted(*args, **fields):
+        calls.append(1)
+        if len(calls) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        add(*args, **fields)
+
+    monkeypatch.setattr(output, "add_trials", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        runs.score(tmp_path / "s.h5", loss=5, scores="LossInit")
+    signal.signal(signal.SIGINT, before)
+    assert load_scores(tmp_path / "s.h5").loss_trials.done == (0, 1)
+
+
+def test_diverged_trials_do_not_spoil_a_file_that_has_others(tmp_path):
+    out = tmp_path / "s.h5"
+    runs.score(out, scores="MonteCarlo", utility=6)
+    before = out.read_bytes()
+    wild = goldore.LossRecipe(network=goldore.ConvNetConfig(depth=1, width=4), epochs=2, lr=1e30)
+    with pytest.raises(GoldoreError, match="every trial diverged"):
+        runs.score(out, scores="LossInit", loss=2, recipe=wild)
+    assert out.read_bytes() == before
+
+
+def test_a_part_that_grows_while_parts_are_joined_stays(tmp_path, monkeypatch):
+    from goldore.scoring import parts as module
+
+    out = tmp_path / "s.h5"
+    part = part_of(out, 1)
+    runs.score(part, loss=1, scores="LossInit")
+    join = module.join
+
+    def slow(*args):
+        join(*args)
+        runs.score(part, loss=2, scores="LossInit")
+
+    monkeypatch.setattr(module, "join", slow)
+    Parts(out, Team()).take_in()
+    assert load_scores(out).loss_trials.done == (0,)
+    assert load_scores(part).loss_trials.done == (0, 1)
+
+
+def test_more_trials_of_a_range_are_planned_as_they_are(tmp_path):
+    out, plans = tmp_path / "s.h5", []
+
+    class Planned(goldore.Watcher):
+        def planned(self, plan):
+            plans.append((plan.trials, plan.there))
+
+    for numbers in (range(2), range(2, 4), range(1, 4)):
+        runs.score(out, scores="LossInit", loss=1, utility=None, trial_range=numbers, watcher=Planned())
+    assert plans == [(2, 0), (2, 0), (3, 3)]
+    with h5py.File(out) as file:
+        assert list(file[loss.GROUP]["done"]) == [1, 1, 1, 1]
+
+
+def test_an_index_of_a_large_folder_tree_is_read_again(tmp_path):
+    paths = [f"n{number // 1300:08d}/n_{number}[1].JPEG" for number in range(700_000)]
+    save_index(tmp_path / "keep.npy", np.arange(700_000), {"num_samples": 700_000, "paths": paths})
+    assert len(load_index(tmp_path / "keep.npy").indices) == 700_000
