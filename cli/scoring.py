@@ -453,7 +453,10 @@ def score_command(
 
 
 def _check_used(context: typer.Context, scores: str) -> None:
-    """Refuse options of the other kind of trials, which would do nothing."""
+    """Refuse options that would do nothing: of the other kind of trials, or --trials beside a range."""
+    given = {name: context.get_parameter_source(name) for name in ("trials", "trial_range")}
+    if all(source is not None and source.name == "COMMANDLINE" for source in given.values()):
+        raise UsageError("--trial-range says which trials to run; leave --trials out.")
     names = {score_name(each.strip()) for each in scores.split(",") if each.strip()}
     unused = {} if MONTE_CARLO.name in names else dict.fromkeys(_UTILITY_ONLY, MONTE_CARLO.name)
     if names and not names & set(LOSS_SCORES):

@@ -43,6 +43,21 @@ def edited(path):
     seal(path)
 
 
+def contents(path):
+    """All arrays of an HDF5 file by path, read by plain h5py; attributes under "path@name"."""
+    found = {}
+
+    def visit(name, node):
+        found.update({f"{name}@{key}": value for key, value in node.attrs.items()})
+        if isinstance(node, h5py.Dataset):
+            found[name] = node[()]
+
+    with h5py.File(path, "r") as file:
+        found.update({f"@{key}": value for key, value in file.attrs.items()})
+        file.visititems(visit)
+    return found
+
+
 def make_dataset(counts=(20, 17, 23), side=8, channels=1, seed=0, tests=12):
     """Images that a small network can learn: each class is brighter in another corner."""
     draw = np.random.default_rng(seed)

@@ -20,7 +20,7 @@ from goldore.errors import GoldoreError, OutOfMemoryError
 from goldore.recipe import LossRecipe, Precision
 from goldore.scoring.common import Settings, complete_recipe, memory_errors
 from goldore.scoring.groups import Groups
-from goldore.scoring.output import Output
+from goldore.scoring.output import Output, interrupts_held_back
 from goldore.scoring.parts import Parts
 from goldore.store import Header, LossResult, LossRun, ScoreFile, run_differences
 from goldore.trials import Trial, make_trials
@@ -141,8 +141,9 @@ def run_loss_trials(
                 groups.put_back(group)
                 watcher.ensemble_lowered(groups.size)
                 continue
-            output.add(results)
-            watcher.finished(results)
+            with interrupts_held_back():
+                output.add(results)
+                watcher.finished(results)
         output.close()
         still = np.setdiff1d(missing, parts.done(run, watcher.waited))
         if len(still) == len(missing):

@@ -118,9 +118,8 @@ class Output:
             return
         if self.path.exists() and stamp(self.path) != self._seen:
             self._look_again()
-        with _interrupts_held_back():
-            self._write(self.path, fresh=self._fresh)
-            self._waiting, self._fresh, self._seen = [], False, stamp(self.path)
+        self._write(self.path, fresh=self._fresh)
+        self._waiting, self._fresh, self._seen = [], False, stamp(self.path)
         self._useful = True
 
     def _look_again(self) -> None:
@@ -161,8 +160,8 @@ def all_diverged(run: LossRun | UtilityRun) -> GoldoreError:
 
 
 @contextmanager
-def _interrupts_held_back() -> Iterator[None]:
-    """Let a signal that would interrupt wait until the end: what is being written took hours to train."""
+def interrupts_held_back() -> Iterator[None]:
+    """Let a signal that would interrupt wait until results are written, which took hours, and told of."""
     came: list[int] = []
     before = {}
     if threading.current_thread() is threading.main_thread():

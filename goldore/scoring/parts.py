@@ -130,7 +130,7 @@ class Parts:
         return None
 
     def _clear_locks(self) -> None:
-        for part in _rank_files(self.path, f"{self.path.suffix}.lock"):
+        for part in _rank_files(self.path, ".lock"):
             clear_lock(part.with_suffix(""))
 
 
@@ -142,12 +142,13 @@ def part_of(path: Path, rank: int) -> Path:
 
 def parts_of(path: Path) -> list[Path]:
     """The parts that lie beside a score file, by rank."""
-    return _rank_files(path, path.suffix)
+    return _rank_files(path, "")
 
 
-def _rank_files(path: Path, suffix: str) -> list[Path]:
+def _rank_files(path: Path, ending: str) -> list[Path]:
+    """Files beside a score file that are named after its parts, by rank."""
     real = path.resolve()
-    pattern = re.compile(rf"{re.escape(real.stem)}\.rank(\d+)\.part{re.escape(suffix)}")
+    pattern = re.compile(rf"{re.escape(real.stem)}\.rank(\d+)\.part{re.escape(real.suffix + ending)}")
     folder = real.parent
     found = [(pattern.fullmatch(each.name), each) for each in folder.iterdir()] if folder.is_dir() else []
     return [each for _, each in sorted((int(match[1]), each) for match, each in found if match)]

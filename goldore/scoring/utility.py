@@ -25,7 +25,7 @@ from goldore.recipe import OUTCOMES, UtilityRecipe
 from goldore.scoring.common import Settings, complete_recipe, memory_errors
 from goldore.scoring.evaluation import check_evaluable, evaluation_fingerprint, evaluation_sets
 from goldore.scoring.groups import Groups
-from goldore.scoring.output import Output
+from goldore.scoring.output import Output, interrupts_held_back
 from goldore.scoring.parts import Parts
 from goldore.scoring.pilot import choose_subset_size, images_at_once
 from goldore.store import (
@@ -215,15 +215,17 @@ def _train(
     """Take in group after group until there are no more, or time is up; whether it is."""
     try:
         for results in groups:
-            written = output.add_soon(results)
-            watcher.utility_finished(results)
+            with interrupts_held_back():
+                written = output.add_soon(results)
+                watcher.utility_finished(results)
             estimated = _estimated(path) if written and output.path == path else None
             if estimated is not None:
                 watcher.estimated(estimated)
             if time.monotonic() > stop_at:
                 return True
     finally:
-        output.add(())
+        with interrupts_held_back():
+            output.add(())
     return False
 
 

@@ -8,7 +8,6 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from goldore.atomic import check_writable
 from goldore.errors import ScoreFileError, UsageError
 from goldore.locking import writing_to
 from goldore.store import journal, loss, utility
@@ -51,7 +50,6 @@ def merge(parts: Sequence[str | Path], out: str | Path, *, overwrite: bool = Fal
         raise UsageError("merging takes two score files or more; name them all.")
     if target.exists() and not overwrite:
         raise UsageError(f"{target} exists already; choose another --out or say --overwrite.")
-    check_writable(target)
     with writing_to(target):
         join(paths, target)
         journal.remove(target)  # its trials are in the file, or it was that of what is replaced
@@ -133,7 +131,7 @@ def _join(
                     raise ScoreFileError(f"trial {row} of {path} is damaged; {_REPAIR}")
                 if row in twice:
                     other = loss.result_at(whole[loss.GROUP], int(row), run.recorded)
-                    _same_trial(_measured(result), _measured(other), int(row), path)
+                    _same_trials(_measured(result), _measured(other), np.array([row]), path)
                 else:
                     loss.add(whole, header, run, [result])
         else:
@@ -168,10 +166,8 @@ def _add_utility(
     is_new = np.isin(numbers, new)
     if not is_new.all():
         twice = numbers[~is_new]
-        stored = {name: whole[utility.GROUP][name][twice] for name in utility.CONTENT}
-        for place, row in enumerate(twice):
-            mine = {name: values[~is_new][place] for name, values in columns.items()}
-            _same_trial(mine, {name: values[place] for name, values in stored.items()}, int(row), path)
+        mine = {name: values[~is_new] for name, values in columns.items()}
+        _same_trials(mine, {name: whole[utility.GROUP][name][twice] for name in mine}, twice, path)
     if is_new.any():
         added = {name: values[is_new] for name, values in columns.items()}
         utility.add(whole, header, run, utility.results_of(numbers[is_new], added))
@@ -191,27 +187,35 @@ def _utility_blocks(
         yield numbers, columns
 
 
-def _measured(result: LossResult) -> dict[str, Any]:
-    return {
+def _measured(result: LossResult) -> dict[str, NDArray[Any]]:
+    """What a loss trial gave, as rows [1, ...]."""
+    columns: dict[str, Any] = {
         "seed": np.uint64(result.trial.seed),
         "failed": np.uint8(result.failed),
         "train_loss": result.train_loss,
         "test_accuracy": np.float32(result.test_accuracy),
         **result.recorded,
     }
+    return {name: np.asarray(values)[None] for name, values in columns.items()}
 
 
-def _same_trial(mine: Mapping[str, Any], other: Mapping[str, Any], row: int, path: Path) -> None:
-    """See that a trial in two parts is the same, but for rounding in what was measured."""
+def _same_trials(
+    mine: Mapping[str, NDArray[Any]],
+    other: Mapping[str, NDArray[Any]],
+    numbers: NDArray[np.int64],
+    path: Path,
+) -> None:
+    """See that trials in two parts, a row each, are the same, but for rounding in what was measured."""
     for name, here in mine.items():
         there = other[name]
-        measured = np.asarray(here).dtype.kind == "f"
-        if not (
-            np.allclose(here, there, _RELATIVE, _ABSOLUTE, equal_nan=True)
-            if measured
-            else np.array_equal(here, there)
-        ):
+        same = (
+            np.isclose(here, there, _RELATIVE, _ABSOLUTE, equal_nan=True)
+            if here.dtype.kind == "f"
+            else here == there
+        )
+        wrong = ~same.reshape(len(numbers), -1).all(axis=1)
+        if wrong.any():
             raise ScoreFileError(
-                f"trial {row} of {path} has another {name} than the same trial of an earlier part; "
-                "leave one of the files out."
+                f"trial {numbers[wrong][0]} of {path} has another {name} than the same trial of an earlier "
+                "part; leave one of the files out."
             )

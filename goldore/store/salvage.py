@@ -22,7 +22,7 @@ from goldore.recipe import LossRecipe, UtilityRecipe
 from goldore.store import journal, loss, utility
 from goldore.store.digests import header_digest
 from goldore.store.format import has, node_at, read_attribute, read_text, read_text_list
-from goldore.store.model import Header, LossRun, UtilityResult, UtilityRun
+from goldore.store.model import Header, LossResult, LossRun, UtilityResult, UtilityRun
 from goldore.store.reading import read_whole_header
 from goldore.store.seal import sealed_size
 from goldore.store.writing import estimate_all, new_state, size_of, write_header
@@ -103,7 +103,7 @@ class _Loss:
         self._run = LossRun(recipe, int(read_attribute(self._group, "base_seed")), recorded, **made_on)
         self._key = loss.key_in(file, header)
         self.good: list[int] = []
-        self.waiting = 0
+        self.waiting: list[LossResult] = []  # loss trials have no journal
 
     def look(self) -> dict[str, Any]:
         damaged, failed = [], 0

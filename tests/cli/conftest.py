@@ -6,7 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 
@@ -14,7 +13,7 @@ from goldore.datasets.dataset import ImageDataset
 from goldore.estimators import Estimate
 from goldore.store import Header, write_new
 from goldore.store.format import text_array
-from tests.conftest import edited
+from tests.conftest import contents, edited
 
 ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT = 300
@@ -86,21 +85,7 @@ def snapshot(tmp_path):
 @pytest.fixture(scope="session")
 def read_h5():
     """The arrays of an HDF5 file by path, read by plain h5py; attributes under "path@name"."""
-
-    def read(path):
-        found = {}
-
-        def visit(name, node):
-            found.update({f"{name}@{key}": value for key, value in node.attrs.items()})
-            if isinstance(node, h5py.Dataset):
-                found[name] = node[()]
-
-        with h5py.File(path, "r") as file:
-            found.update({f"@{key}": value for key, value in file.attrs.items()})
-            file.visititems(visit)
-        return found
-
-    return read
+    return contents
 
 
 @pytest.fixture(scope="session")

@@ -3,12 +3,11 @@
 import socket
 import sys
 
-import h5py
 import numpy as np
 import pytest
 
 from tests.cli.conftest import environment, run_goldore
-from tests.conftest import make_dataset
+from tests.conftest import contents, make_dataset
 from tests.teams.commands import Command
 
 NETWORK = ("--width", 4, "--depth", 1)
@@ -30,18 +29,8 @@ def write_npz(path, **options):
 
 
 def content(path):
-    """All arrays and attributes of a score file, but for times and versions; undefined bits are left out."""
-    found = {}
-
-    def visit(name, node):
-        found.update({f"{name}@{key}": value for key, value in node.attrs.items()})
-        if isinstance(node, h5py.Dataset):
-            found[name] = node[()]
-
-    with h5py.File(path, "r") as file:
-        found.update({f"@{key}": value for key, value in file.attrs.items()})
-        file.visititems(visit)
-    return {name: value for name, value in found.items() if name not in DIFFER}
+    """All arrays and attributes of a score file, but for times and versions."""
+    return {name: value for name, value in contents(path).items() if name not in DIFFER}
 
 
 def assert_same(first, second):
