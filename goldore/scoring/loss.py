@@ -169,7 +169,9 @@ def _train_group(
         MeanLoss(name, window, len(group), len(data.labels), data.device)
         for name, window in _windows(run).items()
     ]
+    start = time.perf_counter()
     trained = train(data, architecture, run.recipe, group, observers, tick, execution)
+    seconds = (time.perf_counter() - start) / len(group)
     return [
         LossResult(
             trial=trial,
@@ -177,6 +179,7 @@ def _train_group(
             recorded={name: values[row] for name, values in trained.recorded.items()},
             train_loss=trained.train_loss[row],
             test_accuracy=float(trained.test_accuracy[row]),
+            seconds=seconds,
         )
         for row, trial in enumerate(group)
     ]

@@ -296,7 +296,7 @@ class _Training:
             trials = make_utility_trials(self._run.base_seed, group, self._run.recipe.common_init)
             members = np.stack([sweeps.subset(trial.number) for trial in trials]).astype(np.int32)
             evaluation = self._evaluations[group[0] % self._strata.folds]
-            outcomes = None
+            outcomes, start = None, time.perf_counter()
             try:
                 with memory_errors():
                     outcomes = trainer.on_subsets(trials, members, self._strata.sizes, evaluation)
@@ -308,7 +308,8 @@ class _Training:
                 groups.put_back(group)
                 watcher.ensemble_lowered(groups.size)
                 continue
-            yield _results(trials, members, outcomes)
+            seconds = (time.perf_counter() - start) / len(group)
+            yield _results(trials, members, outcomes, seconds)
 
     def _trainer(self) -> SubsetTrainer:
         return SubsetTrainer(self._data, self.architecture, self._run.recipe, self.engine.execution)
@@ -319,7 +320,9 @@ def _estimated(path: Path) -> Score | None:
     return load_scores(path, only=(MONTE_CARLO.name,)).scores.get(MONTE_CARLO.name) if path.exists() else None
 
 
-def _results(trials: Sequence[Trial], members: NDArray[np.int32], outcomes: Outcomes) -> list[UtilityResult]:
+def _results(
+    trials: Sequence[Trial], members: NDArray[np.int32], outcomes: Outcomes, seconds: float
+) -> list[UtilityResult]:
     return [
         UtilityResult(
             trial=trial,
@@ -327,6 +330,7 @@ def _results(trials: Sequence[Trial], members: NDArray[np.int32], outcomes: Outc
             members=members[row],
             outcomes={name: values[row] for name, values in outcomes.by_class.items()},
             train_loss=float(outcomes.train_loss[row]),
+            seconds=seconds,
         )
         for row, trial in enumerate(trials)
     ]

@@ -153,5 +153,19 @@ def create_rows(
     )
 
 
+def create_seconds(group: h5py.Group) -> None:
+    """Make the array of what trials took, in a file of a goldore that did not store it yet."""
+    if "seconds" not in group:
+        create_rows(group, "seconds", "f4", (), np.nan, group["done"].chunks[0])
+        group["seconds"].resize(len(group["done"]), axis=0)
+
+
+def read_seconds(file: h5py.File, path: str, rows: int) -> NDArray[Any]:
+    """Read what each trial took, float32 [rows]; NaN where it is not stored."""
+    if not has(file, path):
+        return np.full(rows, np.nan, dtype=np.float32)
+    return read_per_trial(file, path, (rows,), "f")
+
+
 def _stored_in(file: h5py.File) -> int:
     return int(file.id.get_filesize())

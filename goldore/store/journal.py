@@ -109,7 +109,7 @@ def waiting(path: Path, key: bytes, header: Header, subset: int) -> Iterator[Uti
             part = content[start:end] if of == key and end <= len(content) else b""
             if part and hashlib.sha256(part).digest() == digest:
                 rows = np.frombuffer(part, dtype=layout)
-                yield from utility.results_of(rows["number"], {name: rows[name] for name in utility.CONTENT})
+                yield from utility.results_of(rows["number"], {name: rows[name] for name in utility.COLUMNS})
                 place = end - 1
             place = content.find(_MAGIC, place + 1)
 

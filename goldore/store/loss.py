@@ -3,9 +3,11 @@
 /trials/loss         attrs: recipe (JSON), base_seed, recorded
 /trials/loss/<Name>  float32 [T, N]; row t is trial t
 /trials/loss/...     seed uint64 [T], train_loss float32 [T, epochs], test_accuracy float32 [T],
-                     failed uint8 [T], done uint8 [T], digest uint64 [T] (see `goldore.store.digests`)
+                     seconds float32 [T], failed uint8 [T], done uint8 [T],
+                     digest uint64 [T] (see `goldore.store.digests`; of all but the seconds)
 """
 
+import math
 from collections.abc import Sequence
 
 import h5py
@@ -16,9 +18,11 @@ from goldore.recipe import LossRecipe
 from goldore.store.digests import digests, key_of
 from goldore.store.format import (
     create_rows,
+    create_seconds,
     node_at,
     read_attribute,
     read_per_trial,
+    read_seconds,
     read_text,
     read_text_list,
     rows_at,
@@ -28,7 +32,7 @@ from goldore.store.model import DatasetInfo, Header, LossResult, LossRun, LossTr
 from goldore.trials import Trial
 
 GROUP = "trials/loss"
-_PER_TRIAL = ("seed", "train_loss", "test_accuracy", "failed", "done", "digest")
+_PER_TRIAL = ("seed", "train_loss", "test_accuracy", "seconds", "failed", "done", "digest")
 
 
 def read(file: h5py.File, info: DatasetInfo) -> LossTrials:
@@ -53,6 +57,7 @@ def read(file: h5py.File, info: DatasetInfo) -> LossTrials:
         seed=read_per_trial(file, f"{GROUP}/seed", (rows,), "u"),
         train_loss=read_per_trial(file, f"{GROUP}/train_loss", (rows, recipe.epochs), "f"),
         test_accuracy=read_per_trial(file, f"{GROUP}/test_accuracy", (rows,), "f"),
+        seconds=read_seconds(file, f"{GROUP}/seconds", rows),
     )
 
 
@@ -66,6 +71,7 @@ def add(file: h5py.File, header: Header, run: LossRun, results: Sequence[LossRes
     if GROUP not in file:
         _create(file, header, run)
     trials, key = file[GROUP], key_in(file, header)
+    create_seconds(trials)
     for result in results:
         row = result.trial.number
         if row >= len(trials["done"]):
@@ -74,6 +80,7 @@ def add(file: h5py.File, header: Header, run: LossRun, results: Sequence[LossRes
         trials["seed"][row] = result.trial.seed
         trials["train_loss"][row] = result.train_loss
         trials["test_accuracy"][row] = result.test_accuracy
+        trials["seconds"][row] = result.seconds
         for name, values in result.recorded.items():
             trials[name][row] = values
         trials["failed"][row] = result.failed
@@ -104,6 +111,7 @@ def result_at(group: h5py.Group, row: int, recorded: Sequence[str]) -> LossResul
         recorded={name: group[name][row] for name in recorded},
         train_loss=group["train_loss"][row],
         test_accuracy=float(group["test_accuracy"][row]),
+        seconds=float(group["seconds"][row]) if "seconds" in group else math.nan,
     )
 
 
@@ -137,6 +145,7 @@ def _create(file: h5py.File, header: Header, run: LossRun) -> None:
     create_rows(trials, "seed", "u8", (), 0)
     create_rows(trials, "train_loss", "f4", (run.recipe.epochs,), np.nan)
     create_rows(trials, "test_accuracy", "f4", (), np.nan)
+    create_rows(trials, "seconds", "f4", (), np.nan)
     create_rows(trials, "failed", "u1", (), 0)
     create_rows(trials, "digest", "u8", (), 0)
     create_rows(trials, "done", "u1", (), 0)

@@ -166,7 +166,7 @@ def _add_utility(
     is_new = np.isin(numbers, new)
     if not is_new.all():
         twice = numbers[~is_new]
-        mine = {name: values[~is_new] for name, values in columns.items()}
+        mine = {name: columns[name][~is_new] for name in utility.CONTENT}
         _same_trials(mine, {name: whole[utility.GROUP][name][twice] for name in mine}, twice, path)
     if is_new.any():
         added = {name: values[is_new] for name, values in columns.items()}
@@ -180,7 +180,7 @@ def _utility_blocks(
     group, key = part[utility.GROUP], utility.key_in(part, header)
     for start in range(0, len(done), _ROWS):
         numbers = done[start : start + _ROWS]
-        columns = {name: group[name][numbers] for name in utility.CONTENT}
+        columns = utility.columns_at(group, numbers)
         wrong = utility.digests_of(key, numbers, columns) != group["digest"][numbers]
         if wrong.any():
             raise ScoreFileError(f"trial {numbers[wrong][0]} of {path} is damaged; {_REPAIR}")

@@ -105,6 +105,7 @@ class LossTrials:
         seed: per row, uint64 [T].
         train_loss: float32 [T, epochs]; NaN where not run.
         test_accuracy: float32 [T]; NaN where unknown.
+        seconds: time on its device that each trial took, float32 [T]; NaN where unknown.
     """
 
     recipe: LossRecipe
@@ -115,6 +116,7 @@ class LossTrials:
     seed: NDArray[np.uint64]
     train_loss: NDArray[np.float32]
     test_accuracy: NDArray[np.float32]
+    seconds: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,8 @@ class UtilityTrials:
         failed: numbers of the trials that diverged, likewise.
         accuracy: mean over the trials that ended well, by class, float64 [K]; NaN without.
         subset_sizes: samples of each class that a trial draws, int64 [K].
+        seconds: time on its device that each trial took, float32 [T], of trials of any state; NaN where
+            unknown.
     """
 
     recipe: UtilityRecipe
@@ -142,6 +146,7 @@ class UtilityTrials:
     failed: NDArray[np.int64]
     accuracy: NDArray[np.float64]
     subset_sizes: NDArray[np.int64]
+    seconds: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -230,6 +235,7 @@ class LossResult:
         recorded: float32 [N] by score name.
         train_loss: float32 [epochs].
         test_accuracy: NaN if there is no test split.
+        seconds: time on its device: of all trials trained with it, divided by their number; NaN unknown.
     """
 
     trial: Trial
@@ -237,6 +243,7 @@ class LossResult:
     recorded: dict[str, NDArray[np.float32]] = field(repr=False)
     train_loss: NDArray[np.float32] = field(repr=False)
     test_accuracy: float = float("nan")
+    seconds: float = float("nan")
 
 
 @dataclass(frozen=True)
@@ -249,6 +256,7 @@ class UtilityResult:
         members: positions that it drew, int32 [S].
         outcomes: by name ("accuracy", "logprob", "margin"), float32 [K].
         train_loss: of the last step.
+        seconds: time on its device: of all trials trained with it, divided by their number; NaN unknown.
     """
 
     trial: Trial
@@ -256,3 +264,4 @@ class UtilityResult:
     members: NDArray[np.int32] = field(repr=False)
     outcomes: dict[str, NDArray[np.float32]] = field(repr=False)
     train_loss: float = float("nan")
+    seconds: float = float("nan")

@@ -173,7 +173,7 @@ class _Utility:
         known = np.array(self.good, dtype=np.int64)
         for rows, columns in self._blocks():
             good = np.isin(rows, known)
-            kept = {name: columns[name][good] for name in utility.CONTENT}
+            kept = {name: columns[name][good] for name in utility.COLUMNS if name in columns}
             utility.add(new, self._header, self._run, utility.results_of(rows[good], kept))
         utility.add(new, self._header, self._run, self.waiting)
         estimate_all(new, self._header, UtilityRun)
@@ -183,7 +183,7 @@ class _Utility:
         total = len(self._group["done"])
         for start in range(0, total, _ROWS):
             rows = np.arange(start, min(start + _ROWS, total))
-            names = (*utility.CONTENT, "digest", "done")
+            names = [each for each in (*utility.COLUMNS, "digest", "done") if each in self._group]
             yield rows, {name: _rows(self._group[name], start, start + len(rows)) for name in names}
 
 

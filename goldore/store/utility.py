@@ -6,8 +6,9 @@
     /trials/utility/accuracy    float32 [T, K]; share of the class's evaluation images classified correctly
     /trials/utility/logprob     float32 [T, K]; mean log-probability of the correct class, nat
     /trials/utility/margin      float32 [T, K]; mean logit of the correct class minus the highest other one
-    /trials/utility/...         seed, weights_seed uint64 [T], train_loss float32 [T], failed uint8 [T],
-                                done uint8 [T], digest uint64 [T] (see `goldore.store.digests`)
+    /trials/utility/...         seed, weights_seed uint64 [T], train_loss, seconds float32 [T],
+                                failed uint8 [T], done uint8 [T], digest uint64 [T] (see
+                                `goldore.store.digests`; of all but the seconds)
 
 All outcomes are stored, so that MonteCarlo can be estimated anew from another one, or in another way.
 """
@@ -27,10 +28,12 @@ from goldore.recipe import OUTCOMES, UtilityRecipe
 from goldore.store.digests import digests, key_of
 from goldore.store.format import (
     create_rows,
+    create_seconds,
     node_at,
     read_array,
     read_attribute,
     read_per_trial,
+    read_seconds,
     read_text,
     rows_at,
 )
@@ -51,6 +54,7 @@ CONTENT = (
     "members",
     *map(str, OUTCOMES),
 )  # what the digests cover
+COLUMNS = (*CONTENT, "seconds")
 _CHUNK = 2**16  # numbers that HDF5 reads and writes together, about
 _BLOCK = 2**21  # members that an estimator holds at once
 
@@ -75,6 +79,8 @@ def read(file: h5py.File, info: DatasetInfo) -> UtilityTrials:
         read_per_trial(file, f"{GROUP}/{name}", (rows,), "u").astype(bool) for name in ("done", "failed")
     )
     for name, (dtype, shape) in layout(int(sizes.sum()), info.num_classes).items():
+        if name not in CONTENT:
+            continue
         values = rows_at(file, f"{GROUP}/{name}", (rows, *shape), np.dtype(dtype).kind)
         needed = int(done.sum()) * values.dtype.itemsize * math.prod(shape)
         if values.maxshape[0] is not None or values.id.get_storage_size() < needed:
@@ -95,6 +101,7 @@ def read(file: h5py.File, info: DatasetInfo) -> UtilityTrials:
         failed=np.flatnonzero(done & failed),
         accuracy=total / len(usable) if len(usable) else np.full(info.num_classes, np.nan),
         subset_sizes=sizes,
+        seconds=read_seconds(file, f"{GROUP}/seconds", rows),
     )
 
 
@@ -115,7 +122,8 @@ def add(file: h5py.File, header: Header, run: UtilityRun, results: Sequence[Util
     if not ordered:
         return
     rows = max(len(trials["done"]), ordered[-1].trial.number + 1)
-    for name in (*CONTENT, "digest", "done"):
+    create_seconds(trials)
+    for name in (*COLUMNS, "digest", "done"):
         trials[name].resize(rows, axis=0)
     key = key_in(file, header)
     for run_of in _consecutive(ordered):
@@ -128,7 +136,7 @@ def add(file: h5py.File, header: Header, run: UtilityRun, results: Sequence[Util
 
 
 def layout(subset: int, classes: int) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """Dtype and shape of a trial's row in each array that digests cover."""
+    """Dtype and shape of a trial's row in each of the `COLUMNS`."""
     found: dict[str, tuple[str, tuple[int, ...]]] = {
         "seed": ("<u8", ()),
         "weights_seed": ("<u8", ()),
@@ -136,7 +144,12 @@ def layout(subset: int, classes: int) -> dict[str, tuple[str, tuple[int, ...]]]:
         "train_loss": ("<f4", ()),
         "members": ("<i4", (subset,)),
     }
-    return found | {str(name): ("<f4", (classes,)) for name in OUTCOMES}
+    return found | {str(name): ("<f4", (classes,)) for name in OUTCOMES} | {"seconds": ("<f4", ())}
+
+
+def columns_at(group: h5py.Group, rows: "NDArray[np.int64]") -> dict[str, "NDArray[Any]"]:
+    """Rows of the `COLUMNS`; without the seconds where they are not stored."""
+    return {name: group[name][rows] for name in COLUMNS if name in group}
 
 
 def columns_of(results: Sequence[UtilityResult]) -> dict[str, "NDArray[Any]"]:
@@ -147,6 +160,7 @@ def columns_of(results: Sequence[UtilityResult]) -> dict[str, "NDArray[Any]"]:
         "weights_seed": [result.trial.weights_seed or 0 for result in results],
         "failed": [result.failed for result in results],
         "train_loss": [result.train_loss for result in results],
+        "seconds": [result.seconds for result in results],
         "members": members,
     }
     values |= {str(name): np.stack([result.outcomes[name] for result in results]) for name in OUTCOMES}
@@ -163,6 +177,7 @@ def results_of(numbers: "NDArray[np.int64]", columns: Mapping[str, "NDArray[Any]
             members=columns["members"][row],
             outcomes={name: columns[name][row] for name in OUTCOMES},
             train_loss=float(columns["train_loss"][row]),
+            seconds=float(columns["seconds"][row]) if "seconds" in columns else math.nan,
         )
         for row, number in enumerate(numbers)
     ]
