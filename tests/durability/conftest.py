@@ -44,7 +44,8 @@ def trials_of():
             for kind in ("loss", "utility"):
                 group = file.get(f"trials/{kind}", {})
                 for number in np.flatnonzero(group["done"][()]) if group else ():
-                    rows = {name: group[name][number].tobytes() for name in group if name != "subset_sizes"}
+                    names = [name for name in group if name not in ("subset_sizes", "seconds")]
+                    rows = {name: group[name][number].tobytes() for name in names}
                     found[kind, int(number)] = rows
         return found
 
