@@ -10,7 +10,8 @@ import typer
 
 from goldore import __version__
 
-from .estimating import estimate_command, import_command, merge_command
+from .estimating import estimate_command, merge_command
+from .exchanging import export_command, import_command
 from .inspecting import inspect_command
 from .mapping import map_index_command
 from .plugging import plug_command
@@ -34,6 +35,7 @@ app.command("inspect")(inspect_command)
 app.command("estimate")(estimate_command)
 app.command("merge")(merge_command)
 app.command("verify")(verify_command)
+app.command("export")(export_command)
 app.command("import")(import_command)
 app.command("plug")(plug_command)
 app.command("map-index")(map_index_command)

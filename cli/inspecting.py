@@ -1,233 +1,295 @@
 """goldore inspect."""
 
 import json
-import math
+import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 
-from .screen import class_cell, count, fields, line, number, out, plural, reports_errors
+from goldore.errors import UsageError
+
+from .screen import line, out, reports_errors, warn
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
+    from collections.abc import Sequence
 
+    from goldore.report.images import Images
+    from goldore.report.material import Material
+    from goldore.selection import Scope, Selection
     from goldore.store import ScoreFile
 
-_MAX_ROWS = 20
-_BAR = 40
+_LISTS = (".json", ".json.gz")
+_STDOUT = "-"
 
 
 @reports_errors
 def inspect_command(
-    file: Annotated[Path, typer.Argument(metavar="FILE.h5", help="A score file.")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE.h5...",
+            help="A score file; or several of one dataset, published lists among them (.json, .json.gz), "
+            "to be compared.",
+        ),
+    ],
     *,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON document and nothing else on stdout.")
     ] = False,
     verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help=f"List all classes, also when more than {_MAX_ROWS}.")
+        bool, typer.Option("--verbose", "-v", help="List all classes, also when more than 20.")
     ] = False,
+    criterion: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SCORE_END",
+            help="Show what prune would keep by this criterion, for example LossConverge_large.",
+        ),
+    ] = None,
+    keep_ratio: Annotated[
+        str | None, typer.Option(metavar="K", help="With --criterion: share to keep, 0 to 1.")
+    ] = None,
+    drop_ratio: Annotated[
+        str | None, typer.Option(metavar="R", help="With --criterion: share to drop, 0 to 1.")
+    ] = None,
+    scope: Annotated[
+        str | None,
+        typer.Option(help="class (default) or global: what a share is of, with --criterion or many files."),
+    ] = None,
+    sample: Annotated[
+        list[int] | None,
+        typer.Option(
+            metavar="POSITION",
+            help="Show this sample: scores, ranks, trials, image; may be given several times.",
+        ),
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="OUT.html", help="Write a page with figures and images, one file that needs no network."
+        ),
+    ] = None,
+    figures: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write the figures into a folder, each as PNG, SVG and PDF."),
+    ] = None,
+    csv: Annotated[
+        Path | None,
+        typer.Option(metavar="OUT.csv", help="Write a table with a row a sample; - writes it to stdout."),
+    ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            help="With --sample or --report: where the images are, as for goldore score (default: where they "
+            "were scored)."
+        ),
+    ] = None,
+    data_root: Annotated[Path, typer.Option(help="Folder of the named datasets.")] = Path("data"),
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
 ) -> None:
-    """Show what is in a score file: dataset, recipe, trials, scores and how far they can be trusted."""
-    from goldore.report import summarize
+    """Show what scores say: what they are, how far to trust them, what they keep; compare files.
+
+    With --report, --figures or --csv it writes these and prints nothing else.
+    """
+    wanted = _Wanted(
+        criterion=criterion,
+        keep_ratio=keep_ratio,
+        drop_ratio=drop_ratio,
+        scope=scope,
+        samples=tuple(sample or ()),
+        dataset=dataset,
+        data_root=data_root,
+        overwrite=overwrite,
+    )
+    wanted.check(files, csv, as_json=as_json, draws=report is not None or figures is not None, page=report)
+    found = _Found.of(files, wanted)
+    if as_json:
+        typer.echo(json.dumps(found.document, indent=1, allow_nan=False))
+    if csv is not None:
+        _write_table(found, csv, overwrite=overwrite)
+    if report is not None or figures is not None:
+        _draw(found, wanted, report, figures)
+    elif not as_json and csv is None:
+        _show(found, wanted, verbose=verbose)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Wanted:
+    """What is to be shown beside the summary."""
+
+    criterion: str | None
+    keep_ratio: str | None
+    drop_ratio: str | None
+    scope: str | None
+    samples: tuple[int, ...]
+    dataset: str | None
+    data_root: Path
+    overwrite: bool
+
+    def check(
+        self, files: "Sequence[Path]", csv: Path | None, *, as_json: bool, draws: bool, page: Path | None
+    ) -> None:
+        """Refuse options that exclude each other or would do nothing.
+
+        Raises:
+            UsageError: naming them.
+        """
+        several = len(files) > 1
+        ratio = self.keep_ratio is not None or self.drop_ratio is not None
+        if self.criterion is None and (ratio or (self.scope is not None and not several)):
+            raise UsageError(
+                "--keep-ratio, --drop-ratio and --scope are about a criterion; say --criterion too."
+            )
+        if self.criterion is not None and not ratio:
+            raise UsageError("say with --keep-ratio or --drop-ratio how much --criterion keeps.")
+        if several and (self.criterion is not None or self.samples or csv is not None):
+            raise UsageError("--criterion, --sample and --csv are about one file; give them with one.")
+        if self.scope not in (None, "class", "global"):
+            raise UsageError(f"--scope is {self.scope!r}; choose class or global.")
+        if as_json and (draws or csv is not None):
+            raise UsageError("--json prints one document; give --report, --figures and --csv without it.")
+        if self.dataset is not None and (as_json or not (self.samples or page is not None)):
+            raise UsageError("--dataset is where images are; it is for --sample or --report.")
+        if self.overwrite and not draws and csv in (None, Path(_STDOUT)):
+            raise UsageError("--overwrite is about files that are written; leave it out.")
+        if not several and any(_is_list(each) for each in files):
+            raise UsageError(
+                f"{files[0]} is a list without classes; give it beside a score file of its dataset, or make "
+                "a score file of it with: goldore import"
+            )
+
+    @property
+    def where(self) -> "Scope":
+        """What a share is of."""
+        return "global" if self.scope == "global" else "class"
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The files, and what they say."""
+
+    files: "Sequence[ScoreFile]"
+    document: dict[str, Any]
+    kept: "Selection | None"
+
+    @classmethod
+    def of(cls, paths: "Sequence[Path]", wanted: _Wanted) -> Self:
+        from goldore.report import compare, describe_samples, summarize
+        from goldore.report.kept import select
+
+        files = _load(paths)
+        if len(files) > 1:
+            compared = compare(files, scope=wanted.where)
+            return cls(files, {"files": [summarize(each) for each in files], "comparison": compared}, None)
+        (file,) = files
+        document, kept = summarize(file), None
+        if wanted.criterion is not None:
+            kept, document["kept"] = select(
+                file,
+                wanted.criterion,
+                keep_ratio=wanted.keep_ratio,
+                drop_ratio=wanted.drop_ratio,
+                scope=wanted.where,
+            )
+        if wanted.samples:
+            document["samples"] = describe_samples(file, wanted.samples)
+        return cls(files, document, kept)
+
+    def images(self, wanted: _Wanted) -> "tuple[Images | None, str]":
+        """Of the first file's samples; and why there are none."""
+        from goldore.report.images import find_images
+
+        return find_images(self.files[0], wanted.dataset, wanted.data_root)
+
+    def material(self, wanted: _Wanted, *, page: bool) -> "Material":
+        """For a page and figures, of the first file."""
+        from goldore.report.kept import usual_selections
+        from goldore.report.material import Material
+
+        (file, *others) = self.files
+        images, why_not = self.images(wanted) if page else (None, "")
+        kept = usual_selections(file) if self.kept is None else [(self.kept, self.document["kept"])]
+        return Material(
+            file=file,
+            summary=self.document["files"][0] if others else self.document,
+            kept=tuple(kept),
+            samples=tuple(self.document.get("samples", ())),
+            comparison=self.document.get("comparison"),
+            images=images,
+            no_images=why_not,
+        )
+
+
+def _load(paths: "Sequence[Path]") -> "list[ScoreFile]":
+    from goldore.importing import list_scores
     from goldore.store import load_scores
 
-    loaded = load_scores(file)
-    summary = summarize(loaded)
-    if as_json:
-        typer.echo(json.dumps(summary, indent=1, allow_nan=False))
+    loaded = {place: load_scores(path) for place, path in enumerate(paths) if not _is_list(path)}
+    if not loaded:
+        raise UsageError("lists have no classes of their own; give a score file of their dataset with them.")
+    like = next(iter(loaded.values()))
+    return [loaded[place] if place in loaded else list_scores(path, like) for place, path in enumerate(paths)]
+
+
+def _is_list(path: Path) -> bool:
+    return path.name.endswith(_LISTS)
+
+
+def _write_table(found: _Found, target: Path, *, overwrite: bool) -> None:
+    from goldore.exporting import table, write_table
+
+    kept = found.kept.indices if found.kept is not None else None
+    if str(target) == _STDOUT:
+        for piece in table(found.files[0], kept=kept):
+            sys.stdout.write(piece)
         return
-    console = out()
-    _show_dataset(console, summary)
-    if "loss" in summary["trials"]:
-        _show_trials(console, summary["trials"]["loss"])
-    if "utility" in summary["trials"]:
-        _show_utility_trials(console, summary["trials"]["utility"])
-    console.print()
-    console.print(scores_table(loaded, summary), markup=False)
-    for name, score in summary["scores"].items():
-        _show_score(console, name, score, everything=verbose)
+    path = write_table(found.files[0], target, kept=kept, overwrite=overwrite)
+    line(out(), f"table written to {path}")
 
 
-def scores_table(file: "ScoreFile", summary: dict[str, Any] | None = None) -> "Table":
-    """One row a score: range, standard error, reliability, missing."""
-    from rich.table import Table
+def _draw(found: _Found, wanted: _Wanted, report: Path | None, figures: Path | None) -> None:
+    from goldore.report.extra import check_report_extra
 
-    from goldore.report import summarize
+    check_report_extra()
+    from goldore.report.figures import draw, write_figures
+    from goldore.report.page import check_page, write_page
 
-    table = Table(box=None, pad_edge=False)
-    table.add_column("score")
-    for title in ("trials", "min", "median", "max", "s.e.", "reliability", "of ranks"):
-        table.add_column(title, justify="right")
-    for name, score in (summary or summarize(file))["scores"].items():
-        table.add_row(
-            name,
-            str(score["trials"]),
-            number(score["min"]),
-            number(score["median"]),
-            number(score["max"]),
-            number(score["stderr"]),
-            number(score["reliability"], 2),
-            number(score["rank_reliability"], 2),
-        )
-    return table
+    if report is not None:
+        check_page(report, overwrite=wanted.overwrite)
+    material = found.material(wanted, page=report is not None)
+    if material.no_images:
+        warn(f"the page has no images: {material.no_images}")
+    drawings = draw(material)
+    if report is not None:
+        write_page(report, material, drawings, overwrite=wanted.overwrite)
+        line(out(), f"page written to {report}")
+    if figures is not None:
+        write_figures(figures, drawings, overwrite=wanted.overwrite)
+        line(out(), f"{len(drawings)} figures written to {figures}, each as PNG, SVG and PDF")
 
 
-def _show_dataset(console: "Console", summary: dict[str, Any]) -> None:
-    dataset = summary["dataset"]
-    shape = "x".join(map(str, dataset["image_shape"]))
-    what = f"images of {shape}" if any(dataset["image_shape"]) else "samples"
-    line(
-        console,
-        f"{dataset['name']} ({dataset['split']}): {count(dataset['num_samples'])} {what}, "
-        f"{dataset['num_classes']} classes",
-        "bold",
-    )
-    versions = f"goldore {summary['goldore_version']}, torch {summary['torch_version']}, {summary['device']}"
-    fields(
-        console,
-        {
-            "source": dataset["source"],
-            "fingerprint": dataset["fingerprint"] or "unknown: only labels were at hand",
-            "file": f"{summary['file']}, updated {summary['updated']}",
-            "made with": versions,
-        },
-    )
+def _show(found: _Found, wanted: _Wanted, *, verbose: bool) -> None:
+    from .views import show_comparison, show_kept, show_sample, show_summary
 
+    console, document = out(), found.document
+    if "comparison" in document:
+        show_comparison(console, document["comparison"])
+        return
+    if "samples" in document:
+        images, why_not = found.images(wanted)
+        for each in document["samples"]:
+            show_sample(console, each)
+            if images is not None:
+                import numpy as np
 
-def _show_trials(console: "Console", trials: dict[str, Any]) -> None:
-    recipe = trials["recipe"]
-    network = recipe["network"]
-    failed = f", {len(trials['failed'])} diverged" if trials["failed"] else ""
-    line(console, f"loss trials: {trials['done']} done{failed}, base seed {trials['base_seed']}", "bold")
-    windows = {
-        "LossInit": f"the first {plural(recipe['init_epochs'], 'epoch')}",
-        "LossConverge": f"the last {plural(recipe['converge_epochs'], 'epoch')}",
-    }
-    averaged = [f"{name} over {windows[name]}" for name in trials["recorded"] if name in windows]
-    rows = {
-        "ConvNet": f"depth {network['depth']}, width {network['width']}, {network['norm']} norm, "
-        f"{network['activation']}, {network['pooling']} pooling",
-        "training": f"{plural(recipe['epochs'], 'epoch')}, batch {recipe['batch_size']}, "
-        f"lr {recipe['lr']:g}, momentum {recipe['momentum']:g}, weight decay {recipe['weight_decay']:g}",
-        "averaged": ", ".join(averaged),
-    }
-    losses = trials["train_loss"]
-    if losses:
-        accuracy = trials["test_accuracy"]
-        tested = f"; test accuracy {accuracy:.1%}" if accuracy is not None else ""
-        later = f", {number(losses[-1])} in epoch {len(losses)}" if len(losses) > 1 else ""
-        rows["course"] = f"training loss {number(losses[0])} in epoch 1{later}{tested}"
-    fields(console, rows)
+                from .picture import show_picture
 
-
-def _show_utility_trials(console: "Console", trials: dict[str, Any]) -> None:
-    recipe = trials["recipe"]
-    network = recipe["network"]
-    failed = f", {trials['failed']} diverged" if trials["failed"] else ""
-    line(
-        console,
-        f"utility trials: {count(trials['done'])} done{failed}, base seed {trials['base_seed']}",
-        "bold",
-    )
-    images = "all" if recipe["eval_per_class"] is None else f"up to {recipe['eval_per_class']}"
-    split = "test split" if recipe["eval_split"] == "test" else "half of the training set not drawn from"
-    distilled = recipe["distill"]
-    made = ""
-    if distilled is not None:
-        made = (
-            f", distilled to {plural(distilled['images_per_class'], 'image')} by {distilled['method']} in "
-            f"{plural(distilled['distill_steps'], 'step')}"
-        )
-    init = f", weights shared by {recipe['common_init']} trials" if recipe["common_init"] > 1 else ""
-    fields(
-        console,
-        {
-            "subsets": f"{_sizes(trials['subset_sizes'])} of each class{made}; every sample drawn once in "
-            f"{plural(trials['per_sweep'], 'trial')}",
-            "ConvNet": f"depth {network['depth']}, width {network['width']}, {network['norm']} norm, "
-            f"{network['activation']}, {network['pooling']} pooling",
-            "training": f"{plural(recipe['steps'], 'step')}, lr {recipe['lr']:g}, momentum "
-            f"{recipe['momentum']:g}, weight decay {recipe['weight_decay']:g}{init}",
-            "evaluation": f"{images} images of each class of the {split}; mean accuracy "
-            f"{number(trials['accuracy'])}",
-        },
-    )
-
-
-def _sizes(sizes: list[int]) -> str:
-    """Samples of each class in a subset: small classes give less."""
-    return str(sizes[0]) if min(sizes) == max(sizes) else f"{min(sizes)} to {max(sizes)}"
-
-
-def _show_score(console: "Console", name: str, score: dict[str, Any], *, everything: bool) -> None:
-    from rich.table import Table
-
-    console.print()
-    line(console, f"{name}: {score['direction']}, in {score['unit']}", "bold")
-    rows = {"meaning": score["definition"], "trials": str(score["trials"])}
-    if score["outcome"]:
-        rows["outcome"] = f"{score['outcome']}, estimated by {score['estimator']}"
-    if score["trials"] == 0:
-        rows["trials"] = "none stored"
-        rows["reliability"] = "unknown, since no trials are stored"
-    elif score["trials"] == 1:
-        rows["reliability"] = "unknown from 1 trial; score with --trials 2 or more"
-    else:
-        needed = ", ".join(
-            f"{target} would take {plural(max(2, math.ceil(trials)), 'trial')}"
-            for target, trials in score["trials_needed"].items()
-            if trials is not None
-        )
-        ranks = number(score["rank_reliability"], 2)
-        ahead = needed or "too low to tell how many trials it would take"
-        rows["reliability"] = f"{number(score['reliability'], 2)}, of ranks {ranks}; {ahead}"
-    if score["signal_share"] is not None:
-        rows["signal"] = (
-            f"{number(score['signal_share'], 2)}: the share of an outcome's variance that is due to "
-            "which samples of the class were drawn"
-        )
-    if score["within_class_std"] is not None:
-        between = max(score["between_class_share"], 0)  # rounding may leave it below
-        rows["spread"] = (
-            f"{number(score['within_class_std'])} within classes; {between:.1%} of the variance is between "
-            "classes"
-        )
-    if score["missing"]:
-        rows["missing"] = f"{plural(score['missing'], 'sample')} without a score"
-    rows["quantiles"] = "  ".join(
-        f"{float(q):.0%}\N{NO-BREAK SPACE}{number(value)}" for q, value in score["quantiles"].items()
-    )
-    fields(console, rows)
-    _show_histogram(console, score["histogram"])
-    table = Table(box=None, pad_edge=False)
-    table.add_column("class")
-    signal = ["signal"] if score["signal_share"] is not None else []
-    for title in ("samples", "mean", "std", "median", "s.e.", "reliability", "of ranks", *signal):
-        table.add_column(title, justify="right")
-    classes = score["classes"]
-    for row in classes if everything else classes[:_MAX_ROWS]:
-        table.add_row(
-            class_cell(console, row["label"], row["name"]),
-            count(row["samples"]),
-            *(number(row[key]) for key in ("mean", "std", "median", "stderr")),
-            number(row["reliability"], 2),
-            number(row["rank_reliability"], 2),
-            *(number(row["signal_share"], 2) for _ in signal),
-        )
-    console.print(table, markup=False)
-    if len(classes) > _MAX_ROWS and not everything:
-        line(console, f"and {len(classes) - _MAX_ROWS} more classes; --verbose lists them")
-
-
-def _show_histogram(console: "Console", histogram: dict[str, Any]) -> None:
-    counts, edges = histogram["counts"], histogram["edges"]
-    block = "█" if console.encoding.lower().startswith("utf") else "#"
-    for position, amount in enumerate(counts):
-        bar = block * round(_BAR * amount / max(counts))
-        line(console, f"  {number(edges[position]):>8} {bar:<{_BAR}} {count(amount):>9}")
-    if edges:
-        scale = "logarithmic bins" if histogram["scale"] == "log" else "equal bins"
-        line(console, f"  {number(edges[-1]):>8} ({scale}, lower edge at the left)")
+                show_picture(console, images(np.array([each["position"]]))[0])
+        if why_not:
+            warn(why_not)
+    if "kept" in document:
+        show_kept(console, document["kept"], verbose=verbose)
+    if "samples" not in document and "kept" not in document:
+        show_summary(console, found.files[0], document, verbose=verbose)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 import typer
 
 from goldore.errors import IndexFileError, UsageError
+from goldore.wording import count, plural
 
-from .screen import count, line, plural, reports_errors, warn
+from .screen import line, reports_errors, warn
 from .screen import out as output
 
 if TYPE_CHECKING:

@@ -7,8 +7,9 @@ import typer
 from rich.text import Text
 
 from goldore.errors import PlugError, UsageError
+from goldore.wording import plural
 
-from .screen import line, out, plural, reports_errors
+from .screen import line, out, reports_errors
 
 if TYPE_CHECKING:
     from goldore.repositories.plug import Change, Place

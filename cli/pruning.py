@@ -7,9 +7,10 @@ import typer
 
 from goldore.atomic import file_name
 from goldore.errors import UsageError
+from goldore.wording import count, number, plural
 
 from .mapping import Translated
-from .screen import UNRELIABLE, class_cell, count, line, number, plural, reports_errors, warn
+from .screen import class_cell, line, reports_errors, warn
 from .screen import out as output
 from .targets import Target, Tree
 
@@ -272,14 +273,12 @@ def _warn(selection: "Selection", scores: "ScoreFile", name: str) -> None:
         warn(f"{selection.missing} samples have no score and {done}.")
     if name not in scores.scores:
         return
+    from goldore.report.facts import noise_warning
+
     score = scores.scores[name]
-    if score.trust < UNRELIABLE:
-        advice = (
-            "Add trials (--utility-trials)." if score.estimator else "Train longer (--epochs) or add trials."
-        )
-        warn(f"the ranking by {name} has a reliability of {score.trust:.2f}; most of it is noise. {advice}")
-    elif name == "MonteCarlo" and not score.trust >= UNRELIABLE:
-        warn(f"the reliability of {name} is not known; most of the ranking may be noise.")
+    warning = noise_warning(name, score.trust, utility=bool(score.estimator))
+    if warning is not None:
+        warn(warning)
 
 
 def _show(

@@ -23,8 +23,9 @@ from goldore.recipe import (
     Pooling,
     UtilityRecipe,
 )
+from goldore.wording import plural
 
-from .screen import err, line, plural, reports_errors, warn
+from .screen import err, line, reports_errors, warn
 from .signals import exit_code
 from .workers import share_out
 

@@ -1,7 +1,6 @@
 """What all commands share of the screen: consoles, errors, numbers."""
 
 import functools
-import math
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
@@ -17,13 +16,10 @@ from .signals import exit_code
 P = ParamSpec("P")
 R = TypeVar("R")
 
-UNRELIABLE = 0.3  # below it a ranking is called mostly noise (shared with docs/scores.md)
+_SPACES = "\n\N{NO-BREAK SPACE}"
 _PIPE_WIDTH = 10_000
 _NAME_WIDTH = 28
 _LABEL_WIDTH = 13
-_SCIENTIFIC_BELOW = 1e-3
-_NOTHING_BELOW = 1e-12  # what rounding leaves of 0
-_PERCENT_DIGITS = 2  # reliabilities and shares: their small values are 0
 
 
 def out() -> Console:
@@ -48,7 +44,7 @@ def line(console: Console, text: str, style: str = "", label: str = "") -> None:
 
 def printable(text: str) -> str:
     """A text without what moves a terminal's cursor or colours it: names come from files of others."""
-    return "".join(each if each.isprintable() or each == "\n" else "?" for each in text)
+    return "".join(each if each.isprintable() or each in _SPACES else "?" for each in text)
 
 
 def warn(text: str) -> None:
@@ -79,20 +75,6 @@ def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
     return wrapped
 
 
-def number(value: float | None, digits: int = 3) -> str:
-    """A number for a table; a dash where it is unknown."""
-    if value is None or math.isnan(value):
-        return "-"
-    if _NOTHING_BELOW < abs(value) < _SCIENTIFIC_BELOW and digits > _PERCENT_DIGITS:
-        return f"{value:.1e}"
-    return f"{value:.{digits}f}" if abs(value) > _NOTHING_BELOW else f"{0:.{digits}f}"
-
-
-def count(value: int) -> str:
-    """A whole number with thousands separators."""
-    return f"{value:,}"
-
-
 def fields(console: Console, rows: dict[str, str]) -> None:
     """Print named facts, one a row, with long ones wrapped in their own column."""
     if not console.is_terminal:  # a grid would fill its rows with spaces
@@ -105,18 +87,6 @@ def fields(console: Console, rows: dict[str, str]) -> None:
     for label, text in rows.items():
         table.add_row(f"  {label}", Text(printable(text)))
     console.print(table)
-
-
-def duration(seconds: float) -> str:
-    """Hours, minutes and seconds: 1:02:03."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}"
-
-
-def plural(value: int, thing: str) -> str:
-    """Count things in words: 1 trial, 2 trials."""
-    return f"{count(value)} {thing}" + ("" if value == 1 else "s")
 
 
 def class_cell(console: Console, label: int, name: str) -> Text:

@@ -5,10 +5,10 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from goldore.estimators.estimate import UNRELIABLE
 from goldore.store import Score, UtilityResult
 from goldore.watching import End, UtilityPlan
-
-from .screen import UNRELIABLE, count, duration, number, plural
+from goldore.wording import count, duration, number, plural
 
 if TYPE_CHECKING:
     from rich.progress import Progress

@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
-from .screen import count, err, fields, line, out, plural, reports_errors
+from goldore.wording import count, plural
+
+from .screen import err, fields, line, out, reports_errors
 
 
 @reports_errors

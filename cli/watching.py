@@ -18,13 +18,15 @@ from rich.progress import (
 from rich.text import Text
 
 from goldore.ensemble.progress import Progress as TrainingProgress
+from goldore.estimators.estimate import UNRELIABLE
 from goldore.store import LossResult, Score, ScoreFile, UtilityResult
 from goldore.trials import Trial
 from goldore.watching import End, Plan, UtilityPlan, Watcher
+from goldore.wording import count, duration, number, plural
 
-from .inspecting import scores_table
-from .screen import UNRELIABLE, count, duration, err, line, number, out, plural, warn
+from .screen import err, line, out, warn
 from .utility_screen import UtilityCourse, ending, is_noise, trust_sentence, utility_bar
+from .views import scores_table
 
 if TYPE_CHECKING:
     from pathlib import Path

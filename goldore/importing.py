@@ -5,20 +5,23 @@ The paper's repository publishes JSON lists, one number a sample in the data set
 lists hold 0.0 for samples that were never drawn; here those are missing.
 """
 
+import dataclasses
 import io
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from goldore import __version__
 from goldore.datasets.dataset import ImageDataset
-from goldore.definitions import MONTE_CARLO, SCORES, UTILITY_UNITS, score_name
+from goldore.definitions import MONTE_CARLO, SCORES, UTILITY_UNITS, plain_name, score_name
 from goldore.errors import ScoreFileError, UsageError, reason
 from goldore.estimators import Estimate
 from goldore.locking import writing_to
-from goldore.store import DatasetInfo, Header, ScoreFile, load_scores, remove_journal, write_new
+from goldore.store import DatasetInfo, Header, Score, ScoreFile, load_scores, remove_journal, write_new
 from goldore.untrusted import INDEX_BYTES, read_bytes, read_json, read_npy
 
+_SUFFIXES = (".json", ".json.gz")
 _LIST_BYTES = 2**29  # of the unpacked text: twenty times ImageNet's
 
 
@@ -32,15 +35,16 @@ def import_scores(
     name: str | None = None,
     overwrite: bool = False,
 ) -> ScoreFile:
-    """Make a score file from a published list.
+    """Make a score file from published lists.
 
     Args:
-        source: a JSON list of N numbers (null or NaN: missing), gzipped or not.
+        source: a JSON list of N numbers (null or NaN: missing), gzipped or not; or a folder, of which all
+            lists `<dataset>_<Score>.json` of the dataset are taken, capitals and hyphens in its name ignored.
         out: the score file to write.
-        dataset: that the list is about; or
+        dataset: that the lists are about; or
         labels: of its training samples, integer [N], where the images are not at hand.
-        score: name of the score; None takes it from a file name `<dataset>_<Score>.json`.
-        name: of the dataset, with labels; None takes it from the file name likewise.
+        score: name of the score of a single list; None takes it from a file name `<dataset>_<Score>.json`.
+        name: of the dataset, with labels; None takes it from the file name likewise, a folder needs it.
         overwrite: replace `out` if it exists.
 
     Returns:
@@ -48,27 +52,84 @@ def import_scores(
 
     Raises:
         UsageError: if an argument is missing or wrong.
-        ScoreFileError: if the list cannot be read or has another length than the dataset.
+        ScoreFileError: if a list cannot be read or has another length than the dataset.
         LockedError: if another process writes to `out`.
     """
     path, target = Path(source), Path(out)
-    named, _, score_part = path.name.removesuffix(".gz").removesuffix(".json").rpartition("_")
-    known = score_name(score or score_part)
     if (dataset is None) == (labels is None):
         raise UsageError("a list has no classes of its own; give either the dataset or its labels.")
+    if path.is_dir():
+        title = dataset.name if dataset is not None else name
+        if score is not None or title is None:
+            raise UsageError(
+                f"{path} is a folder of lists; "
+                + ("--score is for one list." if score is not None else "name their dataset with --name.")
+            )
+        lists = _lists_of(path, title)
+    else:
+        lists = {score_name(score) if score is not None else _score_in_name(path): path}
+        title = name or _dataset_in_name(path) or path.stem
     if target.exists() and not overwrite:
         raise UsageError(f"{target} exists already; choose another --out or say --overwrite.")
+    header = Header.of(dataset) if dataset is not None else _header(labels, title, path)
+    found = {
+        each: (_as_estimate(_values(where, each, header.info), header.info.num_classes), _about(where, each))
+        for each, where in lists.items()
+    }
+    with writing_to(target):
+        write_new(target, header, found)
+        remove_journal(target)
+    return load_scores(target)
+
+
+def _lists_of(folder: Path, dataset: str) -> dict[str, Path]:
+    """The lists of a dataset in a folder, by score."""
+    known = {plain_name(name): name for name in SCORES}
+    found: dict[str, Path] = {}
+    others = set()
+    for path in sorted(folder.iterdir()):
+        name = known.get(plain_name(_stem(path).rpartition("_")[2]))
+        if name is None or not path.name.endswith(_SUFFIXES):
+            continue
+        if plain_name(_dataset_in_name(path)) != plain_name(dataset):
+            others.add(_dataset_in_name(path))
+        elif name in found:
+            raise UsageError(f"{folder} has {found[name].name} and {path.name}; move one of them away.")
+        else:
+            found[name] = path
+    if not found:
+        there = f"it has lists of {', '.join(sorted(others))}" if others else "it has none at all"
+        raise UsageError(f"{folder} has no list {dataset}_<Score>.json; {there}.")
+    return {name: found[name] for name in SCORES if name in found}
+
+
+def _stem(path: Path) -> str:
+    return path.name.removesuffix(".gz").removesuffix(".json")
+
+
+def _dataset_in_name(path: Path) -> str:
+    return _stem(path).rpartition("_")[0]
+
+
+def _score_in_name(path: Path) -> str:
+    return score_name(_stem(path).rpartition("_")[2])
+
+
+def _values(path: Path, name: str, info: DatasetInfo) -> NDArray[np.float64]:
     values = read_list(path)
-    header = Header.of(dataset) if dataset is not None else _header(labels, name or named or path.stem, path)
-    if len(values) != header.info.num_samples:
+    if len(values) != info.num_samples:
         raise ScoreFileError(
-            f"{path} has {len(values):,} scores but {header.info.name} has {header.info.num_samples:,} "
+            f"{path} has {len(values):,} scores but {info.name} has {info.num_samples:,} "
             "training samples; check that they belong together."
         )
-    if known == MONTE_CARLO.name:
+    if name == MONTE_CARLO.name:
         values[values == 0] = np.nan
-    unknown = np.full(header.info.num_classes, np.nan)
-    estimate = Estimate(
+    return values
+
+
+def _as_estimate(values: NDArray[np.float64], classes: int) -> Estimate:
+    unknown = np.full(classes, np.nan)
+    return Estimate(
         values=values,
         stderr=np.full(len(values), np.nan),
         trials=0,
@@ -77,16 +138,46 @@ def import_scores(
         class_reliability=unknown,
         class_rank_reliability=unknown,
     )
-    about = {
+
+
+def _about(path: Path, name: str) -> dict[str, str]:
+    return {
         "definition": f"imported from {path.name}, as published",
-        "unit": UTILITY_UNITS["accuracy"] if known == MONTE_CARLO.name else SCORES[known].unit,
+        "unit": UTILITY_UNITS["accuracy"] if name == MONTE_CARLO.name else SCORES[name].unit,
         "reliability_method": "unknown: no trials are stored",
         "rank_reliability_method": "unknown: no trials are stored",
     }
-    with writing_to(target):
-        write_new(target, header, {known: (estimate, about)})
-        remove_journal(target)
-    return load_scores(target)
+
+
+def list_scores(source: str | Path, like: ScoreFile) -> ScoreFile:
+    """Take a published list as scores of the samples of a score file, without writing a file.
+
+    Args:
+        source: as for `import_scores`, named `<dataset>_<Score>.json`.
+        like: a score file of the dataset that the list is about.
+
+    Returns:
+        The scores, with the dataset and labels of `like`, but no fingerprint: a list has none.
+
+    Raises:
+        UsageError: if the name of the file does not say which score it is.
+        ScoreFileError: if the list cannot be read or has another length than the dataset.
+    """
+    path = Path(source)
+    name = _score_in_name(path)
+    info = dataclasses.replace(like.dataset, fingerprint="", source=f"list {path.name}")
+    estimate = _as_estimate(_values(path, name, info), info.num_classes)
+    about = _about(path, name)
+    score = Score(
+        name=name,
+        definition=about["definition"],
+        direction=SCORES[name].direction,
+        unit=about["unit"],
+        **vars(estimate),
+    )
+    return ScoreFile(
+        path, info, like.labels, (name,), {name: score}, None, "unknown", "", "", __version__, "unknown"
+    )
 
 
 def read_list(path: Path) -> NDArray[np.float64]:

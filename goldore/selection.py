@@ -184,7 +184,8 @@ def prune(
     if len(indices) == 0:
         raise UsageError(f"--{rule.text.replace('_', '-')} keeps no sample at all; keep more.")
     classes = file.dataset.num_classes
-    overlap = _halves_overlap(file, parsed, rule, scope, missing)
+    halves = kept_by_halves(file, parsed, rule, scope, missing)
+    overlap = overlap_of(*halves) if halves is not None else math.nan
     kept = np.bincount(file.labels[indices], minlength=classes)
     provenance: dict[str, Any] = {
         "dataset": file.dataset.name,
@@ -328,13 +329,21 @@ def _paths(file: ScoreFile, indices: NDArray[np.int64]) -> list[str] | None:
     return None if paths is None else [paths[index] for index in indices]
 
 
-def _halves_overlap(
+def kept_by_halves(
     file: ScoreFile, criterion: Criterion, rule: KeepRule, scope: Scope, missing: Missing
-) -> float:
-    """Share of the kept samples that the score's two halves agree on; NaN if there are none."""
+) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+    """What either half of the trials would keep, positions each; None where there are no halves.
+
+    Args:
+        file: with the score of the criterion.
+        criterion: Random has no halves.
+        rule: what to keep.
+        scope: "class" or "global".
+        missing: what to do with samples without a score; "error" drops them first here.
+    """
     halves = file.scores[criterion.score].halves if criterion.drops else None
     if halves is None or not np.isfinite(halves).any():
-        return math.nan
+        return None
     treatment: Missing = "keep" if missing == "keep" else "drop"
     first, second = (
         kept_positions(
@@ -346,6 +355,16 @@ def _halves_overlap(
         )
         for half in halves
     )
+    return first, second
+
+
+def overlap_of(first: NDArray[np.int64], second: NDArray[np.int64]) -> float:
+    """Share of the positions in the first set that are in the second too, 0..1; NaN of nothing.
+
+    Args:
+        first: int64, each position once.
+        second: likewise; for kept sets of equal size the order of the two does not matter.
+    """
     return len(np.intersect1d(first, second, assume_unique=True)) / len(first) if len(first) else math.nan
 
 

@@ -76,8 +76,7 @@ class ImageDataset:
             rows = np.ascontiguousarray(self.images[start : start + _BLOCK].transpose(0, 2, 3, 1))
             whole.update(rows.data)
             for offset, row in enumerate(rows):
-                digest = hashlib.blake2b(row.data, digest_size=8).digest()
-                each[start + offset] = int.from_bytes(digest, "little")
+                each[start + offset] = _pixel_hash(row)
         whole.update(self.labels.astype("<i8").data)
         return whole.hexdigest(), each
 
@@ -118,6 +117,21 @@ class ImageDataset:
             means.append(round(mean, _DECIMALS))
             stds.append(round(variance**0.5, _DECIMALS) or 1.0)
         return tuple(means), tuple(stds)
+
+
+def sample_hashes(images: NDArray[np.uint8]) -> NDArray[np.uint64]:
+    """Hash of each image's pixels, uint64 [n], as `ImageDataset.sample_hash`.
+
+    Args:
+        images: uint8 [n, C, H, W].
+    """
+    rows = np.ascontiguousarray(images.transpose(0, 2, 3, 1))
+    return np.array([_pixel_hash(row) for row in rows], dtype=np.uint64)
+
+
+def _pixel_hash(row: NDArray[np.uint8]) -> int:
+    """Of one image [H, W, C], contiguous."""
+    return int.from_bytes(hashlib.blake2b(row.data, digest_size=8).digest(), "little")
 
 
 def validate(dataset: ImageDataset) -> None:

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+UNRELIABLE = 0.3
+"""Reliability below which a ranking is called mostly noise (docs/scores.md)."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:

@@ -13,6 +13,7 @@
 All outcomes are stored, so that MonteCarlo can be estimated anew from another one, or in another way.
 """
 
+import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -203,11 +204,23 @@ def digests_of(
     return digests(key, [numbers.astype("<i8"), *(columns[name] for name in CONTENT)])
 
 
-def estimate(file: h5py.File, header: Header) -> Estimate | None:
-    """Estimate MonteCarlo from the trials that ended well, as the file says; None if none did."""
+def estimate(
+    file: h5py.File, header: Header, *, estimator: str | None = None, trials: int | None = None
+) -> Estimate | None:
+    """Estimate MonteCarlo from the trials that ended well; None if none did.
+
+    Args:
+        file: an open score file with utility trials.
+        header: of its dataset.
+        estimator: None takes that of the file.
+        trials: only the first so many; None takes all.
+    """
     known = read(file, header.info)
-    if len(known.done) == 0:
+    if len(known.done[:trials]) == 0:
         return None
+    known = dataclasses.replace(
+        known, done=known.done[:trials], estimator=ESTIMATOR[estimator or known.estimator]
+    )
     return estimate_utility(_Stored(file, header, known).trials(), header.info.num_samples, known.estimator)
 
 

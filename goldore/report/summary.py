@@ -1,6 +1,7 @@
-"""What a score file says, in numbers: the one summary that the terminal shows and that --json prints."""
+"""What a score file says, in numbers: the one summary that terminal and page show and --json prints."""
 
 import dataclasses
+import itertools
 import math
 from typing import Any
 
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from goldore.draws import make_strata
 from goldore.estimators import class_members, trials_needed
+from goldore.report.ranks import Ranked, rank_correlation
 from goldore.store import LossTrials, Score, ScoreFile, UtilityTrials
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
@@ -25,9 +27,14 @@ def summarize(file: ScoreFile) -> dict[str, Any]:
         file: with the scores to summarise.
 
     Returns:
-        The keys file, goldore_version, torch_version, device, created, updated, dataset, trials and scores.
+        The keys file, goldore_version, torch_version, device, created, updated, dataset, trials, scores and
+        correlations.
     """
     members = class_members(file.labels, file.dataset.num_classes)
+    ranked = {
+        name: Ranked.of(score.values, file.labels, file.dataset.num_classes)
+        for name, score in file.scores.items()
+    }
     return {
         "file": str(file.path),
         "goldore_version": file.goldore_version,
@@ -41,8 +48,12 @@ def summarize(file: ScoreFile) -> dict[str, Any]:
             **({"utility": _utility_trials(file, file.utility_trials)} if file.utility_trials else {}),
         },
         "scores": {
-            name: _score(score, members, file.dataset.class_names) for name, score in file.scores.items()
+            name: _score(score, ranked[name], members, file.dataset.class_names)
+            for name, score in file.scores.items()
         },
+        "correlations": [
+            _correlation(first, second, ranked) for first, second in itertools.combinations(file.scores, 2)
+        ],
     }
 
 
@@ -60,8 +71,9 @@ def _loss_trials(trials: LossTrials) -> dict[str, Any]:
         "base_seed": trials.base_seed,
         "recorded": list(trials.recorded),
         "recipe": dataclasses.asdict(trials.recipe) | windows,
-        "train_loss": [_number(value) for value in _column_means(final[:, ran])],
-        "test_accuracy": _number(accuracy.mean() if len(accuracy) else np.nan),
+        "train_loss": [number_or_none(value) for value in _column_means(final[:, ran])],
+        "test_accuracy": number_or_none(accuracy.mean() if len(accuracy) else np.nan),
+        "seconds": _total(trials.seconds[[*trials.done, *trials.failed]]),
     }
 
 
@@ -79,8 +91,9 @@ def _utility_trials(file: ScoreFile, trials: UtilityTrials) -> dict[str, Any]:
         "recipe": dataclasses.asdict(recipe),
         "subset_sizes": trials.subset_sizes.tolist(),
         "per_sweep": strata.trials_for_sweeps(1),
-        "accuracy": _number(trials.accuracy.mean()),
-        "class_accuracy": [_number(value) for value in trials.accuracy],
+        "accuracy": number_or_none(trials.accuracy.mean()),
+        "class_accuracy": [number_or_none(value) for value in trials.accuracy],
+        "seconds": _total(trials.seconds[np.concatenate([trials.done, trials.failed])]),
     }
 
 
@@ -88,8 +101,28 @@ def _column_means(values: NDArray[np.float32]) -> NDArray[np.float64]:
     return values.mean(axis=0, dtype=np.float64) if len(values) else np.empty(0)
 
 
-def _score(score: Score, members: list[NDArray[np.int64]], class_names: tuple[str, ...]) -> dict[str, Any]:
-    present = score.values[np.isfinite(score.values)]
+def _total(seconds: NDArray[np.float32]) -> float | None:
+    """Time of all trials; None if that of one is not known."""
+    return number_or_none(seconds.sum(dtype=np.float64)) if len(seconds) else None
+
+
+def _correlation(first: str, second: str, ranked: dict[str, Ranked]) -> dict[str, Any]:
+    found = rank_correlation(ranked[first], ranked[second])
+    return {
+        "first": first,
+        "second": second,
+        "within_class": number_or_none(found.within_class),
+        "global": number_or_none(found.overall),
+        "classes": [number_or_none(each) for each in found.by_class],
+        "samples": found.samples,
+    }
+
+
+def _score(
+    score: Score, ranked: Ranked, members: list[NDArray[np.int64]], class_names: tuple[str, ...]
+) -> dict[str, Any]:
+    present = score.values[ranked.ascending]
+    by_class = _class_moments(ranked)
     return {
         "definition": score.definition,
         "direction": score.direction,
@@ -97,18 +130,18 @@ def _score(score: Score, members: list[NDArray[np.int64]], class_names: tuple[st
         "trials": score.trials,
         "missing": len(score.values) - len(present),
         **_moments(present),
-        **_spread(score.values, members),
+        **_spread(ranked, by_class),
         "quantiles": dict(zip(map(str, QUANTILES), _quantiles(present), strict=True)),
-        "stderr": _number(_median(score.stderr)),
-        "reliability": _number(score.reliability),
-        "reliability_stderr": _number(score.reliability_stderr),
-        "rank_reliability": _number(score.rank_reliability),
-        "rank_reliability_stderr": _number(score.rank_reliability_stderr),
-        "signal_share": _number(score.signal_share),
+        "stderr": number_or_none(_median(score.stderr)),
+        "reliability": number_or_none(score.reliability),
+        "reliability_stderr": number_or_none(score.reliability_stderr),
+        "rank_reliability": number_or_none(score.rank_reliability),
+        "rank_reliability_stderr": number_or_none(score.rank_reliability_stderr),
+        "signal_share": number_or_none(score.signal_share),
         "outcome": score.outcome or None,
         "estimator": score.estimator or None,
         "trials_needed": {
-            str(target): _number(trials_needed(score.trust, score.trials, target))
+            str(target): number_or_none(trials_needed(score.trust, score.trials, target))
             for target in (UTILITY_TARGETS if score.estimator else RELIABILITY_TARGETS)
         },
         "histogram": _histogram(present),
@@ -117,11 +150,12 @@ def _score(score: Score, members: list[NDArray[np.int64]], class_names: tuple[st
                 "label": label,
                 "name": class_names[label],
                 "samples": len(positions),
-                **_moments(score.values[positions][np.isfinite(score.values[positions])]),
-                "stderr": _number(_median(score.stderr[positions])),
-                "reliability": _number(score.class_reliability[label]),
-                "rank_reliability": _number(score.class_rank_reliability[label]),
-                "signal_share": _number(
+                "missing": len(positions) - int(ranked.counts[label]),
+                **{name: number_or_none(values[label]) for name, values in by_class.items()},
+                "stderr": number_or_none(_median(score.stderr[positions])),
+                "reliability": number_or_none(score.class_reliability[label]),
+                "rank_reliability": number_or_none(score.class_rank_reliability[label]),
+                "signal_share": number_or_none(
                     math.nan if score.class_signal_share is None else score.class_signal_share[label]
                 ),
             }
@@ -131,36 +165,55 @@ def _score(score: Score, members: list[NDArray[np.int64]], class_names: tuple[st
 
 
 def _moments(values: NDArray[np.float64]) -> dict[str, float | None]:
+    """Of values in ascending order."""
     if len(values) == 0:
         return dict.fromkeys(("mean", "std", "min", "median", "max"))
+    half = len(values) // 2
     return {
-        "mean": _number(values.mean()),
-        "std": _number(values.std(ddof=1) if len(values) > 1 else np.nan),
-        "min": _number(values.min()),
-        "median": _number(np.median(values)),
-        "max": _number(values.max()),
+        "mean": number_or_none(values.mean()),
+        "std": number_or_none(values.std(ddof=1) if len(values) > 1 else np.nan),
+        "min": number_or_none(values[0]),
+        "median": number_or_none((values[(len(values) - 1) // 2] + values[half]) / 2),
+        "max": number_or_none(values[-1]),
     }
 
 
-def _spread(values: NDArray[np.float64], members: list[NDArray[np.int64]]) -> dict[str, float | None]:
+def _class_moments(ranked: Ranked) -> dict[str, NDArray[np.float64]]:
+    """What `_moments` gives, of each class, [K], and the share in the highest tenth of all."""
+    sizes, there = ranked.counts, ranked.by_class
+    values, labels = ranked.values[there], ranked.labels[there]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.bincount(labels, weights=values, minlength=len(sizes)) / sizes
+        squares = np.bincount(labels, weights=(values - mean[labels]) ** 2, minlength=len(sizes))
+        std = np.sqrt(squares / np.maximum(sizes - 1, 0))
+    low, high = ranked.ends()
+    return {
+        "mean": mean,
+        "std": std,
+        "min": low,
+        "median": ranked.medians(),
+        "max": high,
+        "highest_tenth": ranked.highest_tenth(),
+    }
+
+
+def _spread(ranked: Ranked, by_class: dict[str, NDArray[np.float64]]) -> dict[str, float | None]:
     """Standard deviation within classes, and the share of the variance that is between them."""
-    present = values[np.isfinite(values)]
-    squares, freedom = 0.0, 0
-    for positions in members:
-        known = values[positions][np.isfinite(values[positions])]
-        squares += float(((known - known.mean()) ** 2).sum()) if len(known) else 0.0
-        freedom += max(len(known) - 1, 0)
+    freedom = np.maximum(ranked.counts - 1, 0)
+    several = freedom > 0
+    squares = float((by_class["std"][several] ** 2) @ freedom[several])
+    present = ranked.values[ranked.ascending]
     total = float(((present - present.mean()) ** 2).sum()) if len(present) else 0.0
     return {
-        "within_class_std": (squares / freedom) ** 0.5 if freedom else None,
-        "between_class_share": 1 - squares / total if total > 0 else 0.0,
+        "within_class_std": (squares / int(freedom.sum())) ** 0.5 if several.any() else None,
+        "between_class_share": max(0.0, 1 - squares / total) if total > 0 else 0.0,
     }
 
 
 def _quantiles(values: NDArray[np.float64]) -> list[float | None]:
     if len(values) == 0:
         return [None] * len(QUANTILES)
-    return [_number(value) for value in np.quantile(values, QUANTILES)]
+    return [number_or_none(value) for value in np.quantile(values, QUANTILES)]
 
 
 def _histogram(values: NDArray[np.float64]) -> dict[str, Any]:
@@ -186,6 +239,6 @@ def _median(values: NDArray[np.float64]) -> float:
     return float(np.median(finite)) if len(finite) else math.nan
 
 
-def _number(value: float | np.floating[Any]) -> float | None:
+def number_or_none(value: float | np.floating[Any]) -> float | None:
     """A plain float for JSON; None where it is not finite."""
     return float(value) if math.isfinite(value) else None

@@ -1,0 +1,121 @@
+"""goldore export and import: scores in the form of the paper's repository, and back."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from goldore.errors import UsageError
+from goldore.wording import count, plural
+
+from .screen import line, out, reports_errors
+
+
+@reports_errors
+def export_command(
+    file: Annotated[Path, typer.Argument(metavar="FILE.h5", help="A score file.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="The folder to write into; it is made if need be.")
+    ],
+    *,
+    form: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            help="goldfromores: <DATASET>_<Score>.json lists, which the paper's repository reads; csv: "
+            "<DATASET>.csv, a table with a row a sample.",
+        ),
+    ] = "goldfromores",
+    scores: Annotated[
+        str | None, typer.Option(metavar="NAMES", help="Only these, with commas (default: all).")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="DATASET in the names of files (default: as in the score file).")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
+) -> None:
+    """Write scores for other programs.
+
+    In a goldfromores list MonteCarlo is the in-mean of the paper, and 0.0 means never drawn.
+    """
+    from goldore.atomic import file_name
+    from goldore.exporting import LIST_FORMAT, TABLE_FORMAT, write_lists, write_table
+    from goldore.store import load_scores
+
+    if form not in (LIST_FORMAT, TABLE_FORMAT):
+        raise UsageError(f"--format is {form!r}; choose {LIST_FORMAT} or {TABLE_FORMAT}.")
+    chosen = [each.strip() for each in scores.split(",") if each.strip()] if scores is not None else None
+    if chosen is not None and not chosen:
+        raise UsageError("--scores names no score; name some or leave it out.")
+    loaded = load_scores(file)
+    if form == LIST_FORMAT:
+        paths = write_lists(loaded, folder, scores=chosen, name=name, overwrite=overwrite)
+    else:
+        target = folder / f"{file_name(name or loaded.dataset.name)}.csv"
+        paths = [write_table(loaded, target, scores=chosen, overwrite=overwrite)]
+    for path in paths:
+        line(out(), f"{plural(len(loaded.labels), 'sample')} written to {path}")
+
+
+@reports_errors
+def import_command(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="LIST.json|DIR",
+            help="A list of one number a sample (.json, .json.gz); or a folder, for all lists of the dataset.",
+        ),
+    ],
+    *,
+    dataset: Annotated[
+        str | None, typer.Option(help="The dataset that it is about, as for goldore score.")
+    ] = None,
+    data_root: Annotated[Path, typer.Option(help="Folder of the named datasets.")] = Path("data"),
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="Instead: labels of the training samples, .npy or one a line."),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the dataset (default: from the file name).")
+    ] = None,
+    score: Annotated[
+        str | None,
+        typer.Option(help="Which score a list is (default: from a file name <dataset>_<Score>.json)."),
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option("--out", help="The score file (default: beside the list, .h5).")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --out if it exists.")] = False,
+) -> None:
+    """Make a score file from published lists, to inspect, compare and prune it like one's own.
+
+    In a MonteCarlo list 0.0 means never drawn, and becomes missing.
+    """
+    from goldore.atomic import file_name
+    from goldore.datasets.load import load_dataset
+    from goldore.importing import import_scores, read_labels
+
+    if (dataset is None) == (labels is None):
+        raise UsageError("a list has no classes of its own; give either --dataset or --labels.")
+    known = load_dataset(dataset, data_root=data_root, name=name) if dataset is not None else None
+    stem = source.name.removesuffix(".gz").removesuffix(".json")
+    if source.is_dir():
+        title = known.name if known is not None else name or source.name
+        beside = source / f"{file_name(title)}.h5"
+    else:
+        beside = source.with_name(f"{stem}.h5")
+    result = import_scores(
+        source,
+        to or beside,
+        dataset=known,
+        labels=read_labels(labels) if labels is not None else None,
+        score=score,
+        name=name,
+        overwrite=overwrite,
+    )
+    for each in result.scores.values():
+        missing = int((each.values != each.values).sum())
+        why = " (0.0 there: never drawn)" if each.name == "MonteCarlo" else ""
+        without = f", {count(missing)} of them missing{why}" if missing else ""
+        line(out(), f"{each.name}: {plural(len(result.labels), 'score')} imported{without}")
+    line(out(), f"written to {result.path}")

@@ -1,0 +1,196 @@
+"""What goldore inspect shows on a terminal: the dictionaries of `goldore.report`, rendered by rich."""
+
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from goldore.report import facts, summarize
+from goldore.wording import count, number, percent
+
+from .screen import class_cell, fields, line
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+
+    from goldore.store import ScoreFile
+
+MAX_ROWS = 20
+_BAR = 40
+
+
+def scores_table(file: "ScoreFile", summary: dict[str, Any] | None = None) -> Table:
+    """One row a score: range, standard error, reliability, missing."""
+    table = _table("score", "trials", "min", "median", "max", "s.e.", "reliability", "of ranks")
+    for name, score in (summary or summarize(file))["scores"].items():
+        table.add_row(
+            name,
+            str(score["trials"]),
+            number(score["min"]),
+            number(score["median"]),
+            number(score["max"]),
+            number(score["stderr"]),
+            number(score["reliability"], 2),
+            number(score["rank_reliability"], 2),
+        )
+    return table
+
+
+def show_summary(console: "Console", file: "ScoreFile", summary: dict[str, Any], *, verbose: bool) -> None:
+    """Print all that a summary says."""
+    line(console, facts.dataset_title(summary), "bold")
+    fields(console, facts.dataset_facts(summary))
+    trials = summary["trials"]
+    if "loss" in trials:
+        line(console, facts.loss_title(trials["loss"]), "bold")
+        fields(console, facts.loss_facts(trials["loss"]))
+    if "utility" in trials:
+        line(console, facts.utility_title(trials["utility"]), "bold")
+        fields(console, facts.utility_facts(trials["utility"]))
+    console.print()
+    console.print(scores_table(file, summary), markup=False)
+    for name, score in summary["scores"].items():
+        _show_score(console, name, score, verbose=verbose)
+    if summary["correlations"]:
+        _show_correlations(console, summary["correlations"])
+
+
+def _show_score(console: "Console", name: str, score: dict[str, Any], *, verbose: bool) -> None:
+    console.print()
+    line(console, facts.score_title(name, score), "bold")
+    fields(console, facts.score_facts(score))
+    _show_histogram(console, score["histogram"])
+    signal = ["signal"] if score["signal_share"] is not None else []
+    tenth = facts.highest_tenth_title(name)
+    table = _table(
+        "class", "samples", "mean", "std", "median", "s.e.", "reliab.", "ranks", *signal, "top 10%"
+    )
+    rows = score["classes"]
+    for row in rows if verbose else rows[:MAX_ROWS]:
+        table.add_row(
+            class_cell(console, row["label"], row["name"]),
+            count(row["samples"]),
+            *(number(row[key]) for key in ("mean", "std", "median", "stderr")),
+            number(row["reliability"], 2),
+            number(row["rank_reliability"], 2),
+            *(number(row["signal_share"], 2) for _ in signal),
+            percent(row["highest_tenth"], 1),
+        )
+    console.print(table, markup=False)
+    _say_more(console, len(rows), verbose=verbose)
+    line(console, f"top 10%: share of the class's samples that are among the {tenth} of all")
+
+
+def _show_histogram(console: "Console", histogram: dict[str, Any]) -> None:
+    counts, edges = histogram["counts"], histogram["edges"]
+    block = "█" if console.encoding.lower().startswith("utf") else "#"
+    for position, amount in enumerate(counts):
+        bar = block * round(_BAR * amount / max(counts))
+        line(console, f"  {number(edges[position]):>8} {bar:<{_BAR}} {count(amount):>9}")
+    if edges:
+        scale = "logarithmic bins" if histogram["scale"] == "log" else "equal bins"
+        line(console, f"  {number(edges[-1]):>8} ({scale}, lower edge at the left)")
+
+
+def _show_correlations(console: "Console", correlations: "Sequence[dict[str, Any]]") -> None:
+    console.print()
+    line(console, "rank correlation of the scores (Spearman)", "bold")
+    table = _table("scores", "within classes", "over all", "samples")
+    for each in correlations:
+        table.add_row(
+            f"{each['first']}, {each['second']}",
+            number(each["within_class"]),
+            number(each["global"]),
+            count(each["samples"]),
+        )
+    console.print(table, markup=False)
+
+
+def show_kept(console: "Console", kept: dict[str, Any], *, verbose: bool) -> None:
+    """Print what a criterion would keep."""
+    console.print()
+    line(console, facts.kept_title(kept), "bold")
+    fields(console, facts.kept_facts(kept))
+    table = _table("class", "kept", "total", "threshold", "halves agree")
+    rows = kept["classes"]
+    for row in rows if verbose else rows[:MAX_ROWS]:
+        table.add_row(
+            class_cell(console, row["label"], row["name"]),
+            count(row["kept"]),
+            count(row["total"]),
+            number(row["threshold"]),
+            percent(row["halves_overlap"]),
+        )
+    console.print(table, markup=False)
+    _say_more(console, len(rows), verbose=verbose)
+
+
+def show_comparison(console: "Console", comparison: dict[str, Any]) -> None:
+    """Print how far several files agree."""
+    for each in comparison["files"]:
+        line(console, f"{each['id']}  {each['file']}: {', '.join(each['scores'])}")
+    known = all(each["fingerprint"] for each in comparison["files"])
+    same = "the same fingerprint" if known else "the same labels (not all files have a fingerprint)"
+    name = comparison["files"][0]["dataset"]
+    line(console, f"one dataset, {name}: {same}")
+    console.print()
+    line(console, "rank correlation (Spearman)", "bold")
+    table = _table("files", "score", "within classes", "noise limit", "over all", "samples")
+    for each in comparison["correlations"]:
+        table.add_row(
+            " ".join(each["files"]),
+            facts.both(each["scores"]),
+            number(each["within_class"]),
+            number(each["noise_limit"]),
+            number(each["global"]),
+            count(each["samples"]),
+        )
+    console.print(table, markup=False)
+    line(
+        console,
+        "noise limit: what two scores of these reliabilities reach on average if they measure the same thing",
+    )
+    console.print()
+    where = "of each class" if comparison["scope"] == "class" else "of all samples at once"
+    line(console, f"kept by both, if a share {where} is kept", "bold")
+    table = _table("files", "criterion", *(percent(float(ratio)) for ratio in comparison["ratios"]))
+    for each in comparison["overlaps"]:
+        shares = [percent(share) for share in each["kept_by_both"].values()]
+        table.add_row(" ".join(each["files"]), facts.both(each["criteria"]), *shares)
+    if comparison["overlaps"]:
+        chances = [percent(share) for share in comparison["overlaps"][0]["chance"].values()]
+        table.add_row("", "chance", *chances)
+    console.print(table, markup=False)
+
+
+def show_sample(console: "Console", sample: dict[str, Any]) -> None:
+    """Print what is known of a sample."""
+    line(console, facts.sample_title(sample), "bold")
+    table = _table("score", "value", "s.e.", "rank in class", "trials")
+    for name, found in sample["scores"].items():
+        table.add_row(
+            name,
+            number(found["value"]),
+            number(found["stderr"]),
+            facts.rank_text(found),
+            count(found["trials"]),
+        )
+    console.print(table, markup=False)
+    for name, found in sample["scores"].items():
+        line(console, f"{name} {facts.per_trial_title(name)}: {facts.per_trial_text(found)}")
+
+
+def _table(first: str, *others: str) -> Table:
+    """A table without lines; text at the left in the columns that have no numbers."""
+    table = Table(box=None, pad_edge=False)
+    texts = {"files", "score", "scores", "criterion"}
+    table.add_column(first, overflow="ellipsis", no_wrap=first == "class")
+    for title in others:
+        table.add_column(title, justify="left" if title in texts else "right")
+    return table
+
+
+def _say_more(console: "Console", rows: int, *, verbose: bool) -> None:
+    if rows > MAX_ROWS and not verbose:
+        line(console, f"and {rows - MAX_ROWS} more classes; --verbose lists them")

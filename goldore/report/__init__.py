@@ -1,0 +1,19 @@
+"""What scores say: numbers of a file, of several files compared, of single samples; pages and figures.
+
+Every view begins with a dictionary that JSON can hold, made by one of these functions: `summarize` for a
+file, `what_is_kept` for a criterion at work, `compare` for several files, `describe_samples` for single
+samples. The terminal, the page and --json show the same dictionary, so they cannot disagree.
+
+* `summary`, `ranks`, `kept`, `comparison`, `samples`: the dictionaries;
+* `facts`: the sentences about them;
+* `images`: images of single samples, where the dataset is at hand;
+* `curves`: how the reliability grows with the trials;
+* `figures/`, `page.py`: drawn by matplotlib, laid out by Jinja2 (the extra "report").
+"""
+
+from goldore.report.comparison import compare
+from goldore.report.kept import what_is_kept
+from goldore.report.samples import describe_samples
+from goldore.report.summary import summarize
+
+__all__ = ["compare", "describe_samples", "summarize", "what_is_kept"]

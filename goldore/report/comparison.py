@@ -1,0 +1,200 @@
+"""Several score files of one dataset: do they put its samples in the same order, and keep the same ones?
+
+Beside each correlation stands its noise limit, sqrt(r1 r2) of the two reliabilities of ranks: two scores that
+measure the same thing correlate by that much on average, and no more (Spearman's attenuation, 1904). Beside
+each overlap stands chance: what two random selections of these sizes share.
+"""
+
+import itertools
+import string
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goldore.definitions import SCORES
+from goldore.errors import UsageError
+from goldore.report.kept import chance_overlap
+from goldore.report.ranks import Ranked, rank_correlation
+from goldore.report.summary import number_or_none
+from goldore.selection import Criterion, Scope, drop_keys, make_rule
+from goldore.store import Score, ScoreFile
+
+KEEP_RATIOS = ("0.01", "0.05", "0.1", "0.3", "0.5")
+MOST_FILES = len(string.ascii_uppercase)
+_ENDS: tuple[Literal["large", "small"], ...] = ("large", "small")
+
+
+def compare(files: Sequence[ScoreFile], *, scope: Scope = "class") -> dict[str, Any]:
+    """Compare scores of the same name in several files, or all scores of two files that share none.
+
+    Args:
+        files: two or more of one dataset, with all their scores.
+        scope: "class" keeps a share of every class, "global" of all samples at once.
+
+    Returns:
+        An object that JSON can hold: files (id A, B, ...; file, dataset, fingerprint, scores), scope, ratios,
+        correlations (ids of two files, names of two scores, within_class, global, noise_limit, samples) and
+        overlaps (ids of two files, two criteria; for each keep ratio the share of the samples kept by one
+        that the other keeps too, and chance). Unknown numbers are None.
+
+    Raises:
+        UsageError: if there are less than two files, or more than 26, or they are not of one dataset.
+    """
+    if not 2 <= len(files) <= MOST_FILES:  # noqa: PLR2004
+        raise UsageError(f"{len(files)} score files cannot be compared; give 2 to {MOST_FILES}.")
+    for file in files[1:]:
+        check_same_dataset(files[0], file)
+    pairs = list(_pairs(files))
+    labels, classes = files[0].labels, files[0].dataset.num_classes
+    ranked = {
+        key: Ranked.of(key.score_in(files).values, labels, classes)
+        for key in {key for pair in pairs for key in pair}
+    }
+    return {
+        "files": [
+            {
+                "id": _id(place),
+                "file": str(file.path),
+                "dataset": file.dataset.name,
+                "fingerprint": file.dataset.fingerprint or None,
+                "scores": list(file.scores),
+            }
+            for place, file in enumerate(files)
+        ],
+        "scope": scope,
+        "ratios": list(KEEP_RATIOS),
+        "correlations": [_correlation(files, first, second, ranked) for first, second in pairs],
+        "overlaps": _overlaps(files, pairs, scope),
+    }
+
+
+def check_same_dataset(first: ScoreFile, other: ScoreFile) -> None:
+    """See that two files are about the same samples in the same order.
+
+    Raises:
+        UsageError: if their fingerprints differ, or where one has none their labels.
+    """
+    here, there = first.dataset, other.dataset
+    both = bool(here.fingerprint and there.fingerprint)
+    if here.num_samples == there.num_samples and np.array_equal(first.labels, other.labels):
+        if not both or here.fingerprint == there.fingerprint:
+            return
+        raise UsageError(
+            f"{other.path} has the labels of {first.path} but other pixels (fingerprints "
+            f"{there.fingerprint[:12]} and {here.fingerprint[:12]}); compare files of one dataset."
+        )
+    raise UsageError(
+        f"{other.path} is about {there.name} ({there.num_samples:,} samples) and {first.path} about "
+        f"{here.name} ({here.num_samples:,}), or their labels differ; compare files of one dataset."
+    )
+
+
+@dataclass(frozen=True)
+class _Key:
+    """A score of a file, by the file's place."""
+
+    place: int
+    name: str
+
+    def score_in(self, files: Sequence[ScoreFile]) -> Score:
+        return files[self.place].scores[self.name]
+
+
+def _id(place: int) -> str:
+    return string.ascii_uppercase[place]
+
+
+def _pairs(files: Sequence[ScoreFile]) -> Iterable[tuple[_Key, _Key]]:
+    for first, second in itertools.combinations(range(len(files)), 2):
+        shared = [name for name in files[first].scores if name in files[second].scores]
+        names = (
+            zip(shared, shared, strict=True)
+            if shared
+            else itertools.product(files[first].scores, files[second].scores)
+        )
+        yield from ((_Key(first, one), _Key(second, two)) for one, two in names)
+
+
+def _correlation(
+    files: Sequence[ScoreFile], first: _Key, second: _Key, ranked: dict[_Key, Ranked]
+) -> dict[str, Any]:
+    found = rank_correlation(ranked[first], ranked[second])
+    product = first.score_in(files).trust * second.score_in(files).trust
+    return {
+        "files": [_id(first.place), _id(second.place)],
+        "scores": [first.name, second.name],
+        "within_class": number_or_none(found.within_class),
+        "global": number_or_none(found.overall),
+        "noise_limit": number_or_none(product**0.5 if product >= 0 else np.nan),
+        "samples": found.samples,
+    }
+
+
+def _criteria(first: str, second: str) -> list[tuple[Criterion, Criterion]]:
+    """Which ends are compared: either end of one score; of two scores those that their criteria drop."""
+    if first == second:
+        return [(Criterion(first, end), Criterion(second, end)) for end in _ENDS]
+    return [(_recommended(first), _recommended(second))]
+
+
+def _recommended(name: str) -> Criterion:
+    small = name in SCORES and SCORES[name].drop.endswith("_small")
+    return Criterion(name, "small" if small else "large")
+
+
+def _overlaps(
+    files: Sequence[ScoreFile], pairs: Sequence[tuple[_Key, _Key]], scope: Scope
+) -> list[dict[str, Any]]:
+    labels, classes = files[0].labels, files[0].dataset.num_classes
+    total = np.bincount(labels, minlength=classes)
+    places: dict[tuple[int, Criterion], NDArray[np.int64]] = {}
+    found = []
+    for first, second in pairs:
+        for one, two in _criteria(first.name, second.name):
+            for key, criterion in ((first, one), (second, two)):
+                if (key.place, criterion) not in places:
+                    keys = drop_keys(key.score_in(files).values, criterion, "drop")
+                    places[key.place, criterion] = _places(keys, labels, total, scope)
+            mine, others = places[first.place, one], places[second.place, two]
+            shares, chances = {}, {}
+            for ratio in KEEP_RATIOS:
+                start = _starts(ratio, total, scope)[labels]
+                kept = mine >= start
+                shares[ratio] = float((kept & (others >= start)).sum() / kept.sum())
+                per_class = np.bincount(labels[kept], minlength=classes)
+                chances[ratio] = chance_overlap(per_class, total, scope)
+            found.append(
+                {
+                    "files": [_id(first.place), _id(second.place)],
+                    "criteria": [str(one), str(two)],
+                    "kept_by_both": shares,
+                    "chance": chances,
+                }
+            )
+    return found
+
+
+def _places(
+    keys: NDArray[np.float64], labels: NDArray[np.int64], total: NDArray[np.int64], scope: Scope
+) -> NDArray[np.int64]:
+    """How many samples are dropped before each one, of its class or of all, int64 [N]."""
+    order = np.argsort(keys, kind="stable")
+    starts = np.zeros(len(total), dtype=np.int64)
+    if scope == "class":
+        small = labels[order].astype(np.uint16) if len(total) <= 2**16 else labels[order]
+        order = order[np.argsort(small, kind="stable")]
+        starts = np.cumsum(total) - total
+    places = np.empty(len(keys), dtype=np.int64)
+    places[order] = np.arange(len(keys)) - starts[labels[order]]
+    return places
+
+
+def _starts(ratio: str, total: NDArray[np.int64], scope: Scope) -> NDArray[np.int64]:
+    """How many samples a keep ratio drops, for each class the count that applies to it, int64 [K]."""
+    rule = make_rule(keep_ratio=ratio)
+    if scope == "global":
+        return np.full(len(total), rule.bounds(int(total.sum()))[0])
+    return np.array([rule.bounds(int(each))[0] for each in total])

@@ -1,0 +1,127 @@
+"""How the reliability of a ranking grows with the number of trials: measured, and as it is planned."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goldore.estimators import class_members, mean_over_trials, trials_needed
+from goldore.estimators.reliability import spearman_brown
+from goldore.report.ranks import Ranked
+from goldore.report.summary import RELIABILITY_TARGETS, UTILITY_TARGETS
+from goldore.store import Score, ScoreFile
+from goldore.store.trialwise import estimate_from, loss_values
+
+_MOST_SAMPLES = 20_000  # that the measured points of losses are computed from
+_MOST_WORK = 2e9  # members of utility trials that are read for the measured points
+_MOST_POINTS = 16
+_MOST_AHEAD = 1000  # times the trials there are: a plan that goes further is not drawn
+
+
+@dataclass(frozen=True)
+class ReliabilityCurve:
+    """Reliability of ranks against the number of trials.
+
+    Attributes:
+        measured: (trials, reliability) from the first trials of the file, ascending.
+        planned: (trials, reliability) by Spearman-Brown from the reliability of all trials; may be empty.
+        targets: reliabilities that one plans for.
+        samples: that the measured points rest on.
+    """
+
+    measured: tuple[tuple[int, float], ...]
+    planned: tuple[tuple[float, float], ...]
+    targets: tuple[float, ...]
+    samples: int
+
+
+def reliability_curve(file: ScoreFile, score: Score) -> ReliabilityCurve | None:
+    """Measure the reliability from the first 2, 3, ... trials, and plan it for more of them.
+
+    Args:
+        file: on the disk.
+        score: of it.
+
+    Returns:
+        The curve; None where fewer than two trials are stored.
+
+    Raises:
+        ScoreFileError: if the file cannot be read.
+    """
+    if score.trials < 2:  # noqa: PLR2004
+        return None
+    targets = UTILITY_TARGETS if score.estimator else RELIABILITY_TARGETS
+    if score.estimator:
+        measured, samples = _of_utility(file, score), len(file.labels)
+    else:
+        measured, samples = _of_losses(file, score)
+    measured = [(trials, value) for trials, value in measured if np.isfinite(value)]
+    if np.isfinite(score.trust):
+        measured = [*(each for each in measured if each[0] < score.trials), (score.trials, score.trust)]
+    if not measured:
+        return None
+    return ReliabilityCurve(tuple(measured), _planned(score, targets), targets, samples)
+
+
+def _of_losses(file: ScoreFile, score: Score) -> tuple[list[tuple[int, float]], int]:
+    positions = _spread_out(file.labels, file.dataset.num_classes)
+    observed = loss_values(file.path, positions).get(score.name)
+    if observed is None:
+        return [], 0
+    members = class_members(file.labels[positions], file.dataset.num_classes)
+    return [
+        (trials, mean_over_trials(observed[:trials], members).trust)
+        for trials in _numbers(2, len(observed) - 1)
+    ], len(positions)
+
+
+def _of_utility(file: ScoreFile, score: Score) -> list[tuple[int, float]]:
+    known = file.utility_trials
+    if known is None:
+        return []
+    found, work = [], 0.0
+    for trials in _numbers(2, score.trials - 1)[::-1]:
+        work += trials * int(known.subset_sizes.sum())
+        if work > _MOST_WORK:
+            break
+        estimate = estimate_from(file.path, trials=trials)
+        if estimate is not None and np.isfinite(estimate.rank_reliability):
+            found.append((trials, estimate.rank_reliability))
+    return found[::-1]
+
+
+def _numbers(first: int, last: int) -> list[int]:
+    """Numbers of trials to measure at: all, or some that grow by a factor."""
+    if last < first:
+        return []
+    return sorted({round(each) for each in np.geomspace(first, last, min(_MOST_POINTS, last - first + 1))})
+
+
+def _spread_out(labels: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
+    """At most so many positions, the same share of every class, spread over it evenly; ascending."""
+    if len(labels) <= _MOST_SAMPLES:
+        return np.arange(len(labels))
+    each = Ranked.of(np.arange(len(labels), dtype=np.float64), labels, classes).by_class
+    return np.sort(each[np.linspace(0, len(each) - 1, _MOST_SAMPLES).round().astype(np.int64)])
+
+
+def _planned(score: Score, targets: tuple[float, ...]) -> tuple[tuple[float, float], ...]:
+    needed = trials_needed(score.trust, score.trials, max(targets))
+    if not np.isfinite(needed) or not 0 < score.trust < 1:
+        return ()
+    end = max(min(1.3 * needed, _MOST_AHEAD * score.trials), 1.3 * score.trials)
+    return tuple(
+        (float(trials), spearman_brown(score.trust, trials / score.trials))
+        for trials in np.geomspace(1, end, 64)
+    )
+
+
+def as_json(curve: ReliabilityCurve) -> dict[str, Any]:
+    """The curve as an object that JSON can hold."""
+    return {
+        "measured": [list(each) for each in curve.measured],
+        "planned": [list(each) for each in curve.planned],
+        "targets": list(curve.targets),
+        "samples": curve.samples,
+    }

@@ -1,0 +1,252 @@
+"""The summary in sentences, the same on the terminal and on a page: titles, and facts by their label."""
+
+import math
+from typing import Any
+
+from goldore.definitions import MONTE_CARLO
+from goldore.estimators.estimate import UNRELIABLE
+from goldore.wording import count, number, percent, plural, took
+
+Facts = dict[str, str]
+
+
+def dataset_title(summary: dict[str, Any]) -> str:
+    """The dataset in one line."""
+    dataset = summary["dataset"]
+    shape = "x".join(map(str, dataset["image_shape"]))
+    what = f"images of {shape}" if any(dataset["image_shape"]) else "samples"
+    classes = "1 class" if dataset["num_classes"] == 1 else f"{count(dataset['num_classes'])} classes"
+    return f"{dataset['name']} ({dataset['split']}): {count(dataset['num_samples'])} {what}, {classes}"
+
+
+def dataset_facts(summary: dict[str, Any]) -> Facts:
+    """Where the dataset and the file come from."""
+    dataset = summary["dataset"]
+    versions = f"goldore {summary['goldore_version']}, torch {summary['torch_version']}, {summary['device']}"
+    return {
+        "source": dataset["source"],
+        "fingerprint": dataset["fingerprint"] or "unknown: only labels were at hand",
+        "file": f"{summary['file']}, updated {summary['updated']}",
+        "made with": versions,
+    }
+
+
+def loss_title(trials: dict[str, Any]) -> str:
+    """The loss trials in one line."""
+    failed = f", {len(trials['failed'])} diverged" if trials["failed"] else ""
+    return f"loss trials: {trials['done']} done{failed}, base seed {trials['base_seed']}"
+
+
+def loss_facts(trials: dict[str, Any]) -> Facts:
+    """Recipe, course and cost of the loss trials."""
+    recipe = trials["recipe"]
+    windows = {
+        "LossInit": f"the first {plural(recipe['init_epochs'], 'epoch')}",
+        "LossConverge": f"the last {plural(recipe['converge_epochs'], 'epoch')}",
+    }
+    averaged = [f"{name} over {windows[name]}" for name in trials["recorded"] if name in windows]
+    facts = {
+        "ConvNet": _network(recipe["network"]),
+        "training": f"{plural(recipe['epochs'], 'epoch')}, batch {recipe['batch_size']}, "
+        f"lr {recipe['lr']:g}, momentum {recipe['momentum']:g}, weight decay {recipe['weight_decay']:g}",
+        "averaged": ", ".join(averaged),
+    }
+    losses = trials["train_loss"]
+    if losses:
+        accuracy = trials["test_accuracy"]
+        tested = f"; test accuracy {accuracy:.1%}" if accuracy is not None else ""
+        later = f", {number(losses[-1])} in epoch {len(losses)}" if len(losses) > 1 else ""
+        facts["course"] = f"training loss {number(losses[0])} in epoch 1{later}{tested}"
+    return facts | _cost(trials["seconds"], trials["done"] + len(trials["failed"]))
+
+
+def utility_title(trials: dict[str, Any]) -> str:
+    """The utility trials in one line."""
+    failed = f", {trials['failed']} diverged" if trials["failed"] else ""
+    return f"utility trials: {count(trials['done'])} done{failed}, base seed {trials['base_seed']}"
+
+
+def utility_facts(trials: dict[str, Any]) -> Facts:
+    """Recipe, outcome and cost of the utility trials."""
+    recipe = trials["recipe"]
+    images = "all" if recipe["eval_per_class"] is None else f"up to {recipe['eval_per_class']}"
+    split = "test split" if recipe["eval_split"] == "test" else "half of the training set not drawn from"
+    distilled = recipe["distill"]
+    made = ""
+    if distilled is not None:
+        made = (
+            f", distilled to {plural(distilled['images_per_class'], 'image')} by {distilled['method']} in "
+            f"{plural(distilled['distill_steps'], 'step')}"
+        )
+    init = f", weights shared by {recipe['common_init']} trials" if recipe["common_init"] > 1 else ""
+    return {
+        "subsets": f"{_sizes(trials['subset_sizes'])} of each class{made}; every sample drawn once in "
+        f"{plural(trials['per_sweep'], 'trial')}",
+        "ConvNet": _network(recipe["network"]),
+        "training": f"{plural(recipe['steps'], 'step')}, lr {recipe['lr']:g}, momentum "
+        f"{recipe['momentum']:g}, weight decay {recipe['weight_decay']:g}{init}",
+        "evaluation": f"{images} images of each class of the {split}; mean accuracy "
+        f"{number(trials['accuracy'])}",
+    } | _cost(trials["seconds"], trials["done"] + trials["failed"])
+
+
+def score_title(name: str, score: dict[str, Any]) -> str:
+    """What a score's ends mean, and its unit."""
+    return f"{name}: {score['direction']}, in {score['unit']}"
+
+
+def score_facts(score: dict[str, Any]) -> Facts:
+    """Meaning, reliability, spread and quantiles of a score."""
+    facts = {"meaning": score["definition"], "trials": str(score["trials"])}
+    if score["outcome"]:
+        facts["outcome"] = f"{score['outcome']}, estimated by {score['estimator']}"
+    if score["trials"] == 0:
+        facts["trials"] = "none stored"
+    facts["reliability"] = _reliability(score)
+    if score["signal_share"] is not None:
+        facts["signal"] = (
+            f"{number(score['signal_share'], 2)}: the share of an outcome's variance that is due to "
+            "which samples of the class were drawn"
+        )
+    if score["within_class_std"] is not None:
+        facts["spread"] = (
+            f"{number(score['within_class_std'])} within classes; {score['between_class_share']:.1%} of the "
+            "variance is between classes"
+        )
+    if score["missing"]:
+        facts["missing"] = f"{plural(score['missing'], 'sample')} without a score"
+    facts["quantiles"] = "  ".join(
+        f"{float(q):.0%}\N{NO-BREAK SPACE}{number(value)}" for q, value in score["quantiles"].items()
+    )
+    return facts
+
+
+def noise_warning(name: str, trust: float | None, *, utility: bool) -> str | None:
+    """What a reader must know before a ranking is used.
+
+    Args:
+        name: of the score.
+        trust: its reliability of ranks, or where that is unknown its reliability; None or NaN if neither is.
+        utility: whether it was estimated from utility trials.
+
+    Returns:
+        A sentence; None if the ranking is reliable, or nothing is known of a loss.
+    """
+    if trust is not None and trust < UNRELIABLE:
+        advice = "Add trials (--utility-trials)." if utility else "Train longer (--epochs) or add trials."
+        return f"the ranking by {name} has a reliability of {trust:.2f}; most of it is noise. {advice}"
+    if name == MONTE_CARLO.name and (trust is None or math.isnan(trust)):
+        return f"the reliability of {name} is not known; most of the ranking may be noise."
+    return None
+
+
+def warning_of(name: str, score: dict[str, Any]) -> str | None:
+    """The `noise_warning` of a score of a summary."""
+    ranks = score["rank_reliability"]
+    trust = score["reliability"] if ranks is None else ranks
+    return noise_warning(name, trust, utility=bool(score["estimator"]))
+
+
+def highest_tenth_title(name: str) -> str:
+    """What the samples with the highest tenth of a score are."""
+    return "most useful 10%" if name == MONTE_CARLO.name else "hardest 10%"
+
+
+def kept_title(kept: dict[str, Any]) -> str:
+    """What a criterion keeps, in one line."""
+    scope = "of each class" if kept["scope"] == "class" else "of all samples at once"
+    rule = kept["rule"].replace("_", " ")
+    return (
+        f"{kept['criterion']}, {rule} {scope}: keeps {count(kept['kept'])} of {count(kept['total'])} samples "
+        f"({kept['kept'] / kept['total']:.2%})"
+    )
+
+
+def kept_facts(kept: dict[str, Any]) -> Facts:
+    """How far the kept set can be trusted."""
+    facts = {}
+    agreed, chance = kept["halves_overlap"], kept["chance_overlap"]
+    if agreed is not None:
+        facts["agreement"] = (
+            f"two halves of the trials agree on {percent(agreed)} of the kept samples ({percent(chance)} by "
+            "chance)"
+        )
+    elif kept["criterion"] != "Random":
+        facts["agreement"] = "unknown: there are no two halves of trials to compare"
+    if kept["missing"]:
+        facts["missing"] = f"{plural(kept['missing'], 'sample')} without a score, dropped first"
+    empty = sum(row["kept"] == 0 for row in kept["classes"])
+    if empty:
+        facts["empty"] = (
+            f"{empty} of {len(kept['classes'])} classes keep no sample; most repositories fail on that"
+        )
+    return facts
+
+
+def sample_title(sample: dict[str, Any]) -> str:
+    """Which sample it is."""
+    name = f" {sample['class']}" if sample["class"] != str(sample["label"]) else ""
+    path = f", {sample['path']}" if sample["path"] else ""
+    return f"sample {sample['position']}: class {sample['label']}{name}{path}"
+
+
+def rank_text(found: dict[str, Any]) -> str:
+    """Where a sample stands in its class: 3 of 6,000."""
+    if found["rank"] is None:
+        return "-"
+    rank = f"{found['rank']:,g}"
+    return f"{rank} of {count(found['ranked'])}"
+
+
+def per_trial_title(name: str) -> str:
+    """What a sample's values of single trials are."""
+    return "its class in the trials that drew it" if name == MONTE_CARLO.name else "in each trial"
+
+
+def both(names: list[str]) -> str:
+    """Two names, once if they are the same."""
+    return names[0] if names[0] == names[1] else f"{names[0]} / {names[1]}"
+
+
+def per_trial_text(found: dict[str, Any], most: int = 12) -> str:
+    """What the single trials say: all values where they are few, their spread where they are many."""
+    values = sorted(value for value in found["per_trial"] if value is not None)
+    if not values:
+        return "none stored"
+    if len(found["per_trial"]) <= most:
+        return "  ".join(number(value) for value in found["per_trial"])
+    middle = values[len(values) // 2]
+    return f"{count(len(values))} from {number(values[0])} to {number(values[-1])}, median {number(middle)}"
+
+
+def _network(network: dict[str, Any]) -> str:
+    return (
+        f"depth {network['depth']}, width {network['width']}, {network['norm']} norm, "
+        f"{network['activation']}, {network['pooling']} pooling"
+    )
+
+
+def _cost(seconds: float | None, trials: int) -> Facts:
+    if seconds is None or not trials:
+        return {"cost": "not recorded"} if trials else {}
+    return {"cost": f"{took(seconds)} on the device, {took(seconds / trials)} a trial"}
+
+
+def _sizes(sizes: list[int]) -> str:
+    """Samples of each class in a subset: small classes give less."""
+    return str(sizes[0]) if min(sizes) == max(sizes) else f"{min(sizes)} to {max(sizes)}"
+
+
+def _reliability(score: dict[str, Any]) -> str:
+    if score["trials"] == 0:
+        return "unknown, since no trials are stored"
+    if score["trials"] == 1:
+        return "unknown from 1 trial; score with --trials 2 or more"
+    needed = ", ".join(
+        f"{target} would take {plural(max(2, math.ceil(trials)), 'trial')}"
+        for target, trials in score["trials_needed"].items()
+        if trials is not None
+    )
+    ranks = number(score["rank_reliability"], 2)
+    ahead = needed or "too low to tell how many trials it would take"
+    return f"{number(score['reliability'], 2)}, of ranks {ranks}; {ahead}"

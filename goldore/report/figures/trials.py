@@ -1,0 +1,70 @@
+"""Figures of trials: their loss curves, and how the reliability grows with their number."""
+
+import numpy as np
+from matplotlib.ticker import MaxNLocator
+
+from goldore.report.curves import ReliabilityCurve
+from goldore.report.figures.style import BLUE, GREY, LIGHT, ORANGE, Drawing, new_figure, scale_axis
+from goldore.report.material import Material
+from goldore.wording import count, plural
+
+_MOST_LINES = 50
+
+
+def loss_curves(material: Material) -> Drawing | None:
+    """Training loss of each loss trial by epoch; None without loss trials."""
+    trials = material.file.loss_trials
+    if trials is None or not trials.done:
+        return None
+    losses = trials.train_loss[list(trials.done)].astype(float)  # [T, epochs]
+    losses = losses[:, np.isfinite(losses).any(axis=0)]
+    if losses.shape[1] == 0:
+        return None
+    epochs = np.arange(1, losses.shape[1] + 1)
+    figure = new_figure()
+    axes = figure.subplots()
+    for row in losses[:_MOST_LINES]:
+        axes.plot(epochs, row, color=LIGHT, linewidth=0.8)
+    axes.plot(epochs, losses.mean(axis=0), color=BLUE, linewidth=2, marker="o", markersize=3)
+    low, high = float(np.nanmin(losses)), float(np.nanmax(losses))
+    scale_axis(axes, "y", "log" if low > 0 and high > 5 * low else "linear", (low, high))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("training loss [nat]")
+    return Drawing(
+        name="loss-curves",
+        title="Loss curves of the trials",
+        caption=f"Mean training loss of each epoch: {plural(len(losses), 'trial')} in grey"
+        + (f" ({_MOST_LINES} drawn)" if len(losses) > _MOST_LINES else "")
+        + ", their mean in blue. A trial that stands apart has gone wrong; a curve that still falls steeply "
+        "says that LossConverge is not yet the loss at the end.",
+        about="loss",
+        figure=figure,
+    )
+
+
+def reliability(name: str, curve: ReliabilityCurve) -> Drawing:
+    """Reliability of ranks against trials, with the plan for more trials."""
+    figure = new_figure()
+    axes = figure.subplots()
+    for target in curve.targets:
+        axes.axhline(target, color=GREY, linewidth=0.8, linestyle=":")
+    if curve.planned:
+        axes.plot(*zip(*curve.planned, strict=True), color=ORANGE, label="planned from all trials")
+    axes.plot(*zip(*curve.measured, strict=True), "o", color=BLUE, markersize=4, label="measured")
+    ends = [trials for trials, _ in (*curve.measured, *curve.planned)]
+    scale_axis(axes, "x", "log" if max(ends) > 20 * min(ends) else "linear", (min(ends), max(ends)))
+    axes.set_ylim(min(0.0, *(value for _, value in curve.measured)) - 0.02, 1.02)
+    axes.set_xlabel("trials")
+    axes.set_ylabel("reliability of ranks")
+    figure.legend(loc="outside upper center", ncols=2)
+    return Drawing(
+        name=f"reliability-{name}",
+        title=f"Reliability of {name} against trials",
+        caption="Points: measured with the first trials of the file"
+        + (f", from {count(curve.samples)} samples" if curve.samples else "")
+        + ". Curve: planned by Spearman-Brown from the reliability of all trials; it says how many would "
+        f"reach {' or '.join(f'{target:g}' for target in curve.targets)} (dotted).",
+        about=name,
+        figure=figure,
+    )

@@ -1,0 +1,122 @@
+"""Images of single samples, where the dataset of a score file is at hand.
+
+A folder tree is not read whole: only the files that are asked for are decoded. Whatever is read is compared
+with the hashes of pixels in the score file, so that no image of another sample is shown.
+"""
+
+import re
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goldore.datasets.dataset import FOLDER_SOURCE, sample_hashes
+from goldore.definitions import plain_name
+from goldore.errors import DatasetError, GoldoreError
+from goldore.store import Header, ScoreFile, load_header
+
+Images = Callable[[NDArray[np.int64]], NDArray[np.uint8]]
+"""Gives the images of positions [n], uint8 [n, C, H, W]; DatasetError where one is not the sample's."""
+
+_RESIZED = re.compile(r", images resized to (\d+)$")
+_RESIZED_NAMES = ("imagenette",)  # whose images have many sizes
+_BUNDLED = "the sample bundled with goldore"
+_NAMED = re.compile(r"torchvision\.datasets\.(?P<name>\w+) in (?P<root>.+)")
+_PATH = re.compile(r"(IDX files|arrays|tensors) in (?P<path>.+)")
+
+
+def find_images(file: ScoreFile, dataset: str | None, data_root: Path) -> tuple[Images | None, str]:
+    """Find the images of a score file's samples.
+
+    Args:
+        file: the score file, on the disk.
+        dataset: where the dataset is, as for `goldore.load_dataset`; None looks where it was scored.
+        data_root: folder of the named datasets.
+
+    Returns:
+        The images, or None; and in that case why there are none, one sentence.
+
+    Raises:
+        GoldoreError: if the named dataset cannot be read, or is another one.
+    """
+    header = load_header(file.path)
+    if dataset is not None:
+        return _images_of(header, dataset, data_root), ""
+    try:
+        found = _where_it_was(header, data_root)
+    except GoldoreError as error:
+        return None, f"{str(error).rstrip('.')}; name the dataset with --dataset."
+    if found is None:
+        return None, f"the images of {file.dataset.name} are not at hand; name the dataset with --dataset."
+    return found, ""
+
+
+def _where_it_was(header: Header, data_root: Path) -> Images | None:
+    """The images as the source in the file leads to them; functions are never called for that."""
+    source = header.info.source
+    if source == _BUNDLED:
+        from goldore.datasets.load import BUNDLED
+
+        return _images_of(header, BUNDLED, data_root)
+    if source.startswith(FOLDER_SOURCE):
+        root = Path(_RESIZED.sub("", source.removeprefix(FOLDER_SOURCE)))
+        return _images_of(header, str(root), data_root) if root.is_dir() else None
+    named = _NAMED.fullmatch(source)
+    if named is not None:
+        places = [place for place in (data_root, Path(named["root"])) if place.is_dir()]
+        return _images_of(header, named["name"], places[0]) if places else None
+    path = _PATH.fullmatch(source)
+    if path is not None and (Path(path["path"]).is_dir() or Path(path["path"]).is_file()):
+        return _images_of(header, path["path"], data_root)
+    return None
+
+
+def _images_of(header: Header, dataset: str, data_root: Path) -> Images:
+    if header.paths is not None and header.sample_hash is not None and Path(dataset).is_dir():
+        return _from_tree(header, Path(dataset))
+    from goldore.datasets.load import load_dataset
+
+    resized = plain_name(dataset) in _RESIZED_NAMES
+    loaded = load_dataset(
+        dataset, data_root=data_root, image_size=header.info.image_shape[1] if resized else None
+    )
+    if loaded.num_samples != len(header.labels) or not np.array_equal(loaded.labels, header.labels):
+        raise DatasetError(
+            f"{loaded.name} in {loaded.source} is not the dataset of the score file (number, order or labels "
+            "of its samples differ); name the right one with --dataset."
+        )
+
+    def take(positions: NDArray[np.int64]) -> NDArray[np.uint8]:
+        return _checked(loaded.images[positions], positions, header)
+
+    return take
+
+
+def _from_tree(header: Header, root: Path) -> Images:
+    from goldore.datasets.folder import decode
+
+    train = root / "train" if (root / "train").is_dir() else root
+    resized = _RESIZED.search(header.info.source)
+    size = int(resized[1]) if resized else None
+    paths = [PurePosixPath(path) for path in header.paths or ()]
+
+    def take(positions: NDArray[np.int64]) -> NDArray[np.uint8]:
+        chosen = [paths[position] for position in positions]
+        if any(path.is_absolute() or ".." in path.parts for path in chosen):
+            raise DatasetError("the score file names images outside of its folder, which are not read.")
+        return _checked(decode([train / path for path in chosen], size), positions, header)
+
+    return take
+
+
+def _checked(images: NDArray[np.uint8], positions: NDArray[np.int64], header: Header) -> NDArray[np.uint8]:
+    if header.sample_hash is None:
+        return images
+    wrong = sample_hashes(images) != header.sample_hash[positions]
+    if wrong.any():
+        raise DatasetError(
+            f"the image of sample {positions[wrong][0]} is not the one that was scored; name the dataset "
+            "with --dataset."
+        )
+    return images

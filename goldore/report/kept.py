@@ -1,0 +1,144 @@
+"""What a criterion would keep, and how far two halves of the trials agree on it."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goldore.definitions import SCORES
+from goldore.report.summary import number_or_none
+from goldore.selection import (
+    RANDOM,
+    Missing,
+    Ratio,
+    Scope,
+    Selection,
+    kept_by_halves,
+    make_rule,
+    parse_criterion,
+    prune,
+)
+from goldore.store import ScoreFile
+
+USUAL_RATIO = "0.1"
+
+
+def select(
+    file: ScoreFile,
+    criterion: str,
+    *,
+    drop_ratio: Ratio | None = None,
+    keep_ratio: Ratio | None = None,
+    scope: Scope = "class",
+) -> tuple[Selection, dict[str, Any]]:
+    """Choose samples as `goldore.prune` does and say what is kept; those without a score are dropped first.
+
+    Args:
+        file: with the score of the criterion.
+        criterion: "<Score>_<large|small>", the end that is dropped, or "Random".
+        drop_ratio: share to drop, 0..1; or
+        keep_ratio: share to keep, 0..1.
+        scope: "class" applies the ratio within every class, "global" to all samples at once.
+
+    Returns:
+        The selection, and the dictionary that `what_is_kept` gives.
+
+    Raises:
+        UsageError: if the criterion or the ratio is wrong, or nothing is kept.
+    """
+    missing: Missing = "drop"
+    chosen = prune(
+        file, criterion, drop_ratio=drop_ratio, keep_ratio=keep_ratio, scope=scope, missing=missing
+    )
+    parsed = parse_criterion(criterion, file.score_names)
+    rule = make_rule(drop_ratio=drop_ratio, keep_ratio=keep_ratio)
+    kept = np.zeros(len(file.labels), dtype=bool)
+    kept[chosen.indices] = True
+    values = file.scores[parsed.score].values if parsed.score != RANDOM else None
+    halves = kept_by_halves(file, parsed, rule, scope, missing)
+    classes = file.dataset.num_classes
+    agreed = by_half = np.zeros(classes, dtype=np.int64)
+    if halves is not None:
+        both = np.intersect1d(*halves, assume_unique=True)
+        agreed = np.bincount(file.labels[both], minlength=classes)
+        by_half = np.bincount(file.labels[halves[0]], minlength=classes)
+    low, high = _spans(values, kept, file.labels, classes)
+    about = chosen.provenance
+    return chosen, {
+        "criterion": about["criterion"],
+        "rule": about["rule"],
+        "scope": scope,
+        "kept": len(chosen.indices),
+        "total": len(file.labels),
+        "missing": chosen.missing,
+        "halves_overlap": about["halves_overlap"],
+        "chance_overlap": number_or_none(
+            chance_overlap(chosen.kept_per_class, chosen.total_per_class, scope)
+        ),
+        "classes": [
+            {
+                "label": label,
+                "name": chosen.class_names[label],
+                "kept": int(chosen.kept_per_class[label]),
+                "total": int(chosen.total_per_class[label]),
+                "lowest_kept": number_or_none(low[label]),
+                "highest_kept": number_or_none(high[label]),
+                "threshold": _threshold(parsed.drops, low[label], high[label]),
+                "halves_overlap": agreed[label] / by_half[label] if by_half[label] else None,
+            }
+            for label in range(classes)
+        ],
+    }
+
+
+def usual_selections(file: ScoreFile) -> list[tuple[Selection, dict[str, Any]]]:
+    """What the paper's criteria keep of each known score, a tenth of every class; as `select` gives it."""
+    return [
+        select(file, SCORES[name].drop, keep_ratio=USUAL_RATIO)
+        for name, score in file.scores.items()
+        if name in SCORES and np.isfinite(score.values).any()
+    ]
+
+
+def what_is_kept(
+    file: ScoreFile,
+    criterion: str,
+    *,
+    drop_ratio: Ratio | None = None,
+    keep_ratio: Ratio | None = None,
+    scope: Scope = "class",
+) -> dict[str, Any]:
+    """Say what a criterion keeps, as one object that JSON can hold; unknown numbers are None.
+
+    Args and errors are those of `select`.
+
+    Returns:
+        The keys criterion, rule, scope, kept, total, missing, halves_overlap (share of the kept samples that
+        two halves of the trials agree on, 0..1), chance_overlap (what two random selections of these sizes
+        share) and classes: for each label, name, kept, total, lowest_kept and highest_kept (values of the
+        score), threshold (the value beyond which samples of the class are dropped) and halves_overlap.
+    """
+    return select(file, criterion, drop_ratio=drop_ratio, keep_ratio=keep_ratio, scope=scope)[1]
+
+
+def chance_overlap(kept: NDArray[np.int64], total: NDArray[np.int64], scope: Scope) -> float:
+    """Share of a random selection that another random one of the same sizes keeps too, on average, 0..1."""
+    if scope == "global":
+        return float(kept.sum() / total.sum())
+    return float((kept * kept / np.maximum(total, 1)).sum() / kept.sum())
+
+
+def _threshold(drops: str | None, low: float, high: float) -> float | None:
+    return number_or_none({"large": high, "small": low}.get(drops or "", np.nan))
+
+
+def _spans(
+    values: NDArray[np.float64] | None, kept: NDArray[np.bool_], labels: NDArray[np.int64], classes: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Lowest and highest kept value of each class, [K] each; NaN without."""
+    low, high = np.full(classes, np.inf), np.full(classes, -np.inf)
+    if values is not None:
+        known = kept & np.isfinite(values)
+        np.minimum.at(low, labels[known], values[known])
+        np.maximum.at(high, labels[known], values[known])
+    return np.where(np.isfinite(low), low, np.nan), np.where(np.isfinite(high), high, np.nan)

@@ -1,0 +1,31 @@
+"""All that a page and its figures are made of."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from goldore.report.images import Images
+from goldore.selection import Selection
+from goldore.store import ScoreFile
+
+
+@dataclass(frozen=True)
+class Material:
+    """A score file, and what is to be shown of it.
+
+    Attributes:
+        file: on the disk, with all its scores.
+        summary: as `summarize` gives it.
+        kept: selections, and what `what_is_kept` says of each.
+        samples: as `describe_samples` gives them.
+        comparison: as `compare` gives it; None for a single file.
+        images: of the samples; None where the dataset is not at hand.
+        no_images: why there are none; one sentence, or empty.
+    """
+
+    file: ScoreFile
+    summary: dict[str, Any]
+    kept: tuple[tuple[Selection, dict[str, Any]], ...] = ()
+    samples: tuple[dict[str, Any], ...] = ()
+    comparison: dict[str, Any] | None = None
+    images: Images | None = field(default=None, repr=False)
+    no_images: str = ""

@@ -1,0 +1,106 @@
+"""One HTML file that says what scores say: opens from disk, needs no network, readable on a phone."""
+
+import base64
+from collections.abc import Sequence
+from pathlib import Path
+
+import jinja2
+import numpy as np
+
+from goldore.atomic import check_writable, replacing
+from goldore.errors import UsageError
+from goldore.report import facts
+from goldore.report.figures import Drawing, svg
+from goldore.report.gallery import MOST_CLASSES, GalleryRow, Picture, examples, extremes, pictures
+from goldore.report.material import Material
+from goldore.selection import RANDOM
+from goldore.wording import count, number, percent, plural
+
+_FOLDED = 30  # classes: longer tables are folded
+_MOST_TRIALS = 200  # values of single trials that are listed
+
+
+def write_page(
+    out: Path, material: Material, drawings: Sequence[Drawing], *, overwrite: bool = False
+) -> None:
+    """Write the page.
+
+    Args:
+        out: the HTML file.
+        material: what it shows.
+        drawings: its figures.
+        overwrite: replace `out` if it exists.
+
+    Raises:
+        UsageError: if `out` exists.
+        DatasetError: if an image is not that of the sample that was scored.
+        GoldoreError: if `out` cannot be written.
+    """
+    check_page(out, overwrite=overwrite)
+    text = render(material, drawings)
+    with replacing(out) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def check_page(out: Path, *, overwrite: bool) -> None:
+    """See that the page can be written, before it is made.
+
+    Raises:
+        UsageError: if `out` exists.
+        GoldoreError: if `out` cannot be written.
+    """
+    if out.exists() and not overwrite:
+        raise UsageError(f"{out} exists already; choose another name or say --overwrite.")
+    check_writable(out)
+
+
+def render(material: Material, drawings: Sequence[Drawing]) -> str:
+    """The page as HTML."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("goldore.report", "templates"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters.update(number=number, count=count, percent=percent, figure=_figure_uri)
+    environment.globals.update(facts=facts, plural=plural, most_trials=_MOST_TRIALS, folded=_FOLDED)
+    return environment.get_template("page.html").render(
+        summary=material.summary,
+        comparison=material.comparison,
+        no_images=material.no_images,
+        figures=_by_subject(drawings),
+        galleries={name: _gallery(material, name) for name in material.file.scores},
+        most_classes=MOST_CLASSES,
+        kept=[
+            (about, *examples(material, selection, _score_of(about["criterion"])))
+            for selection, about in material.kept
+        ],
+        samples=[(sample, _picture_of(material, sample["position"])) for sample in material.samples],
+    )
+
+
+def _by_subject(drawings: Sequence[Drawing]) -> dict[str, list[Drawing]]:
+    found: dict[str, list[Drawing]] = {}
+    for drawing in drawings:
+        found.setdefault(drawing.about, []).append(drawing)
+    return found
+
+
+def _gallery(material: Material, name: str) -> list[GalleryRow]:
+    return extremes(material, name) if material.images is not None else []
+
+
+def _picture_of(material: Material, position: int) -> Picture | None:
+    unknown = np.full(len(material.file.labels), np.nan)
+    found = pictures(material, np.array([position]), unknown)
+    return found[0] if found else None
+
+
+def _score_of(criterion: str) -> str | None:
+    return None if criterion == RANDOM else criterion.rpartition("_")[0]
+
+
+def _figure_uri(drawing: Drawing) -> str:
+    """A figure as a data URI: in an image of its own, names in one figure cannot meet those of another."""
+    return f"data:image/svg+xml;base64,{base64.b64encode(svg(drawing).encode()).decode()}"

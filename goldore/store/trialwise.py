@@ -1,0 +1,123 @@
+"""What single trials say: of some samples, or of the first trials of a file."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goldore.estimators import Estimate
+from goldore.store import loss, utility
+from goldore.store.format import has
+from goldore.store.reading import opened, read_header
+
+_BLOCK = 2**22  # numbers that are held at once, about
+
+
+@dataclass(frozen=True)
+class UtilityOfSample:
+    """What the utility trials say of one sample.
+
+    Attributes:
+        trials: numbers of the trials that drew it, int64 [n].
+        outcomes: of its class in these trials, float32 [n], those that the file's MonteCarlo is about.
+    """
+
+    trials: NDArray[np.int64]
+    outcomes: NDArray[np.float32]
+
+
+def loss_values(path: Path, positions: NDArray[np.int64]) -> dict[str, NDArray[np.float32]]:
+    """What each loss trial that ended well recorded of some samples.
+
+    Args:
+        path: of a score file.
+        positions: of the samples, int64 [P], ascending.
+
+    Returns:
+        float32 [T, P] by score name; empty without loss trials.
+
+    Raises:
+        ScoreFileError: if the file cannot be read.
+    """
+    with opened(path) as file:
+        if not has(file, loss.GROUP):
+            return {}
+        known = loss.read(file, read_header(file).info)
+        found = {
+            name: np.empty((len(known.done), len(positions)), dtype=np.float32) for name in known.recorded
+        }
+        for name, values in found.items():
+            for place, row in enumerate(known.done):
+                values[place] = file[loss.GROUP][name][row][positions]
+        return found
+
+
+def utility_of_samples(path: Path, positions: Sequence[int]) -> list[UtilityOfSample]:
+    """What the utility trials that ended well say of some samples.
+
+    Args:
+        path: of a score file.
+        positions: of the samples.
+
+    Returns:
+        One for each of them; empty without utility trials.
+
+    Raises:
+        ScoreFileError: if the file cannot be read.
+    """
+    with opened(path) as file:
+        header = read_header(file)
+        if not has(file, utility.GROUP):
+            return []
+        known = utility.read(file, header.info)
+        group = file[utility.GROUP]
+        columns = np.split(np.arange(int(known.subset_sizes.sum())), np.cumsum(known.subset_sizes)[:-1])
+        rows = max(1, _BLOCK // max(int(known.subset_sizes.sum()), 1))
+        numbers: list[list[NDArray[np.int64]]] = [[] for _ in positions]
+        outcomes: list[list[NDArray[np.float32]]] = [[] for _ in positions]
+        for start, good in _blocks(known.done, rows):
+            members = group["members"][start : start + rows]
+            measured = group[known.outcome][start : start + rows]
+            for place, position in enumerate(positions):
+                label = int(header.labels[position])
+                drew = (members[:, columns[label]] == position).any(axis=1)
+                there = np.intersect1d(np.flatnonzero(drew), good - start, assume_unique=True)
+                numbers[place].append(there + start)
+                outcomes[place].append(measured[there, label])
+        return [
+            UtilityOfSample(
+                np.concatenate([np.empty(0, np.int64), *theirs]),
+                np.concatenate([np.empty(0, np.float32), *values]),
+            )
+            for theirs, values in zip(numbers, outcomes, strict=True)
+        ]
+
+
+def estimate_from(path: Path, *, estimator: str | None = None, trials: int | None = None) -> Estimate | None:
+    """Estimate MonteCarlo from the stored trials, without writing it.
+
+    Args:
+        path: of a score file.
+        estimator: None takes that of the file.
+        trials: only the first so many that ended well; None takes all.
+
+    Returns:
+        The estimate; None without utility trials that ended well.
+
+    Raises:
+        UsageError: if there is no such estimator.
+        ScoreFileError: if the file cannot be read.
+    """
+    utility.check_choice(None, estimator)
+    with opened(path) as file:
+        if not has(file, utility.GROUP):
+            return None
+        return utility.estimate(file, read_header(file), estimator=estimator, trials=trials)
+
+
+def _blocks(done: NDArray[np.int64], rows: int) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """Where each block of rows begins, and which of them ended well."""
+    for start in np.unique(done // rows) * rows:
+        yield int(start), done[np.searchsorted(done, start) : np.searchsorted(done, start + rows)]

@@ -1,0 +1,55 @@
+"""Numbers in words and columns, the same on the terminal, on a page and in a figure."""
+
+import math
+
+_SCIENTIFIC_BELOW = 1e-3
+_SCIENTIFIC_FROM = 1e6
+_NOTHING_BELOW = 1e-12  # what rounding leaves of 0
+_PERCENT_DIGITS = 2  # reliabilities and shares: their small values are 0
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A number for a table; a dash where it is unknown."""
+    if value is None or math.isnan(value):
+        return "-"
+    if (_NOTHING_BELOW < abs(value) < _SCIENTIFIC_BELOW or abs(value) >= _SCIENTIFIC_FROM) and (
+        digits > _PERCENT_DIGITS
+    ):
+        return f"{value:.1e}"
+    text = f"{value:.{digits}f}"
+    return text.removeprefix("-") if float(text) == 0 else text
+
+
+def percent(share: float | None, digits: int = 0) -> str:
+    """A share as a percentage; a dash where it is unknown."""
+    return "-" if share is None or math.isnan(share) else f"{share:.{digits}%}"
+
+
+def count(value: int) -> str:
+    """A whole number with thousands separators."""
+    return f"{value:,}"
+
+
+def plural(value: int, thing: str) -> str:
+    """Count things in words: 1 trial, 2 trials."""
+    return f"{count(value)} {thing}" + ("" if value == 1 else "s")
+
+
+def duration(seconds: float) -> str:
+    """Hours, minutes and seconds: 1:02:03."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"
+
+
+def took(seconds: float) -> str:
+    """A length of time in words, in the unit that suits it: 0.13 s, 4 min 10 s, 2 h 05 min."""
+    if seconds < 10:  # noqa: PLR2004
+        return f"{seconds:.2g} s"
+    whole = round(seconds)
+    if whole < 60:  # noqa: PLR2004
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:  # noqa: PLR2004
+        return f"{minutes} min {rest:02} s"
+    return f"{minutes // 60:,} h {minutes % 60:02} min"
