@@ -63,7 +63,7 @@ def import_command(
         Path,
         typer.Argument(
             metavar="LIST.json|DIR",
-            help="A list of one number a sample (.json, .json.gz); or a folder, for all lists of the dataset.",
+            help="A list of one number a sample (.json, .json.gz), or a folder with lists of the dataset.",
         ),
     ],
     *,

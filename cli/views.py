@@ -62,7 +62,6 @@ def _show_score(console: "Console", name: str, score: dict[str, Any], *, verbose
     fields(console, facts.score_facts(score))
     _show_histogram(console, score["histogram"])
     signal = ["signal"] if score["signal_share"] is not None else []
-    tenth = facts.highest_tenth_title(name)
     table = _table(
         "class", "samples", "mean", "std", "median", "s.e.", "reliab.", "ranks", *signal, "top 10%"
     )
@@ -79,7 +78,10 @@ def _show_score(console: "Console", name: str, score: dict[str, Any], *, verbose
         )
     console.print(table, markup=False)
     _say_more(console, len(rows), verbose=verbose)
-    line(console, f"top 10%: share of the class's samples that are among the {tenth} of all")
+    line(
+        console,
+        f"top 10%: share of the class's samples that are among the {facts.ends_of(name)[1]} 10% of all",
+    )
 
 
 def _show_histogram(console: "Console", histogram: dict[str, Any]) -> None:

@@ -147,9 +147,9 @@ def warning_of(name: str, score: dict[str, Any]) -> str | None:
     return noise_warning(name, trust, utility=bool(score["estimator"]))
 
 
-def highest_tenth_title(name: str) -> str:
-    """What the samples with the highest tenth of a score are."""
-    return "most useful 10%" if name == MONTE_CARLO.name else "hardest 10%"
+def ends_of(name: str) -> tuple[str, str]:
+    """What the samples with the lowest and with the highest values of a score are."""
+    return ("least useful", "most useful") if name == MONTE_CARLO.name else ("easiest", "hardest")
 
 
 def kept_title(kept: dict[str, Any]) -> str:

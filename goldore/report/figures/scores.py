@@ -13,6 +13,7 @@ from goldore.report.figures.style import (
     HEIGHT,
     LIGHT,
     MOST_NAMED,
+    PLAIN,
     RED,
     SKY,
     Drawing,
@@ -115,8 +116,6 @@ def pair(material: Material, correlation: dict[str, Any]) -> Drawing | None:
     first, second = (score.values[known] for score in scores)
     figure = new_figure(HEIGHT + 0.2)
     axes = figure.subplots()
-    for axis, scale, values in zip("xy", scales, (first, second), strict=True):
-        scale_axis(axes, axis, scale, (values.min(), values.max()))
     if len(first) <= _FEW or not (np.ptp(first) > 0 and np.ptp(second) > 0):
         axes.scatter(first, second, s=6, color=BLUE, alpha=0.4, linewidths=0)
         drawn = "Each point is a sample."
@@ -125,8 +124,10 @@ def pair(material: Material, correlation: dict[str, Any]) -> Drawing | None:
             first, second, gridsize=_CELLS, bins="log", mincnt=1, cmap=DENSITY, linewidths=0.1,
             xscale=scales[0], yscale=scales[1],
         )  # fmt: skip
-        figure.colorbar(cells, label="samples in a cell")
+        figure.colorbar(cells, label="samples in a cell", format=PLAIN)
         drawn = "The lighter a cell, the more samples lie in it."
+    for axis, scale, values in zip("xy", scales, (first, second), strict=True):
+        scale_axis(axes, axis, scale, (values.min(), values.max()))
     axes.set_xlabel(f"{names[0]} [{scores[0].unit}]")
     axes.set_ylabel(f"{names[1]} [{scores[1].unit}]")
     return Drawing(

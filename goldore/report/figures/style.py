@@ -10,7 +10,7 @@ import matplotlib as mpl
 from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 # Okabe and Ito's colours, which people with any kind of colour vision tell apart (jfly.uni-koeln.de/color).
 BLUE, ORANGE, GREEN = "#0072B2", "#E69F00", "#009E73"
@@ -33,6 +33,7 @@ _FAMILIES = (  # asked for letters that the first one has not; where installed
     "Microsoft YaHei",
     "Malgun Gothic",
 )
+PLAIN = FuncFormatter(lambda value, _: f"{value:g}")  # matplotlib's own writes powers in TeX
 _SETTINGS: dict[str, Any] = {
     "font.size": 9,
     "axes.titlesize": 9,
@@ -50,7 +51,7 @@ _SETTINGS: dict[str, Any] = {
     "pdf.fonttype": 42,
     "savefig.dpi": 300,
     "figure.facecolor": "white",
-    "text.parse_math": False,
+    "text.parse_math": False,  # a class may be called "$"
 }
 
 
@@ -88,7 +89,9 @@ def new_figure(height: float = HEIGHT, width: float = WIDTH) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def scale_axis(axes: Axes, axis: str, scale: str, values: tuple[float, float]) -> None:
+def scale_axis(
+    axes: Axes, axis: str, scale: str, values: tuple[float, float], *, whole: bool = False
+) -> None:
     """Set an axis to linear or logarithmic, with few ticks that do not touch.
 
     Args:
@@ -96,15 +99,17 @@ def scale_axis(axes: Axes, axis: str, scale: str, values: tuple[float, float]) -
         axis: "x" or "y".
         scale: "linear" or "log".
         values: the lowest and the highest that is drawn; of a logarithmic axis positive.
+        whole: marks of a linear axis at whole numbers only.
     """
     which = axes.xaxis if axis == "x" else axes.yaxis
     if scale == "log":
         (axes.set_xscale if axis == "x" else axes.set_yscale)("log")
-        which.set_major_locator(LogLocator(numticks=6))
-        if values[1] / values[0] > 10:  # noqa: PLR2004
-            which.set_minor_formatter(NullFormatter())
+        decades = values[1] > 10 * values[0]
+        which.set_major_locator(LogLocator(numticks=6) if decades else MaxNLocator(nbins=4))
+        which.set_major_formatter(PLAIN)
+        which.set_minor_formatter(NullFormatter())
     else:
-        which.set_major_locator(MaxNLocator(nbins=5))
+        which.set_major_locator(MaxNLocator(nbins=5, integer=whole))
 
 
 def class_labels(rows: Sequence[dict[str, Any]]) -> list[str]:

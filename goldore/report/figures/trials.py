@@ -1,7 +1,6 @@
 """Figures of trials: their loss curves, and how the reliability grows with their number."""
 
 import numpy as np
-from matplotlib.ticker import MaxNLocator
 
 from goldore.report.curves import ReliabilityCurve
 from goldore.report.figures.style import BLUE, GREY, LIGHT, ORANGE, Drawing, new_figure, scale_axis
@@ -9,6 +8,7 @@ from goldore.report.material import Material
 from goldore.wording import count, plural
 
 _MOST_LINES = 50
+_WIDE = 20  # numbers of trials so far apart stand on a logarithmic axis
 
 
 def loss_curves(material: Material) -> Drawing | None:
@@ -28,7 +28,7 @@ def loss_curves(material: Material) -> Drawing | None:
     axes.plot(epochs, losses.mean(axis=0), color=BLUE, linewidth=2, marker="o", markersize=3)
     low, high = float(np.nanmin(losses)), float(np.nanmax(losses))
     scale_axis(axes, "y", "log" if low > 0 and high > 5 * low else "linear", (low, high))
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+    scale_axis(axes, "x", "linear", (1, len(epochs)), whole=True)
     axes.set_xlabel("epoch")
     axes.set_ylabel("training loss [nat]")
     return Drawing(
@@ -53,7 +53,8 @@ def reliability(name: str, curve: ReliabilityCurve) -> Drawing:
         axes.plot(*zip(*curve.planned, strict=True), color=ORANGE, label="planned from all trials")
     axes.plot(*zip(*curve.measured, strict=True), "o", color=BLUE, markersize=4, label="measured")
     ends = [trials for trials, _ in (*curve.measured, *curve.planned)]
-    scale_axis(axes, "x", "log" if max(ends) > 20 * min(ends) else "linear", (min(ends), max(ends)))
+    scale = "log" if max(ends) > _WIDE * min(ends) else "linear"
+    scale_axis(axes, "x", scale, (min(ends), max(ends)), whole=True)
     axes.set_ylim(min(0.0, *(value for _, value in curve.measured)) - 0.02, 1.02)
     axes.set_xlabel("trials")
     axes.set_ylabel("reliability of ranks")
