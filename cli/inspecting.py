@@ -29,7 +29,7 @@ def inspect_command(
     files: Annotated[
         list[Path],
         typer.Argument(
-            metavar="FILE.h5...",
+            metavar="FILE.h5",
             help="A score file; or several of one dataset, published lists among them (.json, .json.gz), "
             "to be compared.",
         ),

@@ -151,7 +151,7 @@ class TestText:
     @pytest.mark.parametrize("name", SCORES)
     def test_shows_the_score_with_a_row_a_class(self, name, text, content):
         section = text.split(f"\n{name}: high = hard, low = easy, in nat\n")[1].split("\n\n")[0]
-        rows = [line.split() for line in section.splitlines()[-3:]]
+        rows = [line.split() for line in section.splitlines()[-4:-1]]
         assert [row[:3] for row in rows] == [["0", "left", "20"], ["1", "middle", "20"], ["2", "right", "20"]]
         for label, row in enumerate(rows):
             values = content[f"scores/{name}"][content["dataset/labels"] == label]
@@ -184,7 +184,7 @@ class TestText:
             assert row[1] == "1"
             assert row[5:8] == ["-", "-", "-"]  # s.e., reliability, of ranks
         rows = [line.split() for line in lines if line.startswith(("0 left", "1 middle", "2 right"))]
-        assert [row[6:] for row in rows] == [["-", "-", "-"]] * 6
+        assert [row[6:9] for row in rows] == [["-", "-", "-"]] * 6
 
     def test_many_classes_are_listed_with_verbose_only(self, score_file, goldore):
         with edited(score_file) as file:  # the same 60 samples in 30 classes

@@ -65,6 +65,8 @@ def test_merge_joins_parts(goldore, utility_file, data_file):
     done = goldore("merge", "a.h5", "b.h5", "--out", "m.h5")
     assert "2 files merged, 40 trials, written to m.h5" in done.stdout
     merged, whole = (json.loads(goldore("inspect", each, "--json").stdout) for each in ("m.h5", utility_file))
+    assert merged["trials"]["utility"].pop("seconds") > 0
+    assert whole["trials"]["utility"].pop("seconds") > 0
     assert merged["trials"] == whole["trials"]
 
 

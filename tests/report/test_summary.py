@@ -75,10 +75,12 @@ def test_the_trials_course_and_windows_are_summarised():
         seed=np.arange(3, dtype=np.uint64),
         train_loss=np.array([[2, 1, np.nan, np.nan], [np.nan] * 4, [4, 3, np.nan, np.nan]], dtype=np.float32),
         test_accuracy=np.array([0.5, np.nan, 0.75], dtype=np.float32),
+        seconds=np.array([1, 2, 4], dtype=np.float32),
     )
     file = dataclasses.replace(make_file([1, 2], [0, 1]), loss_trials=trials)
     summary = summarize(file)["trials"]["loss"]
     assert summary["train_loss"] == [3, 2]
+    assert summary["seconds"] == 7
     assert summary["test_accuracy"] == 0.625
     assert (summary["done"], summary["failed"]) == (2, [1])
     assert (summary["recipe"]["init_epochs"], summary["recipe"]["converge_epochs"]) == (2, 2)
