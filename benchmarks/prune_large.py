@@ -1,7 +1,8 @@
-"""`goldore prune` from a cold start on 1.28 million samples in 1,000 classes: wall time and peak memory.
+"""`goldore prune` and `inspect` from a cold start on 1.28 million samples in 1,000 classes: time and memory.
 
-The score file is written by goldore's own writer, with random losses in place of trained ones: pruning does
-not look at where a number comes from. The aim is under 1 s and 500 MB.
+The score files are written by goldore's own writer, with random losses in place of trained ones: pruning
+does not look at where a number comes from. The aim is under 1 s and 500 MB for `prune` (two trials of one
+loss), and under 2 s and 1 GB for `inspect` (20 trials of both losses).
 """
 
 import os
@@ -15,8 +16,8 @@ from pathlib import Path
 SAMPLES, CLASSES, REPEATS = 1_281_167, 1_000, 5
 
 
-def write_score_file(path: Path) -> None:
-    """Write a score file of ImageNet-1K's size with two random trials."""
+def write_score_file(path: Path, trials: int, names: tuple[str, ...]) -> None:
+    """Write a score file of ImageNet-1K's size with random trials."""
     import numpy as np
 
     from goldore.datasets import ImageDataset
@@ -32,15 +33,16 @@ def write_score_file(path: Path) -> None:
         class_names=tuple(f"n{label:08d}" for label in range(CLASSES)),
         source="random numbers",
     )
-    run = LossRun(LossRecipe(epochs=1, mean=(0.5,) * 3, std=(0.2,) * 3), 0, ("LossConverge",), "none", "none")
+    run = LossRun(LossRecipe(epochs=1, mean=(0.5,) * 3, std=(0.2,) * 3), 0, names, "none", "none")
+    truth = draw.exponential(size=SAMPLES)
     results = [
         LossResult(
             trial=trial,
             failed=False,
-            recorded={"LossConverge": draw.exponential(size=SAMPLES).astype(np.float32)},
+            recorded={name: (truth * draw.lognormal(size=SAMPLES)).astype(np.float32) for name in names},
             train_loss=np.ones(1, dtype=np.float32),
         )
-        for trial in make_trials(0, range(2))
+        for trial in make_trials(0, range(trials))
     ]
     add_trials(path, Header.of(dataset), run, results)
 
@@ -59,9 +61,10 @@ def measure(command: list[str]) -> tuple[float, float]:
 def main() -> None:
     """Measure and print."""
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "scores.h5"
-        # In a process of its own: a child's peak memory starts from what its parent holds.
-        subprocess.run([sys.executable, __file__, str(file)], check=True)
+        file, large = Path(folder) / "scores.h5", Path(folder) / "large.h5"
+        # In processes of their own: a child's peak memory starts from what its parent holds.
+        subprocess.run([sys.executable, __file__, str(file), "2", "LossConverge"], check=True)
+        subprocess.run([sys.executable, __file__, str(large), "20", "LossInit", "LossConverge"], check=True)
         goldore = [sys.executable, "-m", "goldore"]
         prune = [*goldore, "prune", str(file), "--criterion", "LossConverge_large", "--keep-ratio", "0.1"]
         commands = {
@@ -77,6 +80,17 @@ def main() -> None:
                 "--overwrite",
             ],
             "goldore inspect": [*goldore, "inspect", str(file)],
+            "goldore inspect, 20 trials": [*goldore, "inspect", str(large)],
+            "  the same, --criterion": [
+                *goldore,
+                "inspect",
+                str(large),
+                "--criterion",
+                "LossConverge_large",
+                "--keep-ratio",
+                "0.1",
+            ],
+            "  compared with itself": [*goldore, "inspect", str(large), str(large)],
             "import numpy, for scale": [sys.executable, "-c", "import numpy"],
         }
         print(f"{SAMPLES:,} samples, {CLASSES:,} classes; new processes, median of {REPEATS}")
@@ -88,6 +102,6 @@ def main() -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        write_score_file(Path(sys.argv[1]))
+        write_score_file(Path(sys.argv[1]), int(sys.argv[2]), tuple(sys.argv[3:]))
     else:
         main()

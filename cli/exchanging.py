@@ -39,7 +39,7 @@ def export_command(
     In a goldfromores list MonteCarlo is the in-mean of the paper, and 0.0 means never drawn.
     """
     from goldore.atomic import file_name
-    from goldore.exporting import LIST_FORMAT, TABLE_FORMAT, write_lists, write_table
+    from goldore.exporting import LIST_FORMAT, TABLE_FORMAT, export_lists, write_table
     from goldore.store import load_scores
 
     if form not in (LIST_FORMAT, TABLE_FORMAT):
@@ -49,7 +49,7 @@ def export_command(
         raise UsageError("--scores names no score; name some or leave it out.")
     loaded = load_scores(file)
     if form == LIST_FORMAT:
-        paths = write_lists(loaded, folder, scores=chosen, name=name, overwrite=overwrite)
+        paths = export_lists(loaded, folder, scores=chosen, name=name, overwrite=overwrite)
     else:
         target = folder / f"{file_name(name or loaded.dataset.name)}.csv"
         paths = [write_table(loaded, target, scores=chosen, overwrite=overwrite)]

@@ -23,6 +23,7 @@ from goldore.errors import GoldoreError, UsageError
 if TYPE_CHECKING:
     from goldore.datasets import ImageDataset, load_dataset
     from goldore.dropping import drop_samples
+    from goldore.exporting import export_lists
     from goldore.importing import import_scores
     from goldore.indexfile import load_index, load_indices
     from goldore.keeping import keep_mask, subset
@@ -47,6 +48,7 @@ __all__ = [
     "UtilityRecipe",
     "Watcher",
     "drop_samples",
+    "export_lists",
     "import_scores",
     "keep_mask",
     "load_dataset",
@@ -71,6 +73,7 @@ _HOME = {
     "Watcher": "goldore.watching",
     "Selection": "goldore.selection",
     "drop_samples": "goldore.dropping",
+    "export_lists": "goldore.exporting",
     "import_scores": "goldore.importing",
     "keep_mask": "goldore.keeping",
     "map_index": "goldore.mapping",

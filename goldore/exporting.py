@@ -27,7 +27,7 @@ _BLOCK = 2**16  # rows of a table that are made at a time
 _NEVER_DRAWN = 0.0
 
 
-def write_lists(
+def export_lists(
     file: ScoreFile,
     folder: str | Path,
     *,

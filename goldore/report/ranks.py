@@ -93,6 +93,10 @@ def _mean_ranks(
     begins = np.empty(len(order), dtype=bool)
     begins[0], begins[1:] = True, ordered[1:] != ordered[:-1]
     begins[starts[starts < len(order)]] = True
+    if begins.all():  # no ties
+        sizes = np.diff(np.append(starts, len(order)))
+        ranks[order] = np.arange(len(order)) - np.repeat(starts, sizes)
+        return ranks
     first = np.flatnonzero(begins)
     size = np.diff(np.append(first, len(order)))
     of_stretch = np.searchsorted(starts, first, side="right") - 1
@@ -120,9 +124,10 @@ class RankCorrelation:
 
 def rank_correlation(first: Ranked, second: Ranked) -> RankCorrelation:
     """Compare two orders of the same samples; those without one of the scores are left out."""
-    known = np.isfinite(first.values) & np.isfinite(second.values)
     labels, classes = first.labels, len(first.counts)
-    if not known.all():
+    known: NDArray[np.bool_] | slice = slice(None)  # all
+    if min(len(first.ascending), len(second.ascending)) < len(labels):
+        known = np.isfinite(first.values) & np.isfinite(second.values)
         first, second = (
             Ranked.of(np.where(known, each.values, np.nan), labels, classes) for each in (first, second)
         )
@@ -142,7 +147,7 @@ def rank_correlation(first: Ranked, second: Ranked) -> RankCorrelation:
         within_class=float(np.average(by_class[there], weights=sizes[there])) if there.any() else np.nan,
         overall=_correlation(first.overall()[known], second.overall()[known]),
         by_class=by_class,
-        samples=int(known.sum()),
+        samples=len(inside),
     )
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -211,17 +212,26 @@ def _spread(ranked: Ranked, by_class: dict[str, NDArray[np.float64]]) -> dict[st
 
 
 def _quantiles(values: NDArray[np.float64]) -> list[float | None]:
+    """Of ascending values."""
     if len(values) == 0:
         return [None] * len(QUANTILES)
-    return [number_or_none(value) for value in np.quantile(values, QUANTILES)]
+    return [number_or_none(value) for value in quantiles_of_sorted(values, QUANTILES)]
+
+
+def quantiles_of_sorted(values: NDArray[np.float64], levels: Sequence[float]) -> NDArray[np.float64]:
+    """Quantiles of ascending values, by linear interpolation, without sorting them again; [len(levels)]."""
+    place = np.asarray(levels) * (len(values) - 1)
+    low = np.floor(place).astype(np.int64)
+    high = np.minimum(low + 1, len(values) - 1)
+    return np.asarray(values[low] + (place - low) * (values[high] - values[low]), dtype=np.float64)
 
 
 def _histogram(values: NDArray[np.float64]) -> dict[str, Any]:
-    """Counts in equal bins, of the logarithm where positive values span orders of magnitude."""
+    """Counts of ascending values in bins, equal on a log scale where they span orders of magnitude."""
     if len(values) == 0:
         return {"scale": "linear", "edges": [], "counts": []}
-    low, high = np.quantile(values, (QUANTILES[0], QUANTILES[-1]))
-    logarithmic = bool(values.min() > 0 and high > _LOG_SPREAD * low)
+    low, high = quantiles_of_sorted(values, (QUANTILES[0], QUANTILES[-1]))
+    logarithmic = bool(values[0] > 0 and high > _LOG_SPREAD * low)
     binned = np.log10(values) if logarithmic else values
     try:
         counts, edges = np.histogram(binned, bins=_BINS)

@@ -59,3 +59,34 @@ def test_kept_sets_are_the_same(theirs, shared_data, name, ratio_is, tmp_path, m
     capsys.readouterr()
     if score == "LossConverge":
         print(f"{name}, {ratio_is}: prune keeps the very same in {same} of {2 * len(RATIOS)} cases")  # noqa: T201
+
+
+def test_exported_lists_keep_the_same_samples_there(theirs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # their function looks there
+    recipes = {
+        "recipe": goldore.LossRecipe(network=goldore.ConvNetConfig(width=4, depth=1), epochs=2),
+        "utility": goldore.UtilityRecipe(
+            network=goldore.ConvNetConfig(width=4, depth=1), steps=4, subset_per_class=30, eval_per_class=50
+        ),
+    }
+    names = ("LossInit", "LossConverge", "MonteCarlo")
+    scores = goldore.score(
+        "FashionMNIST-sample", scores=names, trials=2, utility_trials=30, out="scores.h5", **recipes
+    )
+    goldore.export_lists(scores, "drop_utils/resource", name="FashionMNIST")
+    labels = scores.labels
+    images = torch.arange(len(labels)).reshape(-1, 1, 1, 1)
+    classes = [np.flatnonzero(labels == label).tolist() for label in range(10)]
+    for name in names:
+        for drops in ("large", "small"):
+            for ratio in (0.25, 0.5, 0.875):  # exact in binary, as their rounding needs
+                kept, _, _ = theirs.drop_samples(
+                    images,
+                    torch.from_numpy(labels),
+                    classes,
+                    "FashionMNIST",
+                    f"{name}_{drops}",
+                    drop_ratio=ratio,
+                )
+                exact = goldore.prune(scores, f"{name}_{drops}", drop_ratio=ratio).indices
+                assert np.array_equal(np.sort(kept.flatten().numpy()), exact), (name, drops, ratio)
