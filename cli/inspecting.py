@@ -39,7 +39,10 @@ def inspect_command(
         bool, typer.Option("--json", help="Print one JSON document and nothing else on stdout.")
     ] = False,
     verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="List all classes, also when more than 20.")
+        bool,
+        typer.Option(
+            "--verbose", "-v", help="List all classes, also when more than 20, and all trials of a sample."
+        ),
     ] = False,
     criterion: Annotated[
         str | None,
@@ -275,12 +278,12 @@ def _show(found: _Found, wanted: _Wanted, *, verbose: bool) -> None:
 
     console, document = out(), found.document
     if "comparison" in document:
-        show_comparison(console, document["comparison"])
+        show_comparison(console, document["comparison"], verbose=verbose)
         return
     if "samples" in document:
         images, why_not = found.images(wanted)
         for each in document["samples"]:
-            show_sample(console, each)
+            show_sample(console, each, verbose=verbose)
             if images is not None:
                 import numpy as np
 

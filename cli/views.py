@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from goldore.store import ScoreFile
 
 MAX_ROWS = 20
+FEW_TRIALS = 12
 _BAR = 40
 
 
@@ -128,8 +129,8 @@ def show_kept(console: "Console", kept: dict[str, Any], *, verbose: bool) -> Non
     _say_more(console, len(rows), verbose=verbose)
 
 
-def show_comparison(console: "Console", comparison: dict[str, Any]) -> None:
-    """Print how far several files agree."""
+def show_comparison(console: "Console", comparison: dict[str, Any], *, verbose: bool) -> None:
+    """Print how far several files agree; with each class if it is to be verbose."""
     for each in comparison["files"]:
         line(console, f"{each['id']}  {each['file']}: {', '.join(each['scores'])}")
     known = all(each["fingerprint"] for each in comparison["files"])
@@ -153,6 +154,16 @@ def show_comparison(console: "Console", comparison: dict[str, Any]) -> None:
         console,
         "noise limit: what two scores of these reliabilities reach on average if they measure the same thing",
     )
+    if verbose:
+        console.print()
+        line(console, "rank correlation within each class", "bold")
+        rows = comparison["correlations"]
+        table = _table("class", *(f"{' '.join(each['files'])} {facts.both(each['scores'])}" for each in rows))
+        for label, name in enumerate(comparison["class_names"]):
+            table.add_row(
+                class_cell(console, label, name), *(number(each["classes"][label]) for each in rows)
+            )
+        console.print(table, markup=False)
     console.print()
     where = "of each class" if comparison["scope"] == "class" else "of all samples at once"
     line(console, f"kept by both, if a share {where} is kept", "bold")
@@ -166,8 +177,8 @@ def show_comparison(console: "Console", comparison: dict[str, Any]) -> None:
     console.print(table, markup=False)
 
 
-def show_sample(console: "Console", sample: dict[str, Any]) -> None:
-    """Print what is known of a sample."""
+def show_sample(console: "Console", sample: dict[str, Any], *, verbose: bool) -> None:
+    """Print what is known of a sample; each of many trials if it is to be verbose."""
     line(console, facts.sample_title(sample), "bold")
     table = _table("score", "value", "s.e.", "rank in class", "trials")
     for name, found in sample["scores"].items():
@@ -180,7 +191,8 @@ def show_sample(console: "Console", sample: dict[str, Any]) -> None:
         )
     console.print(table, markup=False)
     for name, found in sample["scores"].items():
-        line(console, f"{name} {facts.per_trial_title(name)}: {facts.per_trial_text(found)}")
+        values = facts.per_trial_text(found, len(found["per_trial"]) if verbose else FEW_TRIALS)
+        line(console, f"{name} {facts.per_trial_title(name)}: {values}")
 
 
 def _table(first: str, *others: str) -> Table:

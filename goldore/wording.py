@@ -22,7 +22,10 @@ def number(value: float | None, digits: int = 3) -> str:
 
 def percent(share: float | None, digits: int = 0) -> str:
     """A share as a percentage; a dash where it is unknown."""
-    return "-" if share is None or math.isnan(share) else f"{share:.{digits}%}"
+    if share is None or math.isnan(share):
+        return "-"
+    text = f"{share:.{digits}%}"
+    return text.removeprefix("-") if float(text[:-1]) == 0 else text
 
 
 def count(value: int) -> str:

@@ -74,7 +74,6 @@ def test_shares_are_written_as_percentages(share, digits, text):
     assert percent(share, digits) == text
 
 
-@pytest.mark.xfail(strict=True, reason="bug: percent(-0.001) is '-0%', where number drops the sign")
 def test_a_share_that_rounds_to_nothing_has_no_sign():
     assert percent(-0.001) == "0%"
 

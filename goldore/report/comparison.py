@@ -35,18 +35,20 @@ def compare(files: Sequence[ScoreFile], *, scope: Scope = "class") -> dict[str, 
         scope: "class" keeps a share of every class, "global" of all samples at once.
 
     Returns:
-        An object that JSON can hold: files (id A, B, ...; file, dataset, fingerprint, scores), scope, ratios,
-        correlations (ids of two files, names of two scores, within_class, global, noise_limit, samples) and
-        overlaps (ids of two files, two criteria; for each keep ratio the share of the samples kept by one
-        that the other keeps too, and chance). Unknown numbers are None.
+        An object that JSON can hold: files (id A, B, ...; file, dataset, fingerprint, scores), scope,
+        class_names, ratios, correlations (ids of two files, names of two scores, within_class, global,
+        noise_limit, classes: that within each one, samples) and overlaps (ids of two files, two criteria;
+        for each keep ratio the share of the samples kept by one that the other keeps too, and chance).
+        Unknown numbers are None.
 
     Raises:
         UsageError: if there are less than two files, or more than 26, or they are not of one dataset.
     """
     if not 2 <= len(files) <= MOST_FILES:  # noqa: PLR2004
         raise UsageError(f"{len(files)} score files cannot be compared; give 2 to {MOST_FILES}.")
-    for file in files[1:]:
-        check_same_dataset(files[0], file)
+    known = next((file for file in files if file.dataset.fingerprint), files[0])
+    for file in files:
+        check_same_dataset(known, file)
     pairs = list(_pairs(files))
     labels, classes = files[0].labels, files[0].dataset.num_classes
     ranked = {
@@ -65,6 +67,7 @@ def compare(files: Sequence[ScoreFile], *, scope: Scope = "class") -> dict[str, 
             for place, file in enumerate(files)
         ],
         "scope": scope,
+        "class_names": list(files[0].dataset.class_names),
         "ratios": list(KEEP_RATIOS),
         "correlations": [_correlation(files, first, second, ranked) for first, second in pairs],
         "overlaps": _overlaps(files, pairs, scope),
@@ -122,13 +125,15 @@ def _correlation(
     files: Sequence[ScoreFile], first: _Key, second: _Key, ranked: dict[_Key, Ranked]
 ) -> dict[str, Any]:
     found = rank_correlation(ranked[first], ranked[second])
-    product = first.score_in(files).trust * second.score_in(files).trust
+    trust = [key.score_in(files).trust for key in (first, second)]
+    limit = (trust[0] * trust[1]) ** 0.5 if min(trust) >= 0 else np.nan
     return {
         "files": [_id(first.place), _id(second.place)],
         "scores": [first.name, second.name],
         "within_class": number_or_none(found.within_class),
         "global": number_or_none(found.overall),
-        "noise_limit": number_or_none(product**0.5 if product >= 0 else np.nan),
+        "noise_limit": number_or_none(limit),
+        "classes": [number_or_none(each) for each in found.by_class],
         "samples": found.samples,
     }
 

@@ -8,12 +8,11 @@ from numpy.typing import NDArray
 
 from goldore.estimators import class_members, mean_over_trials, trials_needed
 from goldore.estimators.reliability import spearman_brown
-from goldore.report.ranks import Ranked
 from goldore.report.summary import RELIABILITY_TARGETS, UTILITY_TARGETS
 from goldore.store import Score, ScoreFile
 from goldore.store.trialwise import estimate_from, loss_values
 
-_MOST_SAMPLES = 20_000  # that the measured points of losses are computed from
+_MOST_SAMPLES, _MOST_CLASSES = 20_000, 100  # that the measured points of losses are computed from
 _MOST_WORK = 2e9  # members of utility trials that are read for the measured points
 _MOST_POINTS = 16
 _MOST_AHEAD = 1000  # times the trials there are: a plan that goes further is not drawn
@@ -57,8 +56,8 @@ def reliability_curve(file: ScoreFile, score: Score) -> ReliabilityCurve | None:
     else:
         measured, samples = _of_losses(file, score)
     measured = [(trials, value) for trials, value in measured if np.isfinite(value)]
-    if np.isfinite(score.trust):
-        measured = [*(each for each in measured if each[0] < score.trials), (score.trials, score.trust)]
+    if score.estimator and np.isfinite(score.trust):
+        measured.append((score.trials, score.trust))
     if not measured:
         return None
     return ReliabilityCurve(tuple(measured), _planned(score, targets), targets, samples)
@@ -71,8 +70,7 @@ def _of_losses(file: ScoreFile, score: Score) -> tuple[list[tuple[int, float]], 
         return [], 0
     members = class_members(file.labels[positions], file.dataset.num_classes)
     return [
-        (trials, mean_over_trials(observed[:trials], members).trust)
-        for trials in _numbers(2, len(observed) - 1)
+        (trials, mean_over_trials(observed[:trials], members).trust) for trials in _numbers(2, len(observed))
     ], len(positions)
 
 
@@ -93,17 +91,18 @@ def _of_utility(file: ScoreFile, score: Score) -> list[tuple[int, float]]:
 
 def _numbers(first: int, last: int) -> list[int]:
     """Numbers of trials to measure at: all, or some that grow by a factor."""
-    if last < first:
-        return []
-    return sorted({round(each) for each in np.geomspace(first, last, min(_MOST_POINTS, last - first + 1))})
+    if last - first < _MOST_POINTS:
+        return list(range(first, last + 1))
+    return sorted({round(each) for each in np.geomspace(first, last, _MOST_POINTS)})
 
 
 def _spread_out(labels: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
-    """At most so many positions, the same share of every class, spread over it evenly; ascending."""
-    if len(labels) <= _MOST_SAMPLES:
-        return np.arange(len(labels))
-    each = Ranked.of(np.arange(len(labels), dtype=np.float64), labels, classes).by_class
-    return np.sort(each[np.linspace(0, len(each) - 1, _MOST_SAMPLES).round().astype(np.int64)])
+    """At most `_MOST_SAMPLES` positions of `_MOST_CLASSES` classes, both spread evenly; ascending."""
+    wanted = np.unique(np.linspace(0, classes - 1, min(classes, _MOST_CLASSES)).round().astype(np.int64))
+    there = np.flatnonzero(np.isin(labels, wanted))
+    ordered = there[np.argsort(labels[there], kind="stable")]
+    chosen = np.linspace(0, len(ordered) - 1, min(len(ordered), _MOST_SAMPLES)).round().astype(np.int64)
+    return np.sort(ordered[chosen])
 
 
 def _planned(score: Score, targets: tuple[float, ...]) -> tuple[tuple[float, float], ...]:

@@ -97,7 +97,7 @@ def score_title(name: str, score: dict[str, Any]) -> str:
 
 def score_facts(score: dict[str, Any]) -> Facts:
     """Meaning, reliability, spread and quantiles of a score."""
-    facts = {"meaning": score["definition"], "trials": str(score["trials"])}
+    facts = {"meaning": score["definition"], "trials": count(score["trials"])}
     if score["outcome"]:
         facts["outcome"] = f"{score['outcome']}, estimated by {score['estimator']}"
     if score["trials"] == 0:
@@ -200,7 +200,7 @@ def rank_text(found: dict[str, Any]) -> str:
 
 def per_trial_title(name: str) -> str:
     """What a sample's values of single trials are."""
-    return "its class in the trials that drew it" if name == MONTE_CARLO.name else "in each trial"
+    return "of its class in the trials that drew it" if name == MONTE_CARLO.name else "in each trial"
 
 
 def both(names: list[str]) -> str:
@@ -208,11 +208,11 @@ def both(names: list[str]) -> str:
     return names[0] if names[0] == names[1] else f"{names[0]} / {names[1]}"
 
 
-def per_trial_text(found: dict[str, Any], most: int = 12) -> str:
+def per_trial_text(found: dict[str, Any], most: int) -> str:
     """What the single trials say: all values where they are few, their spread where they are many."""
     values = sorted(value for value in found["per_trial"] if value is not None)
     if not values:
-        return "none stored"
+        return "none"
     if len(found["per_trial"]) <= most:
         return "  ".join(number(value) for value in found["per_trial"])
     middle = values[len(values) // 2]

@@ -14,7 +14,9 @@ from goldore.report.ranks import Ranked
 from goldore.selection import Selection
 
 EACH = 6  # images at either end of a class
-MOST_CLASSES = 20
+_MOST_CLASSES = 20
+_MOST_BYTES = 1.5e6  # of all galleries, before they are written as text
+_PACKED = 4000  # bytes of an image that is made smaller, about
 _EXAMPLES = 24
 _SIDE = 64  # pixels: larger images are made smaller
 _LOSSLESS = 40  # pixels: up to this side images are kept as they are
@@ -64,7 +66,7 @@ def extremes(material: Material, name: str) -> list[GalleryRow]:
     rows = material.summary["scores"][name]["classes"]
     ranked = Ranked.of(values, material.file.labels, len(rows))
     found = []
-    for label in _chosen_classes([row["mean"] for row in rows]):
+    for label in _chosen_classes([row["mean"] for row in rows], most_classes(material)):
         members = ranked.by_class[ranked.bounds[label] : ranked.bounds[label + 1]]
         each = min(EACH, -(-len(members) // 2))
         low, high = members[:each], members[len(members) - min(each, len(members) - each) :][::-1]
@@ -136,10 +138,18 @@ def as_pil(image: NDArray[np.uint8]) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(image[:3].transpose(1, 2, 0)))
 
 
-def _chosen_classes(means: Sequence[float | None]) -> list[int]:
+def most_classes(material: Material) -> int:
+    """Classes that a gallery shows, so that a page stays small; of more those at both ends are shown."""
+    channels, height, width = material.file.dataset.image_shape
+    size = max(channels, 1) * height * width if max(height, width) <= _LOSSLESS else _PACKED
+    of_class = 2 * EACH * len(material.file.scores) * max(size, 1)
+    return max(2, min(_MOST_CLASSES, int(_MOST_BYTES / max(of_class, 1)) // 2 * 2))
+
+
+def _chosen_classes(means: Sequence[float | None], most: int) -> list[int]:
     """All classes that have a score, or of many those with the lowest and the highest means; ascending."""
     known = [label for label, mean in enumerate(means) if mean is not None]
-    if len(known) <= MOST_CLASSES:
+    if len(known) <= most:
         return known
     ordered = sorted(known, key=lambda label: means[label] or 0.0)
-    return sorted(ordered[: MOST_CLASSES // 2] + ordered[-MOST_CLASSES // 2 :])
+    return sorted(ordered[: most // 2] + ordered[-most // 2 :])

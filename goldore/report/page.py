@@ -11,7 +11,7 @@ from goldore.atomic import check_writable, replacing
 from goldore.errors import UsageError
 from goldore.report import facts
 from goldore.report.figures import Drawing, svg
-from goldore.report.gallery import MOST_CLASSES, GalleryRow, Picture, examples, extremes, pictures
+from goldore.report.gallery import GalleryRow, Picture, examples, extremes, most_classes, pictures
 from goldore.report.material import Material
 from goldore.selection import RANDOM
 from goldore.wording import count, number, percent, plural
@@ -71,7 +71,7 @@ def render(material: Material, drawings: Sequence[Drawing]) -> str:
         no_images=material.no_images,
         figures=_by_subject(drawings),
         galleries={name: _gallery(material, name) for name in material.file.scores},
-        most_classes=MOST_CLASSES,
+        most_classes=most_classes(material),
         kept=[
             (about, *examples(material, selection, _score_of(about["criterion"])))
             for selection, about in material.kept

@@ -46,7 +46,7 @@ def describe_samples(file: ScoreFile, positions: Sequence[int]) -> list[dict[str
     }
     return [
         {
-            "position": position,
+            "position": int(position),
             "label": int(file.labels[position]),
             "class": file.dataset.class_names[file.labels[position]],
             "path": header.paths[position] if header.paths is not None else None,

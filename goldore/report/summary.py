@@ -204,10 +204,13 @@ def _spread(ranked: Ranked, by_class: dict[str, NDArray[np.float64]]) -> dict[st
     several = freedom > 0
     squares = float((by_class["std"][several] ** 2) @ freedom[several])
     present = ranked.values[ranked.ascending]
-    total = float(((present - present.mean()) ** 2).sum()) if len(present) else 0.0
+    if len(present) == 0:
+        return {"within_class_std": None, "between_class_share": None}
+    total = float(((present - present.mean()) ** 2).sum())
+    constant = present[0] == present[-1]  # rounding may leave some variance all the same
     return {
         "within_class_std": (squares / int(freedom.sum())) ** 0.5 if several.any() else None,
-        "between_class_share": max(0.0, 1 - squares / total) if total > 0 else 0.0,
+        "between_class_share": 0.0 if constant or total == 0 else max(0.0, 1 - squares / total),
     }
 
 

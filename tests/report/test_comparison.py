@@ -60,9 +60,7 @@ def plain_spearman(first, second):
 
 
 def plain_within(first, second, labels, classes):
-    sizes = [
-        (np.isfinite(first) & np.isfinite(second) & (labels == label)).sum() for label in range(classes)
-    ]
+    sizes = [(np.isfinite(first) & np.isfinite(second) & (labels == label)).sum() for label in range(classes)]
     each = [plain_spearman(first[labels == label], second[labels == label]) for label in range(classes)]
     return np.average(each, weights=sizes)
 
@@ -223,13 +221,12 @@ def test_an_unknown_noise_limit_is_none(one, two):
     json.dumps(said, allow_nan=False)
 
 
-@pytest.mark.xfail(strict=True, reason="bug: the product of two negative reliabilities is positive")
 def test_two_reliabilities_below_0_give_no_noise_limit():
     files = [with_trust(make_file(X=noisy(1)), "X", rank_reliability=each) for each in (-0.2, -0.3)]
     assert compare(files)["correlations"][0]["noise_limit"] is None
 
 
-def test_two_scores_that_measure_the_same_correlate_up_to_the_noise_limit():
+def test_two_normal_scores_that_measure_the_same_correlate_up_to_the_noise_limit():
     labels = np.zeros(50_000, dtype=np.int64)
     draw = np.random.default_rng(6)
     truth = draw.normal(size=len(labels))
@@ -240,7 +237,7 @@ def test_two_scores_that_measure_the_same_correlate_up_to_the_noise_limit():
     said = compare(files)["correlations"][0]
     pearson = np.corrcoef(first, second)[0, 1]
     assert said["noise_limit"] == pytest.approx(pearson, abs=0.01)
-    assert said["global"] == pytest.approx(6 / np.pi * np.arcsin(pearson / 2), abs=0.01)  # of normal variables
+    assert said["global"] == pytest.approx(6 / np.pi * np.arcsin(pearson / 2), abs=0.01)
 
 
 def test_files_of_other_pixels_are_refused():
@@ -270,7 +267,6 @@ def test_files_that_know_only_their_labels_are_compared():
     check_same_dataset(full, bare)
 
 
-@pytest.mark.xfail(strict=True, reason="bug: every file is checked against the first alone")
 def test_two_files_of_other_pixels_are_refused_beside_one_that_knows_only_its_labels():
     bare = make_file(X=noisy(1), fingerprint="")
     with pytest.raises(UsageError, match="pixels"):

@@ -68,7 +68,9 @@ def scored(draw, scores=1):
     size = draw(st.integers(0, 24))
     labels = draw(st.lists(st.integers(0, CLASSES - 1), min_size=size, max_size=size))
     values = [
-        np.array(draw(st.lists(draw(st.sampled_from([few, wide])), min_size=size, max_size=size)), dtype=float)
+        np.array(
+            draw(st.lists(draw(st.sampled_from([few, wide])), min_size=size, max_size=size)), dtype=float
+        )
         for _ in range(scores)
     ]
     return np.array(labels, dtype=np.int64), *values

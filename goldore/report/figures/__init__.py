@@ -3,7 +3,7 @@
 import io
 from pathlib import Path
 
-from goldore.atomic import replacing
+from goldore.atomic import file_name, replacing
 from goldore.errors import UsageError
 from goldore.report.curves import reliability_curve
 from goldore.report.figures.agreement import overlaps
@@ -36,7 +36,11 @@ def draw(material: Material) -> list[Drawing]:
             found.append(reliability(name, curve) if curve is not None else None)
         if material.comparison is not None:
             found += overlaps(material.comparison)
-    return [each for each in found if each is not None]
+        drawings = [each for each in found if each is not None]
+        for each in drawings:  # once: the layout would move a little at every saving
+            each.figure.draw_without_rendering()
+            each.figure.set_layout_engine("none")
+    return drawings
 
 
 def svg(drawing: Drawing) -> str:
@@ -61,7 +65,7 @@ def write_figures(folder: Path, drawings: list[Drawing], *, overwrite: bool = Fa
     Raises:
         UsageError: if a file is there already.
     """
-    paths = [folder / f"{each.name}.{suffix}" for each in drawings for suffix in FORMATS]
+    paths = [folder / f"{file_name(each.name)}.{suffix}" for each in drawings for suffix in FORMATS]
     there = [path for path in paths if path.exists()]
     if there and not overwrite:
         raise UsageError(f"{there[0]} exists already; choose another folder or say --overwrite.")
@@ -69,6 +73,6 @@ def write_figures(folder: Path, drawings: list[Drawing], *, overwrite: bool = Fa
     with styled():
         for each in drawings:
             for suffix in FORMATS:
-                with replacing(folder / f"{each.name}.{suffix}") as temporary:
+                with replacing(folder / f"{file_name(each.name)}.{suffix}") as temporary:
                     each.figure.savefig(temporary, format=suffix, metadata=_UNDATED[suffix])
     return paths

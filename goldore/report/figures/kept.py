@@ -12,6 +12,7 @@ from goldore.report.figures.style import (
     MOST_NAMED,
     ORANGE,
     Drawing,
+    axis_title,
     class_labels,
     new_figure,
     scale_axis,
@@ -48,7 +49,7 @@ def kept_and_dropped(material: Material, selection: Selection, kept: dict[str, A
         label=[f"kept ({count(int(mask.sum()))})", f"dropped ({count(int((~mask).sum()))})"],
     )  # fmt: skip
     scale_axis(axes, "x", scale, (values[finite].min(), values[finite].max()))
-    axes.set_xlabel(f"{name} [{score.unit}]")
+    axes.set_xlabel(axis_title(name, score.unit))
     axes.set_ylabel("samples")
     figure.legend(loc="outside upper center", ncols=2)
     if by_class:

@@ -17,6 +17,7 @@ from goldore.report.figures.style import (
     RED,
     SKY,
     Drawing,
+    axis_title,
     class_labels,
     new_figure,
     scale_axis,
@@ -54,7 +55,7 @@ def distribution(material: Material, name: str) -> Drawing | None:
         bottom.set_yticks(range(len(rows)), class_labels(rows))
     else:
         bottom.set_ylabel("classes by median")
-    bottom.set_xlabel(f"{name} [{score.unit}]")
+    bottom.set_xlabel(axis_title(name, score.unit))
     scale_axis(bottom, "x", scale, (values[0], values[-1]))
     middle = "sorted by their median, without names" if not named else "by name"
     return Drawing(
@@ -128,8 +129,8 @@ def pair(material: Material, correlation: dict[str, Any]) -> Drawing | None:
         drawn = "The lighter a cell, the more samples lie in it."
     for axis, scale, values in zip("xy", scales, (first, second), strict=True):
         scale_axis(axes, axis, scale, (values.min(), values.max()))
-    axes.set_xlabel(f"{names[0]} [{scores[0].unit}]")
-    axes.set_ylabel(f"{names[1]} [{scores[1].unit}]")
+    axes.set_xlabel(axis_title(names[0], scores[0].unit))
+    axes.set_ylabel(axis_title(names[1], scores[1].unit))
     return Drawing(
         name=f"pair-{names[0]}-{names[1]}",
         title=f"{names[0]} and {names[1]}",

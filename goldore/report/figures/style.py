@@ -129,6 +129,11 @@ def writable(text: str) -> bool:
     return all(ord(letter) in _letters() for letter in text)
 
 
+def axis_title(name: str, unit: str) -> str:
+    """A score and its unit beside an axis; letters that the fonts lack are question marks."""
+    return "".join(letter if writable(letter) else "?" for letter in f"{name} [{unit}]")
+
+
 @lru_cache(maxsize=1)
 def _families() -> tuple[str, ...]:
     installed = {entry.name for entry in font_manager.fontManager.ttflist}
