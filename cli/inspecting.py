@@ -2,18 +2,20 @@
 
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 
-from goldore.errors import UsageError
+from goldore.errors import DatasetError, UsageError
 
-from .screen import line, out, reports_errors, warn
+from .screen import err, line, out, reports_errors, warn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from rich.console import Console
 
     from goldore.report.images import Images
     from goldore.report.material import Material
@@ -110,11 +112,9 @@ def inspect_command(
     found = _Found.of(files, wanted)
     if as_json:
         typer.echo(json.dumps(found.document, indent=1, allow_nan=False))
-    if csv is not None:
-        _write_table(found, csv, overwrite=overwrite)
-    if report is not None or figures is not None:
-        _draw(found, wanted, report, figures)
-    elif not as_json and csv is None:
+    elif csv is not None or report is not None or figures is not None:
+        _write(found, wanted, csv, report, figures)
+    else:
         _show(found, wanted, verbose=verbose)
 
 
@@ -200,23 +200,30 @@ class _Found:
             document["samples"] = describe_samples(file, wanted.samples)
         return cls(files, document, kept)
 
+    @property
+    def file(self) -> "ScoreFile":
+        """The first score file; lists may stand before it."""
+        return next(each for each in self.files if not _is_list(each.path))
+
     def images(self, wanted: _Wanted) -> "tuple[Images | None, str]":
         """Of the first file's samples; and why there are none."""
         from goldore.report.images import find_images
 
-        return find_images(self.files[0], wanted.dataset, wanted.data_root)
+        return find_images(self.file, wanted.dataset, wanted.data_root)
 
     def material(self, wanted: _Wanted, *, page: bool) -> "Material":
-        """For a page and figures, of the first file."""
+        """For a page and figures, of the first score file."""
         from goldore.report.kept import usual_selections
         from goldore.report.material import Material
 
-        (file, *others) = self.files
+        file, summary = self.file, self.document
+        if "files" in summary:
+            summary = summary["files"][next(at for at, each in enumerate(self.files) if each is file)]
         images, why_not = self.images(wanted) if page else (None, "")
         kept = usual_selections(file) if self.kept is None else [(self.kept, self.document["kept"])]
         return Material(
             file=file,
-            summary=self.document["files"][0] if others else self.document,
+            summary=summary,
             kept=tuple(kept),
             samples=tuple(self.document.get("samples", ())),
             comparison=self.document.get("comparison"),
@@ -240,59 +247,98 @@ def _is_list(path: Path) -> bool:
     return path.name.endswith(_LISTS)
 
 
-def _write_table(found: _Found, target: Path, *, overwrite: bool) -> None:
+def _write(
+    found: _Found, wanted: _Wanted, csv: Path | None, report: Path | None, figures: Path | None
+) -> None:
+    """Write what was asked for, after seeing that all of it can be written."""
+    to_stdout = csv == Path(_STDOUT)
+    say = err() if to_stdout else out()
+    if csv is not None and not to_stdout:
+        from goldore.exporting import check_table
+
+        check_table(csv, overwrite=wanted.overwrite)
+    if report is not None or figures is not None:
+        _draw(found, wanted, report, figures, say)
+    if csv is not None:
+        _write_table(found, csv, say, overwrite=wanted.overwrite)
+
+
+def _write_table(found: _Found, target: Path, say: "Console", *, overwrite: bool) -> None:
     from goldore.exporting import table, write_table
 
     kept = found.kept.indices if found.kept is not None else None
     if str(target) == _STDOUT:
-        for piece in table(found.files[0], kept=kept):
+        for piece in table(found.file, kept=kept):
             sys.stdout.write(piece)
         return
-    path = write_table(found.files[0], target, kept=kept, overwrite=overwrite)
-    line(out(), f"table written to {path}")
+    path = write_table(found.file, target, kept=kept, overwrite=overwrite)
+    line(say, f"table written to {path}")
 
 
-def _draw(found: _Found, wanted: _Wanted, report: Path | None, figures: Path | None) -> None:
+def _draw(found: _Found, wanted: _Wanted, report: Path | None, figures: Path | None, say: "Console") -> None:
     from goldore.report.extra import check_report_extra
 
     check_report_extra()
-    from goldore.report.figures import draw, write_figures
+    from goldore.report.figures import check_figures, draw, write_figures
     from goldore.report.page import check_page, write_page
 
     if report is not None:
         check_page(report, overwrite=wanted.overwrite)
+    if figures is not None:
+        check_figures(figures, [], overwrite=wanted.overwrite)
     material = found.material(wanted, page=report is not None)
-    if material.no_images:
-        warn(f"the page has no images: {material.no_images}")
     drawings = draw(material)
+    if figures is not None:
+        check_figures(figures, drawings, overwrite=wanted.overwrite)
     if report is not None:
-        write_page(report, material, drawings, overwrite=wanted.overwrite)
-        line(out(), f"page written to {report}")
+        try:
+            write_page(report, material, drawings, overwrite=wanted.overwrite)
+        except DatasetError as error:
+            if wanted.dataset is not None:
+                raise
+            material = replace(material, images=None, no_images=str(error))
+            write_page(report, material, drawings, overwrite=wanted.overwrite)
+        if material.no_images:
+            warn(f"the page has no images: {material.no_images}")
+        line(say, f"page written to {report}")
     if figures is not None:
         write_figures(figures, drawings, overwrite=wanted.overwrite)
-        line(out(), f"{len(drawings)} figures written to {figures}, each as PNG, SVG and PDF")
+        line(say, f"{len(drawings)} figures written to {figures}, each as PNG, SVG and PDF")
 
 
 def _show(found: _Found, wanted: _Wanted, *, verbose: bool) -> None:
-    from .views import show_comparison, show_kept, show_sample, show_summary
+    from .views import show_comparison, show_kept, show_summary
 
     console, document = out(), found.document
     if "comparison" in document:
         show_comparison(console, document["comparison"], verbose=verbose)
         return
     if "samples" in document:
-        images, why_not = found.images(wanted)
-        for each in document["samples"]:
-            show_sample(console, each, verbose=verbose)
-            if images is not None:
-                import numpy as np
-
-                from .picture import show_picture
-
-                show_picture(console, images(np.array([each["position"]]))[0])
-        if why_not:
-            warn(why_not)
+        _show_samples(console, found, wanted, verbose=verbose)
     if "kept" in document:
         show_kept(console, document["kept"], verbose=verbose)
     if "samples" not in document and "kept" not in document:
-        show_summary(console, found.files[0], document, verbose=verbose)
+        show_summary(console, found.file, document, verbose=verbose)
+
+
+def _show_samples(console: "Console", found: _Found, wanted: _Wanted, *, verbose: bool) -> None:
+    import numpy as np
+
+    from .picture import show_picture
+    from .views import show_sample
+
+    images, why_not = found.images(wanted)
+    for each in found.document["samples"]:
+        show_sample(console, each, verbose=verbose)
+        if images is None:
+            continue
+        try:
+            image = images(np.array([each["position"]]))[0]
+        except DatasetError as error:
+            if wanted.dataset is not None:
+                raise
+            why_not = str(error)
+        else:
+            show_picture(console, image)
+    if why_not:
+        warn(why_not)

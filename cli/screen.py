@@ -94,4 +94,5 @@ def class_cell(console: Console, label: int, name: str) -> Text:
     text = "".join(each if each.isprintable() else "?" for each in name)
     fits = len(text) <= _NAME_WIDTH or not console.is_terminal
     shown = text if fits else text[: _NAME_WIDTH - 3] + "..."
-    return Text(f"{label} {shown}" if shown != str(label) else shown)
+    cell = f"{label} {shown}" if shown != str(label) else shown
+    return Text(cell, no_wrap=True, overflow="ellipsis")  # in a narrow table the name gives way, no number

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 MAX_ROWS = 20
 FEW_TRIALS = 12
+_COLUMNS = 2  # of the longest titles that fit into 80 letters
 _BAR = 40
 
 
@@ -158,12 +159,9 @@ def show_comparison(console: "Console", comparison: dict[str, Any], *, verbose: 
         console.print()
         line(console, "rank correlation within each class", "bold")
         rows = comparison["correlations"]
-        table = _table("class", *(f"{' '.join(each['files'])} {facts.both(each['scores'])}" for each in rows))
-        for label, name in enumerate(comparison["class_names"]):
-            table.add_row(
-                class_cell(console, label, name), *(number(each["classes"][label]) for each in rows)
-            )
-        console.print(table, markup=False)
+        together = _COLUMNS if console.is_terminal else len(rows)
+        for start in range(0, len(rows), together):
+            _show_class_correlations(console, comparison["class_names"], rows[start : start + together])
     console.print()
     where = "of each class" if comparison["scope"] == "class" else "of all samples at once"
     line(console, f"kept by both, if a share {where} is kept", "bold")
@@ -174,6 +172,17 @@ def show_comparison(console: "Console", comparison: dict[str, Any], *, verbose: 
     if comparison["overlaps"]:
         chances = [percent(share) for share in comparison["overlaps"][0]["chance"].values()]
         table.add_row("", "chance", *chances)
+    console.print(table, markup=False)
+
+
+def _show_class_correlations(
+    console: "Console", names: "Sequence[str]", rows: "Sequence[dict[str, Any]]"
+) -> None:
+    """A row a class, a column for each pair of scores."""
+    titles = (f"{' '.join(each['files'])} {facts.both(each['scores'])}" for each in rows)
+    table = _table("class", *titles)
+    for label, name in enumerate(names):
+        table.add_row(class_cell(console, label, name), *(number(each["classes"][label]) for each in rows))
     console.print(table, markup=False)
 
 
@@ -199,9 +208,9 @@ def _table(first: str, *others: str) -> Table:
     """A table without lines; text at the left in the columns that have no numbers."""
     table = Table(box=None, pad_edge=False)
     texts = {"files", "score", "scores", "criterion"}
-    table.add_column(first, overflow="ellipsis", no_wrap=first == "class")
+    table.add_column(first)
     for title in others:
-        table.add_column(title, justify="left" if title in texts else "right")
+        table.add_column(title, justify="left" if title in texts else "right", no_wrap=True)
     return table
 
 

@@ -56,8 +56,6 @@ def export_lists(
         GoldoreError: if the folder cannot be written to.
     """
     chosen = _chosen(file, scores)
-    if not chosen:
-        raise UsageError(f"{file.path} has no score to write.")
     title = file_name(name or file.dataset.name)
     targets = {each: Path(folder) / f"{title}_{each}.json" for each in chosen}
     for target in targets.values():
@@ -72,7 +70,11 @@ def export_lists(
 
 
 def _chosen(file: ScoreFile, scores: Collection[str] | None) -> list[str]:
-    return list(dict.fromkeys(score_name(each, file.scores) for each in scores or file.scores))
+    given = file.scores if scores is None else scores
+    chosen = list(dict.fromkeys(score_name(each, file.scores) for each in given))
+    if not chosen:
+        raise UsageError(f"there is no score to write of {file.path}; name some that it has.")
+    return chosen
 
 
 def _listed(file: ScoreFile, score: Score) -> NDArray[np.float64]:
@@ -105,7 +107,7 @@ def write_table(
     kept: NDArray[np.int64] | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Write a CSV table with a row a sample (RFC 4180, UTF-8), as `table` gives it.
+    """Write a CSV table with a row a sample, in UTF-8, as `table` gives it.
 
     Args:
         file: on the disk, with all its scores.
@@ -122,12 +124,22 @@ def write_table(
         GoldoreError: if it cannot be written.
     """
     path = Path(target)
-    if path.exists() and not overwrite:
-        raise UsageError(f"{path} exists already; choose another name or say --overwrite.")
-    check_writable(path)
+    check_table(path, overwrite=overwrite)
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as out:
         out.writelines(table(file, scores=scores, kept=kept))
     return path
+
+
+def check_table(path: Path, *, overwrite: bool) -> None:
+    """See that a table can be written.
+
+    Raises:
+        UsageError: if `path` exists.
+        GoldoreError: if it cannot be written.
+    """
+    if path.exists() and not overwrite:
+        raise UsageError(f"{path} exists already; choose another name or say --overwrite.")
+    check_writable(path)
 
 
 def table(

@@ -13,7 +13,7 @@ from goldore.exporting import export_lists, table, write_table
 from goldore.importing import import_scores, list_scores
 from goldore.store import load_scores
 from goldore.store.writing import reestimate
-from tests.report.test_page import noise, put, scored
+from tests.report.making import noise, put, scored
 
 SCORES = ("LossInit", "LossConverge", "MonteCarlo")
 

@@ -13,7 +13,7 @@ from goldore.importing import import_scores, list_scores
 from goldore.report import compare, summarize
 from goldore.selection import prune
 from tests.conftest import make_score_file
-from tests.report.test_page import noise
+from tests.report.making import noise
 
 LABELS = np.array([0, 1, 0, 1, 1])
 

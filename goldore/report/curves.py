@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from goldore.draws import make_strata
 from goldore.estimators import class_members, mean_over_trials, trials_needed
 from goldore.estimators.reliability import spearman_brown
 from goldore.report.summary import RELIABILITY_TARGETS, UTILITY_TARGETS
@@ -78,8 +79,12 @@ def _of_utility(file: ScoreFile, score: Score) -> list[tuple[int, float]]:
     known = file.utility_trials
     if known is None:
         return []
+    recipe, classes = known.recipe, file.dataset.num_classes
+    strata = make_strata(file.labels, classes, recipe.subset_per_class or 1, recipe.folds, known.base_seed)
+    first = 2 * strata.trials_for_sweeps(1)  # before that there is nothing to split
+    most = max(1, min(_MOST_POINTS, _MOST_CLASSES * _MOST_POINTS // classes))
     found, work = [], 0.0
-    for trials in _numbers(2, score.trials - 1)[::-1]:
+    for trials in _numbers(first, score.trials - 1, most)[::-1]:
         work += trials * int(known.subset_sizes.sum())
         if work > _MOST_WORK:
             break
@@ -89,11 +94,11 @@ def _of_utility(file: ScoreFile, score: Score) -> list[tuple[int, float]]:
     return found[::-1]
 
 
-def _numbers(first: int, last: int) -> list[int]:
-    """Numbers of trials to measure at: all, or some that grow by a factor."""
-    if last - first < _MOST_POINTS:
+def _numbers(first: int, last: int, most: int = _MOST_POINTS) -> list[int]:
+    """Numbers of trials to measure at: all, or so many that grow by a factor."""
+    if last - first < most:
         return list(range(first, last + 1))
-    return sorted({round(each) for each in np.geomspace(first, last, _MOST_POINTS)})
+    return sorted({round(each) for each in np.geomspace(first, last, most)})
 
 
 def _spread_out(labels: NDArray[np.int64], classes: int) -> NDArray[np.int64]:

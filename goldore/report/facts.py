@@ -108,7 +108,7 @@ def score_facts(score: dict[str, Any]) -> Facts:
             f"{number(score['signal_share'], 2)}: the share of an outcome's variance that is due to "
             "which samples of the class were drawn"
         )
-    if score["within_class_std"] is not None:
+    if score["within_class_std"] is not None and score["between_class_share"] is not None:
         facts["spread"] = (
             f"{number(score['within_class_std'])} within classes; {score['between_class_share']:.1%} of the "
             "variance is between classes"

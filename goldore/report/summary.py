@@ -170,9 +170,11 @@ def _moments(values: NDArray[np.float64]) -> dict[str, float | None]:
     if len(values) == 0:
         return dict.fromkeys(("mean", "std", "min", "median", "max"))
     half = len(values) // 2
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, std = values.mean(), values.std(ddof=1) if len(values) > 1 else np.nan
     return {
-        "mean": number_or_none(values.mean()),
-        "std": number_or_none(values.std(ddof=1) if len(values) > 1 else np.nan),
+        "mean": number_or_none(mean),
+        "std": number_or_none(std),
         "min": number_or_none(values[0]),
         "median": number_or_none((values[(len(values) - 1) // 2] + values[half]) / 2),
         "max": number_or_none(values[-1]),
@@ -183,7 +185,7 @@ def _class_moments(ranked: Ranked) -> dict[str, NDArray[np.float64]]:
     """What `_moments` gives, of each class, [K], and the share in the highest tenth of all."""
     sizes, there = ranked.counts, ranked.by_class
     values, labels = ranked.values[there], ranked.labels[there]
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         mean = np.bincount(labels, weights=values, minlength=len(sizes)) / sizes
         squares = np.bincount(labels, weights=(values - mean[labels]) ** 2, minlength=len(sizes))
         std = np.sqrt(squares / np.maximum(sizes - 1, 0))
@@ -202,16 +204,16 @@ def _spread(ranked: Ranked, by_class: dict[str, NDArray[np.float64]]) -> dict[st
     """Standard deviation within classes, and the share of the variance that is between them."""
     freedom = np.maximum(ranked.counts - 1, 0)
     several = freedom > 0
-    squares = float((by_class["std"][several] ** 2) @ freedom[several])
     present = ranked.values[ranked.ascending]
     if len(present) == 0:
         return {"within_class_std": None, "between_class_share": None}
-    total = float(((present - present.mean()) ** 2).sum())
+    with np.errstate(over="ignore", invalid="ignore"):
+        squares = float((by_class["std"][several] ** 2) @ freedom[several])
+        total = float(((present - present.mean()) ** 2).sum())
     constant = present[0] == present[-1]  # rounding may leave some variance all the same
-    return {
-        "within_class_std": (squares / int(freedom.sum())) ** 0.5 if several.any() else None,
-        "between_class_share": 0.0 if constant or total == 0 else max(0.0, 1 - squares / total),
-    }
+    share = 0.0 if constant or total == 0 else max(0.0, 1 - squares / total)
+    within = (squares / int(freedom.sum())) ** 0.5 if several.any() else math.nan
+    return {"within_class_std": number_or_none(within), "between_class_share": number_or_none(share)}
 
 
 def _quantiles(values: NDArray[np.float64]) -> list[float | None]:

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.app import app
-from tests.report.test_page import noise, put, scored
+from tests.report.making import noise, put, scored
 
 SCORES = ("LossInit", "LossConverge", "MonteCarlo")
 

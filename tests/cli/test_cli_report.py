@@ -13,15 +13,14 @@ from typer.testing import CliRunner
 import goldore
 from cli.app import app
 from goldore.report.figures import FORMATS
-from tests.report.test_page import (
+from tests.report.making import noise, scored
+from tests.report.pages import (
     Page,
     check_comparison_tables,
     check_kept_table,
     check_sample_table,
     check_stands_alone,
     check_summary_tables,
-    noise,
-    scored,
 )
 
 NAMES = ("<b>left</b>", "1", "\u6f22\u5b57")
@@ -106,7 +105,6 @@ def test_a_page_of_several_files_says_what_json_says(both):
     check_comparison_tables(page, document["comparison"])
 
 
-@pytest.mark.xfail(strict=True, reason="images are looked for in the list: see the report")
 def test_a_list_before_the_score_file_has_a_page_too(both):
     page, document = both("noise_LossInit.json", "b.h5")
     check_comparison_tables(page, document["comparison"])
@@ -167,9 +165,6 @@ class TestImages:
         assert "is not the one that was scored" in " ".join(done.stderr.split())
         assert not (folder / "out.html").exists()
 
-    @pytest.mark.xfail(
-        strict=True, reason="other pixels that were found by itself are an error: see the report"
-    )
     def test_other_pixels_in_its_place_are_left_out(self, inspect, folder):
         with np.load(folder / "arrays.npz") as arrays:
             content = dict(arrays)
@@ -222,7 +217,6 @@ class TestNothingIsWritten:
     def test_where_a_file_exists(self, inspect, options):
         self.refused(inspect("b.h5", *options))
 
-    @pytest.mark.xfail(strict=True, reason="what comes first is written all the same: see the report")
     @pytest.mark.parametrize(
         "options",
         [
@@ -261,7 +255,7 @@ def test_overwrite_replaces_all_that_is_asked_for(inspect, folder):
         "gone.h5", "--report", "page.html", "--csv", "table.csv", "--figures", "figures", "--overwrite"
     )
     assert done.exit_code == 0
-    assert [line.split(" written")[0] for line in done.stdout.splitlines()] == ["table", "page", "6 figures"]
+    assert [line.split(" written")[0] for line in done.stdout.splitlines()] == ["page", "6 figures", "table"]
     assert (folder / "page.html").read_text().startswith("<!DOCTYPE html>")
     assert (folder / "table.csv").read_text().startswith("position,")
     assert (folder / "figures" / "loss-curves.png").read_bytes().startswith(b"\x89PNG")

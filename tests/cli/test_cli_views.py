@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from cli.app import app
 from goldore.wording import count, number, percent
-from tests.report.test_page import HOSTILE, ODD, noise, put, scored
+from tests.report.making import HOSTILE, ODD, noise, put, scored
 
 KEEP = ("--criterion", "LossConverge_large", "--keep-ratio", "0.3")
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07")
@@ -354,10 +354,12 @@ class TestTable:
         rows = list(csv.DictReader(io.StringIO(shows(tmp_path / "names.h5", "--csv", "-"), newline="")))
         assert [row["class"] for row in rows] == [HOSTILE[label] for label in dataset.labels]
 
-    @pytest.mark.xfail(strict=True, reason="the page is announced amid the table: see the report")
-    def test_the_table_on_stdout_stays_a_table_beside_a_page(self, folder, shows, tmp_path):
+    def test_the_table_on_stdout_stays_a_table_beside_a_page(self, folder, inspect, tmp_path):
         pytest.importorskip("matplotlib")
-        self.check(shows("a.h5", "--csv", "-", "--report", tmp_path / "page.html"), folder / "a.h5")
+        done = inspect("a.h5", "--csv", "-", "--report", tmp_path / "page.html")
+        assert done.exit_code == 0
+        assert "page written to" in done.stderr
+        self.check(done.stdout, folder / "a.h5")
 
     def test_an_existing_table_is_replaced_only_if_asked(self, inspect, shows, tmp_path):
         out = tmp_path / "table.csv"
@@ -487,7 +489,6 @@ class TestTerminal:
         assert "\x1b" not in plain
         assert max(cell_len(line) for line in plain.splitlines()) <= 80
 
-    @pytest.mark.xfail(strict=True, reason="long names push digits out of the table: see the report")
     def test_numbers_are_whole_beside_long_names(self, as_json, inspect):
         lines = words(ESCAPES.sub("", inspect("a.h5", env={"FORCE_COLOR": "1"}).stdout))
         for score in as_json("a.h5")["scores"].values():
@@ -498,7 +499,6 @@ class TestTerminal:
                 ending = " ".join([count(row["samples"]), *cells, percent(row["highest_tenth"], 1)])
                 assert any(line.endswith(ending) for line in lines)
 
-    @pytest.mark.xfail(strict=True, reason="many pairs push digits out of the table: see the report")
     def test_correlations_within_classes_are_whole_for_four_files(self, as_json, inspect):
         files = ("a.h5", "b.h5", "a.h5", "b.h5", "--verbose")
         text = ESCAPES.sub("", inspect(*files, env={"FORCE_COLOR": "1"}).stdout)

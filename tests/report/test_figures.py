@@ -20,7 +20,7 @@ from goldore.report.figures.trials import loss_curves, reliability
 from goldore.report.kept import select
 from goldore.report.material import Material
 from goldore.store import load_scores
-from tests.report.test_page import HOSTILE, material_of, noise, put, scored
+from tests.report.making import HOSTILE, material_of, noise, put, scored
 
 
 @pytest.fixture(scope="module")

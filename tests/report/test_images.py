@@ -13,7 +13,7 @@ from goldore.datasets import folder
 from goldore.errors import DatasetError, GoldoreError
 from goldore.report.images import find_images
 from goldore.store import load_scores
-from tests.report.test_page import noise, scored
+from tests.report.making import noise, scored
 
 SOME = np.array([5, 0, 11])
 

@@ -1,9 +1,11 @@
 """Figures, drawn by matplotlib (the extra "report"): on a page, or as files for a paper."""
 
 import io
+import itertools
+from collections.abc import Sequence
 from pathlib import Path
 
-from goldore.atomic import file_name, replacing
+from goldore.atomic import check_writable, file_name, replacing
 from goldore.errors import UsageError
 from goldore.report.curves import reliability_curve
 from goldore.report.figures.agreement import overlaps
@@ -16,7 +18,7 @@ from goldore.report.material import Material
 FORMATS = ("png", "svg", "pdf")
 _UNDATED = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {"Software": None}}
 
-__all__ = ["FORMATS", "Drawing", "draw", "svg", "write_figures"]
+__all__ = ["FORMATS", "Drawing", "check_figures", "draw", "svg", "write_figures"]
 
 
 def draw(material: Material) -> list[Drawing]:
@@ -63,16 +65,35 @@ def write_figures(folder: Path, drawings: list[Drawing], *, overwrite: bool = Fa
         The files.
 
     Raises:
-        UsageError: if a file is there already.
+        UsageError: if a file is there already, or the folder is a file.
+        GoldoreError: if the folder cannot be written to.
     """
-    paths = [folder / f"{file_name(each.name)}.{suffix}" for each in drawings for suffix in FORMATS]
+    check_figures(folder, drawings, overwrite=overwrite)
+    paths = []
+    with styled():
+        for each, suffix in itertools.product(drawings, FORMATS):
+            path = _path(folder, each, suffix)
+            with replacing(path) as temporary:
+                each.figure.savefig(temporary, format=suffix, metadata=_UNDATED[suffix])
+            paths.append(path)
+    return paths
+
+
+def check_figures(folder: Path, drawings: Sequence[Drawing], *, overwrite: bool) -> None:
+    """Make the folder, and see that figures can be written into it.
+
+    Raises:
+        UsageError: if one is there, or the folder is a file.
+        GoldoreError: if the folder cannot be written to.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file; name a folder for the figures.")
+    paths = [_path(folder, each, suffix) for each, suffix in itertools.product(drawings, FORMATS)]
     there = [path for path in paths if path.exists()]
     if there and not overwrite:
         raise UsageError(f"{there[0]} exists already; choose another folder or say --overwrite.")
-    folder.mkdir(parents=True, exist_ok=True)
-    with styled():
-        for each in drawings:
-            for suffix in FORMATS:
-                with replacing(folder / f"{file_name(each.name)}.{suffix}") as temporary:
-                    each.figure.savefig(temporary, format=suffix, metadata=_UNDATED[suffix])
-    return paths
+    check_writable(folder / "figure.png")
+
+
+def _path(folder: Path, drawing: Drawing, suffix: str) -> Path:
+    return folder / f"{file_name(drawing.name)}.{suffix}"

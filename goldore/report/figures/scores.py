@@ -29,7 +29,7 @@ from goldore.wording import count, number
 _LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 _ROW = 0.24  # inches that a class by name takes
 _BINS = 48
-_FEW = 3000  # samples that are drawn as points
+_FEW = 1000  # samples that are drawn as points
 _CELLS = 40
 
 
