@@ -64,15 +64,14 @@ def _show_score(console: "Console", name: str, score: dict[str, Any], *, verbose
     fields(console, facts.score_facts(score))
     _show_histogram(console, score["histogram"])
     signal = ["signal"] if score["signal_share"] is not None else []
-    table = _table(
-        "class", "samples", "mean", "std", "median", "s.e.", "reliab.", "ranks", *signal, "top 10%"
-    )
+    moments = ["mean", "std"] if signal else ["mean", "std", "median"]  # both do not fit into 80 letters
+    table = _table("class", "samples", *moments, "s.e.", "reliab.", "ranks", *signal, "top 10%")
     rows = score["classes"]
     for row in rows if verbose else rows[:MAX_ROWS]:
         table.add_row(
             class_cell(console, row["label"], row["name"]),
             count(row["samples"]),
-            *(number(row[key]) for key in ("mean", "std", "median", "stderr")),
+            *(number(row[key]) for key in (*moments, "stderr")),
             number(row["reliability"], 2),
             number(row["rank_reliability"], 2),
             *(number(row["signal_share"], 2) for _ in signal),
