@@ -47,6 +47,8 @@ def export_command(
     chosen = [each.strip() for each in scores.split(",") if each.strip()] if scores is not None else None
     if chosen is not None and not chosen:
         raise UsageError("--scores names no score; name some or leave it out.")
+    if name is not None and not name.strip():
+        raise UsageError("--name is empty; leave it out for the name in the score file.")
     loaded = load_scores(file)
     if form == LIST_FORMAT:
         paths = export_lists(loaded, folder, scores=chosen, name=name, overwrite=overwrite)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from goldore.report.figures import Drawing
     from goldore.report.images import Images
     from goldore.report.material import Material
     from goldore.selection import Scope, Selection
@@ -87,11 +88,13 @@ def inspect_command(
     dataset: Annotated[
         str | None,
         typer.Option(
-            help="With --sample or --report: where the images are, as for goldore score (default: where they "
-            "were scored)."
+            help="With --sample, --report or --figures: where the images are, as for goldore score (default: "
+            "where they were scored)."
         ),
     ] = None,
-    data_root: Annotated[Path, typer.Option(help="Folder of the named datasets.")] = Path("data"),
+    data_root: Annotated[
+        Path | None, typer.Option(help="With the same: folder of the named datasets (default: data).")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
 ) -> None:
     """Show what scores say: what they are, how far to trust them, what they keep; compare files.
@@ -108,7 +111,10 @@ def inspect_command(
         data_root=data_root,
         overwrite=overwrite,
     )
-    wanted.check(files, csv, as_json=as_json, draws=report is not None or figures is not None, page=report)
+    draws = report is not None or figures is not None
+    wanted.check(files, csv, as_json=as_json, draws=draws, page=report)
+    if verbose and (as_json or draws or csv is not None):
+        raise UsageError("--verbose is about the terminal; leave it out where something is written.")
     found = _Found.of(files, wanted)
     if as_json:
         typer.echo(json.dumps(found.document, indent=1, allow_nan=False))
@@ -128,7 +134,7 @@ class _Wanted:
     scope: str | None
     samples: tuple[int, ...]
     dataset: str | None
-    data_root: Path
+    data_root: Path | None
     overwrite: bool
 
     def check(
@@ -153,8 +159,11 @@ class _Wanted:
             raise UsageError(f"--scope is {self.scope!r}; choose class or global.")
         if as_json and (draws or csv is not None):
             raise UsageError("--json prints one document; give --report, --figures and --csv without it.")
-        if self.dataset is not None and (as_json or not (self.samples or page is not None)):
-            raise UsageError("--dataset is where images are; it is for --sample or --report.")
+        shows = page is not None or (bool(self.samples) and not draws and csv is None)
+        if self.samples and not (shows or as_json):
+            raise UsageError("--sample is for the terminal, --json and --report; leave it out.")
+        if (self.dataset is not None or self.data_root is not None) and (as_json or not (shows or draws)):
+            raise UsageError("--dataset and --data-root are for images; say --sample, --report or --figures.")
         if self.overwrite and not draws and csv in (None, Path(_STDOUT)):
             raise UsageError("--overwrite is about files that are written; leave it out.")
         if not several and any(_is_list(each) for each in files):
@@ -201,6 +210,11 @@ class _Found:
         return cls(files, document, kept)
 
     @property
+    def paths(self) -> list[Path]:
+        """Of all files that are read."""
+        return [each.path for each in self.files]
+
+    @property
     def file(self) -> "ScoreFile":
         """The first score file; lists may stand before it."""
         return next(each for each in self.files if not _is_list(each.path))
@@ -209,9 +223,9 @@ class _Found:
         """Of the first file's samples; and why there are none."""
         from goldore.report.images import find_images
 
-        return find_images(self.file, wanted.dataset, wanted.data_root)
+        return find_images(self.file, wanted.dataset, wanted.data_root or Path("data"))
 
-    def material(self, wanted: _Wanted, *, page: bool) -> "Material":
+    def material(self, wanted: _Wanted) -> "Material":
         """For a page and figures, of the first score file."""
         from goldore.report.kept import usual_selections
         from goldore.report.material import Material
@@ -219,7 +233,7 @@ class _Found:
         file, summary = self.file, self.document
         if "files" in summary:
             summary = summary["files"][next(at for at, each in enumerate(self.files) if each is file)]
-        images, why_not = self.images(wanted) if page else (None, "")
+        images, why_not = self.images(wanted)
         kept = usual_selections(file) if self.kept is None else [(self.kept, self.document["kept"])]
         return Material(
             file=file,
@@ -251,12 +265,15 @@ def _write(
     found: _Found, wanted: _Wanted, csv: Path | None, report: Path | None, figures: Path | None
 ) -> None:
     """Write what was asked for, after seeing that all of it can be written."""
+    from goldore.outputs import check_output
+
     to_stdout = csv == Path(_STDOUT)
     say = err() if to_stdout else out()
-    if csv is not None and not to_stdout:
-        from goldore.exporting import check_table
-
-        check_table(csv, overwrite=wanted.overwrite)
+    if to_stdout and sys.stdout is None:
+        raise UsageError("there is no stdout to write the table to; give --csv the name of a file.")
+    for path, option in ((csv, "--csv"), (report, "--report")):
+        if path is not None and not (to_stdout and path is csv):
+            check_output(path, option, overwrite=wanted.overwrite, inputs=[*found.paths, wanted.dataset])
     if report is not None or figures is not None:
         _draw(found, wanted, report, figures, say)
     if csv is not None:
@@ -279,31 +296,39 @@ def _draw(found: _Found, wanted: _Wanted, report: Path | None, figures: Path | N
     from goldore.report.extra import check_report_extra
 
     check_report_extra()
-    from goldore.report.figures import check_figures, draw, write_figures
-    from goldore.report.page import check_page, write_page
+    from goldore.report.figures import check_figures, write_figures
+    from goldore.report.page import save_page
 
-    if report is not None:
-        check_page(report, overwrite=wanted.overwrite)
     if figures is not None:
         check_figures(figures, [], overwrite=wanted.overwrite)
-    material = found.material(wanted, page=report is not None)
-    drawings = draw(material)
+    material, drawings, page = _drawn(found, wanted, page=report is not None)
     if figures is not None:
         check_figures(figures, drawings, overwrite=wanted.overwrite)
+    if material.no_images:
+        warn(f"there are no images: {material.no_images}")
     if report is not None:
-        try:
-            write_page(report, material, drawings, overwrite=wanted.overwrite)
-        except DatasetError as error:
-            if wanted.dataset is not None:
-                raise
-            material = replace(material, images=None, no_images=str(error))
-            write_page(report, material, drawings, overwrite=wanted.overwrite)
-        if material.no_images:
-            warn(f"the page has no images: {material.no_images}")
+        save_page(report, page)
         line(say, f"page written to {report}")
     if figures is not None:
         write_figures(figures, drawings, overwrite=wanted.overwrite)
         line(say, f"{len(drawings)} figures written to {figures}, each as PNG, SVG and PDF")
+
+
+def _drawn(found: _Found, wanted: _Wanted, *, page: bool) -> "tuple[Material, list[Drawing], str]":
+    """What is shown, its figures, and the page; without images if those found by themselves are others."""
+    from goldore.report.figures import draw
+    from goldore.report.page import render
+
+    material = found.material(wanted)
+    try:
+        drawings = draw(material)
+        return material, drawings, render(material, drawings) if page else ""
+    except DatasetError as error:
+        if wanted.dataset is not None:
+            raise
+        material = replace(material, images=None, no_images=str(error))
+    drawings = draw(material)
+    return material, drawings, render(material, drawings) if page else ""
 
 
 def _show(found: _Found, wanted: _Wanted, *, verbose: bool) -> None:

@@ -292,6 +292,8 @@ def _show(
     import numpy as np
     from rich.table import Table
 
+    from goldore.selection import chance_overlap
+
     console = output()
     total = int(selection.total_per_class.sum())
     kept = len(selection.indices)
@@ -311,10 +313,12 @@ def _show(
         line(console, f"kept {name} {held}, dropped {gone}")
         line(console, f"reliability of this ranking: {_reliability(score)}")
         if selection.halves_overlap >= 0:
+            scope = selection.provenance["scope"]
+            chance = chance_overlap(selection.kept_per_class, selection.total_per_class, scope)
             line(
                 console,
                 f"two halves of the trials agree on {selection.halves_overlap:.0%} of the kept samples "
-                f"({kept / total:.0%} by chance)",
+                f"({chance:.0%} by chance)",
             )
     rows = range(len(selection.class_names))
     table = Table(box=None, pad_edge=False)

@@ -1,6 +1,9 @@
 """What all commands share of the screen: consoles, errors, numbers."""
 
+import contextlib
 import functools
+import os
+import sys
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
@@ -16,7 +19,8 @@ from .signals import exit_code
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_SPACES = "\n\N{NO-BREAK SPACE}"
+_ALSO = "\n\N{NO-BREAK SPACE}\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}"  # move no cursor
+_READER_GONE = 128 + 13  # as if by the signal SIGPIPE
 _PIPE_WIDTH = 10_000
 _NAME_WIDTH = 28
 _LABEL_WIDTH = 13
@@ -44,7 +48,7 @@ def line(console: Console, text: str, style: str = "", label: str = "") -> None:
 
 def printable(text: str) -> str:
     """A text without what moves a terminal's cursor or colours it: names come from files of others."""
-    return "".join(each if each.isprintable() or each in _SPACES else "?" for each in text)
+    return "".join(each if each.isprintable() or each in _ALSO else "?" for each in text)
 
 
 def warn(text: str) -> None:
@@ -64,6 +68,10 @@ def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
             if isinstance(error, PlugError) and error.details:
                 line(err(), f"\n{error.details}")
             raise typer.Exit(error.exit_code) from error
+        except BrokenPipeError:  # nobody reads on, as after | head
+            with contextlib.suppress(OSError, AttributeError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(_READER_GONE) from None
         except OSError as error:
             what = f"{error.filename}: {reason(error)}" if error.filename else reason(error)
             line(err(), f"{what}; check the path and the disk.", "bold red", "error: ")

@@ -134,7 +134,7 @@ def show_comparison(console: "Console", comparison: dict[str, Any], *, verbose: 
     for each in comparison["files"]:
         line(console, f"{each['id']}  {each['file']}: {', '.join(each['scores'])}")
     known = all(each["fingerprint"] for each in comparison["files"])
-    same = "the same fingerprint" if known else "the same labels (not all files have a fingerprint)"
+    same = "the same fingerprint" if known else "the same labels, or as many scores where it is a list"
     name = comparison["files"][0]["dataset"]
     line(console, f"one dataset, {name}: {same}")
     console.print()

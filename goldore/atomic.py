@@ -81,7 +81,7 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def check_writable(target: Path) -> None:
+def check_writable(target: Path, option: str = "--out") -> None:
     """Make the folder of `target` and see that a file can be created there.
 
     Raises:
@@ -95,10 +95,10 @@ def check_writable(target: Path) -> None:
             pass
     except (OSError, RuntimeError) as error:  # RuntimeError: symbolic links that go round in a circle
         raise GoldoreError(
-            f"cannot write to the folder {target.parent} ({reason(error)}); choose another with --out."
+            f"cannot write to the folder {target.parent} ({reason(error)}); choose another with {option}."
         ) from error
     if is_folder:
-        raise GoldoreError(f"{target} is a folder; give the name of a file with --out.")
+        raise GoldoreError(f"{target} is a folder; give the name of a file with {option}.")
 
 
 def check_space(path: Path, size: int) -> None:

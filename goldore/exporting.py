@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from goldore.atomic import check_writable, file_name, replacing
+from goldore.atomic import file_name, replacing
 from goldore.definitions import MONTE_CARLO, score_name
 from goldore.errors import ScoreFileError, UsageError
+from goldore.outputs import check_output
 from goldore.report.ranks import Ranked
 from goldore.store import Score, ScoreFile, load_header
 from goldore.store.trialwise import estimate_from
@@ -59,11 +60,9 @@ def export_lists(
     title = file_name(name or file.dataset.name)
     targets = {each: Path(folder) / f"{title}_{each}.json" for each in chosen}
     for target in targets.values():
-        if target.exists() and not overwrite:
-            raise UsageError(f"{target} exists already; choose another folder or say --overwrite.")
+        check_output(target, "another folder, or --name,", overwrite=overwrite, inputs=[file.path])
     lists = {each: _listed(file, file.scores[each]) for each in chosen}
     for each, target in targets.items():
-        check_writable(target)
         with replacing(target) as temporary:
             temporary.write_text(json.dumps(lists[each].tolist(), allow_nan=False))
     return list(targets.values())
@@ -107,7 +106,7 @@ def write_table(
     kept: NDArray[np.int64] | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Write a CSV table with a row a sample, in UTF-8, as `table` gives it.
+    """Write a CSV table with a row a sample, RFC 4180 in UTF-8, as `table` gives it.
 
     Args:
         file: on the disk, with all its scores.
@@ -124,22 +123,10 @@ def write_table(
         GoldoreError: if it cannot be written.
     """
     path = Path(target)
-    check_table(path, overwrite=overwrite)
+    check_output(path, "--csv", overwrite=overwrite, inputs=[file.path])
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as out:
         out.writelines(table(file, scores=scores, kept=kept))
     return path
-
-
-def check_table(path: Path, *, overwrite: bool) -> None:
-    """See that a table can be written.
-
-    Raises:
-        UsageError: if `path` exists.
-        GoldoreError: if it cannot be written.
-    """
-    if path.exists() and not overwrite:
-        raise UsageError(f"{path} exists already; choose another name or say --overwrite.")
-    check_writable(path)
 
 
 def table(
@@ -193,5 +180,5 @@ def table(
 
 def _rows(rows: object) -> str:
     content = io.StringIO()
-    csv.writer(content, lineterminator="\n").writerows(rows)  # type: ignore[arg-type]
+    csv.writer(content, lineterminator="\r\n").writerows(rows)  # type: ignore[arg-type]
     return content.getvalue()

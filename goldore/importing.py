@@ -69,8 +69,12 @@ def import_scores(
     else:
         lists = {score_name(score) if score is not None else _score_in_name(path): path}
         title = name or _dataset_in_name(path) or path.stem
+        if dataset is not None:
+            _check_dataset(path, dataset.name)
     if target.exists() and not overwrite:
         raise UsageError(f"{target} exists already; choose another --out or say --overwrite.")
+    if any(target.exists() and target.samefile(each) for each in lists.values()):
+        raise UsageError(f"{target} is the list itself; choose another --out.")
     header = Header.of(dataset) if dataset is not None else _header(labels, title, path)
     found = {
         each: (_as_estimate(_values(where, each, header.info), header.info.num_classes), _about(where, each))
@@ -111,7 +115,22 @@ def _dataset_in_name(path: Path) -> str:
     return _stem(path).rpartition("_")[0]
 
 
+def _check_dataset(path: Path, dataset: str) -> None:
+    """Refuse a list whose name is that of another well-known dataset; nothing in it says what it is about.
+
+    Raises:
+        UsageError: naming both.
+    """
+    from goldore.datasets.load import KNOWN
+
+    there = {plain_name(each): each for each in KNOWN}.get(plain_name(_dataset_in_name(path)))
+    if there is not None and plain_name(there) != plain_name(dataset):
+        raise UsageError(f"{path} is about {there} by its name, not about {dataset}; give one of {dataset}.")
+
+
 def _score_in_name(path: Path) -> str:
+    if not path.exists():
+        raise ScoreFileError(f"there is no file {path}; check the path.")
     return score_name(_stem(path).rpartition("_")[2])
 
 
@@ -160,11 +179,12 @@ def list_scores(source: str | Path, like: ScoreFile) -> ScoreFile:
         The scores, with the dataset and labels of `like`, but no fingerprint: a list has none.
 
     Raises:
-        UsageError: if the name of the file does not say which score it is.
+        UsageError: if the name of the file does not say which score it is, or names another dataset.
         ScoreFileError: if the list cannot be read or has another length than the dataset.
     """
     path = Path(source)
     name = _score_in_name(path)
+    _check_dataset(path, like.dataset.name)
     info = dataclasses.replace(like.dataset, fingerprint="", source=f"list {path.name}")
     estimate = _as_estimate(_values(path, name, info), info.num_classes)
     about = _about(path, name)

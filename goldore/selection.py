@@ -87,7 +87,7 @@ class Selection:
         class_names: K names.
         missing: samples without a score (NaN); what was done with them is in the provenance.
         halves_overlap: share of the kept samples that two halves of the trials agree on, 0..1; NaN where
-            unknown. Chance agrees on the share that is kept.
+            unknown. For what chance agrees on see `chance_overlap`.
         provenance: dataset, fingerprint, criterion, rule and so on, as written beside the index file.
     """
 
@@ -366,6 +366,19 @@ def overlap_of(first: NDArray[np.int64], second: NDArray[np.int64]) -> float:
         second: likewise; for kept sets of equal size the order of the two does not matter.
     """
     return len(np.intersect1d(first, second, assume_unique=True)) / len(first) if len(first) else math.nan
+
+
+def chance_overlap(kept: NDArray[np.int64], total: NDArray[np.int64], scope: Scope) -> float:
+    """Share of a random selection that another random one of the same sizes keeps too, on average, 0..1.
+
+    Args:
+        kept: samples that are kept of each class, int64 [K].
+        total: samples of each class, int64 [K].
+        scope: "class" if so many are drawn of each class, "global" if they are drawn of all at once.
+    """
+    if scope == "global":
+        return float(kept.sum() / total.sum())
+    return float((kept * kept / np.maximum(total, 1)).sum() / kept.sum())
 
 
 def _check_reliability(score: Score, least: float) -> None:

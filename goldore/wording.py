@@ -4,6 +4,7 @@ import math
 
 _SCIENTIFIC_BELOW = 1e-3
 _SCIENTIFIC_FROM = 1e6
+_ONE_DIGIT = 1e-2  # below it three decimals would be a single digit
 _NOTHING_BELOW = 1e-12  # what rounding leaves of 0
 _PERCENT_DIGITS = 2  # reliabilities and shares: their small values are 0
 
@@ -16,6 +17,8 @@ def number(value: float | None, digits: int = 3) -> str:
         digits > _PERCENT_DIGITS
     ):
         return f"{value:.1e}"
+    if digits > _PERCENT_DIGITS and abs(value) < _ONE_DIGIT:
+        digits += 1
     text = f"{value:.{digits}f}"
     return text.removeprefix("-") if float(text) == 0 else text
 

@@ -59,7 +59,7 @@ def load_named(name: str, place: Place) -> ImageDataset:
 
 
 def _or_download(name: str) -> str:
-    return "" if name == "TinyImageNet" else ", or fetch it with --download"
+    return "" if name == "TinyImageNet" else ", or fetch it (goldore score --download)"
 
 
 def idx_class_names(name: str) -> tuple[str, ...] | None:
@@ -82,7 +82,7 @@ def _read_mnist_like(name: str, place: Place) -> ImageDataset:
             return load_idx(folder, name, idx_class_names(name))
     raise DatasetError(
         f"no IDX files of {name} in {place.root}, {place.root / name} or {place.root / name / 'raw'}; "
-        "point --data-root at them, or fetch them with --download."
+        "point --data-root at them, or fetch them (goldore score --download)."
     )
 
 

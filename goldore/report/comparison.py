@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 
 from goldore.definitions import SCORES
 from goldore.errors import UsageError
-from goldore.report.kept import chance_overlap
 from goldore.report.ranks import Ranked, rank_correlation
 from goldore.report.summary import number_or_none
-from goldore.selection import Criterion, Scope, drop_keys, make_rule
+from goldore.selection import Criterion, Scope, chance_overlap, drop_keys, make_rule
 from goldore.store import Score, ScoreFile
 
 KEEP_RATIOS = ("0.01", "0.05", "0.1", "0.3", "0.5")
@@ -38,7 +37,8 @@ def compare(files: Sequence[ScoreFile], *, scope: Scope = "class") -> dict[str, 
         An object that JSON can hold: files (id A, B, ...; file, dataset, fingerprint, scores), scope,
         class_names, ratios, correlations (ids of two files, names of two scores, within_class, global,
         noise_limit, classes: that within each one, samples) and overlaps (ids of two files, two criteria;
-        for each keep ratio the share of the samples kept by one that the other keeps too, and chance).
+        for each keep ratio the share of the samples kept by one that the other keeps too, None where samples
+        without a score would have to be kept, and chance).
         Unknown numbers are None.
 
     Raises:
@@ -163,12 +163,15 @@ def _overlaps(
                 if (key.place, criterion) not in places:
                     keys = drop_keys(key.score_in(files).values, criterion, "drop")
                     places[key.place, criterion] = _places(keys, labels, total, scope)
+            has = {key: np.isfinite(key.score_in(files).values) for key in (first, second)}
             mine, others = places[first.place, one], places[second.place, two]
-            shares, chances = {}, {}
+            shares: dict[str, float | None] = {}
+            chances = {}
             for ratio in KEEP_RATIOS:
                 start = _starts(ratio, total, scope)[labels]
-                kept = mine >= start
-                shares[ratio] = float((kept & (others >= start)).sum() / kept.sum())
+                kept, other = mine >= start, others >= start
+                known = bool(has[first][kept].all() and has[second][other].all())
+                shares[ratio] = float((kept & other).sum() / kept.sum()) if known else None
                 per_class = np.bincount(labels[kept], minlength=classes)
                 chances[ratio] = chance_overlap(per_class, total, scope)
             found.append(

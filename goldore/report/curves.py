@@ -1,7 +1,6 @@
 """How the reliability of a ranking grows with the number of trials: measured, and as it is planned."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,10 +23,11 @@ class ReliabilityCurve:
     """Reliability of ranks against the number of trials.
 
     Attributes:
-        measured: (trials, reliability) from the first trials of the file, ascending.
+        measured: (trials, reliability) from the first trials of the file, ascending; the last one is what the
+            file says, from all trials and all samples.
         planned: (trials, reliability) by Spearman-Brown from the reliability of all trials; may be empty.
         targets: reliabilities that one plans for.
-        samples: that the measured points rest on.
+        samples: that the points before the last rest on.
     """
 
     measured: tuple[tuple[int, float], ...]
@@ -57,8 +57,8 @@ def reliability_curve(file: ScoreFile, score: Score) -> ReliabilityCurve | None:
     else:
         measured, samples = _of_losses(file, score)
     measured = [(trials, value) for trials, value in measured if np.isfinite(value)]
-    if score.estimator and np.isfinite(score.trust):
-        measured.append((score.trials, score.trust))
+    if np.isfinite(score.trust):
+        measured = [*(each for each in measured if each[0] < score.trials), (score.trials, score.trust)]
     if not measured:
         return None
     return ReliabilityCurve(tuple(measured), _planned(score, targets), targets, samples)
@@ -119,13 +119,3 @@ def _planned(score: Score, targets: tuple[float, ...]) -> tuple[tuple[float, flo
         (float(trials), spearman_brown(score.trust, trials / score.trials))
         for trials in np.geomspace(1, end, 64)
     )
-
-
-def as_json(curve: ReliabilityCurve) -> dict[str, Any]:
-    """The curve as an object that JSON can hold."""
-    return {
-        "measured": [list(each) for each in curve.measured],
-        "planned": [list(each) for each in curve.planned],
-        "targets": list(curve.targets),
-        "samples": curve.samples,
-    }

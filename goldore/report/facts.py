@@ -116,7 +116,7 @@ def score_facts(score: dict[str, Any]) -> Facts:
     if score["missing"]:
         facts["missing"] = f"{plural(score['missing'], 'sample')} without a score"
     facts["quantiles"] = "  ".join(
-        f"{float(q):.0%}\N{NO-BREAK SPACE}{number(value)}" for q, value in score["quantiles"].items()
+        f"{float(q):.0%} {number(value)}" for q, value in score["quantiles"].items()
     )
     return facts
 
@@ -174,7 +174,13 @@ def kept_facts(kept: dict[str, Any]) -> Facts:
     elif kept["criterion"] != "Random":
         facts["agreement"] = "unknown: there are no two halves of trials to compare"
     if kept["missing"]:
-        facts["missing"] = f"{plural(kept['missing'], 'sample')} without a score, dropped first"
+        facts["missing"] = (
+            f"{plural(kept['missing'], 'sample')} without a score, dropped first; prune asks for --missing"
+        )
+    if kept["kept_missing"]:
+        facts["unranked"] = (
+            f"{count(kept['kept_missing'])} of the kept samples have no score: too few have one"
+        )
     empty = sum(row["kept"] == 0 for row in kept["classes"])
     if empty:
         facts["empty"] = (
@@ -194,7 +200,7 @@ def rank_text(found: dict[str, Any]) -> str:
     """Where a sample stands in its class: 3 of 6,000."""
     if found["rank"] is None:
         return "-"
-    rank = f"{found['rank']:,g}"
+    rank = f"{found['rank']:,.1f}".removesuffix(".0")
     return f"{rank} of {count(found['ranked'])}"
 
 
@@ -215,7 +221,7 @@ def per_trial_text(found: dict[str, Any], most: int) -> str:
         return "none"
     if len(found["per_trial"]) <= most:
         return "  ".join(number(value) for value in found["per_trial"])
-    middle = values[len(values) // 2]
+    middle = (values[(len(values) - 1) // 2] + values[len(values) // 2]) / 2
     return f"{count(len(values))} from {number(values[0])} to {number(values[-1])}, median {number(middle)}"
 
 
@@ -240,6 +246,8 @@ def _sizes(sizes: list[int]) -> str:
 def _reliability(score: dict[str, Any]) -> str:
     if score["trials"] == 0:
         return "unknown, since no trials are stored"
+    if score["estimator"] and score["reliability"] is None and score["rank_reliability"] is None:
+        return "unknown until samples have been drawn twice; add trials with --utility-trials"
     if score["trials"] == 1:
         return "unknown from 1 trial; score with --trials 2 or more"
     needed = ", ".join(

@@ -66,7 +66,7 @@ def extremes(material: Material, name: str) -> list[GalleryRow]:
     rows = material.summary["scores"][name]["classes"]
     ranked = Ranked.of(values, material.file.labels, len(rows))
     found = []
-    for label in _chosen_classes([row["mean"] for row in rows], most_classes(material)):
+    for label in chosen_classes([row["mean"] for row in rows], most_classes(material)):
         members = ranked.by_class[ranked.bounds[label] : ranked.bounds[label + 1]]
         each = min(EACH, -(-len(members) // 2))
         low, high = members[:each], members[len(members) - min(each, len(members) - each) :][::-1]
@@ -146,7 +146,7 @@ def most_classes(material: Material) -> int:
     return max(2, min(_MOST_CLASSES, int(_MOST_BYTES / max(of_class, 1)) // 2 * 2))
 
 
-def _chosen_classes(means: Sequence[float | None], most: int) -> list[int]:
+def chosen_classes(means: Sequence[float | None], most: int) -> list[int]:
     """All classes that have a score, or of many those with the lowest and the highest means; ascending."""
     known = [label for label, mean in enumerate(means) if mean is not None]
     if len(known) <= most:

@@ -23,7 +23,8 @@ _RESIZED = re.compile(r", images resized to (\d+)$")
 _RESIZED_NAMES = ("imagenette",)  # whose images have many sizes
 _BUNDLED = "the sample bundled with goldore"
 _NAMED = re.compile(r"torchvision\.datasets\.(?P<name>\w+) in (?P<root>.+)")
-_PATH = re.compile(r"(IDX files|arrays|tensors) in (?P<path>.+)")
+_PATH = re.compile(r"(?P<kind>IDX files|arrays|tensors) in (?P<path>.+)")
+_SUFFIXES = {"arrays": (".npz", ".h5", ".hdf5"), "tensors": (".pt",)}
 
 
 def find_images(file: ScoreFile, dataset: str | None, data_root: Path) -> tuple[Images | None, str]:
@@ -61,15 +62,25 @@ def _where_it_was(header: Header, data_root: Path) -> Images | None:
         return _images_of(header, BUNDLED, data_root)
     if source.startswith(FOLDER_SOURCE):
         root = Path(_RESIZED.sub("", source.removeprefix(FOLDER_SOURCE)))
-        return _images_of(header, str(root), data_root) if root.is_dir() else None
+        listed = header.paths is not None and header.sample_hash is not None
+        return _from_tree(header, root) if listed and root.is_dir() else None
     named = _NAMED.fullmatch(source)
     if named is not None:
         places = [place for place in (data_root, Path(named["root"])) if place.is_dir()]
         return _images_of(header, named["name"], places[0]) if places else None
     path = _PATH.fullmatch(source)
-    if path is not None and (Path(path["path"]).is_dir() or Path(path["path"]).is_file()):
-        return _images_of(header, path["path"], data_root)
+    if path is not None and _holds(path["kind"], Path(path["path"])):
+        return _images_of(header, str(Path(path["path"]).resolve()), data_root)
     return None
+
+
+def _holds(kind: str, path: Path) -> bool:
+    """Whether a path is what a source says of it; the file may be from a stranger, who may say anything."""
+    from goldore.datasets.idx import find_idx
+
+    if kind == "IDX files":
+        return path.is_dir() and bool(find_idx(path))
+    return path.suffix in _SUFFIXES[kind] and path.is_file()
 
 
 def _images_of(header: Header, dataset: str, data_root: Path) -> Images:
@@ -105,7 +116,11 @@ def _from_tree(header: Header, root: Path) -> Images:
         chosen = [paths[position] for position in positions]
         if any(path.is_absolute() or ".." in path.parts for path in chosen):
             raise DatasetError("the score file names images outside of its folder, which are not read.")
-        return _checked(decode([train / path for path in chosen], size), positions, header)
+        files = [train / path for path in chosen]
+        for file in files:
+            if not file.is_file():  # a pipe would never end
+                raise DatasetError(f"there is no image {file} any more; name the dataset with --dataset.")
+        return _checked(decode(files, size), positions, header)
 
     return take
 

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldore.definitions import SCORES
+from goldore.errors import UsageError
 from goldore.report.summary import number_or_none
 from goldore.selection import (
     RANDOM,
@@ -13,6 +14,7 @@ from goldore.selection import (
     Ratio,
     Scope,
     Selection,
+    chance_overlap,
     kept_by_halves,
     make_rule,
     parse_criterion,
@@ -46,22 +48,24 @@ def select(
     Raises:
         UsageError: if the criterion or the ratio is wrong, or nothing is kept.
     """
+    parsed = parse_criterion(criterion, file.score_names)
+    if parsed.score != RANDOM and not np.isfinite(file.scores[parsed.score].values).any():
+        raise UsageError(f"no sample has a {parsed.score}, so nothing can be ranked by it; choose another.")
     missing: Missing = "drop"
     chosen = prune(
         file, criterion, drop_ratio=drop_ratio, keep_ratio=keep_ratio, scope=scope, missing=missing
     )
-    parsed = parse_criterion(criterion, file.score_names)
     rule = make_rule(drop_ratio=drop_ratio, keep_ratio=keep_ratio)
     kept = np.zeros(len(file.labels), dtype=bool)
     kept[chosen.indices] = True
     values = file.scores[parsed.score].values if parsed.score != RANDOM else None
     halves = kept_by_halves(file, parsed, rule, scope, missing)
     classes = file.dataset.num_classes
-    agreed = by_half = np.zeros(classes, dtype=np.int64)
+    agreed = np.full(classes, np.nan)
     if halves is not None:
-        both = np.intersect1d(*halves, assume_unique=True)
-        agreed = np.bincount(file.labels[both], minlength=classes)
-        by_half = np.bincount(file.labels[halves[0]], minlength=classes)
+        both = np.bincount(file.labels[np.intersect1d(*halves, assume_unique=True)], minlength=classes)
+        either = np.bincount(file.labels[np.concatenate(halves)], minlength=classes)
+        agreed = np.divide(2 * both, either, out=agreed, where=either > 0)
     low, high = _spans(values, kept, file.labels, classes)
     about = chosen.provenance
     return chosen, {
@@ -71,6 +75,7 @@ def select(
         "kept": len(chosen.indices),
         "total": len(file.labels),
         "missing": chosen.missing,
+        "kept_missing": int((~np.isfinite(values[chosen.indices])).sum()) if values is not None else 0,
         "halves_overlap": about["halves_overlap"],
         "chance_overlap": number_or_none(
             chance_overlap(chosen.kept_per_class, chosen.total_per_class, scope)
@@ -84,7 +89,7 @@ def select(
                 "lowest_kept": number_or_none(low[label]),
                 "highest_kept": number_or_none(high[label]),
                 "threshold": _threshold(parsed.drops, low[label], high[label]),
-                "halves_overlap": agreed[label] / by_half[label] if by_half[label] else None,
+                "halves_overlap": number_or_none(agreed[label]),
             }
             for label in range(classes)
         ],
@@ -113,19 +118,15 @@ def what_is_kept(
     Args and errors are those of `select`.
 
     Returns:
-        The keys criterion, rule, scope, kept, total, missing, halves_overlap (share of the kept samples that
+        The keys criterion, rule, scope, kept, total, missing (samples without a score), kept_missing (those
+        among the kept ones), halves_overlap (share of the kept samples that
         two halves of the trials agree on, 0..1), chance_overlap (what two random selections of these sizes
         share) and classes: for each label, name, kept, total, lowest_kept and highest_kept (values of the
-        score), threshold (the value beyond which samples of the class are dropped) and halves_overlap.
+        score), threshold (the value beyond which samples of the class are dropped) and halves_overlap (twice
+        the samples that both halves keep, by all that either keeps: under the scope "global" the halves may
+        keep unlike numbers of a class).
     """
     return select(file, criterion, drop_ratio=drop_ratio, keep_ratio=keep_ratio, scope=scope)[1]
-
-
-def chance_overlap(kept: NDArray[np.int64], total: NDArray[np.int64], scope: Scope) -> float:
-    """Share of a random selection that another random one of the same sizes keeps too, on average, 0..1."""
-    if scope == "global":
-        return float(kept.sum() / total.sum())
-    return float((kept * kept / np.maximum(total, 1)).sum() / kept.sum())
 
 
 def _threshold(drops: str | None, low: float, high: float) -> float | None:

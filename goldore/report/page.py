@@ -7,8 +7,8 @@ from pathlib import Path
 import jinja2
 import numpy as np
 
-from goldore.atomic import check_writable, replacing
-from goldore.errors import UsageError
+from goldore.atomic import replacing
+from goldore.outputs import check_output
 from goldore.report import facts
 from goldore.report.figures import Drawing, svg
 from goldore.report.gallery import GalleryRow, Picture, examples, extremes, most_classes, pictures
@@ -36,22 +36,14 @@ def write_page(
         DatasetError: if an image is not that of the sample that was scored.
         GoldoreError: if `out` cannot be written.
     """
-    check_page(out, overwrite=overwrite)
-    text = render(material, drawings)
+    check_output(out, "--report", overwrite=overwrite, inputs=[material.file.path])
+    save_page(out, render(material, drawings))
+
+
+def save_page(out: Path, text: str) -> None:
+    """Write a page that `render` made."""
     with replacing(out) as temporary:
         temporary.write_text(text, encoding="utf-8")
-
-
-def check_page(out: Path, *, overwrite: bool) -> None:
-    """See that the page can be written, before it is made.
-
-    Raises:
-        UsageError: if `out` exists.
-        GoldoreError: if `out` cannot be written.
-    """
-    if out.exists() and not overwrite:
-        raise UsageError(f"{out} exists already; choose another name or say --overwrite.")
-    check_writable(out)
 
 
 def render(material: Material, drawings: Sequence[Drawing]) -> str:

@@ -1,10 +1,12 @@
 """The samples in the order of a score, over all and within their class, and how two such orders agree."""
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+_SIDES: tuple[Literal["left", "right"], ...] = ("left", "right")
 
 
 @dataclass(frozen=True)
@@ -67,11 +69,21 @@ class Ranked:
         return low, high
 
     def highest_tenth(self) -> NDArray[np.float64]:
-        """Share of each class's samples with a score that are in the highest tenth of all, float64 [K]."""
-        tenth = self.ascending[len(self.ascending) - -(-len(self.ascending) // 10) :]
-        there = np.bincount(self.labels[tenth], minlength=len(self.counts))
+        """Share of each class's samples with a score that are in the highest tenth of all, float64 [K].
+
+        Of samples that are tied where the tenth begins, all classes have the same share in it.
+        """
+        places = -(-len(self.ascending) // 10)
+        if places == 0:
+            return np.full(len(self.counts), np.nan)
+        ordered = self.values[self.ascending]
+        boundary = ordered[-places]
+        first, last = (int(np.searchsorted(ordered, boundary, side)) for side in _SIDES)
+        above = np.bincount(self.labels[self.ascending[last:]], minlength=len(self.counts))
+        tied = np.bincount(self.labels[self.ascending[first:last]], minlength=len(self.counts))
+        left = places - (len(ordered) - last)
         with np.errstate(invalid="ignore"):
-            return np.asarray(there / self.counts, dtype=np.float64)
+            return np.asarray((above + tied * (left / (last - first))) / self.counts, dtype=np.float64)
 
     def within(self) -> NDArray[np.float64]:
         """Rank of each sample in its class, 0 for the lowest, ties at their mean, float64 [N]."""

@@ -96,7 +96,9 @@ def waiting(path: Path, key: bytes, header: Header, subset: int) -> Iterator[Uti
         header: of its dataset.
         subset: samples that a trial draws.
     """
-    layout = _layout(subset, header.info.num_classes)
+    layouts = [
+        _layout(subset, header.info.num_classes, names) for names in (utility.COLUMNS, utility.CONTENT)
+    ]
     source = journal_of(path)
     if source.stat().st_size < _HEAD.size:
         return
@@ -105,12 +107,15 @@ def waiting(path: Path, key: bytes, header: Header, subset: int) -> Iterator[Uti
         while 0 <= place <= len(content) - _HEAD.size:
             _, count, of, digest = _HEAD.unpack_from(content, place)
             start = place + _HEAD.size
-            end = start + count * layout.itemsize
-            part = content[start:end] if of == key and end <= len(content) else b""
-            if part and hashlib.sha256(part).digest() == digest:
-                rows = np.frombuffer(part, dtype=layout)
-                yield from utility.results_of(rows["number"], {name: rows[name] for name in utility.COLUMNS})
-                place = end - 1
+            for layout in layouts if of == key else ():  # the second is that of a goldore without seconds
+                end = start + count * layout.itemsize
+                part = content[start:end] if end <= len(content) else b""
+                if part and hashlib.sha256(part).digest() == digest:
+                    rows = np.frombuffer(part, dtype=layout)
+                    names = [name for name in layout.names or () if name != "number"]
+                    yield from utility.results_of(rows["number"], {name: rows[name] for name in names})
+                    place = end - 1
+                    break
             place = content.find(_MAGIC, place + 1)
 
 
@@ -129,6 +134,6 @@ def remove(path: Path) -> None:
     journal_of(path).unlink(missing_ok=True)
 
 
-def _layout(subset: int, classes: int) -> np.dtype[np.void]:
+def _layout(subset: int, classes: int, names: Sequence[str] = utility.COLUMNS) -> np.dtype[np.void]:
     columns = utility.layout(subset, classes)
-    return np.dtype([("number", "<i8"), *((name, dtype, shape) for name, (dtype, shape) in columns.items())])
+    return np.dtype([("number", "<i8"), *((name, *columns[name]) for name in names)])

@@ -111,8 +111,16 @@ def result_at(group: h5py.Group, row: int, recorded: Sequence[str]) -> LossResul
         recorded={name: group[name][row] for name in recorded},
         train_loss=group["train_loss"][row],
         test_accuracy=float(group["test_accuracy"][row]),
-        seconds=float(group["seconds"][row]) if "seconds" in group else math.nan,
+        seconds=_seconds_at(group, row),
     )
+
+
+def _seconds_at(group: h5py.Group, row: int) -> float:
+    """What a trial took; NaN where that is not stored, or damaged: it is no part of the result."""
+    try:
+        return float(group["seconds"][row]) if "seconds" in group else math.nan
+    except (OSError, RuntimeError, ValueError):
+        return math.nan
 
 
 def estimates(file: h5py.File, header: Header) -> dict[str, Estimate]:

@@ -55,7 +55,7 @@ def loss_values(path: Path, positions: NDArray[np.int64]) -> dict[str, NDArray[n
 
 
 def utility_of_samples(path: Path, positions: Sequence[int]) -> list[UtilityOfSample]:
-    """What the utility trials that ended well say of some samples.
+    """What the utility trials that ended well, and count in an estimate, say of some samples.
 
     Args:
         path: of a score file.
@@ -77,7 +77,7 @@ def utility_of_samples(path: Path, positions: Sequence[int]) -> list[UtilityOfSa
         rows = max(1, _BLOCK // max(int(known.subset_sizes.sum()), 1))
         numbers: list[list[NDArray[np.int64]]] = [[] for _ in positions]
         outcomes: list[list[NDArray[np.float32]]] = [[] for _ in positions]
-        for start, good in _blocks(known.done, rows):
+        for start, good in _blocks(_compared(known.done, known.recipe.common_init), rows):
             members = group["members"][start : start + rows]
             measured = group[known.outcome][start : start + rows]
             for place, position in enumerate(positions):
@@ -115,6 +115,14 @@ def estimate_from(path: Path, *, estimator: str | None = None, trials: int | Non
         if not has(file, utility.GROUP):
             return None
         return utility.estimate(file, read_header(file), estimator=estimator, trials=trials)
+
+
+def _compared(done: NDArray[np.int64], common_init: int) -> NDArray[np.int64]:
+    """The trials that count: of those that share initial weights with others, two at least are compared."""
+    if common_init == 1:
+        return done
+    blocks, counts = np.unique(done // common_init, return_counts=True)
+    return done[np.isin(done // common_init, blocks[counts > 1])]
 
 
 def _blocks(done: NDArray[np.int64], rows: int) -> Iterator[tuple[int, NDArray[np.int64]]]:

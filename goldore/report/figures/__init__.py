@@ -9,6 +9,7 @@ from goldore.atomic import check_writable, file_name, replacing
 from goldore.errors import UsageError
 from goldore.report.curves import reliability_curve
 from goldore.report.figures.agreement import overlaps
+from goldore.report.figures.gallery import gallery
 from goldore.report.figures.kept import kept_and_dropped
 from goldore.report.figures.scores import distribution, pair
 from goldore.report.figures.style import Drawing, styled
@@ -26,10 +27,12 @@ def draw(material: Material) -> list[Drawing]:
 
     Raises:
         ScoreFileError: if the file cannot be read any more.
+        DatasetError: if an image is not that of the sample.
     """
     file = material.file
     with styled():
         found = [distribution(material, name) for name in file.scores]
+        found += [gallery(material, name) for name in file.scores]
         found += [pair(material, each) for each in material.summary["correlations"]]
         found += [kept_and_dropped(material, *each) for each in material.kept]
         found.append(loss_curves(material))
@@ -92,7 +95,7 @@ def check_figures(folder: Path, drawings: Sequence[Drawing], *, overwrite: bool)
     there = [path for path in paths if path.exists()]
     if there and not overwrite:
         raise UsageError(f"{there[0]} exists already; choose another folder or say --overwrite.")
-    check_writable(folder / "figure.png")
+    check_writable(folder / "figure.png", "--figures")
 
 
 def _path(folder: Path, drawing: Drawing, suffix: str) -> Path:

@@ -24,7 +24,7 @@ def _overlap(files: tuple[str, str], rows: list[dict[str, Any]]) -> Drawing:
     for row, colour, mark in zip(rows, CYCLE, _MARKS, strict=False):
         name = row["criteria"][0] if len(set(row["criteria"])) == 1 else " / ".join(row["criteria"])
         ratios = [float(ratio) for ratio in row["kept_by_both"]]
-        axes.plot(ratios, list(row["kept_by_both"].values()), marker=mark, color=colour, label=name)
+        axes.plot(ratios, _known(row["kept_by_both"]), marker=mark, color=colour, label=name)
     chance = rows[0]["chance"]
     ratios = [float(ratio) for ratio in chance]
     axes.plot(ratios, list(chance.values()), color=GREY, linestyle="--", label="chance")
@@ -45,3 +45,7 @@ def _overlap(files: tuple[str, str], rows: list[dict[str, Any]]) -> Drawing:
         about="comparison",
         figure=figure,
     )
+
+
+def _known(shares: dict[str, float | None]) -> list[float]:
+    return [float("nan") if share is None else share for share in shares.values()]

@@ -55,6 +55,8 @@ def reliability(name: str, curve: ReliabilityCurve) -> Drawing:
     ends = [trials for trials, _ in (*curve.measured, *curve.planned)]
     scale = "log" if max(ends) > _WIDE * min(ends) else "linear"
     scale_axis(axes, "x", scale, (min(ends), max(ends)), whole=True)
+    if scale == "linear":
+        axes.set_xlim(0, 1.05 * max(ends) + 1)
     axes.set_ylim(min(0.0, *(value for _, value in curve.measured)) - 0.02, 1.02)
     axes.set_xlabel("trials")
     axes.set_ylabel("reliability of ranks")
@@ -62,10 +64,23 @@ def reliability(name: str, curve: ReliabilityCurve) -> Drawing:
     return Drawing(
         name=f"reliability-{name}",
         title=f"Reliability of {name} against trials",
-        caption="Points: measured with the first trials of the file"
-        + (f", from {count(curve.samples)} samples" if curve.samples else "")
-        + ". Curve: planned by Spearman-Brown from the reliability of all trials; it says how many would "
-        f"reach {' or '.join(f'{target:g}' for target in curve.targets)} (dotted).",
+        caption=_explained(curve),
         about=name,
         figure=figure,
+    )
+
+
+def _explained(curve: ReliabilityCurve) -> str:
+    targets = " and ".join(f"{target:g}" for target in curve.targets)
+    points = "Point: measured with all trials."
+    if len(curve.measured) > 1:
+        points = (
+            f"Points: measured with the first trials of the file, from {count(curve.samples)} samples; the "
+            "last one with all."
+        )
+    if not curve.planned:
+        return f"{points} From this reliability none can be planned. Dotted: {targets}."
+    return (
+        f"{points} Curve: planned by Spearman-Brown from the last one; it says how many trials would reach "
+        f"{targets} (dotted)."
     )
