@@ -59,9 +59,9 @@ def export_lists(
     chosen = _chosen(file, scores)
     title = file_name(name or file.dataset.name)
     targets = {each: Path(folder) / f"{title}_{each}.json" for each in chosen}
+    lists = {each: _listed(file, file.scores[each]) for each in chosen}
     for target in targets.values():
         check_output(target, "another folder, or --name,", overwrite=overwrite, inputs=[file.path])
-    lists = {each: _listed(file, file.scores[each]) for each in chosen}
     for each, target in targets.items():
         with replacing(target) as temporary:
             temporary.write_text(json.dumps(lists[each].tolist(), allow_nan=False))

@@ -17,7 +17,7 @@ def number(value: float | None, digits: int = 3) -> str:
         digits > _PERCENT_DIGITS
     ):
         return f"{value:.1e}"
-    if digits > _PERCENT_DIGITS and abs(value) < _ONE_DIGIT:
+    if digits > _PERCENT_DIGITS and _SCIENTIFIC_BELOW <= abs(value) < _ONE_DIGIT:
         digits += 1
     text = f"{value:.{digits}f}"
     return text.removeprefix("-") if float(text) == 0 else text

@@ -223,3 +223,12 @@ class TestTable:
         write_table(file, out, overwrite=True)
         assert out.read_bytes() == content
         assert [each.name for each in out.parent.iterdir()] == ["table.csv"]
+
+
+def test_line_breaks_in_names_of_classes_stay_in_their_cell(tmp_path):
+    names = ("a\rb", "c\nd", 'e",f')
+    dataset = noise((3, 4, 5), names=names)
+    path = write_table(load_scores(scored(tmp_path / "s.h5", dataset, 1)), tmp_path / "t.csv")
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["class"] for row in rows] == [names[label] for label in dataset.labels]

@@ -16,6 +16,6 @@ def check_report_extra() -> None:
     missing = [name for module, name in _NEEDED.items() if find_spec(module) is None]
     if missing:
         raise GoldoreError(
-            f"pages and figures need {' and '.join(missing)}; install the extra `report` with: "
+            f"pages and figures need {' and '.join(missing)}; install them with: "
             "pip install matplotlib jinja2"
         )

@@ -14,8 +14,9 @@ from goldore.errors import GoldoreError
 from goldore.indexfile import load_index, save_index
 from goldore.scoring import output
 from goldore.scoring.parts import Parts, part_of
-from goldore.store import load_scores, loss
+from goldore.store import journal, load_header, load_scores, loss, utility, verifying
 from goldore.team import Team
+from tests.conftest import edited
 from tests.durability import runs
 
 
@@ -101,3 +102,51 @@ def test_an_index_of_a_large_folder_tree_is_read_again(tmp_path):
     paths = [f"n{number // 1300:08d}/n_{number}[1].JPEG" for number in range(700_000)]
     save_index(tmp_path / "keep.npy", np.arange(700_000), {"num_samples": 700_000, "paths": paths})
     assert len(load_index(tmp_path / "keep.npy").indices) == 700_000
+
+
+def test_a_journal_of_a_goldore_that_stored_no_times_is_taken_in(tmp_path, monkeypatch):
+    path = tmp_path / "s.h5"
+    runs.score(path, loss=2, utility=6)
+    header = load_header(path)
+    with h5py.File(path) as file:
+        columns = {name: file["trials/utility"][name][4:6] for name in utility.COLUMNS}
+        key = utility.key_in(file, header)
+    waiting = utility.results_of(np.array([10, 11]), columns)
+    before = [(result.trial, result.members.tolist()) for result in waiting]
+    layout = journal._layout
+    monkeypatch.setattr(journal, "_layout", lambda subset, classes: layout(subset, classes, utility.CONTENT))
+    journal.append(path, key, waiting)
+    monkeypatch.undo()
+    found = journal.read(path)
+    assert [(result.trial, result.members.tolist()) for result in found] == before
+    assert all(np.isnan(result.seconds) for result in found)
+
+
+def test_damage_in_the_times_alone_loses_no_trial(tmp_path):
+    path = tmp_path / "s.h5"
+    runs.score(path, loss=3, scores="LossInit")
+    with h5py.File(path) as file:
+        where = file["trials/loss/seconds"].id.get_chunk_info(1).byte_offset
+    content = bytearray(path.read_bytes())
+    content[where] ^= 1
+    path.write_bytes(bytes(content))
+    repaired = verifying.repair(path, tmp_path / "new.h5")
+    assert (repaired.trials["loss"].usable, repaired.trials["loss"].damaged) == (3, [])
+    seconds = load_scores(tmp_path / "new.h5").loss_trials.seconds
+    assert np.isnan(seconds).tolist() == [False, True, False]
+
+
+def test_files_that_store_no_times_are_read_and_gone_on_with(tmp_path):
+    path = tmp_path / "s.h5"
+    runs.score(path, loss=2, utility=4)
+    with edited(path) as file:
+        del file["trials/loss/seconds"], file["trials/utility/seconds"]
+    before = load_scores(path)
+    assert np.isnan(before.loss_trials.seconds).all()
+    assert np.isnan(before.utility_trials.seconds).all()
+    runs.score(path, loss=3, utility=6)
+    after = load_scores(path)
+    assert np.isnan(after.loss_trials.seconds).tolist() == [True, True, False]
+    assert np.isnan(after.utility_trials.seconds).tolist() == [True] * 4 + [False] * 2
+    assert after.loss_trials.seconds[2] > 0
+    assert after.utility_trials.seconds[5] > 0

@@ -1,5 +1,6 @@
 """Finding the images of a score file's samples: the right ones, or none."""
 
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from goldore.datasets import folder
 from goldore.errors import DatasetError, GoldoreError
 from goldore.report.images import find_images
 from goldore.store import load_scores
+from tests.conftest import edited
 from tests.report.making import noise, scored
 
 SOME = np.array([5, 0, 11])
@@ -182,7 +184,7 @@ class TestTree:
         images, _ = found(file, root)
         for position in (0, 11):
             name = Path(dataset.paths[position]).name
-            with pytest.raises(DatasetError, match=rf"{name} cannot be decoded"):
+            with pytest.raises(DatasetError, match=rf"{name} (cannot be decoded|any more)"):
                 images(np.array([position]))
 
     @pytest.mark.parametrize("outside", ["../secret.png", "cat/../../secret.png", "ABSOLUTE"])
@@ -222,3 +224,41 @@ def test_images_of_any_number_of_channels_are_found(channels, tmp_path):
     images, why_not = found(file_of(dataset, tmp_path))
     assert why_not == ""
     assert np.array_equal(images(SOME), dataset.images[SOME])
+
+
+class TestStrangers:
+    """The source in a score file may say anything."""
+
+    @pytest.mark.parametrize(
+        "source",
+        [
+            "folder tree /",
+            "IDX files in /",
+            "IDX files in ..",
+            "arrays in /dev/zero",
+            "tensors in /dev/stdin",
+            "arrays in PIPE.npz",
+            "function os:getcwd",
+            "torchvision.datasets.CIFAR10 in /",
+        ],
+    )
+    def test_what_it_names_is_not_searched(self, source, arrays, tmp_path, monkeypatch):
+        def refuse(*_, **__):
+            pytest.fail("a dataset is loaded")
+
+        os.mkfifo(tmp_path / "PIPE.npz")
+        file = arrays[2]
+        with edited(file.path) as content:
+            content["dataset"].attrs["source"] = source.replace("PIPE", str(tmp_path / "PIPE"))
+        monkeypatch.setattr(folder, "load_folder", refuse)
+        images, why_not = found(load_scores(file.path))
+        assert images is None
+        assert "--dataset" in why_not or "--data-root" in why_not
+
+    def test_a_pipe_among_the_images_is_not_opened(self, tree):
+        root, dataset, file = tree
+        (root / "train" / dataset.paths[3]).unlink()
+        os.mkfifo(root / "train" / dataset.paths[3])
+        images, _ = found(file)
+        with pytest.raises(DatasetError, match="there is no image"):
+            images(np.array([3]))

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import goldore
@@ -160,10 +160,10 @@ def test_halves_overlap_is_that_of_what_either_half_keeps(drops, scope):
     assert 0 < said["halves_overlap"] < 1
     agreed = 0
     for row in said["classes"]:
-        mine = [place for place in first if LABELS[place] == row["label"]]
+        mine = [place for place in [*first, *second] if LABELS[place] == row["label"]]
         shared = sum(LABELS[place] == row["label"] for place in both)
         agreed += shared
-        assert row["halves_overlap"] == (pytest.approx(shared / len(mine)) if mine else None)
+        assert row["halves_overlap"] == (pytest.approx(2 * shared / len(mine)) if mine else None)
     assert agreed == len(both)
     pruned = goldore.prune(file, f"LossConverge_{drops}", keep_ratio="0.3", scope=scope)
     assert said["halves_overlap"] == pruned.halves_overlap
@@ -277,6 +277,7 @@ def test_the_classes_add_up_to_the_whole(values, tenths, drops, scope, seed):
     labels = draw.integers(0, 3, len(values))
     halves = draw.integers(0, 3, (2, len(values)))
     values = np.array(values)
+    assume(np.isfinite(values).any())
     file = make_file(values, labels, halves=halves)
     chosen, said = select(file, f"LossConverge_{drops}", drop_ratio=f"0.{tenths}", scope=scope)
     by_hand = plain_kept(values, labels, drops, lambda size: size * tenths // 10, scope)
@@ -284,6 +285,20 @@ def test_the_classes_add_up_to_the_whole(values, tenths, drops, scope, seed):
     assert sum(row["kept"] for row in said["classes"]) == said["kept"] == len(by_hand)
     assert sum(row["total"] for row in said["classes"]) == said["total"] == len(values)
     first = plain_kept(halves[0], labels, drops, lambda size: size * tenths // 10, scope)
-    by_half = np.bincount(labels[first], minlength=3)
-    overlap = sum((row["halves_overlap"] or 0) * by_half[row["label"]] for row in said["classes"])
-    assert said["halves_overlap"] == pytest.approx(overlap / len(first))
+    second = plain_kept(halves[1], labels, drops, lambda size: size * tenths // 10, scope)
+    by_halves = np.bincount(labels[[*first, *second]], minlength=3)
+    overlap = sum((row["halves_overlap"] or 0) * by_halves[row["label"]] for row in said["classes"])
+    assert said["halves_overlap"] == pytest.approx(overlap / (2 * len(first)))
+
+
+def test_a_score_that_no_sample_has_ranks_nothing():
+    file = make_file([np.nan] * 4, [0, 0, 1, 1])
+    with pytest.raises(UsageError, match="no sample has a LossConverge"):
+        what_is_kept(file, "LossConverge_large", keep_ratio="0.5")
+
+
+def test_kept_samples_without_a_score_are_counted():
+    said = what_is_kept(
+        make_file([1, np.nan, np.nan, 4], [0, 0, 0, 0]), "LossConverge_large", keep_ratio="0.75"
+    )
+    assert (said["kept"], said["missing"], said["kept_missing"]) == (3, 2, 1)

@@ -321,3 +321,14 @@ def test_the_first_loss_trials_of_a_run_are_those_of_a_shorter_run(tmp_path):
     np.testing.assert_allclose(long[:2], short, rtol=1e-5, atol=1e-6)
     scores = goldore.load_scores(tmp_path / "4.h5").scores["LossInit"]
     np.testing.assert_allclose(long.astype(np.float64).mean(axis=0), scores.values)
+
+
+def test_a_trial_without_another_of_its_weights_does_not_count(path):
+    dataset = make_dataset()
+    recipe = goldore.UtilityRecipe(
+        network=goldore.ConvNetConfig(width=4, depth=1), steps=2, subset_per_class=4, common_init=4
+    )
+    file = goldore.score(dataset, scores="MonteCarlo", utility=recipe, utility_trials=9, out=path)
+    assert (len(file.utility_trials.done), file.scores["MonteCarlo"].trials) == (9, 8)
+    found = utility_of_samples(path, range(dataset.num_samples))
+    assert [len(each.trials) for each in found] == file.scores["MonteCarlo"].counts.tolist()
