@@ -28,7 +28,7 @@ def scores_table(file: "ScoreFile", summary: dict[str, Any] | None = None) -> Ta
     for name, score in (summary or summarize(file))["scores"].items():
         table.add_row(
             name,
-            str(score["trials"]),
+            count(score["trials"]),
             number(score["min"]),
             number(score["median"]),
             number(score["max"]),

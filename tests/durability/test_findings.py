@@ -1,5 +1,6 @@
 """What once went wrong, or nearly did."""
 
+import hashlib
 import os
 import signal
 import subprocess
@@ -104,21 +105,23 @@ def test_an_index_of_a_large_folder_tree_is_read_again(tmp_path):
     assert len(load_index(tmp_path / "keep.npy").indices) == 700_000
 
 
-def test_a_journal_of_a_goldore_that_stored_no_times_is_taken_in(tmp_path, monkeypatch):
+def test_a_journal_of_a_goldore_that_stored_no_times_is_taken_in(tmp_path):
     path = tmp_path / "s.h5"
     runs.score(path, loss=2, utility=6)
     header = load_header(path)
     with h5py.File(path) as file:
         columns = {name: file["trials/utility"][name][4:6] for name in utility.COLUMNS}
         key = utility.key_in(file, header)
-    waiting = utility.results_of(np.array([10, 11]), columns)
-    before = [(result.trial, result.members.tolist()) for result in waiting]
-    layout = journal._layout
-    monkeypatch.setattr(journal, "_layout", lambda subset, classes: layout(subset, classes, utility.CONTENT))
-    journal.append(path, key, waiting)
-    monkeypatch.undo()
+    subset, classes = columns["members"].shape[1], columns["accuracy"].shape[1]
+    rows = np.empty(2, dtype=journal._layout(subset, classes, utility.CONTENT))
+    rows["number"] = [10, 11]
+    for name in utility.CONTENT:
+        rows[name] = columns[name]
+    head = journal._HEAD.pack(journal._MAGIC, 2, key, hashlib.sha256(rows.tobytes()).digest())
+    journal.journal_of(path).write_bytes(head + rows.tobytes())
     found = journal.read(path)
-    assert [(result.trial, result.members.tolist()) for result in found] == before
+    assert [result.trial.number for result in found] == [10, 11]
+    assert [result.members.tolist() for result in found] == columns["members"].tolist()
     assert all(np.isnan(result.seconds) for result in found)
 
 
