@@ -39,8 +39,7 @@ class Ranked:
         finite = np.isfinite(values)
         if not finite.all():
             values = np.where(finite, values, np.nan)
-        order = np.argsort(values, kind="stable")
-        ascending = order[: int(finite.sum())]  # NaN comes last
+        ascending = _ascending(values)[: int(finite.sum())]  # NaN comes last
         small = labels[ascending].astype(np.uint16) if num_classes <= 2**16 else labels[ascending]
         by_class = ascending[np.argsort(small, kind="stable")]
         counts = np.bincount(labels[ascending], minlength=num_classes)
@@ -92,6 +91,19 @@ class Ranked:
     def overall(self) -> NDArray[np.float64]:
         """Rank of each sample among all, likewise; NaN for those without a score, as in `within`."""
         return _mean_ranks(self.values, self.ascending, np.zeros(1, dtype=np.int64))
+
+
+def _ascending(values: NDArray[np.float64]) -> NDArray[np.int64]:
+    """What a stable argsort gives in a third of the time: equal values go in the order of positions."""
+    order = np.argsort(values)
+    ordered = values[order]
+    tied = ordered[1:] == ordered[:-1]
+    if tied.any():
+        run = np.concatenate([[0], np.cumsum(~tied)])
+        where = np.flatnonzero(np.append(tied, False) | np.insert(tied, 0, False))
+        part = order[where]
+        order[where] = part[np.lexsort((part, run[where]))]
+    return order
 
 
 def _mean_ranks(

@@ -237,21 +237,29 @@ def _histogram(values: NDArray[np.float64]) -> dict[str, Any]:
         return {"scale": "linear", "edges": [], "counts": []}
     low, high = quantiles_of_sorted(values, (QUANTILES[0], QUANTILES[-1]))
     logarithmic = bool(values[0] > 0 and high > _LOG_SPREAD * low)
-    binned = np.log10(values) if logarithmic else values
-    try:
-        counts, edges = np.histogram(binned, bins=_BINS)
-    except ValueError:  # a range too narrow, or too wide, to be cut into bins
-        counts, edges = np.array([len(values)]), np.array([binned.min(), binned.max()])
+    ends = np.log10(values[[0, -1]]) if logarithmic else values[[0, -1]]
+    with np.errstate(over="ignore", invalid="ignore"):
+        edges = np.linspace(float(ends[0]), float(ends[1]), _BINS + 1)
+        edges = 10**edges if logarithmic else edges
+    if not (np.diff(edges) > 0).all():  # a range too narrow, or too wide, to be cut into bins
+        edges = values[[0, -1]]
+    edges[[0, -1]] = values[[0, -1]]
+    inner = np.searchsorted(values, edges[1:-1])
     return {
         "scale": "log" if logarithmic else "linear",
-        "edges": [float(edge) for edge in (10**edges if logarithmic else edges)],
-        "counts": counts.tolist(),
+        "edges": [float(edge) for edge in edges],
+        "counts": np.diff([0, *inner, len(values)]).tolist(),
     }
 
 
 def _median(values: NDArray[np.float64]) -> float:
+    """Of the finite values; NaN without. np.median takes four times as long for the few of a class."""
     finite = values[np.isfinite(values)]
-    return float(np.median(finite)) if len(finite) else math.nan
+    if len(finite) == 0:
+        return math.nan
+    low, high = (len(finite) - 1) // 2, len(finite) // 2
+    parted = np.partition(finite, (low, high))
+    return float(parted[low] + parted[high]) / 2
 
 
 def number_or_none(value: float | np.floating[Any]) -> float | None:
