@@ -127,12 +127,20 @@ def fuzz_content(path, work):
     run()
 
 
+def is_there(file, node):
+    """Whether a node is, and not behind a link that leads nowhere, or to itself."""
+    try:
+        return node in file and file[node] is not None
+    except (KeyError, OSError, RuntimeError):
+        return False
+
+
 def change(file, node, data):
     """One change of a node."""
     what = data.draw(
         st.sampled_from(["attribute", "array", "compressed", "virtual", "vlen", "link", "delete"])
     )
-    if node not in file:
+    if not is_there(file, node):
         return
     if what == "attribute" or node == "/":
         file[node].attrs[data.draw(_names)] = data.draw(_values)
