@@ -14,7 +14,7 @@ from goldore.report.figures import Drawing, svg
 from goldore.report.gallery import GalleryRow, Picture, examples, extremes, most_classes, pictures
 from goldore.report.material import Material
 from goldore.selection import RANDOM
-from goldore.wording import count, number, percent, plural
+from goldore.wording import count, number, percent
 
 _FOLDED = 30  # classes: longer tables are folded
 _MOST_TRIALS = 200  # values of single trials that are listed
@@ -56,7 +56,7 @@ def render(material: Material, drawings: Sequence[Drawing]) -> str:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters.update(number=number, count=count, percent=percent, figure=_figure_uri)
-    environment.globals.update(facts=facts, plural=plural, most_trials=_MOST_TRIALS, folded=_FOLDED)
+    environment.globals.update(facts=facts, most_trials=_MOST_TRIALS, folded=_FOLDED)
     return environment.get_template("page.html").render(
         summary=material.summary,
         comparison=material.comparison,
