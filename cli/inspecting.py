@@ -117,7 +117,7 @@ def inspect_command(
         raise UsageError("--verbose is about the terminal; leave it out where something is written.")
     found = _Found.of(files, wanted)
     if as_json:
-        typer.echo(json.dumps(found.document, indent=1, allow_nan=False))
+        typer.echo(json.dumps(found.document(), indent=1, allow_nan=False))
     elif csv is not None or report is not None or figures is not None:
         _write(found, wanted, csv, report, figures)
     else:
@@ -183,31 +183,40 @@ class _Found:
     """The files, and what they say."""
 
     files: "Sequence[ScoreFile]"
-    document: dict[str, Any]
-    kept: "Selection | None"
+    comparison: dict[str, Any] | None = None
+    kept: "tuple[Selection, dict[str, Any]] | None" = None
+    samples: "Sequence[dict[str, Any]]" = ()
 
     @classmethod
     def of(cls, paths: "Sequence[Path]", wanted: _Wanted) -> Self:
-        from goldore.report import compare, describe_samples, summarize
+        from goldore.report import compare, describe_samples
         from goldore.report.kept import select
 
         files = _load(paths)
         if len(files) > 1:
-            compared = compare(files, scope=wanted.where)
-            return cls(files, {"files": [summarize(each) for each in files], "comparison": compared}, None)
+            return cls(files, comparison=compare(files, scope=wanted.where))
         (file,) = files
-        document, kept = summarize(file), None
+        kept = None
         if wanted.criterion is not None:
-            kept, document["kept"] = select(
+            kept = select(
                 file,
                 wanted.criterion,
                 keep_ratio=wanted.keep_ratio,
                 drop_ratio=wanted.drop_ratio,
                 scope=wanted.where,
             )
-        if wanted.samples:
-            document["samples"] = describe_samples(file, wanted.samples)
-        return cls(files, document, kept)
+        samples = describe_samples(file, wanted.samples) if wanted.samples else ()
+        return cls(files, kept=kept, samples=samples)
+
+    def document(self) -> dict[str, Any]:
+        """All of it as one object that JSON can hold."""
+        from goldore.report import summarize
+
+        if self.comparison is not None:
+            return {"files": [summarize(each) for each in self.files], "comparison": self.comparison}
+        kept = {"kept": self.kept[1]} if self.kept is not None else {}
+        samples = {"samples": list(self.samples)} if self.samples else {}
+        return summarize(self.file) | kept | samples
 
     @property
     def paths(self) -> list[Path]:
@@ -227,20 +236,17 @@ class _Found:
 
     def material(self, wanted: _Wanted) -> "Material":
         """For a page and figures, of the first score file."""
+        from goldore.report import summarize
         from goldore.report.kept import usual_selections
         from goldore.report.material import Material
 
-        file, summary = self.file, self.document
-        if "files" in summary:
-            summary = summary["files"][next(at for at, each in enumerate(self.files) if each is file)]
         images, why_not = self.images(wanted)
-        kept = usual_selections(file) if self.kept is None else [(self.kept, self.document["kept"])]
         return Material(
-            file=file,
-            summary=summary,
-            kept=tuple(kept),
-            samples=tuple(self.document.get("samples", ())),
-            comparison=self.document.get("comparison"),
+            file=self.file,
+            summary=summarize(self.file),
+            kept=(self.kept,) if self.kept is not None else tuple(usual_selections(self.file)),
+            samples=tuple(self.samples),
+            comparison=self.comparison,
             images=images,
             no_images=why_not,
         )
@@ -283,7 +289,7 @@ def _write(
 def _write_table(found: _Found, target: Path, say: "Console", *, overwrite: bool) -> None:
     from goldore.exporting import table, write_table
 
-    kept = found.kept.indices if found.kept is not None else None
+    kept = found.kept[0].indices if found.kept is not None else None
     if str(target) == _STDOUT:
         for piece in table(found.file, kept=kept):
             sys.stdout.write(piece)
@@ -332,18 +338,20 @@ def _drawn(found: _Found, wanted: _Wanted, *, page: bool) -> "tuple[Material, li
 
 
 def _show(found: _Found, wanted: _Wanted, *, verbose: bool) -> None:
+    from goldore.report import summarize
+
     from .views import show_comparison, show_kept, show_summary
 
-    console, document = out(), found.document
-    if "comparison" in document:
-        show_comparison(console, document["comparison"], verbose=verbose)
+    console = out()
+    if found.comparison is not None:
+        show_comparison(console, found.comparison, verbose=verbose)
         return
-    if "samples" in document:
+    if found.samples:
         _show_samples(console, found, wanted, verbose=verbose)
-    if "kept" in document:
-        show_kept(console, document["kept"], verbose=verbose)
-    if "samples" not in document and "kept" not in document:
-        show_summary(console, found.file, document, verbose=verbose)
+    if found.kept is not None:
+        show_kept(console, found.kept[1], verbose=verbose)
+    if not found.samples and found.kept is None:
+        show_summary(console, found.file, summarize(found.file), verbose=verbose)
 
 
 def _show_samples(console: "Console", found: _Found, wanted: _Wanted, *, verbose: bool) -> None:
@@ -353,7 +361,7 @@ def _show_samples(console: "Console", found: _Found, wanted: _Wanted, *, verbose
     from .views import show_sample
 
     images, why_not = found.images(wanted)
-    for each in found.document["samples"]:
+    for each in found.samples:
         show_sample(console, each, verbose=verbose)
         if images is None:
             continue
