@@ -269,7 +269,7 @@ def _normed(
         return F.group_norm(x, size) * weight.flatten(0, 1) + bias.flatten(0, 1)
     if kind == "batch":
         mean, var = running[block]
-        affine = weight.flatten().float(), bias.flatten().float()
+        affine = weight.flatten().to(mean.dtype), bias.flatten().to(mean.dtype)
         return F.batch_norm(x, mean, var, *affine, training=training, momentum=_RUNNING_MOMENTUM)
     if kind == "instance" and layout.channels_last:
         return _instance_norm(x, weight.flatten(), bias.flatten())
