@@ -38,7 +38,7 @@ def test_parameter_counts_are_those_of_dataset_condensation(shape, classes, para
     ],
 )
 def test_stacked_networks_equal_separate_ones_in_value_and_gradient(norm, activation, pooling, training):
-    # In float64: in float32 a pre-activation can round to the other side of the activation's or pooling's kink.
+    # In float64: in float32 a value can round to the other side of the activation's or pooling's kink.
     torch.manual_seed(0)
     shape = (1, 28, 28) if norm == "layer" else (3, 16, 16)
     arch = architecture(shape, norm=norm, activation=activation, pooling=pooling)
