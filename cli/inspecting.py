@@ -44,7 +44,10 @@ def inspect_command(
     verbose: Annotated[
         bool,
         typer.Option(
-            "--verbose", "-v", help="List all classes, also when more than 20, and all trials of a sample."
+            "--verbose",
+            "-v",
+            help="List all classes, also when more than 20, and all trials of a sample; with --json: also "
+            "the reliability at smaller and larger numbers of trials.",
         ),
     ] = False,
     criterion: Annotated[
@@ -113,11 +116,11 @@ def inspect_command(
     )
     draws = report is not None or figures is not None
     wanted.check(files, csv, as_json=as_json, draws=draws, page=report)
-    if verbose and (as_json or draws or csv is not None):
-        raise UsageError("--verbose is about the terminal; leave it out where something is written.")
+    if verbose and (draws or csv is not None):
+        raise UsageError("--verbose is about what is printed; leave it out where something is written.")
     found = _Found.of(files, wanted)
     if as_json:
-        typer.echo(json.dumps(found.document(), indent=1, allow_nan=False))
+        typer.echo(json.dumps(found.document(curves=verbose), indent=1, allow_nan=False))
     elif csv is not None or report is not None or figures is not None:
         _write(found, wanted, csv, report, figures)
     else:
@@ -208,15 +211,18 @@ class _Found:
         samples = describe_samples(file, wanted.samples) if wanted.samples else ()
         return cls(files, kept=kept, samples=samples)
 
-    def document(self) -> dict[str, Any]:
-        """All of it as one object that JSON can hold."""
+    def document(self, *, curves: bool) -> dict[str, Any]:
+        """All of it as one object that JSON can hold; `curves`: of the reliability."""
         from goldore.report import summarize
 
         if self.comparison is not None:
-            return {"files": [summarize(each) for each in self.files], "comparison": self.comparison}
+            return {
+                "files": [summarize(each, curves=curves) for each in self.files],
+                "comparison": self.comparison,
+            }
         kept = {"kept": self.kept[1]} if self.kept is not None else {}
         samples = {"samples": list(self.samples)} if self.samples else {}
-        return summarize(self.file) | kept | samples
+        return summarize(self.file, curves=curves) | kept | samples
 
     @property
     def paths(self) -> list[Path]:
@@ -243,7 +249,7 @@ class _Found:
         images, why_not = self.images(wanted)
         return Material(
             file=self.file,
-            summary=summarize(self.file),
+            summary=summarize(self.file, curves=True),
             kept=(self.kept,) if self.kept is not None else tuple(usual_selections(self.file)),
             samples=tuple(self.samples),
             comparison=self.comparison,

@@ -153,7 +153,7 @@ def _keys(
         raise ScoreFileError(
             f"{file} has {len(values)} scores, and here are {samples} samples; it is of other data."
         )
-    missing = int(np.isnan(values).sum())
+    missing = int(len(values) - np.isfinite(values).sum())
     if missing:
         raise UsageError(
             f"{missing} samples have no {parsed.score} (never drawn); write an index file with goldore "

@@ -26,6 +26,7 @@ from goldore.datasets.dataset import FOLDER_SOURCE
 from goldore.definitions import plain_name
 from goldore.errors import UnreliableError, UsageError
 from goldore.estimators import class_members, trials_needed
+from goldore.ordering import ascending
 from goldore.store import Score, ScoreFile, load_header, load_scores
 from goldore.trials import MAX_SEED
 
@@ -173,7 +174,7 @@ def prune(
         raise UsageError("--min-reliability is about a score, and Random ranks by none; leave it out.")
     if min_reliability is not None:
         _check_reliability(file.scores[parsed.score], min_reliability)
-    absent = int(np.isnan(values).sum())
+    absent = int(len(values) - np.isfinite(values).sum())
     if absent and missing == "error":
         raise UsageError(
             f"{absent} of {len(values)} samples have no {parsed.score} (NaN: never drawn); "
@@ -316,7 +317,7 @@ def kept_positions(
     kept = []
     for members in groups:
         start, stop = rule.bounds(len(members))
-        order = np.argsort(keys[members], kind="stable")
+        order = ascending(keys[members])
         kept.append(members[order[start:stop]])
     return np.sort(np.concatenate(kept)).astype(np.int64)
 
@@ -438,7 +439,7 @@ def drop_keys(
         missing: "drop" to drop samples without a score first, anything else to drop them last.
     """
     keys = -values if criterion.drops == "large" else values
-    return np.where(np.isnan(keys), -np.inf if missing == "drop" else np.inf, keys)
+    return np.where(np.isfinite(keys), keys, -np.inf if missing == "drop" else np.inf)
 
 
 def exact_ratio(ratio: Ratio, option: str) -> Fraction:

@@ -113,8 +113,9 @@ def test_global_scope_ranks_all_samples_together():
     assert selection.kept_per_class.tolist() == [2, 0]
 
 
-def test_missing_scores_are_refused_or_put_at_one_end():
-    file = make_score_file([1.0, np.nan, 3.0, np.nan], [0] * 4, 1)
+@pytest.mark.parametrize("none", [np.nan, np.inf, -np.inf])
+def test_missing_scores_are_refused_or_put_at_one_end(none):
+    file = make_score_file([1.0, none, 3.0, none], [0] * 4, 1)
     with pytest.raises(UsageError, match="2 of 4 samples have no LossConverge"):
         prune(file, "LossConverge_large", keep_per_class=2)
     assert prune(file, "LossConverge_large", keep_per_class=2, missing="drop").indices.tolist() == [0, 2]

@@ -39,7 +39,7 @@ def main(path: str, dataset: str) -> None:
         select(file, "LossConverge_large", keep_ratio="0.1"),
         select(file, "LossConverge_large", keep_ratio="0.1", scope="global"),
     )
-    drawings = draw(Material(file=file, summary=summarize(file), kept=kept, images=images))
+    drawings = draw(Material(file=file, summary=summarize(file, curves=True), kept=kept, images=images))
     with tempfile.TemporaryDirectory() as folder:
         write_figures(Path(folder), [each for each in drawings if each.name in SHOWN])
         for name in SHOWN:

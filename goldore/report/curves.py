@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 from goldore.draws import make_strata
 from goldore.estimators import class_members, mean_over_trials, trials_needed
 from goldore.estimators.reliability import spearman_brown
-from goldore.report.summary import RELIABILITY_TARGETS, UTILITY_TARGETS
 from goldore.store import Score, ScoreFile
 from goldore.store.trialwise import estimate_from, loss_values
 
+RELIABILITY_TARGETS = (0.8, 0.9)
+UTILITY_TARGETS = (0.5, 0.8)
 _MOST_SAMPLES, _MOST_CLASSES = 20_000, 100  # that the measured points of losses are computed from
 _MOST_WORK = 2e9  # members of utility trials that are read for the measured points
 _MOST_POINTS = 16
@@ -51,7 +52,7 @@ def reliability_curve(file: ScoreFile, score: Score) -> ReliabilityCurve | None:
     """
     if score.trials < 2:  # noqa: PLR2004
         return None
-    targets = UTILITY_TARGETS if score.estimator else RELIABILITY_TARGETS
+    targets = targets_of(score)
     if score.estimator:
         measured, samples = _of_utility(file, score), len(file.labels)
     else:
@@ -62,6 +63,11 @@ def reliability_curve(file: ScoreFile, score: Score) -> ReliabilityCurve | None:
     if not measured:
         return None
     return ReliabilityCurve(tuple(measured), _planned(score, targets), targets, samples)
+
+
+def targets_of(score: Score) -> tuple[float, ...]:
+    """Reliabilities that one plans for."""
+    return UTILITY_TARGETS if score.estimator else RELIABILITY_TARGETS
 
 
 def _of_losses(file: ScoreFile, score: Score) -> tuple[list[tuple[int, float]], int]:

@@ -14,7 +14,7 @@ class Material:
 
     Attributes:
         file: on the disk, with all its scores.
-        summary: as `summarize` gives it.
+        summary: as `summarize` gives it, with curves.
         kept: selections, and what `what_is_kept` says of each.
         samples: as `describe_samples` gives them.
         comparison: as `compare` gives it; None for a single file.

@@ -6,6 +6,8 @@ from typing import Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from goldore.ordering import ascending
+
 _SIDES: tuple[Literal["left", "right"], ...] = ("left", "right")
 
 
@@ -39,11 +41,11 @@ class Ranked:
         finite = np.isfinite(values)
         if not finite.all():
             values = np.where(finite, values, np.nan)
-        ascending = _ascending(values)[: int(finite.sum())]  # NaN comes last
-        small = labels[ascending].astype(np.uint16) if num_classes <= 2**16 else labels[ascending]
-        by_class = ascending[np.argsort(small, kind="stable")]
-        counts = np.bincount(labels[ascending], minlength=num_classes)
-        return cls(values, labels, ascending, by_class, np.concatenate([[0], np.cumsum(counts)]))
+        order = ascending(values)[: int(finite.sum())]  # NaN comes last
+        small = labels[order].astype(np.uint16) if num_classes <= 2**16 else labels[order]
+        by_class = order[np.argsort(small, kind="stable")]
+        counts = np.bincount(labels[order], minlength=num_classes)
+        return cls(values, labels, order, by_class, np.concatenate([[0], np.cumsum(counts)]))
 
     @property
     def counts(self) -> NDArray[np.int64]:
@@ -91,19 +93,6 @@ class Ranked:
     def overall(self) -> NDArray[np.float64]:
         """Rank of each sample among all, likewise; NaN for those without a score, as in `within`."""
         return _mean_ranks(self.values, self.ascending, np.zeros(1, dtype=np.int64))
-
-
-def _ascending(values: NDArray[np.float64]) -> NDArray[np.int64]:
-    """What a stable argsort gives in a third of the time: equal values go in the order of positions."""
-    order = np.argsort(values)
-    ordered = values[order]
-    tied = ordered[1:] == ordered[:-1]
-    if tied.any():
-        run = np.concatenate([[0], np.cumsum(~tied)])
-        where = np.flatnonzero(np.append(tied, False) | np.insert(tied, 0, False))
-        part = order[where]
-        order[where] = part[np.lexsort((part, run[where]))]
-    return order
 
 
 def _mean_ranks(

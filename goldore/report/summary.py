@@ -11,25 +11,29 @@ from numpy.typing import NDArray
 
 from goldore.draws import make_strata
 from goldore.estimators import class_members, trials_needed
+from goldore.report.curves import reliability_curve, targets_of
 from goldore.report.ranks import Ranked, rank_correlation
 from goldore.store import LossTrials, Score, ScoreFile, UtilityTrials
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
-RELIABILITY_TARGETS = (0.8, 0.9)
-UTILITY_TARGETS = (0.5, 0.8)
 _BINS = 16
 _LOG_SPREAD = 30.0  # positive values whose 99% and 1% quantiles are this far apart are binned by logarithm
 
 
-def summarize(file: ScoreFile) -> dict[str, Any]:
+def summarize(file: ScoreFile, *, curves: bool = False) -> dict[str, Any]:
     """Summarise a score file as one object that JSON can hold; unknown numbers are None.
 
     Args:
         file: with the scores to summarise.
+        curves: also measure, for each score, its `reliability_curve` (`goldore.report.curves`) from the
+            file's trials, which takes seconds; None where there is none.
 
     Returns:
         The keys file, goldore_version, torch_version, device, created, updated, dataset, trials, scores and
         correlations.
+
+    Raises:
+        ScoreFileError: if the trials of a curve cannot be read any more.
     """
     members = class_members(file.labels, file.dataset.num_classes)
     ranked = {
@@ -50,6 +54,7 @@ def summarize(file: ScoreFile) -> dict[str, Any]:
         },
         "scores": {
             name: _score(score, ranked[name], members, file.dataset.class_names)
+            | ({"reliability_curve": _curve(file, score)} if curves else {})
             for name, score in file.scores.items()
         },
         "correlations": [
@@ -143,7 +148,7 @@ def _score(
         "estimator": score.estimator or None,
         "trials_needed": {
             str(target): number_or_none(trials_needed(score.trust, score.trials, target))
-            for target in (UTILITY_TARGETS if score.estimator else RELIABILITY_TARGETS)
+            for target in targets_of(score)
         },
         "histogram": _histogram(present),
         "classes": [
@@ -163,6 +168,11 @@ def _score(
             for label, positions in enumerate(members)
         ],
     }
+
+
+def _curve(file: ScoreFile, score: Score) -> dict[str, Any] | None:
+    curve = reliability_curve(file, score)
+    return None if curve is None else dataclasses.asdict(curve)
 
 
 def _moments(values: NDArray[np.float64]) -> dict[str, float | None]:

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from cli.app import app
 from goldore.datasets.dataset import ImageDataset
 from goldore.estimators import Estimate
 from goldore.store import Header, write_new
@@ -67,6 +69,18 @@ def goldore_in():
 
     def run(folder, *args, env=None):
         return run_goldore(*args, cwd=folder, env=env)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def goldore_here():
+    """Run a goldore command in this process and folder: goldore_here("inspect", ..., env={...})."""
+
+    def run(*args, env=None):
+        done = CliRunner().invoke(app, [*map(str, args)], env={"COLUMNS": "80", **(env or {})})
+        assert done.exception is None or isinstance(done.exception, SystemExit)
+        return done
 
     return run
 

@@ -7,9 +7,7 @@ import shutil
 import h5py
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
-from cli.app import app
 from tests.report.making import noise, put, scored
 
 SCORES = ("LossInit", "LossConverge", "MonteCarlo")
@@ -33,19 +31,9 @@ def folder(made, tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def run(folder):
-    def run(*args):
-        done = CliRunner().invoke(app, list(map(str, args)), env={"COLUMNS": "80"})
-        assert done.exception is None or isinstance(done.exception, SystemExit)
-        return done
-
-    return run
-
-
-@pytest.fixture
-def works(run):
+def works(goldore_here, folder):
     def works(*args):
-        done = run(*args)
+        done = goldore_here(*args)
         assert (done.exit_code, done.stderr) == (0, "")
         return done.stdout
 
@@ -53,7 +41,7 @@ def works(run):
 
 
 @pytest.fixture
-def refuses(run, folder):
+def refuses(goldore_here, folder):
     """Run what is refused, in one sentence, with nothing written."""
 
     def files():
@@ -61,7 +49,7 @@ def refuses(run, folder):
 
     def refuses(*args, code=2):
         before = files()
-        done = run(*args)
+        done = goldore_here(*args)
         assert (done.exit_code, done.stdout) == (code, "")
         assert done.stderr.count("error: ") == 1
         assert files() == before

@@ -1,5 +1,6 @@
 """goldore inspect --report and --figures: the page says what --json says, and needs nothing else."""
 
+import functools
 import json
 import shutil
 import subprocess
@@ -8,10 +9,8 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
 import goldore
-from cli.app import app
 from goldore.report.figures import FORMATS
 from tests.report.making import noise, scored
 from tests.report.pages import (
@@ -52,13 +51,8 @@ def folder(made, tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def inspect(folder):
-    def run(*args):
-        done = CliRunner().invoke(app, ["inspect", *map(str, args)], env={"COLUMNS": "80"})
-        assert done.exception is None or isinstance(done.exception, SystemExit)
-        return done
-
-    return run
+def inspect(folder, goldore_here):
+    return functools.partial(goldore_here, "inspect")
 
 
 @pytest.fixture

@@ -1,6 +1,8 @@
 """goldore inspect beside its summary: criteria, comparisons, single samples, tables; terminals and pipes."""
 
 import csv
+import dataclasses
+import functools
 import io
 import json
 import os
@@ -15,9 +17,9 @@ import h5py
 import numpy as np
 import pytest
 from rich.cells import cell_len
-from typer.testing import CliRunner
 
-from cli.app import app
+import goldore
+from goldore.report.curves import reliability_curve
 from goldore.wording import count, number, percent
 from tests.report.making import HOSTILE, ODD, noise, put, scored
 
@@ -45,16 +47,10 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture
-def inspect(folder, monkeypatch):
-    """Run goldore inspect in that folder, in this process."""
+def inspect(folder, monkeypatch, goldore_here):
+    """Run goldore inspect in that folder."""
     monkeypatch.chdir(folder)
-
-    def run(*args, env=None):
-        done = CliRunner().invoke(app, ["inspect", *map(str, args)], env={"COLUMNS": "80", **(env or {})})
-        assert done.exception is None or isinstance(done.exception, SystemExit)
-        return done
-
-    return run
+    return functools.partial(goldore_here, "inspect")
 
 
 @pytest.fixture
@@ -139,11 +135,33 @@ class TestCriterion:
         assert {row["threshold"] for row in found["classes"]} == {None}
         assert "- -" in words(shows(*options))[-2]
 
-    def test_it_is_the_selection_that_prune_writes(self, folder, as_json, tmp_path):
+    def test_it_is_the_selection_that_prune_writes(self, folder, as_json, goldore_here, tmp_path):
         out = tmp_path / "keep.json"
-        done = CliRunner().invoke(app, ["prune", str(folder / "b.h5"), *KEEP, "--out", str(out)])
+        done = goldore_here("prune", folder / "b.h5", *KEEP, "--out", out)
         assert done.exit_code == 0, done.output
         assert as_json("b.h5", *KEEP)["kept"]["kept"] == len(json.loads(out.read_text())["indices"])
+
+
+class TestReliabilityByTrials:
+    def test_json_has_the_points_of_the_curves_if_asked(self, folder, as_json):
+        short, long = as_json("a.h5"), as_json("a.h5", "--verbose")
+        file = goldore.load_scores(folder / "a.h5")
+        for name, score in long["scores"].items():
+            curve = score.pop("reliability_curve")
+            known = reliability_curve(file, file.scores[name])
+            assert curve == json.loads(json.dumps(dataclasses.asdict(known)))
+            assert curve["measured"][-1] == [score["trials"], score["rank_reliability"]]
+            assert list(score["trials_needed"]) == [str(target) for target in curve["targets"]]
+        assert long == short
+
+    def test_of_every_file_that_is_compared(self, as_json):
+        for file in as_json("a.h5", "b.h5", "--verbose")["files"]:
+            assert file["scores"]["LossConverge"]["reliability_curve"]["measured"]
+
+    def test_a_list_has_none(self, as_json):
+        for file in as_json("noise_LossInit.json", "b.h5", "--verbose")["files"]:
+            listed = file["file"].endswith(".json")
+            assert (file["scores"]["LossInit"]["reliability_curve"] is None) == listed
 
 
 class TestComparison:

@@ -153,7 +153,7 @@ def material_of(path, dataset=None, samples=(), kept=None):
     file = load_scores(path)
     return Material(
         file=file,
-        summary=summarize(file),
+        summary=summarize(file, curves=True),
         kept=tuple(usual_selections(file) if kept is None else [select(file, **each) for each in kept]),
         samples=tuple(describe_samples(file, samples)),
         images=None if dataset is None else lambda positions: dataset.images[positions],

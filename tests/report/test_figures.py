@@ -142,9 +142,8 @@ class TestTrials:
 
     def test_reliability_ends_at_that_of_the_file(self, material):
         score = material.file.scores["LossConverge"]
-        *_, measured = (
-            reliability("LossConverge", reliability_curve(material.file, score)).figure.axes[0].lines
-        )
+        curve = material.summary["scores"]["LossConverge"]["reliability_curve"]
+        *_, measured = reliability("LossConverge", curve).figure.axes[0].lines
         assert measured.get_xdata().tolist() == [2, 3]
         assert measured.get_ydata()[-1] == pytest.approx(score.rank_reliability)
 
@@ -232,7 +231,7 @@ def test_names_of_all_kinds_are_drawn_on_all_axes(tmp_path):
     dataset = noise((6,) * len(HOSTILE), names=HOSTILE)
     file = load_scores(scored(tmp_path / "names.h5", dataset, 1))
     kept = select(file, "LossInit_large", keep_ratio="0.3", scope="global")
-    material = Material(file=file, summary=summarize(file), kept=(kept,))
+    material = Material(file=file, summary=summarize(file, curves=True), kept=(kept,))
     drawings = [distribution(material, "LossInit"), kept_and_dropped(material, *kept)]
     for written in drawings:
         svg(written)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from goldore.atomic import check_writable, file_name, replacing
 from goldore.errors import UsageError
-from goldore.report.curves import reliability_curve
 from goldore.report.figures.agreement import overlaps
 from goldore.report.figures.gallery import gallery
 from goldore.report.figures.kept import kept_and_dropped
@@ -36,8 +35,8 @@ def draw(material: Material) -> list[Drawing]:
         found += [pair(material, each) for each in material.summary["correlations"]]
         found += [kept_and_dropped(material, *each) for each in material.kept]
         found.append(loss_curves(material))
-        for name, score in file.scores.items():
-            curve = reliability_curve(file, score)
+        for name, score in material.summary["scores"].items():
+            curve = score["reliability_curve"]
             found.append(reliability(name, curve) if curve is not None else None)
         if material.comparison is not None:
             found += overlaps(material.comparison)
