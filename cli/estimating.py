@@ -7,7 +7,7 @@ import typer
 
 from goldore.wording import count, plural
 
-from .screen import line, out, reports_errors
+from .screen import line, out, reports_errors, show_table
 
 if TYPE_CHECKING:
     from goldore.store import ScoreFile
@@ -47,7 +47,7 @@ def estimate_command(
     reestimate(file, outcome or known.outcome, estimator or known.estimator, to)
     result = load_scores(to or file)
     console = out()
-    console.print(scores_table(result))
+    show_table(console, scores_table(result))
     score = result.scores["MonteCarlo"]
     line(console, f"MonteCarlo by {score.outcome}, {score.estimator}, in {score.unit}")
     line(console, trust_sentence(score))
@@ -70,7 +70,7 @@ def merge_command(
     held = sum(_trials(load_scores(part, only=())) for part in parts)
     result = merge(parts, to, overwrite=overwrite)
     console = out()
-    console.print(scores_table(result))
+    show_table(console, scores_table(result))
     if "MonteCarlo" in result.scores:
         line(console, trust_sentence(result.scores["MonteCarlo"]))
     whole = _trials(result)

@@ -1,14 +1,19 @@
 """goldore export and import: scores in the form of the paper's repository, and back."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from goldore.errors import UsageError
 from goldore.wording import count, plural
 
-from .screen import line, out, reports_errors
+from .screen import line, out, reports_errors, warn
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from goldore.store import ScoreFile
 
 
 @reports_errors
@@ -52,11 +57,23 @@ def export_command(
     loaded = load_scores(file)
     if form == LIST_FORMAT:
         paths = export_lists(loaded, folder, scores=chosen, name=name, overwrite=overwrite)
+        _say_outcome(loaded, paths)
     else:
         target = folder / f"{file_name(name or loaded.dataset.name)}.csv"
         paths = [write_table(loaded, target, scores=chosen, overwrite=overwrite)]
     for path in paths:
         line(out(), f"{plural(len(loaded.labels), 'sample')} written to {path}")
+
+
+def _say_outcome(file: "ScoreFile", paths: "Sequence[Path]") -> None:
+    """Warn if a list of MonteCarlo is by another outcome than the paper's."""
+    utility = file.scores.get("MonteCarlo")
+    written = any(path.stem.endswith("_MonteCarlo") for path in paths)
+    if written and utility is not None and utility.outcome not in ("", "accuracy"):
+        warn(
+            f"MonteCarlo is written by {utility.outcome}, as the file has it; the paper's lists are by "
+            "accuracy, which goldore estimate gives from the same trials."
+        )
 
 
 @reports_errors

@@ -1,7 +1,9 @@
 """goldore inspect."""
 
+import itertools
 import json
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
@@ -13,7 +15,7 @@ from goldore.errors import DatasetError, UsageError
 from .screen import err, line, out, reports_errors, warn
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from rich.console import Console
 
@@ -149,13 +151,7 @@ class _Wanted:
             UsageError: naming them.
         """
         several = len(files) > 1
-        ratio = self.keep_ratio is not None or self.drop_ratio is not None
-        if self.criterion is None and (ratio or (self.scope is not None and not several)):
-            raise UsageError(
-                "--keep-ratio, --drop-ratio and --scope are about a criterion; say --criterion too."
-            )
-        if self.criterion is not None and not ratio:
-            raise UsageError("say with --keep-ratio or --drop-ratio how much --criterion keeps.")
+        self._check_criterion(several=several)
         if several and (self.criterion is not None or self.samples or csv is not None):
             raise UsageError("--criterion, --sample and --csv are about one file; give them with one.")
         if self.scope not in (None, "class", "global"):
@@ -174,6 +170,17 @@ class _Wanted:
                 f"{files[0]} is a list without classes; give it beside a score file of its dataset, or make "
                 "a score file of it with: goldore import"
             )
+
+    def _check_criterion(self, *, several: bool) -> None:
+        ratio = self.keep_ratio is not None or self.drop_ratio is not None
+        if self.criterion is None and (ratio or (self.scope is not None and not several)):
+            raise UsageError(
+                "--keep-ratio, --drop-ratio and --scope are about a criterion; say --criterion too."
+            )
+        if self.criterion is not None and not ratio:
+            raise UsageError("say with --keep-ratio or --drop-ratio how much --criterion keeps.")
+        if self.keep_ratio is not None and self.drop_ratio is not None:
+            raise UsageError("--keep-ratio and --drop-ratio say the same thing; give one of them.")
 
     @property
     def where(self) -> "Scope":
@@ -276,6 +283,20 @@ def _is_list(path: Path) -> bool:
 def _write(
     found: _Found, wanted: _Wanted, csv: Path | None, report: Path | None, figures: Path | None
 ) -> None:
+    """Write what was asked for; a folder that was made for figures is gone again if they are not."""
+    made = figures is not None and not figures.exists()
+    try:
+        _write_all(found, wanted, csv, report, figures)
+    except BaseException:
+        if made and figures is not None:
+            with suppress(OSError):
+                figures.rmdir()
+        raise
+
+
+def _write_all(
+    found: _Found, wanted: _Wanted, csv: Path | None, report: Path | None, figures: Path | None
+) -> None:
     """Write what was asked for, after seeing that all of it can be written."""
     from goldore.outputs import check_output
 
@@ -283,11 +304,16 @@ def _write(
     say = err() if to_stdout else out()
     if to_stdout and sys.stdout is None:
         raise UsageError("there is no stdout to write the table to; give --csv the name of a file.")
-    for path, option in ((csv, "--csv"), (report, "--report")):
-        if path is not None and not (to_stdout and path is csv):
+    files = {"--csv": None if to_stdout else csv, "--report": report}
+    given = {option: path for option, path in (files | {"--figures": figures}).items() if path is not None}
+    for (one, first), (other, second) in itertools.combinations(given.items(), 2):
+        if first.resolve() == second.resolve():
+            raise UsageError(f"{one} and {other} name the same path, {second}; give each its own.")
+    for option, path in files.items():
+        if path is not None:
             check_output(path, option, overwrite=wanted.overwrite, inputs=[*found.paths, wanted.dataset])
     if report is not None or figures is not None:
-        _draw(found, wanted, report, figures, say)
+        _draw(found, wanted, files, figures, say)
     if csv is not None:
         _write_table(found, csv, say, overwrite=wanted.overwrite)
 
@@ -304,7 +330,9 @@ def _write_table(found: _Found, target: Path, say: "Console", *, overwrite: bool
     line(say, f"table written to {path}")
 
 
-def _draw(found: _Found, wanted: _Wanted, report: Path | None, figures: Path | None, say: "Console") -> None:
+def _draw(
+    found: _Found, wanted: _Wanted, files: "Mapping[str, Path | None]", figures: Path | None, say: "Console"
+) -> None:
     from goldore.report.extra import check_report_extra
 
     check_report_extra()
@@ -313,16 +341,19 @@ def _draw(found: _Found, wanted: _Wanted, report: Path | None, figures: Path | N
 
     if figures is not None:
         check_figures(figures, [], overwrite=wanted.overwrite)
+    report = files["--report"]
     material, drawings, page = _drawn(found, wanted, page=report is not None)
     if figures is not None:
-        check_figures(figures, drawings, overwrite=wanted.overwrite)
+        others = [path for path in files.values() if path is not None]
+        check_figures(figures, drawings, overwrite=wanted.overwrite, taken=others)
     if material.no_images:
         warn(f"there are no images: {material.no_images}")
+    if figures is not None:
+        write_figures(figures, drawings, overwrite=wanted.overwrite)
     if report is not None:
         save_page(report, page)
         line(say, f"page written to {report}")
     if figures is not None:
-        write_figures(figures, drawings, overwrite=wanted.overwrite)
         line(say, f"{len(drawings)} figures written to {figures}, each as PNG, SVG and PDF")
 
 

@@ -10,7 +10,7 @@ from goldore.errors import UsageError
 from goldore.wording import count, number, plural
 
 from .mapping import Translated
-from .screen import class_cell, line, reports_errors, warn
+from .screen import class_cell, line, reports_errors, show_table, warn
 from .screen import out as output
 from .targets import Target, Tree
 
@@ -330,7 +330,7 @@ def _show(
             count(int(selection.kept_per_class[label])),
             count(int(selection.total_per_class[label])),
         )
-    console.print(table, markup=False)
+    show_table(console, table)
     if len(rows) > _MAX_ROWS and not everything:
         least = int(selection.kept_per_class.min())
         most = int(selection.kept_per_class.max())

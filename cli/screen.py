@@ -8,27 +8,38 @@ from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 from goldore.errors import GoldoreError, PlugError, reason
+from goldore.wording import printable
 
 from .signals import exit_code
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_ALSO = "\n\N{NO-BREAK SPACE}\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}"  # move no cursor
 _READER_GONE = 128 + 13  # as if by the signal SIGPIPE
 _PIPE_WIDTH = 10_000
 _NAME_WIDTH = 28
+_NAME_LEAST = 10
 _LABEL_WIDTH = 13
+
+
+class _Console(Console):
+    """A console whose broken pipe is `reports_errors`'s business."""
+
+    def on_broken_pipe(self) -> None:
+        """Called while BrokenPipeError is handled."""
+        raise  # noqa: PLE0704
 
 
 def out() -> Console:
     """The console for results, on stdout; in a pipe no table is cut to a terminal's width."""
-    console = Console(highlight=False)
+    console = _Console(highlight=False)
     if not console.is_terminal:
         console.width = _PIPE_WIDTH
     return console
@@ -44,11 +55,6 @@ def line(console: Console, text: str, style: str = "", label: str = "") -> None:
     text = printable(text)
     sentence = Text.assemble((label, style), text) if label else Text(text, style)
     console.print(sentence, soft_wrap=not console.is_terminal)
-
-
-def printable(text: str) -> str:
-    """A text without what moves a terminal's cursor or colours it: names come from files of others."""
-    return "".join(each if each.isprintable() or each in _ALSO else "?" for each in text)
 
 
 def warn(text: str) -> None:
@@ -95,6 +101,20 @@ def fields(console: Console, rows: dict[str, str]) -> None:
     for label, text in rows.items():
         table.add_row(f"  {label}", Text(printable(text)))
     console.print(table)
+
+
+def show_table(console: Console, table: Table) -> None:
+    """Print a table with whole numbers; on a screen too narrow its rows go on in the next line.
+
+    Only a first column of classes gives way, down to `_NAME_LEAST` letters.
+    """
+    room = Measurement.get(console, console.options.update(max_width=_PIPE_WIDTH), table).maximum
+    if table.columns[0].header == "class":
+        names = max((cell_len(str(each)) for each in table.columns[0].cells), default=0)
+        room -= max(0, names - _NAME_LEAST)
+    if room > console.width:
+        table.width = room
+    console.print(table, markup=False, crop=False)
 
 
 def class_cell(console: Console, label: int, name: str) -> Text:

@@ -7,7 +7,7 @@ from rich.table import Table
 from goldore.report import facts, summarize
 from goldore.wording import count, number, percent
 
-from .screen import class_cell, fields, line
+from .screen import class_cell, fields, line, show_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +20,7 @@ MAX_ROWS = 20
 FEW_TRIALS = 12
 _COLUMNS = 2  # of the longest titles that fit into 80 letters
 _BAR = 40
+_BESIDE_BAR = 22  # letters of an edge and a count
 
 
 def scores_table(file: "ScoreFile", summary: dict[str, Any] | None = None) -> Table:
@@ -51,7 +52,7 @@ def show_summary(console: "Console", file: "ScoreFile", summary: dict[str, Any],
         line(console, facts.utility_title(trials["utility"]), "bold")
         fields(console, facts.utility_facts(trials["utility"]))
     console.print()
-    console.print(scores_table(file, summary), markup=False)
+    show_table(console, scores_table(file, summary))
     for name, score in summary["scores"].items():
         _show_score(console, name, score, verbose=verbose)
     if summary["correlations"]:
@@ -77,7 +78,7 @@ def _show_score(console: "Console", name: str, score: dict[str, Any], *, verbose
             *(number(row["signal_share"], 2) for _ in signal),
             percent(row["highest_tenth"], 1),
         )
-    console.print(table, markup=False)
+    show_table(console, table)
     _say_more(console, len(rows), verbose=verbose)
     line(
         console,
@@ -87,10 +88,11 @@ def _show_score(console: "Console", name: str, score: dict[str, Any], *, verbose
 
 def _show_histogram(console: "Console", histogram: dict[str, Any]) -> None:
     counts, edges = histogram["counts"], histogram["edges"]
+    longest = max(1, min(_BAR, console.width - _BESIDE_BAR))
     block = "█" if console.encoding.lower().startswith("utf") else "#"
     for position, amount in enumerate(counts):
-        bar = block * round(_BAR * amount / max(counts))
-        line(console, f"  {number(edges[position]):>8} {bar:<{_BAR}} {count(amount):>9}")
+        bar = block * round(longest * amount / max(counts))
+        line(console, f"  {number(edges[position]):>8} {bar:<{longest}} {count(amount):>9}")
     if edges:
         scale = "logarithmic bins" if histogram["scale"] == "log" else "equal bins"
         line(console, f"  {number(edges[-1]):>8} ({scale}, lower edge at the left)")
@@ -107,7 +109,7 @@ def _show_correlations(console: "Console", correlations: "Sequence[dict[str, Any
             number(each["global"]),
             count(each["samples"]),
         )
-    console.print(table, markup=False)
+    show_table(console, table)
 
 
 def show_kept(console: "Console", kept: dict[str, Any], *, verbose: bool) -> None:
@@ -125,7 +127,7 @@ def show_kept(console: "Console", kept: dict[str, Any], *, verbose: bool) -> Non
             number(row["threshold"]),
             percent(row["halves_overlap"]),
         )
-    console.print(table, markup=False)
+    show_table(console, table)
     _say_more(console, len(rows), verbose=verbose)
 
 
@@ -149,7 +151,7 @@ def show_comparison(console: "Console", comparison: dict[str, Any], *, verbose: 
             number(each["global"]),
             count(each["samples"]),
         )
-    console.print(table, markup=False)
+    show_table(console, table)
     line(
         console,
         "noise limit: what two scores of these reliabilities reach on average if they measure the same thing",
@@ -171,7 +173,7 @@ def show_comparison(console: "Console", comparison: dict[str, Any], *, verbose: 
     if comparison["overlaps"]:
         chances = [percent(share) for share in comparison["overlaps"][0]["chance"].values()]
         table.add_row("", "chance", *chances)
-    console.print(table, markup=False)
+    show_table(console, table)
 
 
 def _show_class_correlations(
@@ -182,7 +184,7 @@ def _show_class_correlations(
     table = _table("class", *titles)
     for label, name in enumerate(names):
         table.add_row(class_cell(console, label, name), *(number(each["classes"][label]) for each in rows))
-    console.print(table, markup=False)
+    show_table(console, table)
 
 
 def show_sample(console: "Console", sample: dict[str, Any], *, verbose: bool) -> None:
@@ -197,7 +199,7 @@ def show_sample(console: "Console", sample: dict[str, Any], *, verbose: bool) ->
             facts.rank_text(found),
             count(found["trials"]),
         )
-    console.print(table, markup=False)
+    show_table(console, table)
     for name, found in sample["scores"].items():
         values = facts.per_trial_text(found, len(found["per_trial"]) if verbose else FEW_TRIALS)
         line(console, f"{name} {facts.per_trial_title(name)}: {values}")

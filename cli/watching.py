@@ -24,7 +24,7 @@ from goldore.trials import Trial
 from goldore.watching import End, Plan, UtilityPlan, Watcher
 from goldore.wording import count, duration, number, plural
 
-from .screen import err, line, out, warn
+from .screen import err, line, out, show_table, warn
 from .utility_screen import UtilityCourse, ending, is_noise, trust_sentence, utility_bar
 from .views import scores_table
 
@@ -301,7 +301,7 @@ def _at_once(plan: Plan | UtilityPlan) -> str:
 def show_result(file: ScoreFile) -> None:
     """Show the scores of a finished run and what to do next."""
     console = out()
-    console.print(scores_table(file))
+    show_table(console, scores_table(file))
     line(console, f"written to {file.path}")
     if "MonteCarlo" in file.scores:
         line(console, trust_sentence(file.scores["MonteCarlo"]))

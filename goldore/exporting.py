@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from goldore.atomic import file_name, replacing
 from goldore.definitions import MONTE_CARLO, score_name
 from goldore.errors import ScoreFileError, UsageError
+from goldore.importing import DRAWN_IN_VAIN, NEVER_DRAWN
 from goldore.outputs import check_output
 from goldore.report.ranks import Ranked
 from goldore.store import Score, ScoreFile, load_header
@@ -25,7 +26,6 @@ from goldore.store.trialwise import estimate_from
 LIST_FORMAT = "goldfromores"
 TABLE_FORMAT = "csv"
 _BLOCK = 2**16  # rows of a table that are made at a time
-_NEVER_DRAWN = 0.0
 
 
 def export_lists(
@@ -85,7 +85,7 @@ def _listed(file: ScoreFile, score: Score) -> NDArray[np.float64]:
     missing = ~np.isfinite(values)
     if missing.any() and (score.name != MONTE_CARLO.name or values[~missing].min(initial=np.inf) < 0):
         why = (
-            f"negative values, among which {_NEVER_DRAWN} would not mean never drawn"
+            f"negative values, among which {NEVER_DRAWN} would not mean never drawn"
             if score.name == MONTE_CARLO.name
             else "no way to say that"
         )
@@ -94,8 +94,8 @@ def _listed(file: ScoreFile, score: Score) -> NDArray[np.float64]:
             f"{why}; add trials, or name other scores with --scores."
         )
     if score.name == MONTE_CARLO.name:
-        values = np.where(values == _NEVER_DRAWN, np.nextafter(0, 1), values)  # it was drawn, to no avail
-    return np.where(missing, _NEVER_DRAWN, values)
+        values = np.where(values == NEVER_DRAWN, DRAWN_IN_VAIN, values)
+    return np.where(missing, NEVER_DRAWN, values)
 
 
 def write_table(

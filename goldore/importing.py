@@ -13,16 +13,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldore import __version__
+from goldore.atomic import file_name
 from goldore.datasets.dataset import ImageDataset
 from goldore.definitions import MONTE_CARLO, SCORES, UTILITY_UNITS, plain_name, score_name
 from goldore.errors import ScoreFileError, UsageError, reason
 from goldore.estimators import Estimate
 from goldore.locking import writing_to
-from goldore.store import DatasetInfo, Header, Score, ScoreFile, load_scores, remove_journal, write_new
+from goldore.store import (
+    DatasetInfo,
+    Header,
+    Score,
+    ScoreFile,
+    is_score_file,
+    load_scores,
+    remove_journal,
+    write_new,
+)
 from goldore.untrusted import INDEX_BYTES, read_bytes, read_json, read_npy
 
 _SUFFIXES = (".json", ".json.gz")
 _LIST_BYTES = 2**29  # of the unpacked text: twenty times ImageNet's
+_LARGEST = 1e100  # sizes of scores are far below, and arithmetic with larger ones overflows
+NEVER_DRAWN = 0.0  # in a list of MonteCarlo
+DRAWN_IN_VAIN = 1e-12  # there, as goldore writes it: an in-mean of 0
 
 
 def import_scores(
@@ -58,6 +71,8 @@ def import_scores(
     path, target = Path(source), Path(out)
     if (dataset is None) == (labels is None):
         raise UsageError("a list has no classes of its own; give either the dataset or its labels.")
+    if is_score_file(path):
+        raise UsageError(f"{path} is a score file already; goldore inspect and prune read it as it is.")
     if path.is_dir():
         title = dataset.name if dataset is not None else name
         if score is not None or title is None:
@@ -76,8 +91,9 @@ def import_scores(
     if any(target.exists() and target.samefile(each) for each in lists.values()):
         raise UsageError(f"{target} is the list itself; choose another --out.")
     header = Header.of(dataset) if dataset is not None else _header(labels, title, path)
+    values = {each: _values(where, each, header.info) for each, where in lists.items()}
     found = {
-        each: (_as_estimate(_values(where, each, header.info), header.info.num_classes), _about(where, each))
+        each: (_as_estimate(values[each], header.info.num_classes), _about(where, each, values[each]))
         for each, where in lists.items()
     }
     with writing_to(target):
@@ -89,13 +105,14 @@ def import_scores(
 def _lists_of(folder: Path, dataset: str) -> dict[str, Path]:
     """The lists of a dataset in a folder, by score."""
     known = {plain_name(name): name for name in SCORES}
+    titles = {plain_name(dataset), plain_name(file_name(dataset))}
     found: dict[str, Path] = {}
     others = set()
     for path in sorted(folder.iterdir()):
         name = known.get(plain_name(_stem(path).rpartition("_")[2]))
         if name is None or not path.name.endswith(_SUFFIXES):
             continue
-        if plain_name(_dataset_in_name(path)) != plain_name(dataset):
+        if plain_name(_dataset_in_name(path)) not in titles:
             others.add(_dataset_in_name(path))
         elif name in found:
             raise UsageError(f"{folder} has {found[name].name} and {path.name}; move one of them away.")
@@ -142,7 +159,8 @@ def _values(path: Path, name: str, info: DatasetInfo) -> NDArray[np.float64]:
             "training samples; check that they belong together."
         )
     if name == MONTE_CARLO.name:
-        values[values == 0] = np.nan
+        values[values == NEVER_DRAWN] = np.nan
+        values[values == DRAWN_IN_VAIN] = 0
     return values
 
 
@@ -159,10 +177,13 @@ def _as_estimate(values: NDArray[np.float64], classes: int) -> Estimate:
     )
 
 
-def _about(path: Path, name: str) -> dict[str, str]:
+def _about(path: Path, name: str, values: NDArray[np.float64]) -> dict[str, str]:
+    unit, known = SCORES[name].unit, values[np.isfinite(values)]
+    if name == MONTE_CARLO.name and ((known >= 0) & (known <= 1)).all():
+        unit = UTILITY_UNITS["accuracy"]
     return {
         "definition": f"imported from {path.name}, as published",
-        "unit": UTILITY_UNITS["accuracy"] if name == MONTE_CARLO.name else SCORES[name].unit,
+        "unit": unit,
         "reliability_method": "unknown: no trials are stored",
         "rank_reliability_method": "unknown: no trials are stored",
     }
@@ -186,8 +207,8 @@ def list_scores(source: str | Path, like: ScoreFile) -> ScoreFile:
     name = _score_in_name(path)
     _check_dataset(path, like.dataset.name)
     info = dataclasses.replace(like.dataset, fingerprint="", source=f"list {path.name}")
-    estimate = _as_estimate(_values(path, name, info), info.num_classes)
-    about = _about(path, name)
+    values = _values(path, name, info)
+    estimate, about = _as_estimate(values, info.num_classes), _about(path, name, values)
     score = Score(
         name=name,
         definition=about["definition"],
@@ -213,6 +234,8 @@ def read_list(path: Path) -> NDArray[np.float64]:
         values = np.array(content, dtype=np.float64)
         if len(values) == 0 or np.isinf(values).any():
             raise ValueError("it is no list of finite numbers")
+        if np.nanmax(np.abs(values), initial=0) > _LARGEST:
+            raise ValueError(f"no score is larger than {_LARGEST:g}")
     except Exception as error:
         raise ScoreFileError(f"{path} cannot be read as a list of scores ({reason(error)}).") from error
     return values

@@ -6,6 +6,7 @@ _SCIENTIFIC_BELOW = 1e-3
 _SCIENTIFIC_FROM = 1e6
 _ONE_DIGIT = 1e-2  # below it three decimals would be a single digit
 _NOTHING_BELOW = 1e-12  # what rounding leaves of 0
+_ALSO = "\n\N{NO-BREAK SPACE}\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}"  # move no cursor
 _PERCENT_DIGITS = 2  # reliabilities and shares: their small values are 0
 
 
@@ -59,3 +60,8 @@ def took(seconds: float) -> str:
     if minutes < 60:  # noqa: PLR2004
         return f"{minutes} min {rest:02} s"
     return f"{minutes // 60:,} h {minutes % 60:02} min"
+
+
+def printable(text: str) -> str:
+    """A text without what moves a cursor or turns letters round: names come from files of others."""
+    return "".join(each if each.isprintable() or each in _ALSO else "?" for each in text)

@@ -74,6 +74,17 @@ class TestFolder:
         assert found.dataset.fingerprint == dataset.fingerprint
         assert tuple(found.scores) == ("LossConverge", "MonteCarlo")
 
+    def test_takes_what_export_wrote_of_a_name_that_is_no_file_name(self, tmp_path):
+        folder = tmp_path / "lists"
+        folder.mkdir()
+        write(folder / "my_data__v2__LossInit.json", [1, 2, 3, 4, 5])
+        assert list(taken(folder, tmp_path, name="my data (v2)").scores) == ["LossInit"]
+
+    def test_a_score_file_is_none(self, lists, tmp_path):
+        path = taken(lists, tmp_path).path
+        with pytest.raises(UsageError, match="is a score file already"):
+            import_scores(path, tmp_path / "other.h5", labels=LABELS)
+
     def test_two_lists_of_one_score_are_refused(self, lists, tmp_path):
         write(lists / "cifar-10_LossConverge.json.gz", [5, 4, 3, 2, 1])
         with pytest.raises(
@@ -117,6 +128,19 @@ class TestValues:
             rest = np.setdiff1d(np.arange(5), missing)
             assert found.values[rest].tolist() == [values[place] for place in rest]
 
+    @pytest.mark.parametrize(
+        ("values", "unit"),
+        [
+            ([0.5, 0, 1, 0.25, 0.75], "accuracy (1 = all correct)"),
+            ([0, 0, 0, 0, 0], "accuracy (1 = all correct)"),
+            ([-0.5, -1, -2, -3, -0.25], "outcome"),
+            ([0.5, 1.5, 0.25, 1, 1], "outcome"),
+        ],
+    )
+    def test_an_outcome_that_cannot_be_an_accuracy_is_not_called_one(self, tmp_path, values, unit):
+        found = taken(write(tmp_path / "x_MonteCarlo.json", values), tmp_path)
+        assert found.scores["MonteCarlo"].unit == unit
+
     def test_null_and_nan_are_missing(self, tmp_path):
         source = tmp_path / "x_LossInit.json"
         source.write_text("[1, null, NaN, 4.5, 1e-320]")
@@ -129,6 +153,8 @@ class TestValues:
             '{"a": 1}',
             "[]",
             "[1, 2, 3, 4, Infinity]",
+            "[1, 2, 3, 4, 1e101]",
+            "[1, 2, 3, 4, -1e308]",
             '[1, 2, 3, 4, "5"]',
             "[1, 2, 3, 4, true]",
             "[[1]]",

@@ -250,6 +250,8 @@ def _reliability(score: dict[str, Any]) -> str:
         return "unknown until samples have been drawn twice; add trials with --utility-trials"
     if score["trials"] == 1:
         return "unknown from 1 trial; score with --trials 2 or more"
+    if score["reliability"] is None and score["rank_reliability"] is None:
+        return "unknown: within a class no two samples differ"
     needed = ", ".join(
         f"{target} would take {plural(max(2, math.ceil(trials)), 'trial')}"
         for target, trials in score["trials_needed"].items()

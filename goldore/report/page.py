@@ -14,7 +14,7 @@ from goldore.report.figures import Drawing, svg
 from goldore.report.gallery import GalleryRow, Picture, examples, extremes, most_classes, pictures
 from goldore.report.material import Material
 from goldore.selection import RANDOM
-from goldore.wording import count, number, percent
+from goldore.wording import count, number, percent, printable
 
 _FOLDED = 30  # classes: longer tables are folded
 _MOST_TRIALS = 200  # values of single trials that are listed
@@ -57,7 +57,7 @@ def render(material: Material, drawings: Sequence[Drawing]) -> str:
     )
     environment.filters.update(number=number, count=count, percent=percent, figure=_figure_uri)
     environment.globals.update(facts=facts, most_trials=_MOST_TRIALS, folded=_FOLDED)
-    return environment.get_template("page.html").render(
+    text = environment.get_template("page.html").render(
         summary=material.summary,
         comparison=material.comparison,
         no_images=material.no_images,
@@ -70,6 +70,7 @@ def render(material: Material, drawings: Sequence[Drawing]) -> str:
         ],
         samples=[(sample, _picture_of(material, sample["position"])) for sample in material.samples],
     )
+    return printable(text)
 
 
 def _by_subject(drawings: Sequence[Drawing]) -> dict[str, list[Drawing]]:

@@ -17,6 +17,7 @@ from goldore.store import LossTrials, Score, ScoreFile, UtilityTrials
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 _BINS = 16
+_NO_LOSS = 1e-50  # float32 losses are larger, or 0
 _LOG_SPREAD = 30.0  # positive values whose 99% and 1% quantiles are this far apart are binned by logarithm
 
 
@@ -246,7 +247,7 @@ def _histogram(values: NDArray[np.float64]) -> dict[str, Any]:
     if len(values) == 0:
         return {"scale": "linear", "edges": [], "counts": []}
     low, high = quantiles_of_sorted(values, (QUANTILES[0], QUANTILES[-1]))
-    logarithmic = bool(values[0] > 0 and high > _LOG_SPREAD * low)
+    logarithmic = bool(values[0] > _NO_LOSS and high > _LOG_SPREAD * low)
     ends = np.log10(values[[0, -1]]) if logarithmic else values[[0, -1]]
     with np.errstate(over="ignore", invalid="ignore"):
         edges = np.linspace(float(ends[0]), float(ends[1]), _BINS + 1)

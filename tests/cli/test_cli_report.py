@@ -218,8 +218,24 @@ class TestNothingIsWritten:
             ("--csv", "new.csv", "--report", "page.html"),
             ("--csv", "new.csv", "--figures", "figures"),
             ("--report", "new.html", "--figures", "figures"),
+            ("--csv", "new", "--report", "new"),
+            ("--csv", "new", "--figures", "./new"),
+            ("--report", "new", "--figures", "new"),
+            ("--report", "new/loss-curves.png", "--figures", "new"),
+            ("--csv", "figures/loss-curves.png", "--figures", "figures", "--overwrite"),
+            ("--figures", "-"),
         ],
-        ids=["table and page", "table and figures", "page and figures"],
+        ids=[
+            "table and page",
+            "table and figures",
+            "page and figures",
+            "table as page",
+            "table as figures",
+            "page as figures",
+            "page as a figure",
+            "table as a figure",
+            "figures on stdout",
+        ],
     )
     def test_where_one_of_several_exists(self, inspect, options):
         self.refused(inspect("b.h5", *options))
@@ -235,6 +251,19 @@ class TestNothingIsWritten:
         sentence = " ".join(done.stderr.split())
         assert absent in sentence.lower()
         assert "pip install matplotlib jinja2" in sentence
+
+    def test_where_a_figure_cannot_be_written_none_is(self, inspect, monkeypatch):
+        saved = []
+
+        def save(figure, path, **_):
+            saved.append(path)
+            if len(saved) == 8:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr("matplotlib.figure.Figure.savefig", save)
+        done = inspect("gone.h5", "--figures", "new")
+        assert (done.exit_code, done.stdout) == (130, "")
+        assert len(saved) == 8
 
     def test_where_the_folder_cannot_be_made(self, inspect):
         self.refused(inspect("b.h5", "--report", "page.html/out.html"), 1)

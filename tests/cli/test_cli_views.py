@@ -456,13 +456,13 @@ VIEWS = {
 class TestTerminal:
     """The command on a terminal of 80 columns, and with colours forced into a pipe."""
 
-    def on_a_terminal(self, args, cwd, environment):
+    def on_a_terminal(self, args, cwd, environment, columns=80):
         leader, follower = pty.openpty()
         import fcntl
         import struct
         import termios
 
-        fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         process = subprocess.Popen(
             [sys.executable, "-m", "goldore", "inspect", *args],
             cwd=cwd,
@@ -483,6 +483,20 @@ class TestTerminal:
             written += block
         os.close(leader)
         return process.wait(60), written.decode()
+
+    @pytest.mark.parametrize("view", VIEWS)
+    def test_no_number_is_cut_on_a_narrower_one(self, view, folder, inspect, goldore_environment):
+        def environment(**extra):
+            kept = goldore_environment(**extra)
+            return {name: value for name, value in kept.items() if name not in ("COLUMNS", "LINES")}
+
+        code, text = self.on_a_terminal(VIEWS[view], folder, environment, columns=44)
+        assert code == 0, text
+        plain = ESCAPES.sub("", text).replace("\r", "")
+        numbers = re.compile(r"(?<![\w.])\d[\d.,]*%?(?= |$)", re.MULTILINE)
+        wide = set(numbers.findall(inspect(*VIEWS[view]).stdout))
+        assert wide
+        assert wide <= set(numbers.findall(plain))
 
     @pytest.mark.parametrize("view", VIEWS)
     def test_no_line_is_wider_than_the_terminal(self, view, folder, goldore_environment):

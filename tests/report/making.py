@@ -139,6 +139,8 @@ ODD = {  # how to write each odd file to a path
     "one sample": lambda path: scored(path, noise((1,)), 1),
     "two samples of two classes": lambda path: scored(path, noise((1, 1)), 2, 6),
     "a constant": _with_put((20, 20), 2.0),
+    "a large constant": _with_put((20, 20), 1e17),
+    "hardly above zero": _with_put((20, 20), [5e-324] * 5 + [0.1] * 35),
     "negative": _with_put((20, 20), -np.arange(40.0)),
     "a range too narrow for bins": _with_put((20, 20), 1 + np.arange(40) * 2.0**-52),
     "fourteen decades": _with_put((20, 20), np.geomspace(1e-12, 1e2, 40)),

@@ -6,7 +6,7 @@ from base64 import b64decode
 from collections import Counter
 from html.parser import HTMLParser
 
-from goldore.wording import count, number, percent
+from goldore.wording import count, number, percent, printable
 
 TEXTS = {"h1", "h2", "h3", "h4", "p", "dd", "dt", "figcaption", "title"}
 VOID = {"meta", "img", "br", "link", "hr", "input"}
@@ -66,7 +66,8 @@ class Page(HTMLParser):
 
 
 def class_cell(row):
-    return str(row["label"]) if row["name"] == str(row["label"]) else f"{row['label']} {row['name']}"
+    name = printable(row["name"])
+    return name if name == str(row["label"]) else f"{row['label']} {name}"
 
 
 def check_summary_tables(page, summary):

@@ -128,6 +128,18 @@ class TestKept:
         assert [bar.get_width() for bar in axes.containers[0]] == pytest.approx(shares.tolist())
         assert axes.lines[0].get_xdata()[0] == pytest.approx(18 / 60)
 
+    def test_samples_without_a_score_are_not_counted_as_drawn(self, path):
+        put(path, "LossConverge", np.nan, slice(4, 9))
+        material = material_of(path)
+        chosen, kept = select(material.file, "LossConverge_large", keep_ratio="0.3")
+        drawing = kept_and_dropped(material, chosen, kept)
+        mine, others = bars(drawing.figure.axes[0])
+        (legend,) = drawing.figure.legends
+        counts = [int(text.get_text().partition("(")[2][:-1]) for text in legend.get_texts()]
+        assert counts == [sum(heights(mine)), sum(heights(others))]
+        assert sum(counts) == 55
+        assert "Not drawn: 5 samples without a score." in drawing.caption
+
     def test_random_has_no_score_to_draw(self, material):
         assert kept_and_dropped(material, *select(material.file, "Random", keep_ratio="0.3")) is None
 

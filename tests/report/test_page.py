@@ -11,7 +11,7 @@ from goldore.report.figures import draw
 from goldore.report.material import Material
 from goldore.report.page import render, write_page
 from goldore.store import load_scores
-from goldore.wording import number
+from goldore.wording import number, printable
 from tests.report.making import HOSTILE, LOSSES, ODD, material_of, noise, page_of, scored
 from tests.report.pages import (
     Page,
@@ -56,10 +56,19 @@ def test_markup_in_names_adds_nothing_to_the_page(tmp_path):
     plain, hostile = texts.values()
     assert [tag for tag, _ in hostile.tags] == [tag for tag, _ in plain.tags]
     assert [attrs.keys() for _, attrs in hostile.tags] == [attrs.keys() for _, attrs in plain.tags]
-    assert hostile.all_of("h4") == [f"{label} {name}" for label, name in enumerate(HOSTILE)] * len(LOSSES)
+    shown = [f"{label} {printable(name)}" for label, name in enumerate(HOSTILE)]
+    assert hostile.all_of("h4") == shown * len(LOSSES)
     assert hostile.all_of("h1")[0].startswith(f"{HOSTILE[0]} (train): 84 images")
     assert hostile.all_of("title") == [f"Scores of {HOSTILE[0]}"]
     assert HOSTILE[1] in hostile.all_of("dd")
+
+
+def test_nothing_on_the_page_turns_letters_round(tmp_path):
+    name = "a\x1b[31m\x07\u202eb\u2066c"
+    dataset = noise((6, 6), names=(name, "right"), name=name, source=name)
+    text = render(material_of(scored(tmp_path / "odd.h5", dataset, 2), dataset, samples=(0,)), [])
+    assert "a?[31m??b?c?" in text
+    assert not [each for each in text if not each.isprintable() and each != "\n"]
 
 
 def test_tables_and_facts_are_those_of_the_dictionaries(three):

@@ -2,7 +2,8 @@
 
 import io
 import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from goldore.atomic import check_writable, file_name, replacing
@@ -72,25 +73,39 @@ def write_figures(folder: Path, drawings: list[Drawing], *, overwrite: bool = Fa
     """
     check_figures(folder, drawings, overwrite=overwrite)
     paths = []
-    with styled():
+    with styled(), ExitStack() as whole:  # all of them appear, or none
         for each, suffix in itertools.product(drawings, FORMATS):
             path = _path(folder, each, suffix)
-            with replacing(path) as temporary:
-                each.figure.savefig(temporary, format=suffix, metadata=_UNDATED[suffix])
+            temporary = whole.enter_context(replacing(path))
+            each.figure.savefig(temporary, format=suffix, metadata=_UNDATED[suffix])
             paths.append(path)
     return paths
 
 
-def check_figures(folder: Path, drawings: Sequence[Drawing], *, overwrite: bool) -> None:
+def check_figures(
+    folder: Path, drawings: Sequence[Drawing], *, overwrite: bool, taken: Collection[Path] = ()
+) -> None:
     """Make the folder, and see that figures can be written into it.
 
+    Args:
+        folder: made if need be.
+        drawings: the figures.
+        overwrite: replace files that are there.
+        taken: other files that are going to be written.
+
     Raises:
-        UsageError: if one is there, or the folder is a file.
+        UsageError: if one is there, or going to be, or the folder is a file.
         GoldoreError: if the folder cannot be written to.
     """
+    if str(folder) == "-":
+        raise UsageError("--figures names a folder, and - is none; give it a name.")
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file; name a folder for the figures.")
     paths = [_path(folder, each, suffix) for each, suffix in itertools.product(drawings, FORMATS)]
+    others = {each.resolve() for each in taken}
+    twice = [path for path in paths if path.resolve() in others]
+    if twice:
+        raise UsageError(f"{twice[0]} is one of the figures; choose another name for the other file.")
     there = [path for path in paths if path.exists()]
     if there and not overwrite:
         raise UsageError(f"{there[0]} exists already; choose another folder or say --overwrite.")

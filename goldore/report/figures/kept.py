@@ -19,7 +19,7 @@ from goldore.report.figures.style import (
 )
 from goldore.report.material import Material
 from goldore.selection import RANDOM, Selection
-from goldore.wording import count
+from goldore.wording import count, plural
 
 _ROW = 0.22
 
@@ -46,7 +46,10 @@ def kept_and_dropped(material: Material, selection: Selection, kept: dict[str, A
     edges = edges_of(np.sort(values[finite]), scale)
     axes.hist(
         [values[mask & finite], values[~mask & finite]], bins=edges, stacked=True, color=[BLUE, LIGHT],
-        label=[f"kept ({count(int(mask.sum()))})", f"dropped ({count(int((~mask).sum()))})"],
+        label=[
+            f"kept ({count(int((mask & finite).sum()))})",
+            f"dropped ({count(int((~mask & finite).sum()))})",
+        ],
     )  # fmt: skip
     scale_axis(axes, "x", scale, (values[finite].min(), values[finite].max()))
     axes.set_xlabel(axis_title(name, score.unit))
@@ -67,12 +70,17 @@ def kept_and_dropped(material: Material, selection: Selection, kept: dict[str, A
         (lower.axvline if len(rows) <= MOST_NAMED else lower.axhline)(
             kept["kept"] / kept["total"], color=ORANGE, linestyle="--"
         )
-    within = "" if by_class else " The cut is made in each class, so the two overlap over all classes."
-    line = " Below, the share of each class that is kept; the dashed line is that of all." if by_class else ""
+    missing = len(values) - int(finite.sum())
+    more = f" Not drawn: {plural(missing, 'sample')} without a score." if missing else ""
+    more += (
+        " Below, the share of each class that is kept; the dashed line is that of all."
+        if by_class
+        else " The cut is made in each class, so the two overlap over all classes."
+    )
     return Drawing(
         name=f"kept-{kept['criterion']}-{kept['rule'].replace(' ', '')}-{kept['scope']}",
         title=f"Kept and dropped by {kept['criterion']}, {kept['rule'].replace('_', ' ')}",
-        caption=f"{name} of the samples that are kept, stacked on those that are dropped.{within}{line}",
+        caption=f"{name} of the samples that are kept, stacked on those that are dropped.{more}",
         about=kept["criterion"],
         figure=figure,
     )

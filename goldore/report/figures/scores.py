@@ -95,15 +95,14 @@ def _class_quantiles(ranked: Ranked) -> NDArray[np.float64]:
     return found
 
 
-def edges_of(values: NDArray[np.float64], scale: str) -> NDArray[np.float64] | int:
-    """Edges of bins for values in ascending order."""
+def edges_of(values: NDArray[np.float64], scale: str) -> NDArray[np.float64]:
+    """Edges of bins for values in ascending order; a single bin around a range too narrow for more."""
     low, high = float(values[0]), float(values[-1])
-    if not low < high or not np.isfinite(high - low):
-        return 1
-    if scale == "log":
-        return np.geomspace(low, high, _BINS + 1)
-    edges = np.linspace(low, high, _BINS + 1)
-    return edges if (np.diff(edges) > 0).all() else 1
+    edges = np.geomspace(low, high, _BINS + 1) if scale == "log" else np.linspace(low, high, _BINS + 1)
+    if (np.diff(edges) > 0).all():
+        return edges
+    around = max(0.5, 1e-3 * abs(low))
+    return np.array([low - around, high + around])
 
 
 def pair(material: Material, correlation: dict[str, Any]) -> Drawing | None:
