@@ -65,6 +65,9 @@ def inspect_command(
     drop_ratio: Annotated[
         str | None, typer.Option(metavar="R", help="With --criterion: share to drop, 0 to 1.")
     ] = None,
+    keep_per_class: Annotated[
+        int | None, typer.Option(metavar="N", help="With --criterion: samples to keep of each class.")
+    ] = None,
     scope: Annotated[
         str | None,
         typer.Option(help="class (default) or global: what a share is of, with --criterion or many files."),
@@ -110,6 +113,7 @@ def inspect_command(
         criterion=criterion,
         keep_ratio=keep_ratio,
         drop_ratio=drop_ratio,
+        keep_per_class=keep_per_class,
         scope=scope,
         samples=tuple(sample or ()),
         dataset=dataset,
@@ -136,6 +140,7 @@ class _Wanted:
     criterion: str | None
     keep_ratio: str | None
     drop_ratio: str | None
+    keep_per_class: int | None
     scope: str | None
     samples: tuple[int, ...]
     dataset: str | None
@@ -172,15 +177,19 @@ class _Wanted:
             )
 
     def _check_criterion(self, *, several: bool) -> None:
-        ratio = self.keep_ratio is not None or self.drop_ratio is not None
-        if self.criterion is None and (ratio or (self.scope is not None and not several)):
+        rules = (self.keep_ratio, self.drop_ratio, self.keep_per_class)
+        given = sum(each is not None for each in rules)
+        if self.criterion is None and (given or (self.scope is not None and not several)):
             raise UsageError(
-                "--keep-ratio, --drop-ratio and --scope are about a criterion; say --criterion too."
+                "--keep-ratio, --drop-ratio, --keep-per-class and --scope are about a criterion; say "
+                "--criterion too."
             )
-        if self.criterion is not None and not ratio:
-            raise UsageError("say with --keep-ratio or --drop-ratio how much --criterion keeps.")
-        if self.keep_ratio is not None and self.drop_ratio is not None:
-            raise UsageError("--keep-ratio and --drop-ratio say the same thing; give one of them.")
+        if self.criterion is not None and not given:
+            raise UsageError(
+                "say with --keep-ratio, --drop-ratio or --keep-per-class how much --criterion keeps."
+            )
+        if given > 1:
+            raise UsageError("--keep-ratio, --drop-ratio and --keep-per-class exclude each other; give one.")
 
     @property
     def where(self) -> "Scope":
@@ -213,6 +222,7 @@ class _Found:
                 wanted.criterion,
                 keep_ratio=wanted.keep_ratio,
                 drop_ratio=wanted.drop_ratio,
+                keep_per_class=wanted.keep_per_class,
                 scope=wanted.where,
             )
         samples = describe_samples(file, wanted.samples) if wanted.samples else ()
@@ -354,7 +364,10 @@ def _draw(
         save_page(report, page)
         line(say, f"page written to {report}")
     if figures is not None:
-        line(say, f"{len(drawings)} figures written to {figures}, each as PNG, SVG and PDF")
+        line(
+            say,
+            f"{len(drawings)} figures written to {figures}, each as PNG, SVG and PDF, with captions.txt",
+        )
 
 
 def _drawn(found: _Found, wanted: _Wanted, *, page: bool) -> "tuple[Material, list[Drawing], str]":
@@ -376,6 +389,7 @@ def _drawn(found: _Found, wanted: _Wanted, *, page: bool) -> "tuple[Material, li
 
 def _show(found: _Found, wanted: _Wanted, *, verbose: bool) -> None:
     from goldore.report import summarize
+    from goldore.report.facts import kept_warning
 
     from .views import show_comparison, show_kept, show_summary
 
@@ -386,7 +400,12 @@ def _show(found: _Found, wanted: _Wanted, *, verbose: bool) -> None:
     if found.samples:
         _show_samples(console, found, wanted, verbose=verbose)
     if found.kept is not None:
-        show_kept(console, found.kept[1], verbose=verbose)
+        if found.samples:
+            console.print()
+        show_kept(console, found.file, found.kept[1], verbose=verbose)
+        warning = kept_warning(found.kept[1])
+        if warning:
+            warn(warning)
     if not found.samples and found.kept is None:
         show_summary(console, found.file, summarize(found.file), verbose=verbose)
 

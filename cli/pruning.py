@@ -347,7 +347,7 @@ def _reliability(score: "Score") -> str:
         return f"{score.trust:.2f} ({trials})"
     if score.trials == 0:
         return "unknown, since no trials are stored"
-    more = "score with more trials" if score.estimator else "score with --trials 2 or more"
+    more = "add trials with --utility-trials" if score.estimator else "score with --trials 2 or more"
     return f"unknown from {trials}; {more}"
 
 

@@ -112,9 +112,9 @@ def _show_correlations(console: "Console", correlations: "Sequence[dict[str, Any
     show_table(console, table)
 
 
-def show_kept(console: "Console", kept: dict[str, Any], *, verbose: bool) -> None:
+def show_kept(console: "Console", file: "ScoreFile", kept: dict[str, Any], *, verbose: bool) -> None:
     """Print what a criterion would keep."""
-    console.print()
+    line(console, f"{file.dataset.name}, {file.path}")
     line(console, facts.kept_title(kept), "bold")
     fields(console, facts.kept_facts(kept))
     table = _table("class", "kept", "total", "threshold", "halves agree")
@@ -129,6 +129,8 @@ def show_kept(console: "Console", kept: dict[str, Any], *, verbose: bool) -> Non
         )
     show_table(console, table)
     _say_more(console, len(rows), verbose=verbose)
+    if kept["score"] is not None:
+        line(console, facts.KEPT_COLUMNS)
 
 
 def show_comparison(console: "Console", comparison: dict[str, Any], *, verbose: bool) -> None:

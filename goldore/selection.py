@@ -177,7 +177,7 @@ def prune(
     absent = int(len(values) - np.isfinite(values).sum())
     if absent and missing == "error":
         raise UsageError(
-            f"{absent} of {len(values)} samples have no {parsed.score} (NaN: never drawn); "
+            f"{absent:,} of {len(values):,} samples have no {parsed.score} (NaN: never drawn); "
             "say --missing drop or --missing keep."
         )
     keys = drop_keys(values, parsed, missing)
@@ -388,7 +388,11 @@ def _check_reliability(score: Score, least: float) -> None:
     if score.trials <= 1 or math.isnan(score.trust):
         raise UnreliableError(
             f"the reliability of {score.name} is unknown, and --min-reliability asks for {least:g}; "
-            + ("score with more trials." if score.trials else "the file is an import and stores no trials.")
+            + (
+                "add trials with goldore score."
+                if score.trials
+                else "the file is an import and stores no trials."
+            )
         )
     if score.trust < least:
         needed = trials_needed(score.trust, score.trials, least) if least < 1 else math.inf

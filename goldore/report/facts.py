@@ -22,7 +22,9 @@ def dataset_title(summary: dict[str, Any]) -> str:
 def dataset_facts(summary: dict[str, Any]) -> Facts:
     """Where the dataset and the file come from."""
     dataset = summary["dataset"]
-    versions = f"goldore {summary['goldore_version']}, torch {summary['torch_version']}, {summary['device']}"
+    versions = f"goldore {summary['goldore_version']}"
+    if summary["torch_version"] != "unknown":  # imported
+        versions += f", torch {summary['torch_version']}, {summary['device']}"
     return {
         "source": dataset["source"],
         "fingerprint": dataset["fingerprint"] or "unknown: only labels were at hand",
@@ -155,7 +157,7 @@ def ends_of(name: str) -> tuple[str, str]:
 def kept_title(kept: dict[str, Any]) -> str:
     """What a criterion keeps, in one line."""
     scope = "of each class" if kept["scope"] == "class" else "of all samples at once"
-    rule = kept["rule"].replace("_", " ")
+    rule = kept["rule"].replace("_", " ").replace("keep per class", "keep")
     return (
         f"{kept['criterion']}, {rule} {scope}: keeps {count(kept['kept'])} of {count(kept['total'])} samples "
         f"({kept['kept'] / kept['total']:.2%})"
@@ -165,6 +167,10 @@ def kept_title(kept: dict[str, Any]) -> str:
 def kept_facts(kept: dict[str, Any]) -> Facts:
     """How far the kept set can be trusted."""
     facts = {}
+    if kept["score"] is not None:
+        facts["drops"] = f"{kept['drops']} {kept['score']} ({kept['direction']}), in {kept['unit']}"
+        known = kept["reliability"] is not None
+        facts["reliability"] = number(kept["reliability"], 2) if known else "unknown"
     agreed, chance = kept["halves_overlap"], kept["chance_overlap"]
     if agreed is not None:
         facts["agreement"] = (
@@ -187,6 +193,17 @@ def kept_facts(kept: dict[str, Any]) -> Facts:
             f"{empty} of {len(kept['classes'])} classes keep no sample; most repositories fail on that"
         )
     return facts
+
+
+def kept_warning(kept: dict[str, Any]) -> str | None:
+    """The `noise_warning` of the ranking that a criterion uses."""
+    return noise_warning(kept["score"] or "Random", kept["reliability"], utility=kept["utility"])
+
+
+KEPT_COLUMNS = (
+    "threshold: the value beyond which samples of the class are dropped; halves agree: the share of its kept "
+    "samples that two halves of the trials both keep"
+)
 
 
 def sample_title(sample: dict[str, Any]) -> str:

@@ -31,6 +31,7 @@ def select(
     *,
     drop_ratio: Ratio | None = None,
     keep_ratio: Ratio | None = None,
+    keep_per_class: int | None = None,
     scope: Scope = "class",
 ) -> tuple[Selection, dict[str, Any]]:
     """Choose samples as `goldore.prune` does and say what is kept; those without a score are dropped first.
@@ -39,7 +40,8 @@ def select(
         file: with the score of the criterion.
         criterion: "<Score>_<large|small>", the end that is dropped, or "Random".
         drop_ratio: share to drop, 0..1; or
-        keep_ratio: share to keep, 0..1.
+        keep_ratio: share to keep, 0..1; or
+        keep_per_class: number of samples to keep of every class.
         scope: "class" applies the ratio within every class, "global" to all samples at once.
 
     Returns:
@@ -52,13 +54,20 @@ def select(
     if parsed.score != RANDOM and not np.isfinite(file.scores[parsed.score].values).any():
         raise UsageError(f"no sample has a {parsed.score}, so nothing can be ranked by it; choose another.")
     missing: Missing = "drop"
+    rule = make_rule(drop_ratio=drop_ratio, keep_ratio=keep_ratio, keep_per_class=keep_per_class)
     chosen = prune(
-        file, criterion, drop_ratio=drop_ratio, keep_ratio=keep_ratio, scope=scope, missing=missing
+        file,
+        criterion,
+        drop_ratio=drop_ratio,
+        keep_ratio=keep_ratio,
+        keep_per_class=keep_per_class,
+        scope=scope,
+        missing=missing,
     )
-    rule = make_rule(drop_ratio=drop_ratio, keep_ratio=keep_ratio)
     kept = np.zeros(len(file.labels), dtype=bool)
     kept[chosen.indices] = True
-    values = file.scores[parsed.score].values if parsed.score != RANDOM else None
+    score = file.scores.get(parsed.score)  # Random is none
+    values = score.values if score is not None else None
     halves = kept_by_halves(file, parsed, rule, scope, missing)
     classes = file.dataset.num_classes
     agreed = np.full(classes, np.nan)
@@ -72,6 +81,12 @@ def select(
         "criterion": about["criterion"],
         "rule": about["rule"],
         "scope": scope,
+        "score": parsed.score if score is not None else None,
+        "drops": parsed.drops,
+        "direction": score.direction if score is not None else None,
+        "unit": score.unit if score is not None else None,
+        "reliability": number_or_none(score.trust) if score is not None else None,
+        "utility": bool(score is not None and score.estimator),
         "kept": len(chosen.indices),
         "total": len(file.labels),
         "missing": chosen.missing,
@@ -111,6 +126,7 @@ def what_is_kept(
     *,
     drop_ratio: Ratio | None = None,
     keep_ratio: Ratio | None = None,
+    keep_per_class: int | None = None,
     scope: Scope = "class",
 ) -> dict[str, Any]:
     """Say what a criterion keeps, as one object that JSON can hold; unknown numbers are None.
@@ -118,7 +134,9 @@ def what_is_kept(
     Args and errors are those of `select`.
 
     Returns:
-        The keys criterion, rule, scope, kept, total, missing (samples without a score), kept_missing (those
+        The keys criterion, rule, scope; score, drops ("large" or "small"), direction and unit, None for
+        Random; reliability (of ranks where it is known) and utility (whether the score comes from utility
+        trials); kept, total, missing (samples without a score), kept_missing (those
         among the kept ones), halves_overlap (share of the kept samples that
         two halves of the trials agree on, 0..1), chance_overlap (what two random selections of these sizes
         share) and classes: for each label, name, kept, total, lowest_kept and highest_kept (values of the
@@ -126,7 +144,14 @@ def what_is_kept(
         the samples that both halves keep, by all that either keeps: under the scope "global" the halves may
         keep unlike numbers of a class).
     """
-    return select(file, criterion, drop_ratio=drop_ratio, keep_ratio=keep_ratio, scope=scope)[1]
+    return select(
+        file,
+        criterion,
+        drop_ratio=drop_ratio,
+        keep_ratio=keep_ratio,
+        keep_per_class=keep_per_class,
+        scope=scope,
+    )[1]
 
 
 def _threshold(drops: str | None, low: float, high: float) -> float | None:

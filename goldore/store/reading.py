@@ -117,7 +117,10 @@ def opened(path: Path) -> Iterator[h5py.File]:
 def not_sealed(path: Path) -> str:
     """Why a file without a seal is not read."""
     if path.suffix in INDEX_SUFFIXES:
-        return f"{path} looks like an index file, or a list of scores; give a score file."
+        return (
+            f"{path} looks like an index file, or a list of scores; give a score file (the .json beside an "
+            "index file says what it keeps)."
+        )
     if h5py.is_hdf5(path):
         return (
             f"{path} is HDF5 but not a goldore score file (or of a goldore before the first release); "

@@ -113,8 +113,10 @@ def test_figures_are_written_in_three_formats(inspect, folder):
         "kept-LossInit_large-keep_ratio0.1-class", "kept-LossConverge_large-keep_ratio0.1-class",
     }  # fmt: skip
     written = {f"{name}.{each}" for name in names for each in FORMATS}
-    assert {each.name for each in (folder / "figures").iterdir()} == written
-    assert done.stdout == "6 figures written to figures, each as PNG, SVG and PDF\n"
+    assert {each.name for each in (folder / "figures").iterdir()} == {*written, "captions.txt"}
+    captions = (folder / "figures" / "captions.txt").read_text(encoding="utf-8").split("\n\n")
+    assert {each.splitlines()[0] for each in captions} == names
+    assert done.stdout == "6 figures written to figures, each as PNG, SVG and PDF, with captions.txt\n"
 
 
 class TestImages:

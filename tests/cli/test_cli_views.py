@@ -133,13 +133,33 @@ class TestCriterion:
         found = as_json(*options)["kept"]
         assert found["kept"] == 31
         assert {row["threshold"] for row in found["classes"]} == {None}
-        assert "- -" in words(shows(*options))[-2]
+        assert words(shows(*options))[-1].endswith("- -")
 
-    def test_it_is_the_selection_that_prune_writes(self, folder, as_json, goldore_here, tmp_path):
+    @pytest.mark.parametrize("rule", [("--keep-ratio", "0.3"), ("--keep-per-class", "4")])
+    def test_it_is_the_selection_that_prune_writes(self, rule, folder, as_json, goldore_here, tmp_path):
         out = tmp_path / "keep.json"
-        done = goldore_here("prune", folder / "b.h5", *KEEP, "--out", out)
+        options = ("--criterion", "LossConverge_large", *rule)
+        done = goldore_here("prune", folder / "b.h5", *options, "--out", out)
         assert done.exit_code == 0, done.output
-        assert as_json("b.h5", *KEEP)["kept"]["kept"] == len(json.loads(out.read_text())["indices"])
+        written = json.loads(out.read_text())
+        found = as_json("b.h5", *options)["kept"]
+        assert found["kept"] == len(written["indices"])
+        assert [row["kept"] for row in found["classes"]] == written["kept_per_class"]
+
+    def test_it_says_what_is_dropped_and_how_far_to_trust_it(self, as_json, inspect):
+        options = ("a.h5", "--criterion", "MonteCarlo_small", "--keep-per-class", 4)
+        found, done = as_json(*options), inspect(*options)
+        trust = found["scores"]["MonteCarlo"]["rank_reliability"]
+        assert (found["kept"]["score"], found["kept"]["drops"]) == ("MonteCarlo", "small")
+        assert (found["kept"]["reliability"], found["kept"]["utility"]) == (trust, True)
+        lines = words(done.stdout)
+        assert (
+            "drops small MonteCarlo (high = useful, low = useless or harmful), in accuracy (1 = all correct)"
+            in lines
+        )
+        assert f"reliability {number(trust, 2)}" in lines
+        assert "MonteCarlo_small, keep 4 of each class: keeps 12 of 60 samples (20.00%)" in lines
+        assert f"has a reliability of {trust:.2f}; most of it is noise" in " ".join(done.stderr.split())
 
 
 class TestReliabilityByTrials:

@@ -11,7 +11,7 @@ from PIL import Image
 from goldore.errors import UsageError
 from goldore.report import compare, summarize
 from goldore.report.curves import reliability_curve
-from goldore.report.figures import FORMATS, draw, svg, write_figures
+from goldore.report.figures import CAPTIONS, FORMATS, draw, svg, write_figures
 from goldore.report.figures.agreement import overlaps
 from goldore.report.figures.kept import kept_and_dropped
 from goldore.report.figures.scores import distribution, pair
@@ -188,6 +188,7 @@ class TestFiles:
         folder = tmp_path / "deeper" / "figures"
         written = write_figures(folder, few())
         names = {f"{name}.{each}" for name in ("distribution-MonteCarlo", "loss-curves") for each in FORMATS}
+        names.add(CAPTIONS)
         assert {each.name for each in folder.iterdir()} == {each.name for each in written} == names
         with Image.open(folder / "loss-curves.png") as image:
             assert image.width == pytest.approx(4.2 * 300, abs=2)
@@ -212,7 +213,7 @@ class TestFiles:
         assert [each.name for each in tmp_path.iterdir()] == ["loss-curves.svg"]
         assert (tmp_path / "loss-curves.svg").read_text() == "mine"
         write_figures(tmp_path, few(), overwrite=True)
-        assert len(list(tmp_path.iterdir())) == 2 * len(FORMATS)
+        assert len(list(tmp_path.iterdir())) == 2 * len(FORMATS) + 1
 
     def test_the_users_own_style_changes_nothing_and_is_left_alone(self, few):
         usual = svg(few()[1])

@@ -15,11 +15,13 @@ from goldore.report.figures.scores import distribution, pair
 from goldore.report.figures.style import Drawing, styled
 from goldore.report.figures.trials import loss_curves, reliability
 from goldore.report.material import Material
+from goldore.wording import printable
 
 FORMATS = ("png", "svg", "pdf")
+CAPTIONS = "captions.txt"
 _UNDATED = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {"Software": None}}
 
-__all__ = ["FORMATS", "Drawing", "check_figures", "draw", "svg", "write_figures"]
+__all__ = ["CAPTIONS", "FORMATS", "Drawing", "check_figures", "draw", "svg", "write_figures"]
 
 
 def draw(material: Material) -> list[Drawing]:
@@ -57,7 +59,7 @@ def svg(drawing: Drawing) -> str:
 
 
 def write_figures(folder: Path, drawings: list[Drawing], *, overwrite: bool = False) -> list[Path]:
-    """Write figures into a folder, each as PNG (300 dots per inch), SVG and PDF.
+    """Write figures into a folder, each as PNG (300 dots per inch), SVG and PDF, and their captions.
 
     Args:
         folder: made if need be.
@@ -79,7 +81,12 @@ def write_figures(folder: Path, drawings: list[Drawing], *, overwrite: bool = Fa
             temporary = whole.enter_context(replacing(path))
             each.figure.savefig(temporary, format=suffix, metadata=_UNDATED[suffix])
             paths.append(path)
-    return paths
+        words = whole.enter_context(replacing(folder / CAPTIONS))
+        words.write_text(
+            printable("\n".join(f"{each.name}\n{each.title}. {each.caption}\n" for each in drawings)),
+            encoding="utf-8",
+        )
+    return [*paths, folder / CAPTIONS]
 
 
 def check_figures(
@@ -102,6 +109,7 @@ def check_figures(
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file; name a folder for the figures.")
     paths = [_path(folder, each, suffix) for each, suffix in itertools.product(drawings, FORMATS)]
+    paths.append(folder / CAPTIONS)
     others = {each.resolve() for each in taken}
     twice = [path for path in paths if path.resolve() in others]
     if twice:

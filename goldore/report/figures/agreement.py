@@ -1,5 +1,6 @@
 """Figures of several files compared."""
 
+from pathlib import Path
 from typing import Any
 
 from matplotlib.ticker import PercentFormatter
@@ -15,10 +16,11 @@ def overlaps(comparison: dict[str, Any]) -> list[Drawing]:
     pairs: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in comparison["overlaps"]:
         pairs.setdefault((row["files"][0], row["files"][1]), []).append(row)
-    return [_overlap(files, rows) for files, rows in pairs.items()]
+    names = {each["id"]: Path(each["file"]).name for each in comparison["files"]}
+    return [_overlap(files, rows, names) for files, rows in pairs.items()]
 
 
-def _overlap(files: tuple[str, str], rows: list[dict[str, Any]]) -> Drawing:
+def _overlap(files: tuple[str, str], rows: list[dict[str, Any]], names: dict[str, str]) -> Drawing:
     figure = new_figure(3.4)
     axes = figure.subplots()
     for row, colour, mark in zip(rows, CYCLE, _MARKS, strict=False):
@@ -41,7 +43,9 @@ def _overlap(files: tuple[str, str], rows: list[dict[str, Any]]) -> Drawing:
         name=f"overlap-{files[0]}-{files[1]}",
         title=f"What {files[0]} and {files[1]} both keep",
         caption="Share of the samples kept by one file that the other keeps too, for each criterion (it "
-        f"names the end that is dropped), and what chance would give.{more}",
+        f"names the end that is dropped), and what chance would give.{more} "
+        + "; ".join(f"{each} is {names[each]}" for each in files)
+        + ".",
         about="comparison",
         figure=figure,
     )

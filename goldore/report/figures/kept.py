@@ -80,7 +80,7 @@ def kept_and_dropped(material: Material, selection: Selection, kept: dict[str, A
     return Drawing(
         name=f"kept-{kept['criterion']}-{kept['rule'].replace(' ', '')}-{kept['scope']}",
         title=f"Kept and dropped by {kept['criterion']}, {kept['rule'].replace('_', ' ')}",
-        caption=f"{name} of the samples that are kept, stacked on those that are dropped.{more}",
+        caption=f"{name} of the samples that are kept, and on top of them of those that are dropped.{more}",
         about=kept["criterion"],
         figure=figure,
     )

@@ -24,9 +24,10 @@ def loss_curves(material: Material) -> Drawing | None:
     epochs = np.arange(1, losses.shape[1] + 1)
     figure = new_figure()
     axes = figure.subplots()
-    for row in losses[:_MOST_LINES]:
-        axes.plot(epochs, row, color=LIGHT, linewidth=0.8)
-    axes.plot(epochs, losses.mean(axis=0), color=BLUE, linewidth=2, marker="o", markersize=3)
+    axes.plot(epochs, losses[:_MOST_LINES].T, color=LIGHT, linewidth=0.8)
+    axes.lines[0].set_label("a trial")
+    axes.plot(epochs, losses.mean(axis=0), color=BLUE, linewidth=2, marker="o", markersize=3, label="mean")
+    figure.legend(loc="outside upper center", ncols=2)
     low, high = float(np.nanmin(losses)), float(np.nanmax(losses))
     scale_axis(axes, "y", "log" if low > 0 and high > 5 * low else "linear", (low, high))
     scale_axis(axes, "x", "linear", (1, len(epochs)), whole=True)
