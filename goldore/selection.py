@@ -12,7 +12,7 @@ thing and no class is emptied by a positive keep ratio. Keep 0.1 of 5000 is 500.
 import difflib
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from pathlib import Path
@@ -87,9 +87,8 @@ class Selection:
         total_per_class: int64 [K].
         class_names: K names.
         missing: samples without a score (NaN); what was done with them is in the provenance.
-        halves_overlap: share of the kept samples that two halves of the trials agree on, 0..1; NaN where
-            unknown. For what chance agrees on see `chance_overlap`.
         provenance: dataset, fingerprint, criterion, rule and so on, as written beside the index file.
+        halves: what two halves of the trials would keep, positions each; None where there are no halves.
     """
 
     indices: NDArray[np.int64]
@@ -98,7 +97,15 @@ class Selection:
     class_names: tuple[str, ...]
     missing: int
     provenance: dict[str, Any]
-    halves_overlap: float = math.nan
+    halves: tuple[NDArray[np.int64], NDArray[np.int64]] | None = field(default=None, repr=False)
+
+    @property
+    def halves_overlap(self) -> float:
+        """Share of the kept samples that two halves of the trials agree on, 0..1; NaN where unknown.
+
+        For what chance agrees on see `chance_overlap`.
+        """
+        return overlap_of(*self.halves) if self.halves is not None else math.nan
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write the index file, in the format that the suffix names (see `goldore.indexfile`).
@@ -186,7 +193,6 @@ def prune(
         raise UsageError(f"--{rule.text.replace('_', '-')} keeps no sample at all; keep more.")
     classes = file.dataset.num_classes
     halves = kept_by_halves(file, parsed, rule, scope, missing)
-    overlap = overlap_of(*halves) if halves is not None else math.nan
     kept = np.bincount(file.labels[indices], minlength=classes)
     provenance: dict[str, Any] = {
         "dataset": file.dataset.name,
@@ -200,7 +206,7 @@ def prune(
         "seed": seed if parsed.score == RANDOM else None,
         "missing": {"count": absent, "treatment": missing} if absent else None,
         "rank_reliability": _known(file.scores[parsed.score].rank_reliability) if parsed.drops else None,
-        "halves_overlap": _known(overlap),
+        "halves_overlap": _known(overlap_of(*halves)) if halves is not None else None,
         "ratio_kept": len(indices) / file.dataset.num_samples,
         "class_names": list(file.dataset.class_names),
         "kept_per_class": kept.tolist(),
@@ -217,7 +223,7 @@ def prune(
         class_names=file.dataset.class_names,
         missing=absent,
         provenance=provenance,
-        halves_overlap=overlap,
+        halves=halves,
     )
 
 

@@ -8,6 +8,10 @@ from goldore.estimators.estimate import UNRELIABLE
 from goldore.wording import count, number, percent, plural, took
 
 Facts = dict[str, str]
+KEPT_COLUMNS = (
+    "threshold: the value beyond which samples of the class are dropped; halves agree: the share of its kept "
+    "samples that two halves of the trials both keep"
+)
 
 
 def dataset_title(summary: dict[str, Any]) -> str:
@@ -198,12 +202,6 @@ def kept_facts(kept: dict[str, Any]) -> Facts:
 def kept_warning(kept: dict[str, Any]) -> str | None:
     """The `noise_warning` of the ranking that a criterion uses."""
     return noise_warning(kept["score"] or "Random", kept["reliability"], utility=kept["utility"])
-
-
-KEPT_COLUMNS = (
-    "threshold: the value beyond which samples of the class are dropped; halves agree: the share of its kept "
-    "samples that two halves of the trials both keep"
-)
 
 
 def sample_title(sample: dict[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """What a criterion would keep, and how far two halves of the trials agree on it."""
 
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,13 +10,10 @@ from goldore.errors import UsageError
 from goldore.report.summary import number_or_none
 from goldore.selection import (
     RANDOM,
-    Missing,
     Ratio,
     Scope,
     Selection,
     chance_overlap,
-    kept_by_halves,
-    make_rule,
     parse_criterion,
     prune,
 )
@@ -25,24 +22,24 @@ from goldore.store import ScoreFile
 USUAL_RATIO = "0.1"
 
 
+class HowMuch(TypedDict, total=False):
+    """How much to keep, one of these: share to drop, share to keep, 0..1 each, or samples of every class."""
+
+    drop_ratio: Ratio | None
+    keep_ratio: Ratio | None
+    keep_per_class: int | None
+
+
 def select(
-    file: ScoreFile,
-    criterion: str,
-    *,
-    drop_ratio: Ratio | None = None,
-    keep_ratio: Ratio | None = None,
-    keep_per_class: int | None = None,
-    scope: Scope = "class",
+    file: ScoreFile, criterion: str, *, scope: Scope = "class", **how_much: Unpack[HowMuch]
 ) -> tuple[Selection, dict[str, Any]]:
     """Choose samples as `goldore.prune` does and say what is kept; those without a score are dropped first.
 
     Args:
         file: with the score of the criterion.
         criterion: "<Score>_<large|small>", the end that is dropped, or "Random".
-        drop_ratio: share to drop, 0..1; or
-        keep_ratio: share to keep, 0..1; or
-        keep_per_class: number of samples to keep of every class.
         scope: "class" applies the ratio within every class, "global" to all samples at once.
+        how_much: drop_ratio, keep_ratio or keep_per_class.
 
     Returns:
         The selection, and the dictionary that `what_is_kept` gives.
@@ -53,27 +50,16 @@ def select(
     parsed = parse_criterion(criterion, file.score_names)
     if parsed.score != RANDOM and not np.isfinite(file.scores[parsed.score].values).any():
         raise UsageError(f"no sample has a {parsed.score}, so nothing can be ranked by it; choose another.")
-    missing: Missing = "drop"
-    rule = make_rule(drop_ratio=drop_ratio, keep_ratio=keep_ratio, keep_per_class=keep_per_class)
-    chosen = prune(
-        file,
-        criterion,
-        drop_ratio=drop_ratio,
-        keep_ratio=keep_ratio,
-        keep_per_class=keep_per_class,
-        scope=scope,
-        missing=missing,
-    )
+    chosen = prune(file, criterion, scope=scope, missing="drop", **how_much)
     kept = np.zeros(len(file.labels), dtype=bool)
     kept[chosen.indices] = True
     score = file.scores.get(parsed.score)  # Random is none
     values = score.values if score is not None else None
-    halves = kept_by_halves(file, parsed, rule, scope, missing)
     classes = file.dataset.num_classes
     agreed = np.full(classes, np.nan)
-    if halves is not None:
-        both = np.bincount(file.labels[np.intersect1d(*halves, assume_unique=True)], minlength=classes)
-        either = np.bincount(file.labels[np.concatenate(halves)], minlength=classes)
+    if chosen.halves is not None:
+        both = np.bincount(file.labels[np.intersect1d(*chosen.halves, assume_unique=True)], minlength=classes)
+        either = np.bincount(file.labels[np.concatenate(chosen.halves)], minlength=classes)
         agreed = np.divide(2 * both, either, out=agreed, where=either > 0)
     low, high = _spans(values, kept, file.labels, classes)
     about = chosen.provenance
@@ -121,13 +107,7 @@ def usual_selections(file: ScoreFile) -> list[tuple[Selection, dict[str, Any]]]:
 
 
 def what_is_kept(
-    file: ScoreFile,
-    criterion: str,
-    *,
-    drop_ratio: Ratio | None = None,
-    keep_ratio: Ratio | None = None,
-    keep_per_class: int | None = None,
-    scope: Scope = "class",
+    file: ScoreFile, criterion: str, *, scope: Scope = "class", **how_much: Unpack[HowMuch]
 ) -> dict[str, Any]:
     """Say what a criterion keeps, as one object that JSON can hold; unknown numbers are None.
 
@@ -144,14 +124,7 @@ def what_is_kept(
         the samples that both halves keep, by all that either keeps: under the scope "global" the halves may
         keep unlike numbers of a class).
     """
-    return select(
-        file,
-        criterion,
-        drop_ratio=drop_ratio,
-        keep_ratio=keep_ratio,
-        keep_per_class=keep_per_class,
-        scope=scope,
-    )[1]
+    return select(file, criterion, scope=scope, **how_much)[1]
 
 
 def _threshold(drops: str | None, low: float, high: float) -> float | None:
