@@ -18,6 +18,8 @@ from goldore.store import DatasetInfo, Score, ScoreFile, loss, utility
 from goldore.store.reading import read_header
 from goldore.store.seal import seal
 
+pytest_plugins = ["tests.cuda_rules"]
+
 hypothesis.settings.register_profile("no deadline", deadline=None)  # machines under load are slow, not wrong
 hypothesis.settings.load_profile("no deadline")
 

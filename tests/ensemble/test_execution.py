@@ -244,7 +244,6 @@ class TestChoice:
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 class TestCuda:
     @pytest.mark.parametrize("layout", tuning.layouts(LossRecipe()), ids=str)
     def test_a_replayed_graph_trains_the_same(self, layout):

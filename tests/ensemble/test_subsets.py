@@ -161,7 +161,6 @@ def test_several_synthetic_images_of_a_class_and_small_real_batches(dataset):
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("fields", [{}, {"distill": DistillRecipe(method="dc", distill_steps=3)}])
 def test_cuda_follows_the_cpu(dataset, fields):
     cuda = run(dataset, [0, 1], device=torch.device("cuda"), **fields)

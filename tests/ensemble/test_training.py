@@ -114,7 +114,6 @@ def test_small_losses_are_not_rounded_into_ties():
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_cuda_follows_the_cpu(dataset):
     cuda = run(dataset, small(), [0, 1], device=torch.device("cuda"))
     host = run(dataset, small(), [0, 1])
