@@ -1,12 +1,14 @@
 """Where to train, and what the device can do."""
 
 import ctypes
+import operator
 import os
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -127,26 +129,83 @@ def prepare_determinism(device: torch.device) -> None:
 def running_on(device: torch.device, *, deterministic: bool) -> Iterator[None]:
     """Within: this card is torch's current one, its kernels the deterministic or the fastest ones.
 
+    Float32 is float32 within (`full_float32`), in training too, so that no result depends on how the networks
+    are computed: TF32 would reach grouped convolutions and not products.
+
     Args:
         device: to train on; a CPU's kernels are deterministic as they are.
         deterministic: whether CUDA's are to be.
     """
     if device.type != "cuda":
-        yield
+        with full_float32():
+            yield
         return
     cudnn = torch.backends.cudnn
+    memory: Any = torch.utils.deterministic
     before = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
-    benchmark = cudnn.benchmark
+    benchmark, fill = cudnn.benchmark, memory.fill_uninitialized_memory
     if deterministic:
         torch.use_deterministic_algorithms(mode=True)
     cudnn.benchmark = not deterministic
+    memory.fill_uninitialized_memory = False  # every torch.empty here is written before it is read
     try:
-        with torch.cuda.device(device):
+        with torch.cuda.device(device), full_float32():
             yield
     finally:
         torch.use_deterministic_algorithms(before, warn_only=warn_only)
-        cudnn.benchmark = benchmark
+        cudnn.benchmark, memory.fill_uninitialized_memory = benchmark, fill
+
+
+@contextmanager
+def full_float32() -> Iterator[None]:
+    """Within: products and convolutions of float32 are computed in float32, on cards and CPUs.
+
+    TF32 has a mantissa of ten bits, which shows in losses. Torch allows it by two sets of settings: older
+    ones, and since 2.9 `fp32_precision`, where "none" inherits from a setting above. Both are switched off,
+    so that they agree: torch refuses to read the older ones where they do not.
+    """
+    backends: Any = torch.backends
+    kinds = ("cudnn.conv", "cudnn.rnn", "cuda.matmul", "mkldnn.conv", "mkldnn.rnn", "mkldnn.matmul")
+    named = (operator.attrgetter(each) for each in kinds)
+    places = [each(backends) for each in named] if hasattr(backends, "fp32_precision") else []
+    before = [place.fp32_precision for place in places]
+    older = _older_switches()
+    for switch, off, _ in older:
+        switch(off)
+    for place in places:
+        place.fp32_precision = "ieee"
+    try:
+        yield
+    finally:
+        for switch, _, known in older:
+            switch(known)
+        for place, known in zip(places, before, strict=True):
+            place.fp32_precision = "none"
+            if place.fp32_precision != known:  # it was not inherited
+                place.fp32_precision = known
+
+
+def _older_switches() -> list[tuple[Callable[[Any], None], Any, Any]]:
+    """The older settings: how to set each, what switches TF32 off, and what it is now.
+
+    Those that cannot be read are left out: there the newer ones are in use, and overrule them.
+    """
+
+    def set_cudnn(value: bool) -> None:
+        torch.backends.cudnn.allow_tf32 = value
+
+    readers: list[tuple[Callable[[], Any], Callable[[Any], None], Any]] = [
+        (lambda: torch.backends.cudnn.allow_tf32, set_cudnn, False),
+        (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, "highest"),
+    ]
+    found = []
+    for read, switch, off in readers:
+        try:
+            found.append((switch, off, read()))
+        except RuntimeError:
+            continue
+    return found
 
 
 def keep_freed_memory() -> None:

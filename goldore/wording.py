@@ -65,3 +65,8 @@ def took(seconds: float) -> str:
 def printable(text: str) -> str:
     """A text without what moves a cursor or turns letters round: names come from files of others."""
     return "".join(each if each.isprintable() or each in _ALSO else "?" for each in text)
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, without its long story."""
+    return (str(error).strip() or repr(error)).splitlines()[0]

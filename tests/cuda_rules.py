@@ -1,12 +1,12 @@
 """CUDA's rules without a card: a pytest plugin that runs the tests marked `gpu` on an emulated one.
 
-Where torch sees a card, they run on it and nothing here is used. Elsewhere a tensor on `cuda:N` is a `CardTensor`:
-its numbers are those of an ordinary CPU tensor, and everything around it obeys what a card demands:
+Where torch sees a card, they run on it and nothing here is used. Elsewhere a tensor on `cuda:N` is a
+`CardTensor`: its numbers are those of a CPU tensor, and everything around it obeys what a card demands:
 
 * tensors of several devices do not mix, and the host cannot read a card's memory in place;
-* work is ordered by streams alone: a vector clock per stream finds memory that two streams touch with no event
-  between them, page-locked memory that the host overwrites while it is sent, and memory that is freed while
-  another stream uses it;
+* work is ordered by streams alone: a vector clock per stream finds memory that two streams touch with no
+  event between them, page-locked memory that the host overwrites while it is sent, and memory that is freed
+  while another stream uses it;
 * a copy to the host that nobody waited for holds NaN until an event after it has been seen to be done;
 * operations are recorded, not run, while a graph is captured; waiting, reading back and copies from the host
   break the capture, and what was made in it holds NaN until the graph is replayed, into the same memory;
@@ -18,8 +18,8 @@ its numbers are those of an ordinary CPU tensor, and everything around it obeys 
 What it does not emulate: kernels (a kernel that is wrong on a card only), compilers (`torch.compile` is the
 function itself), and time.
 
-`card` in a test is the emulated machine (`Machine`), or None on a real one. Private calls of torch are used: where
-a release changed them, the tests skip and say why.
+`card` in a test is the emulated machine (`Machine`), or None on a real one. Private calls of torch are used:
+where a release changed them, the tests skip and say why.
 """
 
 import contextlib
@@ -37,7 +37,6 @@ import pytest
 import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
-from torch.utils._pytree import tree_flatten, tree_map
 
 ROOT = Path(__file__).resolve().parents[1]
 WORKSPACE = 32 * 2**20  # bytes that cuBLAS takes for each stream that it is used on
@@ -97,7 +96,7 @@ class Machine:
         return made
 
     def wait(self, why: str, clock: Counter[int] | None = None) -> None:
-        """The host waits for work up to a clock, or for all work; what is launched from now on comes after it."""
+        """The host waits for work up to a clock, or for all; what is launched from now on comes after it."""
         if self.capture is not None:
             raise BrokenRuleError(
                 f"CUDA error: operation not permitted when stream is capturing ({why}, {place()})"
@@ -105,12 +104,13 @@ class Machine:
         if self.strict:
             raise BrokenRuleError(f"called a synchronizing CUDA operation ({why}, {place()})")
         self.waits[why, place()] += 1
-        self.see(clock or Counter({each: known[each] for each, known in self.clocks.items()}))
+        everything = Counter({each: known[each] for each, known in self.clocks.items()})
+        self.see(everything if clock is None else clock)
 
     def see(self, clock: Counter[int]) -> None:
         """The host knows that work up to a clock is done."""
         for known in self.clocks.values():
-            known |= clock  # the larger of both, in place
+            known.update(clock - known)
         for stream, time, arrive in self.copies:
             if time <= self.clocks[HOST][stream]:
                 arrive()
@@ -242,11 +242,17 @@ def place() -> str:
     """The line of goldore, of its benchmarks or of a test that is running."""
     frame = sys._getframe(1)
     while frame is not None:
-        path = Path(frame.f_code.co_filename)
-        if path.is_relative_to(ROOT) and path != Path(__file__) and ".venv" not in path.parts:
-            return f"{path.relative_to(ROOT)}:{frame.f_lineno}"
+        if (name := own_file(frame.f_code.co_filename)) is not None:
+            return f"{name}:{frame.f_lineno}"
         frame = frame.f_back
     return "?"
+
+
+@functools.cache
+def own_file(name: str) -> str | None:
+    path = Path(name)
+    ours = path.is_relative_to(ROOT) and path != Path(__file__) and ".venv" not in path.parts
+    return str(path.relative_to(ROOT)) if ours else None
 
 
 class CardTensor(torch.Tensor):
@@ -322,7 +328,7 @@ def moved(tensor, args, kwargs):
 
 
 class AskedFor:
-    """While a copy to the host is one that Python asked for; other ones are autograd's idea of a CPU tensor."""
+    """While Python asks for a copy to the host; other ones are autograd's idea of a CPU tensor."""
 
     depth = 0
 
@@ -457,11 +463,29 @@ INDEXING = {aten.index, aten.index_put_, aten._index_put_impl_}
 
 
 def tensors(tree) -> list[torch.Tensor]:
-    return [each for each in tree_flatten(tree)[0] if isinstance(each, torch.Tensor)]
+    """The tensors among arguments: in lists and dictionaries too."""
+    if isinstance(tree, torch.Tensor):
+        return [tree]
+    if isinstance(tree, dict):
+        tree = tree.values()
+    elif not isinstance(tree, (list, tuple)):
+        return []
+    return [found for each in tree for found in tensors(each)]
+
+
+def mapped(change, tree):
+    """The arguments with every tensor changed."""
+    if isinstance(tree, torch.Tensor):
+        return change(tree)
+    if isinstance(tree, dict):
+        return {name: mapped(change, each) for name, each in tree.items()}
+    if isinstance(tree, (list, tuple)):
+        return type(tree)(mapped(change, each) for each in tree)
+    return tree
 
 
 def numbers_of(tree):
-    return tree_map(lambda each: each.numbers if isinstance(each, CardTensor) else each, tree)
+    return mapped(lambda each: each.numbers if isinstance(each, CardTensor) else each, tree)
 
 
 @functools.cache
@@ -562,59 +586,64 @@ def on_the_card(function, args, kwargs, on_card, on_host, target, *, engine):
     MACHINE.fault(name)
     for each in on_host:
         check_host_argument(each, kind, name)
+    check_kind(kind, name, card)
+    written = tensors([argument_of(args, kwargs, each) for each in written_arguments(function)])
+    if written or not is_view(function):
+        read = [each for each in on_card if not any(each is other for other in written)]
+        launch(name, card, [each.memory for each in read], [each.memory for each in written])
+    call = rounded(function) if kind in PRODUCTS | CONVOLUTIONS else function
+    plain_args, plain_kwargs = numbers_of(args), numbers_of(kwargs)
+    if "device" in plain_kwargs:
+        plain_kwargs["device"] = torch.device("cpu")
+    plain_kwargs.pop("pin_memory", None)
+    if written and MACHINE.capture is not None:  # recorded, not run
+        MACHINE.capture.tape.append((call, plain_args, plain_kwargs, []))
+        returned = len(function._schema.returns)
+        return None if returned == 0 else written[0] if returned == 1 else tuple(written)
+    result = call(*plain_args, **plain_kwargs)
+    made = []
+    wrapped = mapped(lambda each: on_card_again(each, on_card, card, name, made, engine=engine), result)
+    if MACHINE.capture is not None and made:
+        MACHINE.capture.tape.append((call, plain_args, plain_kwargs, tensors(result)))
+    return wrapped
+
+
+def check_kind(kind, name, card) -> None:
+    """What some operations do beside their work: wait, draw, or take a workspace."""
+    stream, capture = MACHINE.streams[card], MACHINE.capture
     if kind in WAITING:
-        MACHINE.wait(name, current_stream(card).clock)
-    capture, stream = MACHINE.capture, MACHINE.streams[card]
+        MACHINE.wait(name, stream.clock)
     if capture is not None and stream is not capture.stream:
         raise BrokenRuleError(f"{name} on another stream than the one that is captured at {place()}")
     if capture is not None and kind in RANDOM:
         raise BrokenRuleError(f"random numbers in a capture are not emulated: {name} at {place()}")
     if kind in PRODUCTS and stream.number not in MACHINE.workspaces:
         MACHINE.workspaces[stream.number] = MACHINE.allocate(WORKSPACE, card, "cuBLAS")
-    written = tensors([argument_of(args, kwargs, each) for each in written_arguments(function)])
-    ours = [each for each in on_card if not any(each is other for other in written)]
-    view = is_view(function) and not written
-    if not view:
-        memory = [each.memory for each in ours], [each.memory for each in written]
-        if capture is None:
-            MACHINE.launches += 1
-            MACHINE.touch(stream.number, *memory, name)
-        else:
-            capture.need(memory[0] + memory[1], name)
-    call = rounded(function) if kind in PRODUCTS | CONVOLUTIONS else function
-    plain_args, plain_kwargs = numbers_of(args), numbers_of(kwargs)
-    if "device" in plain_kwargs:
-        plain_kwargs["device"] = torch.device("cpu")
-    plain_kwargs.pop("pin_memory", None)
-    if written and capture is not None:  # recorded, not run
-        capture.tape.append((call, plain_args, plain_kwargs, []))
-        returned = len(function._schema.returns)
-        return None if returned == 0 else written[0] if returned == 1 else tuple(written)
-    result = call(*plain_args, **plain_kwargs)
-    made = []
 
-    def wrap(each):
-        if not isinstance(each, torch.Tensor):
-            return each
-        for known in on_card:
-            if known.numbers is each:
-                return known
-        address = each.untyped_storage().data_ptr()
-        shared = [known for known in on_card if known.numbers.untyped_storage().data_ptr() == address]
-        if shared and (view or each.numel()):
-            if capture is not None:
-                capture.need([shared[0].memory], name)
-            with torch.inference_mode(mode=each.is_inference()):
-                return CardTensor(each, shared[0].memory)
-        memory = MACHINE.allocate(each.untyped_storage().nbytes(), card, name)
-        memory.writes = {stream.number: stream.clock[stream.number]}
-        made.append(each)
-        return CardTensor(each, memory, engine=engine)
 
-    wrapped = tree_map(wrap, result)
-    if capture is not None and made:
-        capture.tape.append((call, plain_args, plain_kwargs, tensors(result)))
-    return wrapped
+def launch(name, card, reads, writes) -> None:
+    """A kernel, now or at the replays of what is captured."""
+    if MACHINE.capture is not None:
+        MACHINE.capture.need(reads + writes, name)
+        return
+    MACHINE.launches += 1
+    MACHINE.touch(MACHINE.streams[card].number, reads, writes, name)
+
+
+def on_card_again(result, on_card, card, name, made, *, engine):
+    """What an operation gave: an argument, a view of one, or new memory."""
+    address = result.untyped_storage().data_ptr()
+    for known in on_card:
+        if known.numbers is result:
+            return known
+        if known.numbers.untyped_storage().data_ptr() == address and result.untyped_storage().nbytes():
+            with torch.inference_mode(mode=result.is_inference()):
+                return CardTensor(result, known.memory)
+    stream = MACHINE.streams[card]
+    memory = MACHINE.allocate(result.untyped_storage().nbytes(), card, name)
+    memory.writes = {stream.number: stream.clock[stream.number]}
+    made.append(result)
+    return CardTensor(result, memory, engine=engine)
 
 
 def check_host_argument(tensor, kind, name) -> None:
@@ -635,14 +664,12 @@ def copied(function, args, kwargs, target):
         return copied_anew(function, args[0], kwargs, target)
     goal, source = args[0], args[1]
     if isinstance(goal, CardTensor) and isinstance(source, CardTensor):
-        if MACHINE.capture is not None:
-            MACHINE.capture.need([goal.memory, source.memory], "copy_")
-            MACHINE.capture.tape.append((aten.copy_.default, (goal.numbers, source.numbers), {}, []))
-            return goal
-        MACHINE.launches += 1
         MACHINE.fault("copy_")
-        MACHINE.touch(MACHINE.streams[goal.card].number, [source.memory], [goal.memory], "copy_")
-        goal.numbers.copy_(source.numbers)
+        launch("copy_", goal.card, [source.memory], [goal.memory])
+        if MACHINE.capture is not None:
+            MACHINE.capture.tape.append((aten.copy_.default, (goal.numbers, source.numbers), {}, []))
+        else:
+            goal.numbers.copy_(source.numbers)
         return goal
     non_blocking = args[2] if len(args) > 2 else kwargs.get("non_blocking", False)
     if isinstance(goal, CardTensor):
@@ -661,16 +688,12 @@ def copied_anew(function, source, kwargs, target):
     leaves = target is not None and target.type == "cpu" and AskedFor.depth > 0
     if isinstance(source, CardTensor) and not leaves:
         card = index_of(target, MACHINE) if target is not None and target.type == "cuda" else source.card
-        stream = MACHINE.streams[source.card]
+        MACHINE.fault("_to_copy")
         numbers = aten._to_copy(source.numbers, **plain)
         memory = MACHINE.allocate(numbers.untyped_storage().nbytes(), card, "_to_copy")
+        launch("_to_copy", source.card, [source.memory], [memory])
         if MACHINE.capture is not None:
-            MACHINE.capture.need([source.memory], "_to_copy")
             MACHINE.capture.tape.append((aten._to_copy.default, (source.numbers,), plain, [numbers]))
-        else:
-            MACHINE.launches += 1
-            MACHINE.fault("_to_copy")
-            MACHINE.touch(stream.number, [source.memory], [memory], "_to_copy")
         return CardTensor(numbers, memory)
     if isinstance(source, CardTensor):
         stream = MACHINE.streams[source.card]
@@ -724,14 +747,14 @@ def rounded(function):
         where = backends.cuda.matmul if kind == "matmul" else backends.cudnn.conv
         if getattr(where, "fp32_precision", "ieee") != "tf32":
             return function(*args, **kwargs)
-        return function(*tree_map(to_tf32, args), **kwargs)
+        return function(*mapped(to_tf32, args), **kwargs)
 
     return call
 
 
 def to_tf32(each):
     """Round to the nearest number with ten bits of mantissa."""
-    if not isinstance(each, torch.Tensor) or each.dtype != torch.float32:
+    if each.dtype != torch.float32:
         return each
     bits = each.detach().contiguous().view(torch.int32)
     bits = (bits + 0x0FFF + ((bits >> 13) & 1)) & ~0x1FFF
@@ -811,10 +834,12 @@ def emulated() -> Iterator[Machine]:
     """Within: `cuda` is an emulated machine of two cards."""
     MACHINE.begin()
     lift = torch._C._only_lift_cpu_tensors()
-    torch._C._set_only_lift_cpu_tensors(True)  # else torch.tensor(..., device="cuda") asks the driver
+    torch._C._set_only_lift_cpu_tensors(True)  # noqa: FBT003 - else torch.tensor(..., device="cuda") asks the driver
     with contextlib.ExitStack() as stack:
         stack.callback(torch._C._set_only_lift_cpu_tensors, lift)
-        stack.callback(gc.collect)
+        gc.collect()
+        gc.freeze()  # so that the many searches for garbage see only what is made here
+        stack.callback(gc.unfreeze)
         for name, value in replacements().items():
             stack.enter_context(mock.patch.object(torch.cuda, name, value))
         stack.enter_context(mock.patch.object(torch, "compile", lambda function, **_: function))

@@ -16,6 +16,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from goldore.ensemble.convolution import Convolution, stacked_conv2d
+from goldore.ensemble.counted import uniform
 from goldore.recipe import NORM_GROUPS, ConvNetConfig, padded_size
 from goldore.trials import Stream, Trial
 
@@ -70,6 +71,16 @@ class Architecture:
         shapes["head.bias"] = (self.num_classes,)
         return shapes
 
+    def bounds(self) -> dict[str, float]:
+        """1/sqrt(fan-in), by name of the parameters that are drawn: those of convolutions and head."""
+        shapes = self.parameter_shapes()
+        layers = {name: name.split(".")[0] for name in shapes}
+        return {
+            name: 1 / math.sqrt(math.prod(shapes[f"{layer}.weight"][1:]))
+            for name, layer in layers.items()
+            if not layer.startswith("norm")
+        }
+
     def num_parameters(self) -> int:
         """Trainable numbers of one network."""
         return sum(math.prod(shape) for shape in self.parameter_shapes().values())
@@ -103,17 +114,15 @@ def draw_parameters(architecture: Architecture, trial: Trial) -> dict[str, np.nd
         float32 arrays by name.
     """
     draw = trial.stream(Stream.WEIGHTS)
+    bounds = architecture.bounds()
     parameters: dict[str, np.ndarray] = {}
-    bound = 0.0
     for name, shape in architecture.parameter_shapes().items():
-        layer, kind = name.split(".")
-        if layer.startswith("norm"):
-            fill = 1.0 if kind == "weight" else 0.0
+        if name in bounds:
+            uniform_draw = 2 * draw.random(shape, dtype=np.float32) - 1
+            parameters[name] = (uniform_draw * bounds[name]).astype(np.float32)
+        else:
+            fill = 1.0 if name.endswith("weight") else 0.0
             parameters[name] = np.full(shape, fill, dtype=np.float32)
-            continue
-        if kind == "weight":  # a layer's bias follows its weight and shares its bound
-            bound = 1 / math.sqrt(math.prod(shape[1:]))
-        parameters[name] = ((2 * draw.random(shape, dtype=np.float32) - 1) * bound).astype(np.float32)
     return parameters
 
 
@@ -170,6 +179,24 @@ class StackedConvNet:
             mean.zero_()
             variance.fill_(1)
 
+    @torch.no_grad()
+    def redraw(self, keys: Tensor) -> None:
+        """Give every network other initial parameters, drawn where the networks are, in the same memory.
+
+        The distribution is that of `draw_parameters`, the numbers are others: `goldore.ensemble.counted`.
+        Norms keep what they have, since distilling does not train them.
+
+        Args:
+            keys: int64 [E] on the device.
+        """
+        bounds = self.architecture.bounds()
+        drawn = [self.parameters[name] for name in bounds]
+        sizes = [each[0].numel() for each in drawn]
+        for target, bound, numbers in zip(
+            drawn, bounds.values(), torch.split(uniform(keys, sum(sizes)), sizes, dim=1), strict=True
+        ):
+            target.copy_(((2 * numbers - 1) * bound).view_as(target))
+
     def __call__(self, images: Tensor, *, training: bool = False) -> Tensor:
         """Compute the logits of every network.
 
@@ -180,7 +207,7 @@ class StackedConvNet:
             training: whether batch norm uses and updates the batch's statistics; other norms ignore it.
 
         Returns:
-            Logits in the images' type, [E, B, K].
+            Logits [E, B, K], the head in float32 at the least.
         """
         return logits_of(
             self.architecture, self.layout, self.parameters, self.running, images, training=training
@@ -216,6 +243,8 @@ def logits_of(
 ) -> Tensor:
     """Compute logits as a function of the parameters (see `StackedConvNet`), so that it can be compiled."""
     features = features_of(architecture, layout, parameters, running, images, training=training)
+    # In bf16 the two largest logits of up to one image in a hundred are equal, which looks like a mistake.
+    features = features.to(torch.promote_types(features.dtype, torch.float32))
     bias = parameters["head.bias"].to(features.dtype).unsqueeze(1)
     return torch.baddbmm(bias, features, parameters["head.weight"].to(features.dtype).transpose(1, 2))
 

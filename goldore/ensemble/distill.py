@@ -22,61 +22,144 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from goldore.ensemble.convnet import Architecture, StackedConvNet
+from goldore.ensemble.graphs import Replayed
 from goldore.ensemble.images import DeviceDataset, to_device
 from goldore.recipe import DistillRecipe
 from goldore.trials import Stream, Trial
 
 _MOMENTUM = 0.5  # of the synthetic images' optimiser, as in both papers' code
-_MAX_SEED = 2**63 - 1
+_MAX_KEY = 2**63 - 1
+_SHORTEST = 1e-6  # product of two gradients' lengths that an angle is computed of
 REAL_AT_ONCE = 256  # real images that one network embeds at once, if a class has no more
 
 
-def distill(
-    data: DeviceDataset,
-    architecture: Architecture,
-    recipe: DistillRecipe,
-    trials: Sequence[Trial],
-    members: NDArray[np.integer],
-    sizes: NDArray[np.integer],
-) -> tuple[Tensor, Tensor]:
-    """Make synthetic images from each trial's subset.
+class Distiller:
+    """Makes synthetic images from each trial's subset, group after group.
+
+    Networks, images and CUDA graph of one group are used again for the next of the same shape.
 
     Args:
         data: the training set on its device.
         architecture: of the random networks.
         recipe: method, steps, learning rate, images of each class.
-        trials: E of them; each decides its random networks and, for large subsets, the real batches.
-        members: positions of each trial's subset, [E, S], class by class.
-        sizes: samples of each class in a subset, [K]; they sum to S.
-
-    Returns:
-        Normalised images, float32 [K * ipc, E, C, H, W], and their labels, int64 [K * ipc].
+        graph: whether steps are replayed as a CUDA graph.
     """
-    device, classes = data.device, len(sizes)
-    streams = [trial.stream(Stream.DISTILL) for trial in trials]
-    real = [
-        data.normalize(
-            data.images.take(to_device(part.T.astype(np.int64), data.index_device))
-        )  # [n, E, C, H, W]
-        for part in np.split(np.asarray(members), np.cumsum(sizes)[:-1], axis=1)
-    ]
-    synthetic = torch.cat([_starts(part, recipe.images_per_class) for part in real])
-    synthetic = synthetic.detach().requires_grad_()
-    optimizer = torch.optim.SGD([synthetic], lr=recipe.learning_rate, momentum=_MOMENTUM)
-    match = _match_gradients if recipe.method == "dc" else _match_distributions
-    networks: StackedConvNet | None = None
-    for _ in range(recipe.distill_steps):
-        random = [Trial(0, int(stream.integers(_MAX_SEED))) for stream in streams]
-        if networks is None:
-            networks = StackedConvNet(architecture, random, device)
+
+    def __init__(
+        self, data: DeviceDataset, architecture: Architecture, recipe: DistillRecipe, *, graph: bool = False
+    ) -> None:
+        self._data, self._architecture, self._recipe = data, architecture, recipe
+        self._graph = graph and data.device.type == "cuda"
+        self._group: _Group | None = None
+
+    def __call__(
+        self, trials: Sequence[Trial], members: NDArray[np.integer], sizes: NDArray[np.integer]
+    ) -> tuple[Tensor, Tensor]:
+        """Distil the subsets of a group of trials.
+
+        Args:
+            trials: E of them; each decides its random networks and, for large subsets, the real batches.
+            members: positions of each trial's subset, [E, S], class by class.
+            sizes: samples of each class in a subset, [K]; they sum to S.
+
+        Returns:
+            Normalised images, float32 [K * ipc, E, C, H, W], and their labels, int64 [K * ipc].
+        """
+        device, recipe = self._data.device, self._recipe
+        real = [
+            self._data.normalize(
+                self._data.images.take(to_device(part.T.astype(np.int64), self._data.index_device))
+            )  # [n, E, C, H, W]
+            for part in np.split(np.asarray(members), np.cumsum(sizes)[:-1], axis=1)
+        ]
+        if self._group is None or not self._group.holds(real):
+            self._group = None  # its memory first
+            self._group = _Group(self._architecture, recipe, real, graph=self._graph)
         else:
-            networks.restart(random)
-        batches = [_batch(part, recipe.real_batch, streams) for part in real]
-        optimizer.zero_grad(set_to_none=True)
-        match(networks, batches, synthetic, recipe.images_per_class)
-        optimizer.step()
-    labels = torch.arange(classes, device=device).repeat_interleave(recipe.images_per_class)
-    return synthetic.detach(), labels
+            self._group.restart(real)
+        streams = [trial.stream(Stream.DISTILL) for trial in trials]
+        keys = np.stack([stream.integers(_MAX_KEY, size=recipe.distill_steps) for stream in streams], axis=1)
+        rows = _rows_of_batches(streams, [len(part) for part in real], recipe)
+        steps = zip(to_device(keys, device), *(to_device(each, device) for each in rows), strict=True)
+        for step in steps:
+            self._group.step(*step)
+        labels = torch.arange(len(sizes), device=device).repeat_interleave(recipe.images_per_class)
+        return self._group.synthetic.clone(), labels
+
+
+class _Group:
+    """The tensors of one group: random networks, real and synthetic images.
+
+    Args:
+        architecture: of the networks.
+        recipe: of the distillation.
+        real: normalised images of each class, [n, E, C, H, W].
+        graph: whether steps are replayed as a CUDA graph.
+
+    Attributes:
+        synthetic: float32 [K * ipc, E, C, H, W].
+    """
+
+    def __init__(
+        self, architecture: Architecture, recipe: DistillRecipe, real: Sequence[Tensor], *, graph: bool
+    ) -> None:
+        device, size = real[0].device, real[0].shape[1]
+        self._recipe, self._real = recipe, list(real)
+        self._networks = StackedConvNet(architecture, [Trial(0, 0)] * size, device)
+        self.synthetic = self._start(real)
+        self._velocity = torch.zeros_like(self.synthetic)
+        changed = [*self._networks.parameters.values(), self.synthetic, self._velocity]
+        self._replayed = Replayed(changed, device) if graph else None
+
+    def holds(self, real: Sequence[Tensor]) -> bool:
+        """Whether these images have the shapes of the group's."""
+        return [each.shape for each in real] == [each.shape for each in self._real]
+
+    def restart(self, real: Sequence[Tensor]) -> None:
+        """Start anew with other images of the same shapes, in the same memory."""
+        for fixed, each in zip(self._real, real, strict=True):
+            fixed.copy_(each)
+        self.synthetic.copy_(self._start(real))
+        self._velocity.zero_()
+
+    def step(self, keys: Tensor, *rows: Tensor) -> None:
+        """Update the synthetic images once.
+
+        Args:
+            keys: of the random networks, int64 [E].
+            rows: of the batch of each class that is larger than a batch, int64 [B, E].
+        """
+        if self._replayed is not None:
+            self._replayed(self._step, keys, *rows)
+        else:
+            self._step(keys, *rows)
+
+    def _step(self, keys: Tensor, *rows: Tensor) -> None:
+        recipe, left = self._recipe, iter(rows)
+        self._networks.redraw(keys)
+        each = torch.arange(self._networks.size, device=keys.device)
+        batches = [part if len(part) <= recipe.real_batch else part[next(left), each] for part in self._real]
+        match = _match_gradients if recipe.method == "dc" else _match_distributions
+        gradient = match(self._networks, batches, self.synthetic, recipe.images_per_class)
+        self._velocity.mul_(_MOMENTUM).add_(gradient)
+        self.synthetic.sub_(self._velocity, alpha=recipe.learning_rate)
+
+    def _start(self, real: Sequence[Tensor]) -> Tensor:
+        return torch.cat([_starts(part, self._recipe.images_per_class) for part in real])
+
+
+def _rows_of_batches(
+    streams: Sequence[np.random.Generator], sizes: Sequence[int], recipe: DistillRecipe
+) -> list[NDArray[np.int64]]:
+    """Rows of every step's batch without replacement, int64 [steps, B, E], of each class that is larger."""
+    batch, steps = recipe.real_batch, range(recipe.distill_steps)
+    return [
+        np.stack([[stream.choice(size, batch, replace=False) for stream in streams] for _ in steps]).swapaxes(
+            1, 2
+        )
+        for size in sizes
+        if size > batch
+    ]
 
 
 def _starts(images: Tensor, count: int) -> Tensor:
@@ -86,23 +169,16 @@ def _starts(images: Tensor, count: int) -> Tensor:
     return torch.stack([part.mean(0) for part in torch.tensor_split(images, count)])
 
 
-def _batch(images: Tensor, size: int, streams: Sequence[np.random.Generator]) -> Tensor:
-    """Some of the images [n, E, ...] for each network, if there are more than `size`; without replacement."""
-    if len(images) <= size:
-        return images
-    rows = np.stack([stream.choice(len(images), size, replace=False) for stream in streams], axis=1)
-    return images[to_device(rows, images.device), torch.arange(images.shape[1], device=images.device)]
-
-
 def _match_distributions(
     networks: StackedConvNet, real: Sequence[Tensor], synthetic: Tensor, count: int
-) -> None:
-    """Add the gradient of the squared distance between mean embeddings to the synthetic images."""
+) -> Tensor:
+    """Give the synthetic images' gradient of the squared distance between mean embeddings."""
     sizes = [len(part) for part in real]
     targets = torch.cat(list(_mean_embeddings(networks, real)), dim=1)  # [E, K, F]
-    made = networks.features(synthetic.flatten(1, 2))  # [E, K * ipc, F]
+    images = synthetic.detach().requires_grad_()
+    made = networks.features(images.flatten(1, 2))  # [E, K * ipc, F]
     means = made.view(networks.size, len(sizes), count, -1).mean(2)
-    ((means - targets) ** 2).sum().backward()  # type: ignore[no-untyped-call]
+    return torch.autograd.grad(((means - targets) ** 2).sum(), images)[0]
 
 
 @torch.no_grad()
@@ -124,15 +200,19 @@ def _some_at_once(real: Sequence[Tensor]) -> Iterator[list[Tensor]]:
     yield some
 
 
-def _match_gradients(networks: StackedConvNet, real: Sequence[Tensor], synthetic: Tensor, count: int) -> None:
-    """Add the gradient of the distance between gradients to the synthetic images, class by class."""
+def _match_gradients(
+    networks: StackedConvNet, real: Sequence[Tensor], synthetic: Tensor, count: int
+) -> Tensor:
+    """Give the synthetic images' gradient of the distance between gradients, class by class."""
     weights = [value for name, value in networks.parameters.items() if _has_nodes(name)]
+    found: list[Tensor] = []
     for label, images in enumerate(real):
         wanted = torch.autograd.grad(_loss(networks, images, label), weights)
-        own = synthetic[label * count : (label + 1) * count]
+        own = synthetic[label * count : (label + 1) * count].detach().requires_grad_()
         given = torch.autograd.grad(_loss(networks, own, label), weights, create_graph=True)
         distances = [_distance(*pair) for pair in zip(given, wanted, strict=True)]
-        torch.stack(distances).sum().backward()  # type: ignore[no-untyped-call]
+        found += torch.autograd.grad(torch.stack(distances).sum(), own)
+    return torch.cat(found)
 
 
 def _has_nodes(name: str) -> bool:
@@ -149,4 +229,6 @@ def _loss(networks: StackedConvNet, images: Tensor, label: int) -> Tensor:
 
 def _distance(given: Tensor, wanted: Tensor) -> Tensor:
     """Sum over networks and output nodes of 1 - cos between gradients [E, out, ...]."""
-    return (1 - F.cosine_similarity(given.flatten(2), wanted.flatten(2), dim=2, eps=1e-6)).sum()
+    given, wanted = given.flatten(2), wanted.flatten(2)
+    lengths = given.norm(dim=2) * wanted.norm(dim=2)
+    return (1 - (given * wanted).sum(2) / lengths.clamp_min(_SHORTEST)).sum()

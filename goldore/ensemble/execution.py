@@ -14,6 +14,7 @@ from goldore.ensemble.convnet import Architecture, Layout, Parameters, Running, 
 from goldore.ensemble.images import normalized
 from goldore.ensemble.memory import is_memory_error
 from goldore.recipe import Precision
+from goldore.wording import first_line
 
 TYPES: dict[Precision, torch.dtype] = {"float32": torch.float32, "bf16": torch.bfloat16}
 Function = Callable[..., Tensor]
@@ -63,7 +64,7 @@ def losses_function(
         scale: Tensor,
     ) -> Tensor:
         inputs = normalized(images, shift, scale).to(TYPES[precision]).flatten(1, 2)  # [B, E * C, H, W]
-        logits = logits_of(architecture, layout, parameters, running, inputs, training=True).float()
+        logits = logits_of(architecture, layout, parameters, running, inputs, training=True)
         each = F.cross_entropy(logits.flatten(0, 1), targets.t().flatten(), reduction="none")
         return each.view(len(logits), -1).mean(1)
 
@@ -90,7 +91,7 @@ def logits_function(
         parameters: Parameters, running: Running, images: Tensor, shift: Tensor, scale: Tensor
     ) -> Tensor:
         inputs = normalized(images, shift, scale).to(TYPES[precision])
-        return logits_of(architecture, layout, parameters, running, inputs, training=False).float()
+        return logits_of(architecture, layout, parameters, running, inputs, training=False)
 
     return _or_plain(_compiled(logits), logits) if compiled else logits
 
@@ -124,5 +125,4 @@ def _or_plain(fast: Function, plain: Function) -> Function:
 
 def warn_of_compiler(error: BaseException) -> None:
     """Say that compiling failed and the run goes on without."""
-    first = (str(error).strip() or repr(error)).splitlines()[0]
-    warnings.warn(f"torch.compile failed, running on without it: {first}", stacklevel=3)
+    warnings.warn(f"torch.compile failed, running on without it: {first_line(error)}", stacklevel=3)

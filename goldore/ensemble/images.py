@@ -8,6 +8,7 @@ from torch import Tensor
 
 from goldore.datasets import ImageDataset
 from goldore.ensemble.memory import free_memory
+from goldore.ensemble.sending import Sender
 
 _SHARE = 0.5  # of a card's free memory that images may fill; the rest is for the networks
 
@@ -26,6 +27,7 @@ class Images:
             resident = device.type == "cpu" or array.nbytes <= _SHARE * free_memory(device)
         self.resident = resident
         self._device = device
+        self._sender = Sender(device)
         self._images = to_device(array, device) if resident else as_tensor(array)
 
     def __len__(self) -> int:
@@ -43,21 +45,18 @@ class Images:
         if self.resident:
             return self._images[rows.to(self._device)]
         flat = rows.cpu().flatten()
-        buffer = self._buffer(len(flat))
-        torch.index_select(self._images, 0, flat, out=buffer)
-        return buffer.to(self._device, non_blocking=True).view(*rows.shape, *self._images.shape[1:])
+        shape = (len(flat), *self._images.shape[1:])
+        sent = self._sender.send(
+            shape, torch.uint8, lambda out: torch.index_select(self._images, 0, flat, out=out)
+        )
+        return sent.view(*rows.shape, *self._images.shape[1:])
 
     def run(self, start: int, stop: int) -> Tensor:
         """Give consecutive images, uint8 [stop - start, C, H, W] on the device."""
         part = self._images[start:stop]
-        if self.resident:
-            return part
-        return self._buffer(len(part)).copy_(part).to(self._device, non_blocking=True)
-
-    def _buffer(self, count: int) -> Tensor:
-        """Memory to send from without waiting; torch uses it again once it has been read."""
-        cuda = self._device.type == "cuda"
-        return torch.empty((count, *self._images.shape[1:]), dtype=torch.uint8, pin_memory=cuda)
+        return (
+            part if self.resident else self._sender.send(part.shape, torch.uint8, lambda out: out.copy_(part))
+        )
 
 
 class DeviceDataset:
@@ -96,6 +95,7 @@ class DeviceDataset:
             test = Images(dataset.test_images, device, resident=resident)
             self.test = test, to_device(dataset.test_labels, device)
         self.index_device = device if self.images.resident else torch.device("cpu")
+        self._sender = Sender(device)
         channel = (-1, 1, 1)
         self.shift = torch.tensor(mean, dtype=torch.float32, device=device).view(channel) * 255
         self.scale = 1 / (torch.tensor(std, dtype=torch.float32, device=device).view(channel) * 255)
@@ -112,9 +112,9 @@ class DeviceDataset:
         if self.images.resident:
             return self.images.take(rows), self.labels[rows]
         labels = self._host_labels[rows]
-        if self.device.type == "cuda":
-            labels = labels.pin_memory()  # else the copy would wait for the device
-        return self.images.take(rows), labels.to(self.device, non_blocking=True)
+        return self.images.take(rows), self._sender.send(
+            rows.shape, torch.int64, lambda out: out.copy_(labels)
+        )
 
     def normalize(self, images: Tensor) -> Tensor:
         """Turn uint8 images [..., C, H, W] into normalised float32 ones; leave others as they are."""

@@ -4,7 +4,14 @@ import gc
 
 import torch
 
-_SIGNS = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED")
+_SIGNS = (
+    "out of memory",
+    "can't allocate memory",
+    "not enough memory",
+    "ALLOC_FAILED",
+    "ALLOCATION_FAILED",  # CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED
+    "CUBLAS_STATUS_NOT_INITIALIZED",  # what cuBLAS says where no memory is left for it to start in
+)
 
 
 def release_memory() -> None:

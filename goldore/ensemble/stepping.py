@@ -1,24 +1,20 @@
 """The training step of E networks: run as it is written, compiled, or replayed as a CUDA graph.
 
-The same numbers come out, but for rounding. A step of small networks is bound by the launching of its hundred
-or so kernels; a graph launches them as one. Nothing here waits for the device.
+The same numbers come out, but for rounding. Nothing here waits for the device.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from goldore.ensemble.convnet import Architecture, StackedConvNet
 from goldore.ensemble.execution import Execution, losses_function, warn_of_compiler
+from goldore.ensemble.graphs import Replayed
 from goldore.ensemble.images import DeviceDataset
 from goldore.ensemble.memory import is_memory_error
 from goldore.recipe import Recipe
 from goldore.trials import Trial
-
-_WARM_UPS = 2  # steps before a graph is captured: libraries choose their kernels in them
 
 
 class Stepper:
@@ -68,10 +64,10 @@ class Stepper:
             losses_function(architecture, execution.layout, recipe.precision or "float32", compiled=compiled)
             for compiled in (False, execution.compiled)
         )
-        self._graphs: dict[tuple[Any, ...], _Graph] | None = (
-            {} if execution.graph and data.device.type == "cuda" else None
-        )
-        self._pool: Any = None  # of memory, which the graphs share: one is replayed at a time
+        state = [*self._parameters, *self._momentum, self.losses, self.loss_sum]
+        state += [each for pair in self.networks.running for each in pair]
+        graph = execution.graph and data.device.type == "cuda"
+        self._replayed = Replayed(state, data.device) if graph else None
 
     def restart(self, trials: Sequence[Trial]) -> None:
         """Start anew with E other trials, in the same memory and with the graphs that there are."""
@@ -89,14 +85,11 @@ class Stepper:
             targets: int64 [B, E].
             steps: how many, all on this batch.
         """
-        if self._graphs is None:
-            for _ in range(steps):
-                self._step(images, targets)
+        if self._replayed is not None:
+            self._replayed(self._step, images, targets, times=steps)
             return
-        key = (images.shape, images.dtype)
-        if key not in self._graphs:
-            self._graphs[key] = self._capture(images, targets)
-        self._graphs[key].replay(images, targets, steps)
+        for _ in range(steps):
+            self._step(images, targets)
 
     def _step(self, images: Tensor, targets: Tensor) -> None:
         losses = self._gradients(images, targets)
@@ -121,45 +114,3 @@ class Stepper:
             self._fast = self._plain
             return self._gradients(images, targets)
         return losses
-
-    def _capture(self, images: Tensor, targets: Tensor) -> "_Graph":
-        """Capture a step on batches of this shape; the networks are as they were afterwards."""
-        static = images.clone(), targets.clone()
-        state = [
-            *self._parameters,
-            *self._momentum,
-            *(each for pair in self.networks.running for each in pair),
-            self.losses,
-            self.loss_sum,
-        ]
-        saved = [each.detach().clone() for each in state]
-        current = torch.cuda.current_stream()
-        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        side.wait_stream(current)
-        with torch.cuda.stream(side):
-            for _ in range(_WARM_UPS):
-                self._step(*static)
-        current.wait_stream(side)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self._pool, stream=side):
-            self._step(*static)
-        self._pool = graph.pool()
-        with torch.no_grad():
-            for each, before in zip(state, saved, strict=True):
-                each.copy_(before)
-        return _Graph(graph, *static)
-
-
-@dataclass(frozen=True)
-class _Graph:
-    """A captured step and the memory that it reads its batch from."""
-
-    graph: "torch.cuda.CUDAGraph"
-    images: Tensor
-    targets: Tensor
-
-    def replay(self, images: Tensor, targets: Tensor, steps: int) -> None:
-        self.images.copy_(images)
-        self.targets.copy_(targets)
-        for _ in range(steps):
-            self.graph.replay()

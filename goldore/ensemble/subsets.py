@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from goldore.ensemble.convnet import Architecture, StackedConvNet
-from goldore.ensemble.distill import distill
+from goldore.ensemble.distill import Distiller
 from goldore.ensemble.execution import Execution
 from goldore.ensemble.images import DeviceDataset, Images, to_device
 from goldore.ensemble.stepping import Stepper
@@ -71,6 +71,11 @@ class SubsetTrainer:
         self._data, self._architecture, self._recipe = data, architecture, recipe
         self._execution = execution or Execution()
         self._stepper: Stepper | None = None
+        self._distiller = (
+            Distiller(data, architecture, recipe.distill, graph=self._execution.graph)
+            if recipe.distill is not None
+            else None
+        )
 
     def on_subsets(
         self,
@@ -90,10 +95,10 @@ class SubsetTrainer:
         Returns:
             The outcomes.
         """
-        if self._recipe.distill is None:
+        if self._distiller is None:
             rows = to_device(members.T.astype(np.int64), self._data.index_device)  # [S, E]
             return self.on_images(trials, *self._data.batch(rows), evaluation)
-        images, labels = distill(self._data, self._architecture, self._recipe.distill, trials, members, sizes)
+        images, labels = self._distiller(trials, members, sizes)
         return self.on_images(trials, images, labels[:, None].expand(-1, len(trials)), evaluation)
 
     def on_images(
@@ -126,7 +131,7 @@ class SubsetTrainer:
         stacked = torch.cat([losses.double()[:, None], *by_class.values()], dim=1)
         return Outcomes(
             by_class={name: values.float().cpu().numpy() for name, values in by_class.items()},
-            train_loss=losses.float().cpu().numpy(),
+            train_loss=losses.cpu().numpy().copy(),  # the next trials are trained in its memory
             failed=~stacked.isfinite().all(dim=1).cpu().numpy(),
         )
 

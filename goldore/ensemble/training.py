@@ -1,10 +1,8 @@
 """Training E networks at once on one dataset, each with its own weights and its own order of the samples."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
 
 import numpy as np
 import torch
@@ -67,7 +65,7 @@ def train(
     Returns:
         What was observed.
     """
-    execution = execution or Execution()
+    execution, precision = execution or Execution(), recipe.precision or "float32"
     stepper = Stepper(architecture, recipe, trials, data, execution)
     course = _Course(data.device, observers, len(trials) * len(data.labels))
     orders = [trial.stream(Stream.ORDER) for trial in trials]
@@ -88,14 +86,14 @@ def train(
             break
         wanting = [observer for observer in observers if epoch in observer.epochs]
         if wanting:
-            _scoring_pass(stepper.networks, data, wanting, execution)
+            _scoring_pass(stepper.networks, data, wanting, execution, precision)
     recorded = {observer.name: observer.result().cpu().numpy() for observer in observers}
     ran = train_loss[:, :epoch]
     finite = [np.isfinite(values).all(axis=1) for values in (ran, *recorded.values())]
     return Trained(
         recorded=recorded,
         train_loss=train_loss,
-        test_accuracy=_test_accuracy(stepper.networks, data, execution),
+        test_accuracy=_test_accuracy(stepper.networks, data, execution, precision),
         failed=~np.logical_and.reduce(finite),
     )
 
@@ -140,16 +138,22 @@ def _mean_of_finite(losses: Tensor) -> float:
 
 
 def _scoring_pass(
-    networks: StackedConvNet, data: DeviceDataset, observers: Sequence[Observer], execution: Execution
+    networks: StackedConvNet,
+    data: DeviceDataset,
+    observers: Sequence[Observer],
+    execution: Execution,
+    precision: Precision,
 ) -> None:
     def show(start: int, logits: Tensor, labels: Tensor) -> None:
         for observer in observers:
             observer.see(start, logits, labels)
 
-    forward(networks, data, data.images, data.labels, show, execution=execution)
+    forward(networks, data, data.images, data.labels, show, execution=execution, precision=precision)
 
 
-def _test_accuracy(networks: StackedConvNet, data: DeviceDataset, execution: Execution) -> np.ndarray:
+def _test_accuracy(
+    networks: StackedConvNet, data: DeviceDataset, execution: Execution, precision: Precision
+) -> np.ndarray:
     if data.test is None:
         return np.full(networks.size, np.nan, dtype=np.float32)
     images, labels = data.test
@@ -158,7 +162,7 @@ def _test_accuracy(networks: StackedConvNet, data: DeviceDataset, execution: Exe
     def count(_: int, logits: Tensor, labels: Tensor) -> None:
         correct.add_((logits.argmax(2) == labels).sum(1))
 
-    forward(networks, data, images, labels, count, execution=execution)
+    forward(networks, data, images, labels, count, execution=execution, precision=precision)
     accuracy: np.ndarray = (correct.double() / len(labels)).float().cpu().numpy()
     return accuracy
 
@@ -171,13 +175,9 @@ def forward(
     see: Callable[[int, Tensor, Tensor], None],
     *,
     execution: Execution,
-    precision: Precision = "float32",
+    precision: Precision,
 ) -> None:
-    """Stream images through every network in eval mode; show each run's start, logits [E, B, K] and labels.
-
-    In full float32 unless told otherwise: CUDA's convolutions would else use TF32, whose 10-bit mantissa
-    shows in the losses.
-    """
+    """Stream images through all networks in eval mode; show each run's start, logits [E, B, K] and labels."""
     architecture, layout = networks.architecture, execution.scoring
     batch = _scoring_batch(networks, data.device)
     whole = batch
@@ -186,7 +186,7 @@ def forward(
         for compiled in (False, execution.compiled)
     )
     start = 0
-    with torch.inference_mode(), _full_float32():
+    with torch.inference_mode():
         while start < len(images):
             run = images.run(start, start + batch)
             compute = fast if len(run) == whole else plain
@@ -208,24 +208,3 @@ def _scoring_batch(networks: StackedConvNet, device: torch.device) -> int:
     held = networks.architecture.activation_bytes(1)
     fitting = int(_CUDA_SHARE * total_memory(device) / held)
     return max(1, min(_CUDA_SCORED, fitting) // networks.size)
-
-
-@contextmanager
-def _full_float32() -> Iterator[None]:
-    """Switch CUDA's TF32 off, by the older settings, or where the newer ones are in use by those."""
-    backends: Any = torch.backends
-    older = [(backends.cudnn, "allow_tf32"), (backends.cuda.matmul, "allow_tf32")]
-    try:
-        before = [getattr(where, name) for where, name in older]
-        switches, off = older, cast("object", False)  # noqa: FBT003
-    except RuntimeError:  # since torch 2.9 they cannot be read where the newer ones were set
-        each = (backends.cudnn.conv, backends.cudnn.rnn, backends.cuda.matmul)
-        switches, off = [(where, "fp32_precision") for where in each], "ieee"
-        before = [getattr(where, name) for where, name in switches]
-    for where, name in switches:
-        setattr(where, name, off)
-    try:
-        yield
-    finally:
-        for (where, name), value in zip(switches, before, strict=True):
-            setattr(where, name, value)

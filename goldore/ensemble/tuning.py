@@ -2,13 +2,15 @@
 
 On a CPU the choice is a rule, from measurements (benchmarks/RESULTS.md), so that a run is repeatable to the
 bit. On CUDA the fastest depends on the card, the libraries and the sizes, and is measured before the run: a
-few steps of throwaway networks for each candidate, a few seconds in all.
+few steps of throwaway networks for each candidate, a few seconds in all; where the run is long, compiled ones
+too. A candidate that fails is left out.
 """
 
 import math
 import statistics
 import time
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -22,8 +24,9 @@ from goldore.ensemble.memory import free_memory, is_memory_error, release_memory
 from goldore.ensemble.stepping import Stepper
 from goldore.ensemble.training import forward
 from goldore.errors import UsageError
-from goldore.recipe import LossRecipe, Precision, Recipe
+from goldore.recipe import Precision, Recipe
 from goldore.trials import make_trials
+from goldore.wording import first_line
 
 Compile = Literal["auto", "on", "off"]
 _MEMORY_SHARE = 0.5  # of the free memory that the estimated activations may fill
@@ -143,7 +146,8 @@ def seconds_per_image(
     """Measure training steps of throwaway networks.
 
     Returns:
-        Seconds by image and network, the median of some probes; infinite if memory does not suffice.
+        Seconds by image and network, the median of some probes; infinite if it fails or memory does not
+        suffice.
     """
     probe = replace(recipe, batch_size=batch)
     rows = torch.arange(batch * size, device=data.index_device) % len(data.labels)
@@ -162,7 +166,8 @@ def scoring_seconds_per_image(
     """Measure scoring passes of throwaway networks over some images.
 
     Returns:
-        Seconds by image and network, the median of some probes; infinite if memory does not suffice.
+        Seconds by image and network, the median of some probes; infinite if it fails or memory does not
+        suffice.
     """
     images = Images(data.images.run(0, _SCORED).cpu().numpy(), data.device, resident=True)
 
@@ -193,9 +198,12 @@ def _seconds(device: torch.device, prepare: Callable[[], Callable[[], object]]) 
             work()
             _wait(device)
             found.append(time.perf_counter() - start)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001
+        _wait(device)  # an error that the device keeps ends the run here, any other one only this candidate
         if not is_memory_error(error):
-            raise
+            warnings.warn(
+                f"a way to compute the networks fails here and is left out: {first_line(error)}", stacklevel=4
+            )
         found = [math.inf]
     work = None  # type: ignore[assignment]  # its memory is for the next candidate
     release_memory()
@@ -217,41 +225,71 @@ def _measured(
 ) -> Engine:
     """Take the fastest: of the layouts with the most networks, then of the sizes, then compiled or not."""
 
-    def measure(size: int, execution: Execution) -> float:
+    def trains(size: int, execution: Execution) -> float:
         return seconds_per_image(data, architecture, recipe, size, work.batch, execution)
 
     by_layout: dict[Layout, float] = {}
     for first in sizes:  # the most that memory holds
         by_layout = {
-            layout: measure(first, Execution(layout=layout, graph=True)) for layout in layouts(recipe)
+            layout: trains(first, Execution(layout=layout, graph=True)) for layout in layouts(recipe)
         }
         if min(by_layout.values()) < math.inf:
             break
     layout = min(by_layout, key=by_layout.__getitem__)
     execution = Execution(layout=layout, graph=True)
-    by_size = {size: measure(size, execution) for size in sizes}
+    by_size = {size: trains(size, execution) for size in sizes}
     size = min(size for size in sizes if by_size[size] <= _SLOWER * min(by_size.values()))
     fastest = by_size[size]
-    whole = min(fastest * work.trials * (work.trained + work.scored / 3), work.seconds)
-    if compile_mode == "on" or (compile_mode == "auto" and whole > _COMPILING):
-        compiled = replace(execution, compiled=True)
-        if measure(size, compiled) < fastest or compile_mode == "on":
-            execution = compiled
-    scored: Precision = "float32" if isinstance(recipe, LossRecipe) else recipe.precision or "float32"
-    by_scoring = {
-        each: scoring_seconds_per_image(
-            data, architecture, size, scored, Execution(scoring=each, compiled=execution.compiled)
-        )
-        for each in (Layout(), layout)
+    execution, scored = _with_scoring(data, architecture, recipe, size, execution)
+    whole = min(work.trials * (fastest * work.trained + scored * work.scored), work.seconds)
+    worth = {"on": math.inf, "auto": whole / _COMPILING, "off": 0}[compile_mode]
+    by_compiled = {
+        each: trains(size, Execution(layout=each, graph=True, compiled=True))
+        for number, each in enumerate(_worth_compiling(by_layout), start=1)
+        if number <= worth
     }
-    execution = replace(execution, scoring=min(by_scoring, key=by_scoring.__getitem__))
+    if by_compiled and (min(by_compiled.values()) < fastest or compile_mode == "on"):
+        layout = min(by_compiled, key=by_compiled.__getitem__)
+        fastest = by_compiled[layout]
+        execution = Execution(layout=layout, graph=True, compiled=True)
+        execution, _ = _with_scoring(data, architecture, recipe, size, execution)
+    return Engine(size, execution, _note(size, execution, fastest))
+
+
+def _worth_compiling(by_layout: Mapping[Layout, float]) -> list[Layout]:
+    """The fastest layout in each order of memory, the most promising first.
+
+    Compiling changes which is the best: eager kernels for channels last read and write the most of all, and
+    compiled ones the least.
+    """
+    best: dict[bool, Layout] = {}
+    for layout in sorted(by_layout, key=by_layout.__getitem__):
+        if by_layout[layout] < math.inf:
+            best.setdefault(layout.channels_last, layout)
+    return [best[order] for order in sorted(best, reverse=True)]
+
+
+def _with_scoring(
+    data: DeviceDataset, architecture: Architecture, recipe: Recipe, size: int, execution: Execution
+) -> tuple[Execution, float]:
+    """Take the faster way to score: the plain layout or that of training; seconds by image and network."""
+    ways = [replace(execution, scoring=each) for each in dict.fromkeys((Layout(), execution.layout))]
+    found = {
+        each: scoring_seconds_per_image(data, architecture, size, recipe.precision or "float32", each)
+        for each in ways
+    }
+    best = min(found, key=found.__getitem__)
+    return best, found[best]
+
+
+def _note(size: int, execution: Execution, seconds: float) -> str:
+    layout = execution.layout
     order = ", channels last" if layout.channels_last else ""
     with_compiler = ", compiled" if execution.compiled else ""
-    note = (
+    return (
         f"measured: {size} networks at once, {layout.convolution} convolution{order}{with_compiler} trains "
-        f"{1 / fastest:,.0f} images/s"
+        f"{1 / seconds:,.0f} images/s"
     )
-    return Engine(size, execution, note)
 
 
 def _halves(most: int) -> list[int]:

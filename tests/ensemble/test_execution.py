@@ -19,7 +19,6 @@ from goldore.errors import UsageError
 from goldore.recipe import ConvNetConfig, LossRecipe
 from goldore.scoring import complete_recipe
 from goldore.trials import make_trials
-from tests.conftest import make_dataset
 
 CPU = torch.device("cpu")
 WORK = Work(batch=16, held=16, trials=4, trained=100, scored=50, cpu_networks=2, cuda_networks=16)
@@ -206,7 +205,7 @@ class TestChoice:
             return 1e-3 * (1 if execution.layout == best else 2) * {8: 1.0, 4: 1.01, 2: 2, 1: 3}[size]
 
         def scoring_seconds(data, architecture, size, precision, execution):
-            assert precision == "float32"
+            assert precision == recipe.precision
             return 1.0 if execution.scoring == Layout() else 2.0
 
         monkeypatch.setattr(tuning, "seconds_per_image", seconds)
@@ -241,52 +240,6 @@ class TestChoice:
 
         monkeypatch.setattr(tuning, "Stepper", full)
         assert tuning.seconds_per_image(*setting(dataset), 2, 16, Execution()) == float("inf")
-
-
-@pytest.mark.gpu
-class TestCuda:
-    @pytest.mark.parametrize("layout", tuning.layouts(LossRecipe()), ids=str)
-    def test_a_replayed_graph_trains_the_same(self, layout):
-        dataset, cuda = make_dataset(side=16), torch.device("cuda", 0)
-        eager = losses(dataset, Execution(layout), cuda)
-        np.testing.assert_allclose(
-            losses(dataset, Execution(layout, graph=True), cuda), eager, rtol=1e-2, atol=1e-3
-        )
-
-    def test_a_restarted_graph_trains_as_a_new_one(self):
-        dataset, cuda = make_dataset(side=16), torch.device("cuda", 0)
-        data, architecture, recipe = setting(dataset, cuda)
-        first, second = make_trials(0, [0, 1]), make_trials(0, [2, 3])
-        batch = data.batch(torch.arange(32, device=cuda).view(16, 2))
-        used = Stepper(architecture, recipe, first, data, Execution(graph=True))
-        used(*batch, steps=3)
-        used.restart(second)
-        fresh = Stepper(architecture, recipe, second, data, Execution())
-        for stepper in (used, fresh):
-            stepper(*batch, steps=3)
-        torch.testing.assert_close(used.losses, fresh.losses, rtol=1e-3, atol=1e-4)
-
-    def test_compiled_and_streamed_training_is_the_same(self):
-        dataset, cuda = make_dataset(side=16), torch.device("cuda", 0)
-        eager = losses(dataset, Execution(), cuda)
-        for found in (
-            losses(dataset, Execution(compiled=True, graph=True), cuda),
-            losses(dataset, Execution(graph=True), cuda, resident=False),
-        ):
-            np.testing.assert_allclose(found, eager, rtol=1e-2, atol=1e-3)
-
-    def test_the_same_training_gives_the_same_bits_if_asked_for(self):
-        from goldore.devices import running_on
-
-        dataset, cuda = make_dataset(side=16), torch.device("cuda", 0)
-        with running_on(cuda, deterministic=True):
-            found = [losses(dataset, Execution(graph=True), cuda) for _ in range(2)]
-        assert np.array_equal(*found)
-
-    def test_the_choice_is_measured(self):
-        dataset, cuda = make_dataset(side=16), torch.device("cuda", 0)
-        engine = choose_engine(*setting(dataset, cuda), WORK, **CHOICE)
-        assert engine.note.startswith("measured: ")
 
 
 def test_more_shapes_are_compiled_than_dynamo_has_patience_for(dataset):

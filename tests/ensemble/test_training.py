@@ -1,5 +1,3 @@
-from types import SimpleNamespace as Space
-
 import numpy as np
 import pytest
 import torch
@@ -111,48 +109,6 @@ def test_small_losses_are_not_rounded_into_ties():
     result = observer.result()[0]
     assert result.tolist() == pytest.approx([np.log1p(np.exp(-x)) for x in (18, 19, 3)], rel=1e-6)
     assert functional.cross_entropy(logits[0, :2], torch.tensor([0, 0]), reduction="none").tolist() == [0, 0]
-
-
-@pytest.mark.gpu
-def test_cuda_follows_the_cpu(dataset):
-    cuda = run(dataset, small(), [0, 1], device=torch.device("cuda"))
-    host = run(dataset, small(), [0, 1])
-    for name, values in host.recorded.items():
-        np.testing.assert_allclose(cuda.recorded[name], values, rtol=2e-2, atol=2e-3)
-
-
-@pytest.mark.parametrize("newer", [True, False])
-def test_full_float32_switches_tf32_off_and_back(monkeypatch, newer):
-    class Older:
-        """Where the newer settings are in use the older ones cannot be read (torch 2.9)."""
-
-        def __init__(self, **fields):
-            self._tf32 = True
-            self.__dict__.update(fields)
-
-        @property
-        def allow_tf32(self):
-            if newer:
-                raise RuntimeError("mix of the legacy and new APIs")
-            return self._tf32
-
-        @allow_tf32.setter
-        def allow_tf32(self, value):
-            self._tf32 = value
-
-    conv, rnn = Space(fp32_precision="tf32"), Space(fp32_precision="tf32")
-    cudnn, matmul = Older(conv=conv, rnn=rnn), Older(fp32_precision="tf32")
-    monkeypatch.setattr(training.torch, "backends", Space(cudnn=cudnn, cuda=Space(matmul=matmul)))
-
-    def state():
-        if newer:
-            return [each.fp32_precision for each in (conv, rnn, matmul)]
-        return [cudnn.allow_tf32, matmul.allow_tf32]
-
-    before = state()
-    with training._full_float32():
-        assert state() == (["ieee"] * 3 if newer else [False, False])
-    assert state() == before
 
 
 def test_scoring_goes_on_with_fewer_images_where_memory_runs_out(dataset, monkeypatch):
