@@ -391,7 +391,6 @@ class GraphContext:
 
     def __init__(self, cuda_graph: Graph, pool=None, stream: Stream | None = None, **_: object) -> None:
         self.graph, self.stream = cuda_graph, stream or Stream()
-        self.context = stream_context(self.stream)
 
     def __enter__(self) -> None:
         MACHINE.wait("torch.cuda.graph")
@@ -399,7 +398,8 @@ class GraphContext:
             raise BrokenRuleError("CUDA graphs must be captured on a non-default stream")
         if self.stream.device_index != MACHINE.current:
             raise BrokenRuleError("a graph is captured on a stream of another device than the current one")
-        self.context.__enter__()
+        self.before = current_stream()
+        set_stream(self.stream)
         MACHINE.capture = Capture(self.stream)
 
     def __exit__(self, kind, *_: object) -> None:
@@ -410,7 +410,7 @@ class GraphContext:
                     poison(each)
         if kind is not None:  # the capture cannot be ended, and torch leaves the stream as it is
             raise RuntimeError("CUDA error: operation failed due to a previous error during capture")
-        self.context.__exit__(None, None, None)
+        set_stream(self.before)
         self.graph.captured = captured
 
 

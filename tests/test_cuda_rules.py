@@ -1,4 +1,4 @@
-"""The emulated card notices what would be wrong on a real one: mutations of the source, and plain mistakes."""
+"""The emulated card notices what would be wrong on a real one: mutations of the source, plain mistakes."""
 
 import contextlib
 import importlib
@@ -19,6 +19,7 @@ without_card = pytest.mark.skipif(
     torch.cuda.is_available() or obstacle() is not None, reason="about the emulated card"
 )
 
+TRAINING = "TheSameTraining and every_layout and grouped and not last"
 # What is changed, where, and the tests of tests/ensemble/test_cuda.py that must notice.
 MUTATIONS = {
     "the step reads a loss": (
@@ -31,43 +32,43 @@ MUTATIONS = {
         "stepping",
         "self.losses.double(), alpha=len(images)",
         "self.losses.double() * torch.tensor(float(len(images)))",
-        "by_a_graph_in_every_layout and grouped and not channels_last=True",
+        TRAINING,
     ),
     "the capture does not wait for the batch": (
         "graphs",
         "side.wait_stream(current)",
         "pass",
-        "by_a_graph_in_every_layout and grouped and not channels_last=True",
+        TRAINING,
     ),
-    "nobody waits for the capture": (
+    "nobody waits for what was done before the capture failed": (
         "graphs",
         "current.wait_stream(side)",
         "pass",
-        "by_a_graph_in_every_layout and grouped and not channels_last=True",
+        "running_out and warming",
     ),
     "a graph reads the first batch's memory": (
         "graphs",
         "tuple(each.clone() for each in arguments)",
         "tuple(arguments)",
-        "by_a_graph_in_every_layout and grouped and not channels_last=True",
+        "in_their_own_memory",
     ),
     "batches are not copied to where a graph reads them": (
         "graphs",
         "target.copy_(each)",
         "pass",
-        "by_a_graph_in_every_layout and grouped and not channels_last=True",
+        TRAINING,
     ),
     "the steps of a capture count": (
         "graphs",
         "each.copy_(before)",
         "pass",
-        "by_a_graph_in_every_layout and grouped and not channels_last=True",
+        TRAINING,
     ),
     "capturing on the stream that is current": (
         "graphs",
         "stream=side)",
         "stream=current)",
-        "by_a_graph_in_every_layout and grouped and not channels_last=True",
+        TRAINING,
     ),
     "a stream for every capture": (
         "graphs",
@@ -91,13 +92,13 @@ MUTATIONS = {
         "stepping",
         "if recipe.momentum:",
         "if False:",
-        "by_a_graph_in_every_layout and grouped and not channels_last=True",
+        TRAINING,
     ),
     "losses are allocated anew": (
         "stepping",
         "self.losses.copy_(losses.detach())",
         "self.losses = losses.detach()",
-        "restarted_with_the_graphs",
+        "in_their_own_memory",
     ),
     "networks restart in other memory": (
         "convnet",
@@ -109,7 +110,7 @@ MUTATIONS = {
         "images",
         "dtype=torch.float32, device=device).view(channel) * 255\n        self.scale",
         "dtype=torch.float32).view(channel) * 255\n        self.scale",
-        "by_a_graph_in_every_layout and grouped and not channels_last=True",
+        TRAINING,
     ),
     "buffers are filled again while they are sent": (
         "sending",

@@ -70,7 +70,6 @@ class Replayed:
             with torch.cuda.stream(side):
                 for _ in range(_WARM_UPS):
                     work(*fixed)
-            current.wait_stream(side)
             with torch.cuda.graph(graph, pool=self._pool, stream=side):
                 work(*fixed)
             self._graphs[key], self._pool = (graph, fixed), graph.pool()
