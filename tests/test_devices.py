@@ -1,3 +1,4 @@
+import operator
 import os
 from contextlib import contextmanager
 
@@ -7,6 +8,7 @@ import torch
 from goldore import devices
 from goldore.devices import describe, keep_freed_memory, resolve_device
 from goldore.errors import UsageError
+from tests.forked import FORKS
 
 
 def test_auto_is_cuda_where_there_is_one():
@@ -49,6 +51,58 @@ def test_a_card_is_made_current_and_its_kernels_are_chosen_and_put_back(monkeypa
         assert torch.backends.cudnn.benchmark is not wanted
     assert (torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark) == before
     assert current == []
+
+
+TF32_SETTINGS = {
+    "as it comes": "",
+    "older": "cudnn.allow_tf32 = True; cuda.matmul.allow_tf32 = True",
+    "older, off": "cudnn.allow_tf32 = False; cuda.matmul.allow_tf32 = False",
+    "matmul precision": "torch.set_float32_matmul_precision('medium')",
+    "newer, above all": "backends.fp32_precision = 'tf32'",
+    "newer, one by one": "cudnn.conv.fp32_precision = 'tf32'; cuda.matmul.fp32_precision = 'tf32'",
+    "both": "cudnn.allow_tf32 = False; backends.fp32_precision = 'tf32'",
+}
+
+
+@pytest.mark.parametrize("name", TF32_SETTINGS)
+def test_float32_is_float32_whatever_is_set_and_the_settings_come_back(name):
+    if not hasattr(torch.backends, "fp32_precision") and "fp32_precision" in TF32_SETTINGS[name]:
+        pytest.skip("this torch has the older settings only")
+    process = FORKS.Process(target=_check_full_float32, args=(TF32_SETTINGS[name],))
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+
+
+def _check_full_float32(setting):
+    backends = torch.backends
+    exec(  # noqa: S102
+        setting,
+        {"torch": torch, "backends": backends, "cudnn": backends.cudnn, "cuda": backends.cuda},
+    )
+    before = _tf32_settings()
+    with devices.full_float32():
+        within = _tf32_settings()
+    assert _tf32_settings() == before
+    for place, value in within.items():
+        if place.endswith("fp32_precision"):
+            assert value == "ieee", place
+    if "older" in (name for name, text in TF32_SETTINGS.items() if text == setting):
+        assert within["cudnn.allow_tf32"] is within["cuda.matmul.allow_tf32"] is False
+
+
+def _tf32_settings():
+    places = ["cudnn.allow_tf32", "cuda.matmul.allow_tf32"]
+    if hasattr(torch.backends, "fp32_precision"):
+        kinds = ("cudnn.conv", "cudnn.rnn", "cuda.matmul", "mkldnn.conv", "mkldnn.rnn", "mkldnn.matmul")
+        places += [f"{kind}.fp32_precision" for kind in kinds]
+    found = {}
+    for place in places:
+        try:
+            found[place] = operator.attrgetter(place)(torch.backends)
+        except RuntimeError:  # torch does not read the older settings where the newer ones say otherwise
+            found[place] = "cannot be read"
+    return found
 
 
 def test_cublas_is_told_before_it_starts_or_the_user_is(monkeypatch):

@@ -26,6 +26,11 @@ class Command:
 
     started = 0
 
+    @staticmethod
+    def run(arguments, environment, folder, out, err):
+        """What the process does."""
+        _run(arguments, environment, folder, out, err)
+
     def __init__(self, folder, arguments, **environment):
         Command.started += 1
         logs = Path(folder) / f".log{Command.started}"
@@ -33,7 +38,7 @@ class Command:
         self._err.touch()
         arguments = ["goldore", *map(str, arguments)]
         places = (str(folder), str(self._out), str(self._err))
-        self.process = FORKS.Process(target=_run, args=(arguments, environment, *places))
+        self.process = FORKS.Process(target=self.run, args=(arguments, environment, *places))
         self.process.start()
 
     @property
