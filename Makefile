@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test lint bench bench-gpu clean
+.PHONY: install demo test lint bench bench-gpu bench-gpu-quick $(GPU_PARTS:%=bench-gpu-%) clean
 
 install: $(STAMP)
 
@@ -33,8 +33,13 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/speed.py --small
 
 # With the torch, numpy and h5py that the machine has, from a plain checkout: nothing is installed, no network.
-bench-gpu:
-	PYTHONPATH=. $(PYTHON) benchmarks/speed.py --device cuda
+# Each part is a process of its own that ends within ten minutes; quick fills the table of RESULTS.md.
+GPU_PARTS = loss layouts growth utility distill
+bench-gpu: $(GPU_PARTS:%=bench-gpu-%)
+bench-gpu-quick:
+	PYTHONPATH=. $(PYTHON) benchmarks/speed.py --device cuda --quick --budget 400
+$(GPU_PARTS:%=bench-gpu-%): bench-gpu-%:
+	PYTHONPATH=. $(PYTHON) benchmarks/speed.py --device cuda --only $* --budget 480
 
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -7,7 +7,9 @@ Fashion-MNIST sample, padded, repeated to three channels or enlarged) in the sam
 
 The ceiling is the larger of two times: the operations of a training step at the rate of a large product, and
 the fewest bytes that it must move at the rate of a large copy, both measured first. `make bench` runs it
-small, on the CPU; `make bench-gpu` runs it on CUDA from a plain checkout.
+small, on the CPU. `make bench-gpu` runs it on CUDA from a plain checkout, part by part, each a process that ends
+within ten minutes; `make bench-gpu-quick` fills the table of RESULTS.md in less than eight. What time does not
+suffice for is not measured, and said so.
 """
 
 import argparse
@@ -17,7 +19,7 @@ import resource
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -26,7 +28,14 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from goldore import ConvNetConfig, DistillRecipe, ImageDataset, LossRecipe, UtilityRecipe, load_dataset
-from goldore.devices import default_precision, describe, keep_freed_memory, resolve_device, running_on
+from goldore.devices import (
+    default_precision,
+    describe,
+    keep_freed_memory,
+    prepare_determinism,
+    resolve_device,
+    running_on,
+)
 from goldore.draws import Sweeps, make_strata
 from goldore.ensemble import reference
 from goldore.ensemble.convnet import Architecture
@@ -35,7 +44,7 @@ from goldore.ensemble.images import DeviceDataset, Images
 from goldore.ensemble.stepping import Stepper
 from goldore.ensemble.subsets import EvaluationSet, SubsetTrainer
 from goldore.ensemble.training import forward
-from goldore.ensemble.tuning import Engine, Work, choose_engine, layouts, seconds_per_image
+from goldore.ensemble.tuning import Engine, Work, choose_engine, layout_words, layouts, seconds_per_image
 from goldore.errors import GoldoreError
 from goldore.recipe import Precision, Recipe
 from goldore.scoring import complete_recipe
@@ -46,15 +55,20 @@ from goldore.trials import make_trials, make_utility_trials
 # quarter written and its gradient read.
 PASSES = 6.5
 SHAPES = {"32x32x3": (3, 32), "28x28x1": (1, 28), "64x64x3": (3, 64)}
+WARM_UP = 3.0  # seconds of products before the first measurement: an idle card's clock is slow
 
 
 class Machine:
     """The device, what it could do at most, and how to time it."""
 
-    def __init__(self, name: str, repeats: int) -> None:
+    def __init__(self, name: str, repeats: int, budget: float) -> None:
+        self.ends = time.monotonic() + budget
         self.device = resolve_device(name)
         self.repeats = repeats
         self.cuda = self.device.type == "cuda"
+        if self.cuda:
+            prepare_determinism(self.device)
+            self._warm_up()
         self.precision: Precision = default_precision(self.device)
         size = 2**28 if self.cuda else 2**25
         self.copy = 2 * 4 * size / self.seconds(self._copying(size))  # bytes a second
@@ -72,6 +86,20 @@ class Machine:
             + ", ".join(f"{kind} {rate / 1e12:,.2f} TFLOP/s" for kind, rate in self.product.items())
             + f"; goldore trains in {self.precision}, medians of {repeats}"
         )
+
+    def late(self, what: str) -> bool:
+        """Whether time is up; says what is left out then."""
+        if time.monotonic() < self.ends:
+            return False
+        print(f"  {what}: not measured, time is up", flush=True)
+        return True
+
+    def _warm_up(self) -> None:
+        a = torch.randn(4096, 4096, device=self.device)
+        ends = time.monotonic() + WARM_UP
+        while time.monotonic() < ends:
+            a @ a
+            self._wait()
 
     def _copying(self, size: int) -> Callable[[], object]:
         source = torch.rand(size, device=self.device)
@@ -122,6 +150,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--small", action="store_true", help="minutes on two cores")
+    parser.add_argument("--quick", action="store_true", help="only the rows of the table in RESULTS.md")
+    parser.add_argument("--budget", type=float, default=math.inf, help="seconds after which no row is begun")
     parser.add_argument("--compile", default="auto", choices=["auto", "on", "off"])
     parser.add_argument("--only", default="loss,layouts,growth,utility,distill")
     arguments = parser.parse_args()
@@ -131,21 +161,70 @@ def main() -> None:
         measure_untouched_plain(arguments)  # before the process keeps its freed memory
     keep_freed_memory()
     try:
-        machine = Machine(arguments.device, arguments.repeats)
+        machine = Machine(arguments.device, arguments.repeats, arguments.budget)
     except GoldoreError as error:
         raise SystemExit(f"not measured: {error}") from None
-    with running_on(machine.device, deterministic=False):
-        if "loss" in only:
-            measure_loss(machine, arguments)
-        if "layouts" in only:
-            measure_layouts(machine, arguments)
-        if "growth" in only:
-            measure_growth(machine, arguments)
-        if "utility" in only:
-            measure_utility(machine, arguments, None)
-        if "distill" in only:
-            for method in ("dm", "dc"):
-                measure_utility(machine, arguments, method)
+    if arguments.quick:
+        measure_table(machine, arguments)
+        return
+    if "loss" in only:
+        measure_loss(machine, arguments)
+    if "layouts" in only:
+        measure_layouts(machine, arguments)
+    if "growth" in only:
+        measure_growth(machine, arguments)
+    if "utility" in only:
+        measure_utility(machine, arguments, None)
+    if "distill" in only:
+        for method in ("dm", "dc"):
+            measure_utility(machine, arguments, method)
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one setting reached: the plain loop (None: not measured), goldore, and how."""
+
+    plain: float | None
+    ours: float
+    engine: Engine
+    peak: float
+    share: float | None = None
+    limit: str = ""
+    scored: float | None = None
+
+    def table(self) -> str:
+        """Cells of RESULTS.md: plain loop, goldore, ratio, share of the ceiling, peak memory."""
+        cells = [
+            f"{self.plain:,.0f}" if self.plain else "",
+            f"{self.ours:,.0f}",
+            f"{self.ours / self.plain:.2f}" if self.plain else "",
+            f"{self.share:.0%}" if self.share else "",
+            f"{self.peak:.1f} GiB",
+        ]
+        return " | ".join(cells)
+
+
+def measure_table(machine: Machine, arguments: argparse.Namespace) -> None:
+    """The rows of the table in RESULTS.md, as Markdown; the most important ones first."""
+    print("\n| | plain loop | goldore | ratio | share of the ceiling | peak memory |\n|---|---|---|---|---|---|")
+    width = arguments.width
+    fast = None
+    for shape in SHAPES:
+        if not machine.late(shape):
+            row = loss_row(machine, arguments, shape)
+            fast = fast or row
+            print(f"| loss trials, {shape}, width {width}, images/s | {row.table()} |  {how(row.engine)}", flush=True)
+            print(f"| the same, scoring, images/s | | {row.scored:,.0f} | | | |", flush=True)
+    size = 64 if machine.cuda else 8
+    for method in (None, "dm", "dc"):
+        kind = f"distil trials, {method}, 10 steps" if method else "utility trials"
+        if not machine.late(kind):
+            setting = UtilitySetting(machine, arguments, method)
+            row = setting.row(size, plain=setting.plain() if method is None else None)
+            print(f"| {kind}, {setting.words()}, an hour | {row.table()} |  {how(row.engine)}", flush=True)
+    if fast is not None and not machine.late("price of --deterministic"):
+        slow = loss_row(machine, arguments, "32x32x3", deterministic=True, plain=fast.plain)
+        print(f"| price of `--deterministic`, 32x32x3 | | {fast.ours / slow.ours:.2f} times as long | | | |")
 
 
 def images_of(shape: str, samples: int) -> ImageDataset:
@@ -248,11 +327,31 @@ def measure_loss(machine: Machine, arguments: argparse.Namespace) -> None:
     """Images a second of loss trials, trained and scored."""
     print(f"\nloss trials, width {arguments.width}: images a second over all networks")
     for shape in SHAPES:
-        samples = (512 if shape == "64x64x3" else 1024) if arguments.small else 50_000
-        dataset = images_of(shape, samples)
-        recipe = LossRecipe(network=ConvNetConfig(width=arguments.width), epochs=1)
-        data, architecture, complete = prepared(machine.device, dataset, recipe, machine.precision)
-        plain = samples / machine.seconds(plain_epoch(data, architecture, complete))
+        if machine.late(shape):
+            continue
+        row = loss_row(machine, arguments, shape)
+        print(
+            f"  {shape}: plain loop {row.plain:,.0f}; goldore {row.ours:,.0f} ({row.ours / (row.plain or 1):.2f} x, "
+            f"{row.share:.0%} of the ceiling by {row.limit}), scoring {row.scored:,.0f}; peak {row.peak:.1f} GiB"
+        )
+        print(f"    {how(row.engine)}", flush=True)
+
+
+def loss_row(
+    machine: Machine,
+    arguments: argparse.Namespace,
+    shape: str,
+    *,
+    deterministic: bool = False,
+    plain: float | None = None,
+) -> Row:
+    """Measure loss trials on images of one shape; the plain loop with torch's own settings, TF32 among them."""
+    samples = (512 if shape == "64x64x3" else 1024) if arguments.small else 50_000
+    dataset = images_of(shape, samples)
+    recipe = LossRecipe(network=ConvNetConfig(width=arguments.width), epochs=1)
+    data, architecture, complete = prepared(machine.device, dataset, recipe, machine.precision)
+    plain = plain or samples / machine.seconds(plain_epoch(data, architecture, complete))
+    with running_on(machine.device, deterministic=deterministic):
         engine = choose_engine(
             data,
             architecture,
@@ -260,34 +359,33 @@ def measure_loss(machine: Machine, arguments: argparse.Namespace) -> None:
             long_run(dataset, complete),
             ensemble_size=None,
             compile_mode=arguments.compile,
-            deterministic=False,
+            deterministic=deterministic,
         )
         machine.forget_peak()
         ours = engine.size * samples / machine.seconds(our_epoch(data, architecture, complete, engine))
-        ceiling, limit = machine.ceiling(architecture)
         stepper = Stepper(architecture, complete, make_trials(0, range(engine.size)), data, engine.execution)
 
-        def score(data: DeviceDataset = data, stepper: Stepper = stepper, engine: Engine = engine) -> None:
+        def score() -> None:
             forward(
-                stepper.networks, data, data.images, data.labels, lambda *_: None, execution=engine.execution
+                stepper.networks,
+                data,
+                data.images,
+                data.labels,
+                lambda *_: None,
+                execution=engine.execution,
+                precision=machine.precision,
             )
 
         scored = engine.size * samples / machine.seconds(score)
-        print(
-            f"  {shape}: plain loop {plain:,.0f}; goldore {ours:,.0f} ({ours / plain:.2f} x, "
-            f"{ours / ceiling:.0%} of the ceiling by {limit}), scoring {scored:,.0f}; "
-            f"peak {machine.peak():.1f} GiB"
-        )
-        print(f"    {how(engine)}", flush=True)
+    ceiling, limit = machine.ceiling(architecture)
+    return Row(plain, ours, engine, machine.peak(), ours / ceiling, limit, scored)
 
 
 def how(engine: Engine) -> str:
     """The choice in words."""
     execution = engine.execution
-    layout = execution.layout
     return (
-        f"{engine.size} at once, {layout.convolution} convolution"
-        + (", channels last" if layout.channels_last else "")
+        f"{engine.size} at once, {layout_words(execution.layout)}"
         + (", compiled" if execution.compiled else "")
         + (", CUDA graph" if execution.graph else "")
     )
@@ -301,14 +399,17 @@ def measure_layouts(machine: Machine, arguments: argparse.Namespace) -> None:
         recipe = LossRecipe(network=ConvNetConfig(width=width), epochs=1)
         data, architecture, complete = prepared(machine.device, dataset, recipe, machine.precision)
         print(f"\nlayouts, width {width}, batches of {batch}, networks at once {sizes}: images a second")
-        for layout in layouts(complete):
+        for layout in layouts(complete, machine.device):
+            if machine.late(str(layout)):
+                continue
             execution = Execution(layout, graph=machine.cuda)
-            rates = [
-                1 / seconds_per_image(data, architecture, complete, size, batch, execution) for size in sizes
-            ]
-            order = ", channels last" if layout.channels_last else ""
+            with running_on(machine.device, deterministic=False):
+                rates = [
+                    1 / seconds_per_image(data, architecture, complete, size, batch, execution)
+                    for size in sizes
+                ]
             shown = "  ".join(f"{rate:10,.0f}" for rate in rates)
-            print(f"  {layout.convolution + order:24} {shown}", flush=True)
+            print(f"  {layout_words(layout):32} {shown}", flush=True)
 
 
 def measure_growth(machine: Machine, arguments: argparse.Namespace) -> None:
@@ -325,80 +426,108 @@ def measure_growth(machine: Machine, arguments: argparse.Namespace) -> None:
         dataset = images_of("28x28x1", samples)
         recipe = LossRecipe(network=ConvNetConfig(width=width), epochs=1)
         data, architecture, complete = prepared(machine.device, dataset, recipe, machine.precision)
-        engine = choose_engine(
-            data,
-            architecture,
-            complete,
-            long_run(dataset, complete),
-            ensemble_size=size,
-            compile_mode="off",
-            deterministic=False,
-        )
-        epoch, times = our_epoch(data, architecture, complete, engine), value if what == "trials" else 1
-        seconds = machine.seconds(lambda epoch=epoch, times=times: [epoch() for _ in range(times)])
+        if machine.late(f"{what} {value:,}"):
+            continue
+        with running_on(machine.device, deterministic=False):
+            engine = choose_engine(
+                data,
+                architecture,
+                complete,
+                long_run(dataset, complete),
+                ensemble_size=size,
+                compile_mode="off",
+                deterministic=False,
+            )
+            epoch, times = our_epoch(data, architecture, complete, engine), value if what == "trials" else 1
+            seconds = machine.seconds(lambda epoch=epoch, times=times: [epoch() for _ in range(times)])
         rate = times * size * samples / seconds
         print(f"  {what:8} {value:7,}  {seconds:8.3f} s  {rate:11,.0f} images/s", flush=True)
 
 
-def measure_utility(machine: Machine, arguments: argparse.Namespace, method: str | None) -> None:
-    """Trials an hour on subsets of 100 images, by the number of networks at once."""
-    width = 16 if arguments.small else arguments.width
-    steps, evaluated = (50, 1_000) if arguments.small else (300, 10_000)
-    distill = DistillRecipe(method=method, distill_steps=10) if method else None  # type: ignore[arg-type]
-    recipe = UtilityRecipe(network=ConvNetConfig(width=width), steps=steps, distill=distill)
-    shape = "28x28x1" if arguments.small else "32x32x3"
-    dataset = images_of(shape, 3_000)
-    data, architecture, complete = prepared(machine.device, dataset, recipe, machine.precision)
-    test_images, test_labels = dataset.test_images, dataset.test_labels
-    if test_images is None or test_labels is None or not isinstance(complete, UtilityRecipe):
-        raise SystemExit("the sample has no test split")
-    rows = np.arange(evaluated) % len(test_labels)
-    labels = torch.from_numpy(test_labels[rows]).to(machine.device)
-    evaluation = EvaluationSet(Images(test_images[rows], machine.device), labels)
-    strata = make_strata(dataset.labels, dataset.num_classes, 10, 1, 0)
-    sweeps = Sweeps(strata, 0)
-    kind = f"{method} distilling, 10 steps, then training on 10 images" if method else "100 images"
-    print(
-        f"\nutility trials, {kind}, width {width}, {shape}, {steps} steps, evaluated on {evaluated:,} "
-        "images: trials an hour"
-    )
-    plain = None
-    if method is None:
+class UtilitySetting:
+    """Utility trials on subsets of 100 images, perhaps distilled first.
+
+    Args:
+        machine: to run on.
+        arguments: of the command line.
+        method: of distilling; None trains on the subsets themselves.
+    """
+
+    def __init__(self, machine: Machine, arguments: argparse.Namespace, method: str | None) -> None:
+        self.machine, self.method, self.compile = machine, method, arguments.compile
+        self.width = 16 if arguments.small else arguments.width
+        self.steps, self.evaluated = (50, 1_000) if arguments.small else (300, 10_000)
+        self.shape = "28x28x1" if arguments.small else "32x32x3"
+        distill = DistillRecipe(method=method, distill_steps=10) if method else None  # type: ignore[arg-type]
+        recipe = UtilityRecipe(network=ConvNetConfig(width=self.width), steps=self.steps, distill=distill)
+        dataset = images_of(self.shape, 3_000)
+        self.data, self.architecture, complete = prepared(machine.device, dataset, recipe, machine.precision)
+        test_images, test_labels = dataset.test_images, dataset.test_labels
+        if test_images is None or test_labels is None or not isinstance(complete, UtilityRecipe):
+            raise SystemExit("the sample has no test split")
+        self.recipe = complete
+        rows = np.arange(self.evaluated) % len(test_labels)
+        labels = torch.from_numpy(test_labels[rows]).to(machine.device)
+        self.evaluation = EvaluationSet(Images(test_images[rows], machine.device), labels)
+        self.strata = make_strata(dataset.labels, dataset.num_classes, 10, 1, 0)
+        self.sweeps = Sweeps(self.strata, 0)
+
+    def words(self) -> str:
+        """What a trial is."""
+        kind = "10 distilled images" if self.method else "100 images"
+        return f"{kind}, {self.shape}, width {self.width}, {self.steps} steps, {self.evaluated:,} evaluated"
+
+    def members(self, count: int) -> np.ndarray:
+        """Subsets of some trials."""
+        return np.stack([self.sweeps.subset(number) for number in range(count)])
+
+    def plain(self) -> float:
+        """Trials an hour of the plain loop."""
         count = 4
-        members = np.stack([sweeps.subset(number) for number in range(count)])
-        plain = (
-            count / machine.seconds(plain_trials(data, architecture, complete, members, evaluation)) * 3600
+        work = plain_trials(self.data, self.architecture, self.recipe, self.members(count), self.evaluation)
+        return count / self.machine.seconds(work) * 3600
+
+    def row(self, size: int, plain: float | None) -> Row:
+        """Measure so many networks at once."""
+        batch = 100 if self.method is None else 10
+        trained = batch * self.steps
+        work = Work(
+            batch, max(batch, 100), 100_000, trained, self.evaluated, 8, 64, compiles=self.method is None
         )
+        with running_on(self.machine.device, deterministic=False):
+            engine = choose_engine(
+                self.data,
+                self.architecture,
+                self.recipe,
+                work,
+                ensemble_size=size,
+                compile_mode=self.compile,
+                deterministic=False,
+            )
+            self.machine.forget_peak()
+            trainer = SubsetTrainer(self.data, self.architecture, self.recipe, engine.execution)
+            trials, members = make_utility_trials(0, range(size), 1), self.members(size)
+            seconds = self.machine.seconds(
+                lambda: trainer.on_subsets(trials, members, self.strata.sizes, self.evaluation)
+            )
+        return Row(plain, size / seconds * 3600, engine, self.machine.peak())
+
+
+def measure_utility(machine: Machine, arguments: argparse.Namespace, method: str | None) -> None:
+    """Trials an hour, by the number of networks at once."""
+    setting = UtilitySetting(machine, arguments, method)
+    kind = f"{method} distilling, 10 steps, then " if method else ""
+    print(f"\nutility trials, {kind}{setting.words()}: trials an hour")
+    plain = setting.plain() if method is None else None
+    if plain is not None:
         print(f"  plain loop   {plain:10,.0f}")
-    sizes = (1, 4, 8, 16) if not machine.cuda else (1, 8, 32, 64)
-    for size in sizes:
-        members = np.stack([sweeps.subset(number) for number in range(size)])
-        batch = 100 if method is None else 10
-        work = Work(batch, max(batch, 100), 100_000, batch * steps, evaluated, 8, 64, compiles=method is None)
-        engine = choose_engine(
-            data,
-            architecture,
-            complete,
-            work,
-            ensemble_size=size,
-            compile_mode=arguments.compile,
-            deterministic=False,
-        )
-        machine.forget_peak()
-        trainer = SubsetTrainer(data, architecture, complete, engine.execution)
-        trials = make_utility_trials(0, range(size), 1)
-
-        def run(
-            trainer: SubsetTrainer = trainer,
-            trials: list = trials,  # type: ignore[type-arg]
-            members: np.ndarray = members,
-        ) -> None:
-            trainer.on_subsets(trials, members, strata.sizes, evaluation)
-
-        rate = size / machine.seconds(run) * 3600
-        ratio = f"{rate / plain:6.2f} x" if plain else ""
+    for size in (1, 4, 8, 16) if not machine.cuda else (1, 8, 32, 64):
+        if machine.late(f"{size} at once"):
+            continue
+        row = setting.row(size, plain)
+        ratio = f"{row.ours / plain:6.2f} x" if plain else ""
         print(
-            f"  {size:3} at once  {rate:10,.0f} {ratio}  peak {machine.peak():.1f} GiB; {how(engine)}",
+            f"  {size:3} at once  {row.ours:10,.0f} {ratio}  peak {row.peak:.1f} GiB; {how(row.engine)}",
             flush=True,
         )
 

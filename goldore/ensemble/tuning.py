@@ -16,6 +16,7 @@ from typing import Literal, get_args
 
 import torch
 
+from goldore.ensemble import fused
 from goldore.ensemble.convnet import Architecture, Layout, StackedConvNet
 from goldore.ensemble.convolution import CONVOLUTIONS
 from goldore.ensemble.execution import Execution
@@ -129,10 +130,26 @@ def networks_that_fit(architecture: Architecture, images: int, memory: int) -> i
     return int(memory * _MEMORY_SHARE / architecture.activation_bytes(images))
 
 
-def layouts(recipe: Recipe) -> list[Layout]:
-    """The candidates: every convolution, with channels innermost too where the norm allows it."""
-    orders = [False, True] if recipe.network.norm in ("instance", "batch", "none") else [False]
-    return [Layout(convolution, order) for order in orders for convolution in CONVOLUTIONS]
+def layouts(recipe: Recipe, device: torch.device) -> list[Layout]:
+    """The candidates: every convolution, with channels innermost too where the norm allows it.
+
+    On a card where Triton is at hand also with the rest of a block as one operator, where there is one for it.
+    """
+    network = recipe.network
+    orders = [False, True] if network.norm in ("instance", "batch", "none") else [False]
+    one_operator = device.type == "cuda" and fused.available() and fused.supports(network.norm, network.pooling)
+    return [
+        Layout(convolution, order, together)
+        for together in ([False, True] if one_operator else [False])
+        for order in orders
+        for convolution in CONVOLUTIONS
+    ]
+
+
+def layout_words(layout: Layout) -> str:
+    """A layout in words."""
+    order = ", channels last" if layout.channels_last else ""
+    return f"{layout.convolution} convolution{order}{', fused blocks' if layout.fused else ''}"
 
 
 def seconds_per_image(
@@ -231,7 +248,7 @@ def _measured(
     by_layout: dict[Layout, float] = {}
     for first in sizes:  # the most that memory holds
         by_layout = {
-            layout: trains(first, Execution(layout=layout, graph=True)) for layout in layouts(recipe)
+            layout: trains(first, Execution(layout=layout, graph=True)) for layout in layouts(recipe, data.device)
         }
         if min(by_layout.values()) < math.inf:
             break
@@ -257,16 +274,16 @@ def _measured(
 
 
 def _worth_compiling(by_layout: Mapping[Layout, float]) -> list[Layout]:
-    """The fastest layout in each order of memory, the most promising first.
+    """The fastest layout of each kind, the most promising first.
 
-    Compiling changes which is the best: eager kernels for channels last read and write the most of all, and
-    compiled ones the least.
+    Compiling changes which is the best: uncompiled, the norm of channels last reads and writes the most of all,
+    compiled the least (benchmarks/step_bytes.py).
     """
-    best: dict[bool, Layout] = {}
+    best: dict[tuple[bool, bool], Layout] = {}
     for layout in sorted(by_layout, key=by_layout.__getitem__):
         if by_layout[layout] < math.inf:
-            best.setdefault(layout.channels_last, layout)
-    return [best[order] for order in sorted(best, reverse=True)]
+            best.setdefault((layout.fused, layout.channels_last), layout)
+    return [best[kind] for kind in sorted(best, reverse=True)]
 
 
 def _with_scoring(
@@ -283,11 +300,9 @@ def _with_scoring(
 
 
 def _note(size: int, execution: Execution, seconds: float) -> str:
-    layout = execution.layout
-    order = ", channels last" if layout.channels_last else ""
-    with_compiler = ", compiled" if execution.compiled else ""
+    compiled = ", compiled" if execution.compiled else ""
     return (
-        f"measured: {size} networks at once, {layout.convolution} convolution{order}{with_compiler} trains "
+        f"measured: {size} networks at once, {layout_words(execution.layout)}{compiled} trains "
         f"{1 / seconds:,.0f} images/s"
     )
 
