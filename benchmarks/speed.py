@@ -206,14 +206,19 @@ class Row:
 
 def measure_table(machine: Machine, arguments: argparse.Namespace) -> None:
     """The rows of the table in RESULTS.md, as Markdown; the most important ones first."""
-    print("\n| | plain loop | goldore | ratio | share of the ceiling | peak memory |\n|---|---|---|---|---|---|")
+    print(
+        "\n| | plain loop | goldore | ratio | share of the ceiling | peak memory |\n|---|---|---|---|---|---|"
+    )
     width = arguments.width
     fast = None
     for shape in SHAPES:
         if not machine.late(shape):
             row = loss_row(machine, arguments, shape)
             fast = fast or row
-            print(f"| loss trials, {shape}, width {width}, images/s | {row.table()} |  {how(row.engine)}", flush=True)
+            print(
+                f"| loss trials, {shape}, width {width}, images/s | {row.table()} |  {how(row.engine)}",
+                flush=True,
+            )
             print(f"| the same, scoring, images/s | | {row.scored:,.0f} | | | |", flush=True)
     size = 64 if machine.cuda else 8
     for method in (None, "dm", "dc"):

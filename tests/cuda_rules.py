@@ -38,6 +38,8 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
+from goldore.ensemble import fused
+
 ROOT = Path(__file__).resolve().parents[1]
 WORKSPACE = 32 * 2**20  # bytes that cuBLAS takes for each stream that it is used on
 HOST = 0  # the host's clock; streams count from 1
@@ -843,6 +845,7 @@ def emulated() -> Iterator[Machine]:
         for name, value in replacements().items():
             stack.enter_context(mock.patch.object(torch.cuda, name, value))
         stack.enter_context(mock.patch.object(torch, "compile", lambda function, **_: function))
+        stack.enter_context(mock.patch.object(fused, "_has_kernels", lambda _: False))
         stack.enter_context(
             mock.patch.object(torch.Tensor, "pin_memory", lambda tensor, *_: pin(tensor.clone()))
         )

@@ -19,7 +19,7 @@ without_card = pytest.mark.skipif(
     torch.cuda.is_available() or obstacle() is not None, reason="about the emulated card"
 )
 
-TRAINING = "TheSameTraining and every_layout and grouped and not last"
+TRAINING = "TheSameTraining and every_layout and grouped and not last and not fused"
 # What is changed, where, and the tests of tests/ensemble/test_cuda.py that must notice.
 MUTATIONS = {
     "the step reads a loss": (

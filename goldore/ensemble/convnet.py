@@ -15,14 +15,12 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from goldore.ensemble import fused
 from goldore.ensemble.convolution import Convolution, stacked_conv2d
 from goldore.ensemble.counted import uniform
+from goldore.ensemble.layers import MOMENTUM, activate, instance_norm
 from goldore.recipe import NORM_GROUPS, ConvNetConfig, padded_size
 from goldore.trials import Stream, Trial
-
-_LEAK = 0.01
-_NORM_EPSILON = 1e-5  # PyTorch's default
-_RUNNING_MOMENTUM = 0.1  # PyTorch's default for batch norm's running statistics
 
 
 @dataclass(frozen=True)
@@ -134,10 +132,12 @@ class Layout:
         convolution: see `goldore.ensemble.convolution`.
         channels_last: whether activations lie in memory with the channels innermost. Instance norm is then
             written out, since PyTorch's own would bring them back.
+        fused: whether norm, activation and average pooling run as one operator, `goldore.ensemble.fused`.
     """
 
     convolution: Convolution = "grouped"
     channels_last: bool = False
+    fused: bool = False
 
 
 class StackedConvNet:
@@ -265,8 +265,11 @@ def features_of(
     for block in range(architecture.depth):
         weight, bias = (parameters[f"conv{block}.{kind}"].to(x.dtype) for kind in ("weight", "bias"))
         x = stacked_conv2d(x, weight, bias, _padding(architecture, block), layout.convolution)
+        if layout.fused and fused.supports(config.norm, config.pooling):
+            x = _tail(config, parameters, running, x, block, training=training)
+            continue
         x = _normed(config.norm, layout, parameters, running, x, block, training=training)
-        x = _activate(x, config.activation)
+        x = activate(x, config.activation)
         if config.pooling == "avg":
             x = F.avg_pool2d(x, 2)
         elif config.pooling == "max":
@@ -278,6 +281,15 @@ def _padding(architecture: Architecture, block: int) -> int:
     """1, but 3 in the first block for 28x28 images, which makes them 32x32 (DatasetCondensation)."""
     height, width = architecture.image_shape[1:]
     return 3 if block == 0 and padded_size(height, width) != (height, width) else 1
+
+
+def _tail(
+    config: ConvNetConfig, parameters: Parameters, running: Running, x: Tensor, block: int, *, training: bool
+) -> Tensor:
+    """Norm, activation and pooling as one operator."""
+    weight, bias = (parameters[f"norm{block}.{each}"].flatten() for each in ("weight", "bias"))
+    kinds = {"norm": config.norm, "activation": config.activation}
+    return fused.norm_act_pool(x, weight, bias, running[block], training=training, **kinds)
 
 
 def _normed(
@@ -299,27 +311,11 @@ def _normed(
     if kind == "batch":
         mean, var = running[block]
         affine = weight.flatten().to(mean.dtype), bias.flatten().to(mean.dtype)
-        return F.batch_norm(x, mean, var, *affine, training=training, momentum=_RUNNING_MOMENTUM)
+        return F.batch_norm(x, mean, var, *affine, training=training, momentum=MOMENTUM)
     if kind == "instance" and layout.channels_last:
-        return _instance_norm(x, weight.flatten(), bias.flatten())
+        return instance_norm(x, weight.flatten(), bias.flatten())
     groups = NORM_GROUPS * size if kind == "group" else x.shape[1]
     return F.group_norm(x, groups, weight.flatten(), bias.flatten())
-
-
-def _instance_norm(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Instance norm, statistics in float32, written out so that the memory format stays as it is."""
-    variance, mean = torch.var_mean(x.float(), dim=(2, 3), correction=0, keepdim=True)
-    scale = torch.rsqrt(variance + _NORM_EPSILON) * weight.float().view(-1, 1, 1)
-    shift = bias.float().view(-1, 1, 1) - mean * scale
-    return (x * scale + shift).to(x.dtype)
-
-
-def _activate(x: Tensor, kind: str) -> Tensor:
-    if kind == "relu":
-        return F.relu(x)
-    if kind == "leakyrelu":
-        return F.leaky_relu(x, _LEAK)
-    return torch.sigmoid(x) if kind == "sigmoid" else F.silu(x)
 
 
 def _drawn(architecture: Architecture, trials: Sequence[Trial]) -> dict[str, Tensor]:

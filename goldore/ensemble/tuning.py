@@ -137,7 +137,9 @@ def layouts(recipe: Recipe, device: torch.device) -> list[Layout]:
     """
     network = recipe.network
     orders = [False, True] if network.norm in ("instance", "batch", "none") else [False]
-    one_operator = device.type == "cuda" and fused.available() and fused.supports(network.norm, network.pooling)
+    one_operator = (
+        device.type == "cuda" and fused.available() and fused.supports(network.norm, network.pooling)
+    )
     return [
         Layout(convolution, order, together)
         for together in ([False, True] if one_operator else [False])
@@ -248,7 +250,8 @@ def _measured(
     by_layout: dict[Layout, float] = {}
     for first in sizes:  # the most that memory holds
         by_layout = {
-            layout: trains(first, Execution(layout=layout, graph=True)) for layout in layouts(recipe, data.device)
+            layout: trains(first, Execution(layout=layout, graph=True))
+            for layout in layouts(recipe, data.device)
         }
         if min(by_layout.values()) < math.inf:
             break

@@ -110,8 +110,8 @@ def no_waiting():
 class TestTheSameTraining:
     @pytest.mark.parametrize(
         "layout",
-        tuning.layouts(LossRecipe()),
-        ids=lambda layout: layout.convolution + "-last" * layout.channels_last,
+        [*tuning.layouts(LossRecipe(), CPU), Layout(channels_last=True, fused=True)],
+        ids=lambda layout: layout.convolution + "-last" * layout.channels_last + "-fused" * layout.fused,
     )
     def test_by_a_graph_in_every_layout(self, dataset, cuda, layout):
         found = losses(dataset, cuda, Execution(layout, scoring=layout, graph=True))

@@ -49,7 +49,7 @@ def test_compiled_training_is_the_same(dataset):
     )
 
 
-@pytest.mark.parametrize("layout", tuning.layouts(LossRecipe()), ids=str)
+@pytest.mark.parametrize("layout", tuning.layouts(LossRecipe(), CPU), ids=str)
 def test_every_layout_trains_the_same(dataset, layout):
     np.testing.assert_allclose(losses(dataset, Execution(layout)), losses(dataset), rtol=1e-3, atol=1e-4)
 
@@ -247,7 +247,7 @@ def test_more_shapes_are_compiled_than_dynamo_has_patience_for(dataset):
     architecture = setting(dataset)[1]
     functions = [
         executing.losses_function(architecture, layout, "float32", compiled=True)
-        for layout in tuning.layouts(LossRecipe())
+        for layout in tuning.layouts(LossRecipe(), CPU)
     ]
     codes = {id(function._torchdynamo_orig_callable.__code__) for function in functions}
     assert len(codes) == len(functions)
