@@ -7,9 +7,9 @@ Fashion-MNIST sample, padded, repeated to three channels or enlarged) in the sam
 
 The ceiling is the larger of two times: the operations of a training step at the rate of a large product, and
 the fewest bytes that it must move at the rate of a large copy, both measured first. `make bench` runs it
-small, on the CPU. `make bench-gpu` runs it on CUDA from a plain checkout, part by part, each a process that ends
-within ten minutes; `make bench-gpu-quick` fills the table of RESULTS.md in less than eight. What time does not
-suffice for is not measured, and said so.
+small, on the CPU. `make bench-gpu` runs it on CUDA from a plain checkout, part by part, each a process that
+ends within ten minutes; `make bench-gpu-quick` fills the table of RESULTS.md in less than eight. Rows for
+which time does not suffice are named.
 """
 
 import argparse
@@ -335,9 +335,11 @@ def measure_loss(machine: Machine, arguments: argparse.Namespace) -> None:
         if machine.late(shape):
             continue
         row = loss_row(machine, arguments, shape)
+        plain = row.plain or math.nan
         print(
-            f"  {shape}: plain loop {row.plain:,.0f}; goldore {row.ours:,.0f} ({row.ours / (row.plain or 1):.2f} x, "
-            f"{row.share:.0%} of the ceiling by {row.limit}), scoring {row.scored:,.0f}; peak {row.peak:.1f} GiB"
+            f"  {shape}: plain loop {plain:,.0f}; goldore {row.ours:,.0f} ({row.ours / plain:.2f} x, "
+            f"{row.share:.0%} of the ceiling by {row.limit}), scoring {row.scored:,.0f}; "
+            f"peak {row.peak:.1f} GiB"
         )
         print(f"    {how(row.engine)}", flush=True)
 
@@ -350,7 +352,7 @@ def loss_row(
     deterministic: bool = False,
     plain: float | None = None,
 ) -> Row:
-    """Measure loss trials on images of one shape; the plain loop with torch's own settings, TF32 among them."""
+    """Measure loss trials on images of one shape; the plain loop with torch's own settings of TF32."""
     samples = (512 if shape == "64x64x3" else 1024) if arguments.small else 50_000
     dataset = images_of(shape, samples)
     recipe = LossRecipe(network=ConvNetConfig(width=arguments.width), epochs=1)

@@ -845,7 +845,7 @@ def emulated() -> Iterator[Machine]:
         for name, value in replacements().items():
             stack.enter_context(mock.patch.object(torch.cuda, name, value))
         stack.enter_context(mock.patch.object(torch, "compile", lambda function, **_: function))
-        stack.enter_context(mock.patch.object(fused, "_has_kernels", lambda _: False))
+        stack.enter_context(mock.patch.object(fused, "_has_kernels", return_value=False))
         stack.enter_context(
             mock.patch.object(torch.Tensor, "pin_memory", lambda tensor, *_: pin(tensor.clone()))
         )

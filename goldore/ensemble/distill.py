@@ -231,4 +231,5 @@ def _distance(given: Tensor, wanted: Tensor) -> Tensor:
     """Sum over networks and output nodes of 1 - cos between gradients [E, out, ...]."""
     given, wanted = given.flatten(2), wanted.flatten(2)
     lengths = given.norm(dim=2) * wanted.norm(dim=2)
-    return (1 - (given * wanted).sum(2) / lengths.clamp_min(_SHORTEST)).sum()
+    cosine: Tensor = (given * wanted).sum(2) / lengths.clamp_min(_SHORTEST)
+    return (1 - cosine).sum()

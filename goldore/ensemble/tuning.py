@@ -133,7 +133,7 @@ def networks_that_fit(architecture: Architecture, images: int, memory: int) -> i
 def layouts(recipe: Recipe, device: torch.device) -> list[Layout]:
     """The candidates: every convolution, with channels innermost too where the norm allows it.
 
-    On a card where Triton is at hand also with the rest of a block as one operator, where there is one for it.
+    On a card where Triton is at hand also with the rest of a block as one operator, where that exists.
     """
     network = recipe.network
     orders = [False, True] if network.norm in ("instance", "batch", "none") else [False]
@@ -279,8 +279,8 @@ def _measured(
 def _worth_compiling(by_layout: Mapping[Layout, float]) -> list[Layout]:
     """The fastest layout of each kind, the most promising first.
 
-    Compiling changes which is the best: uncompiled, the norm of channels last reads and writes the most of all,
-    compiled the least (benchmarks/step_bytes.py).
+    Compiling changes which is the best: uncompiled, the norm of channels last reads and writes the most of
+    all, compiled the least (benchmarks/step_bytes.py).
     """
     best: dict[tuple[bool, bool], Layout] = {}
     for layout in sorted(by_layout, key=by_layout.__getitem__):
