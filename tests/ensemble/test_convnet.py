@@ -118,3 +118,12 @@ def test_a_trials_weights_do_not_depend_on_the_others():
     together = StackedConvNet(arch, make_trials(9, range(4)), CPU)
     for name, parameter in alone.parameters.items():
         assert torch.equal(parameter[0], together.parameters[name][2])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+def test_the_head_has_the_precision_of_float32_at_the_least(dtype):
+    """Logits of bf16 would tie; those of one image in a hundred do."""
+    networks = StackedConvNet(architecture((3, 16, 16)), make_trials(0, range(2)), CPU)
+    logits = networks(torch.randn(50, 6, 16, 16).to(dtype))
+    assert logits.dtype == (torch.float64 if dtype is torch.float64 else torch.float32)
+    assert (logits != logits.bfloat16()).all()

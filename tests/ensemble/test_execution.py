@@ -218,6 +218,64 @@ class TestChoice:
         assert engine.size == (given or 4)  # nearly as fast as 8, and durable sooner
         assert "separate convolution, channels last" in engine.note
 
+    @pytest.mark.parametrize(
+        ("mode", "trained", "expected", "tried"),
+        [
+            ("auto", 10**6, Layout("matmul", channels_last=True), 2),
+            ("auto", 4 * 10**4, Layout("matmul", channels_last=True), 1),  # a minute's worth: the best guess
+            ("auto", 10**3, Layout("separate"), 0),
+            ("off", 10**6, Layout("separate"), 0),
+            ("on", 10**3, Layout("matmul", channels_last=True), 2),
+        ],
+    )
+    def test_cuda_finds_the_layout_that_only_compiling_makes_fast(
+        self, dataset, monkeypatch, mode, trained, expected, tried
+    ):
+        data, architecture, recipe = setting(dataset)
+        data.device = torch.device("cuda", 0)
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (2**40, 0))
+        monkeypatch.setattr(tuning.fused, "available", lambda: False)
+        compiled = []
+
+        def seconds(data, architecture, recipe, size, batch, execution):
+            compiled.extend([execution.layout] * execution.compiled)
+            each = {"separate": 1.0, "grouped": 1.2, "matmul": 1.4}[execution.layout.convolution]
+            if execution.layout.channels_last:
+                each = (0.5 if execution.compiled else 3.0) * 2.6 / (1.2 + each)
+            return 5e-4 * each
+
+        monkeypatch.setattr(tuning, "seconds_per_image", seconds)
+        monkeypatch.setattr(tuning, "scoring_seconds_per_image", lambda *_: 1e-4)
+        work = replace(WORK, trials=4, trained=trained, cuda_networks=1)
+        engine = choose_engine(data, architecture, recipe, work, **{**CHOICE, "compile_mode": mode})
+        assert engine.execution.layout == expected
+        assert engine.execution.scoring in (Layout(), expected)
+        assert engine.execution.compiled is (tried > 0)
+        assert len(compiled) == tried
+
+    def test_scoring_counts_as_what_it_was_measured_to_take(self, dataset, monkeypatch):
+        data, architecture, recipe = setting(dataset)
+        data.device = torch.device("cuda", 0)
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (2**40, 0))
+        monkeypatch.setattr(
+            tuning, "seconds_per_image", lambda *arguments: 1e-6 / (1 + arguments[-1].compiled)
+        )
+        work = replace(WORK, trials=10, trained=10**6, scored=10**6)
+        for each, compiles in ((1e-6, False), (1e-5, True)):
+            monkeypatch.setattr(tuning, "scoring_seconds_per_image", lambda *_, known=each: known)
+            engine = choose_engine(data, architecture, recipe, work, **CHOICE)
+            assert engine.execution.compiled is compiles
+
+    def test_fused_blocks_are_candidates_on_a_card_only(self, monkeypatch):
+        recipe, cuda = LossRecipe(), torch.device("cuda", 0)
+        for known in (True, False):
+            monkeypatch.setattr(tuning.fused, "available", lambda there=known: there)
+            assert any(each.fused for each in tuning.layouts(recipe, cuda)) is known
+            assert not any(each.fused for each in tuning.layouts(recipe, CPU))
+        monkeypatch.setattr(tuning.fused, "available", lambda: True)
+        other = replace(recipe, network=ConvNetConfig(norm="group"))
+        assert not any(each.fused for each in tuning.layouts(other, cuda))
+
     def test_cuda_measures_nothing_where_it_is_to_be_deterministic(self, dataset, monkeypatch):
         data, architecture, recipe = setting(dataset)
         data.device = torch.device("cuda", 0)
