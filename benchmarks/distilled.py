@@ -17,7 +17,7 @@ import goldore
 from goldore.classes import class_members
 from goldore.devices import describe, keep_freed_memory, resolve_device
 from goldore.ensemble.convnet import Architecture
-from goldore.ensemble.distill import distill
+from goldore.ensemble.distill import Distiller
 from goldore.ensemble.images import DeviceDataset
 from goldore.ensemble.subsets import EvaluationSet, SubsetTrainer
 from goldore.scoring import complete_recipe
@@ -81,7 +81,7 @@ def main() -> None:
             images_per_class=count,
         )
         start = time.perf_counter()
-        synthetic, labels = distill(data, architecture, how, trials[:1], whole, sizes)
+        synthetic, labels = Distiller(data, architecture, how)(trials[:1], whole, sizes)
         spent = time.perf_counter() - start
         copies = synthetic.expand(-1, repeats, -1, -1, -1), labels[:, None].expand(-1, repeats)
         outcomes = trainer.on_images(trials, *copies, evaluation)
