@@ -438,8 +438,16 @@ def _programs(x: Tensor, tile: dict[str, Any]) -> tuple[int]:
 
 
 def _pooled_like(x: Tensor) -> Tensor:
-    shape = (*x.shape[:2], x.shape[2] // 2, x.shape[3] // 2)
-    return torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=_format(x))
+    batch, channels, height, width = *x.shape[:2], x.shape[2] // 2, x.shape[3] // 2
+    last = _format(x) == torch.channels_last
+    inner = (1, width * channels, channels) if last else (height * width, width, 1)
+    # Strides in full: the compiler would fill a tensor that is only asked for in a memory format.
+    return torch.empty_strided(
+        (batch, channels, height, width),
+        (channels * height * width, *inner),
+        dtype=x.dtype,
+        device=x.device,
+    )
 
 
 def _by_plane(x: Tensor) -> Tensor:
