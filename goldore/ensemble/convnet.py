@@ -263,7 +263,9 @@ def features_of(
     size = len(parameters["head.bias"])
     x = images.contiguous(memory_format=torch.channels_last) if layout.channels_last else images
     for block in range(architecture.depth):
-        weight, bias = (parameters[f"conv{block}.{kind}"].to(x.dtype) for kind in ("weight", "bias"))
+        weight = parameters[f"conv{block}.weight"].to(x.dtype)
+        # Instance norm takes away every channel's mean, and the bias with it: adding it costs a pass.
+        bias = None if config.norm == "instance" else parameters[f"conv{block}.bias"].to(x.dtype)
         x = stacked_conv2d(x, weight, bias, _padding(architecture, block), layout.convolution)
         if layout.fused and fused.supports(config.norm, config.pooling):
             x = _tail(config, parameters, running, x, block, training=training)

@@ -20,13 +20,15 @@ CONVOLUTIONS: tuple[Convolution, ...] = get_args(Convolution)
 _SIDE = 3  # of the kernel
 
 
-def stacked_conv2d(x: Tensor, weight: Tensor, bias: Tensor, padding: int, convolution: Convolution) -> Tensor:
+def stacked_conv2d(
+    x: Tensor, weight: Tensor, bias: Tensor | None, padding: int, convolution: Convolution
+) -> Tensor:
     """Convolve every network's images with its own 3x3 kernels.
 
     Args:
         x: [B, E * C, H, W]; or [B, C, H, W], the same images for all networks.
         weight: [E, O, C, 3, 3].
-        bias: [E, O].
+        bias: [E, O]; None adds nothing.
         padding: zeros on every side.
         convolution: the way.
 
@@ -36,18 +38,21 @@ def stacked_conv2d(x: Tensor, weight: Tensor, bias: Tensor, padding: int, convol
     shared = x.shape[1] == weight.shape[2]
     if convolution == "grouped":
         groups = 1 if shared else len(weight)
-        return F.conv2d(x, weight.flatten(0, 1), bias.flatten(), padding=padding, groups=groups)
+        shifts = None if bias is None else bias.flatten()
+        return F.conv2d(x, weight.flatten(0, 1), shifts, padding=padding, groups=groups)
     if convolution == "separate":
         parts = [x] * len(weight) if shared else torch.split(x, weight.shape[2], dim=1)
         each = [
             F.conv2d(part, kernel, shift, padding=padding)
-            for part, kernel, shift in zip(parts, weight, bias, strict=True)
+            for part, kernel, shift in zip(
+                parts, weight, [None] * len(weight) if bias is None else bias, strict=True
+            )
         ]
         return torch.cat(each, dim=1)
     return _matmul(x, weight, bias, padding, shared=shared)
 
 
-def _matmul(x: Tensor, weight: Tensor, bias: Tensor, padding: int, *, shared: bool) -> Tensor:
+def _matmul(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int, *, shared: bool) -> Tensor:
     networks, outputs, channels = weight.shape[:3]
     height, width = (side + 2 * padding - _SIDE + 1 for side in x.shape[2:])
     padded = F.pad(x, (padding,) * 4)
@@ -58,8 +63,10 @@ def _matmul(x: Tensor, weight: Tensor, bias: Tensor, padding: int, *, shared: bo
     kernels = weight.flatten(2)  # [E, O, C * 9]
     if shared:
         product = (kernels.flatten(0, 1) @ columns[0]).view(networks, outputs, -1)
-        product = product + bias.unsqueeze(2)
+        product = product if bias is None else product + bias.unsqueeze(2)
+    elif bias is None:
+        product = kernels @ columns  # [E, O, B * H' * W']
     else:
-        product = torch.baddbmm(bias.unsqueeze(2), kernels, columns)  # [E, O, B * H' * W']
+        product = torch.baddbmm(bias.unsqueeze(2), kernels, columns)
     product = product.view(networks, outputs, len(x), height, width)
     return product.permute(2, 0, 1, 3, 4).reshape(len(x), networks * outputs, height, width)

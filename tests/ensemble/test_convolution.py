@@ -47,7 +47,7 @@ def test_every_way_is_that_of_separate_convolutions(convolution, shared, padding
         assert distance(gradient, torch.stack([getattr(each, name).grad for each in layers])) < tolerance
 
 
-CANDIDATES = layouts(LossRecipe())
+CANDIDATES = layouts(LossRecipe(), torch.device("cpu"))
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)

@@ -206,20 +206,18 @@ def test_triton_is_imported_only_where_it_is_needed():
     assert done.stdout == "False\n", done.stderr
 
 
-def real_card():
-    """Skip where no kernel can run on a card."""
-    if not (
-        torch.cuda.is_available() and type(torch.zeros(1, device="cuda")) is Tensor and fused.available()
-    ):
-        pytest.skip("needs Triton and a real CUDA device")
+real_card = pytest.mark.skipif(
+    not (torch.cuda.is_available() and fused.available()),
+    reason="needs Triton and a real card: it runs kernels",
+)
 
 
 @pytest.mark.gpu
+@real_card
 @pytest.mark.parametrize(
     "case", [*CASES, ("instance", "relu", (2, 6, 128, 128), "bfloat16", True, True)], ids=name
 )
 def test_kernels_equal_the_composition_on_a_card(case):
-    real_card()
     check(errors(*case, device="cuda"), case[3])
 
 
@@ -239,9 +237,9 @@ def gradients_on_a_card(norm, compute):
 
 
 @pytest.mark.gpu
+@real_card
 @pytest.mark.parametrize("norm", NORMS)
 def test_a_cuda_graph_replays_it(norm):
-    real_card()
     work = gradients_on_a_card(norm, fused.norm_act_pool)
     side, graph = torch.cuda.Stream(), torch.cuda.CUDAGraph()
     with torch.cuda.stream(side):
@@ -255,9 +253,9 @@ def test_a_cuda_graph_replays_it(norm):
 
 
 @pytest.mark.gpu
+@real_card
 @pytest.mark.parametrize("norm", NORMS)
 def test_torch_compile_takes_it_as_it_is(norm):
-    real_card()
     compiled = torch.compile(fused.norm_act_pool, fullgraph=True, dynamic=False)
     found = gradients_on_a_card(norm, compiled)()
     for each, value in zip(found, gradients_on_a_card(norm, fused.norm_act_pool)(), strict=True):
