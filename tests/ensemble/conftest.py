@@ -14,3 +14,14 @@ def cuda(card) -> Iterator[torch.device]:
     device = torch.device("cuda", 0)
     with running_on(device, deterministic=False):
         yield device
+
+
+def gradient_of(networks, name):
+    """The gradient of a parameter; zero of a bias that a norm takes away, which autograd does not see."""
+    parameter = networks.parameters[name]
+    if parameter.grad is None:
+        assert networks.architecture.config.norm == "instance"
+        assert name.startswith("conv")
+        assert name.endswith("bias")
+        return torch.zeros_like(parameter)
+    return parameter.grad

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from goldore.ensemble import reference
+from goldore.ensemble import convnet, reference
 from goldore.ensemble.convnet import Architecture, StackedConvNet, draw_parameters
 from goldore.recipe import ConvNetConfig
 from goldore.trials import make_trials
+from tests.ensemble.conftest import gradient_of
 
 CPU = torch.device("cpu")
 
@@ -62,8 +63,21 @@ def test_stacked_networks_equal_separate_ones_in_value_and_gradient(norm, activa
         # Relative to the network's largest gradient: that of a bias before a norm is zero but for rounding.
         scale = max(parameter.grad.abs().max() for parameter in single.parameters())
         for name, parameter in single.named_parameters():
-            gradient = stacked.parameters[name].grad[row]
+            gradient = gradient_of(stacked, name)[row]
             torch.testing.assert_close(gradient, parameter.grad, rtol=1e-11, atol=float(1e-11 * scale))
+
+
+def test_a_bias_that_instance_norm_takes_away_is_not_added(monkeypatch):
+    given = []
+    plain = convnet.stacked_conv2d
+    monkeypatch.setattr(
+        convnet, "stacked_conv2d", lambda *arguments: given.append(arguments[2]) or plain(*arguments)
+    )
+    for norm, added in (("instance", False), ("batch", True), ("group", True), ("none", True)):
+        given.clear()
+        networks = StackedConvNet(architecture(norm=norm), make_trials(0, range(2)), CPU)
+        networks(torch.randn(2, 6, 16, 16))
+        assert [each is not None for each in given] == [added] * len(given)
 
 
 def test_batch_norm_keeps_separate_running_statistics():

@@ -20,6 +20,7 @@ from goldore.ensemble import fused
 from goldore.ensemble.convnet import Architecture, Layout, StackedConvNet
 from goldore.recipe import ConvNetConfig
 from goldore.trials import make_trials
+from tests.ensemble.conftest import gradient_of
 
 NORMS, ACTIVATIONS = ("instance", "batch"), ("relu", "leakyrelu", "sigmoid", "swish")
 PARTS = ("y", "dx", "dweight", "dbias", "running mean", "running variance")
@@ -178,7 +179,7 @@ def test_a_fused_network_is_the_same_network_on_the_cpu(norm, pooling, channels_
         networks = StackedConvNet(architecture, trials, torch.device("cpu"), layout)
         logits = networks(images, training=True)
         logits.square().sum().backward()
-        gradients = [parameter.grad for parameter in networks.parameters.values()]
+        gradients = [gradient_of(networks, each) for each in networks.parameters]
         found.append([logits, *gradients, *(each for pair in networks.running for each in pair)])
     for plain, other in zip(*found, strict=True):
         assert torch.equal(plain, other)
