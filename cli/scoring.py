@@ -271,8 +271,8 @@ def score_command(
     precision: Annotated[
         str | None,
         typer.Option(
-            help="Of activations in training: float32 or bf16 (default: as in the file, or bf16 where the "
-            "device has units for it).",
+            help="Of activations, in training and scoring: float32 or bf16 (default: as in the file, or bf16 "
+            "where the device has units for it).",
             rich_help_panel=_TRAINING,
         ),
     ] = None,

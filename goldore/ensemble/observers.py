@@ -45,9 +45,9 @@ class Observer(Protocol):
 class MeanLoss:
     """Mean over the chosen epochs of each sample's cross-entropy, in nat.
 
-    The networks run in float32; the softmax of their logits is taken in float64. In float32 the loss of a
-    sample that is classified with confidence is rounded to a multiple of 6e-8 and often to zero, which gives
-    ties among just those samples that LossConverge has to rank.
+    The softmax is taken in float64. In float32 the loss of a sample that is classified with confidence is
+    rounded to a multiple of 6e-8 and often to zero, which gives ties among just those samples that
+    LossConverge has to rank.
 
     Args:
         name: of the recorded quantity.

@@ -30,9 +30,9 @@ class Recipe:
         mean: per-channel mean that is subtracted from the images, scaled to 0..1; None takes the training
             set's own.
         std: per-channel standard deviation to divide by, scaled to 0..1; None takes the training set's own.
-        precision: of activations in training, "float32" or "bf16"; None takes that of the file that is gone
-            on with, or bf16 where the device has units for it. Parameters are float32, losses of samples are
-            computed in float32.
+        precision: of activations, in training and scoring, "float32" or "bf16"; None takes that of the file
+            that is gone on with, or bf16 where the device has units for it. Parameters and the linear head
+            are float32, the softmax of losses is float64.
 
     Raises:
         UsageError: if a value is outside its range.
