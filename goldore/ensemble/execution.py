@@ -39,7 +39,12 @@ class Execution:
 
 @functools.cache
 def losses_function(
-    architecture: Architecture, layout: Layout, precision: Precision, *, compiled: bool
+    architecture: Architecture,
+    layout: Layout,
+    precision: Precision,
+    *,
+    compiled: bool,
+    on_card: bool = False,
 ) -> Function:
     """Give a function for training.
 
@@ -49,6 +54,7 @@ def losses_function(
         precision: of activations; the parameters and what is left of them in the optimiser are float32.
         compiled: by torch.compile, for batches of one size. Compiling begins with the first call, and may
             fail there or in the first backward pass.
+        on_card: whether it is compiled for CUDA.
 
     Returns:
         (parameters, running, images [B, E, C, H, W], targets [B, E], shift, scale) to the mean cross-entropy
@@ -68,12 +74,17 @@ def losses_function(
         each = F.cross_entropy(logits.flatten(0, 1), targets.t().flatten(), reduction="none")
         return each.view(len(logits), -1).mean(1)
 
-    return _compiled(losses) if compiled else losses
+    return _compiled(losses, layout, on_card=on_card) if compiled else losses
 
 
 @functools.cache
 def logits_function(
-    architecture: Architecture, layout: Layout, precision: Precision, *, compiled: bool
+    architecture: Architecture,
+    layout: Layout,
+    precision: Precision,
+    *,
+    compiled: bool,
+    on_card: bool = False,
 ) -> Function:
     """Give a function for scoring and evaluating.
 
@@ -82,6 +93,7 @@ def logits_function(
         layout: of the networks.
         precision: of activations.
         compiled: by torch.compile, for runs of one size.
+        on_card: whether it is compiled for CUDA.
 
     Returns:
         (parameters, running, images [B, C, H, W], shift, scale) to logits in eval mode, float32 [E, B, K].
@@ -93,14 +105,19 @@ def logits_function(
         inputs = normalized(images, shift, scale).to(TYPES[precision])
         return logits_of(architecture, layout, parameters, running, inputs, training=False)
 
-    return _or_plain(_compiled(logits), logits) if compiled else logits
+    return _or_plain(_compiled(logits, layout, on_card=on_card), logits) if compiled else logits
 
 
-def _compiled(function: Function) -> Function:
-    """Compile for fixed shapes."""
+def _compiled(function: Function, layout: Layout, *, on_card: bool) -> Function:
+    """Compile for fixed shapes.
+
+    On CUDA the order of activations in memory is the layout's. Left to itself the compiler makes convolutions
+    channels-last, and copies back for every operator that it is given (benchmarks/step_bytes.py).
+    """
     # Dynamo counts its compilations by code object and gives up after eight; closures share one.
     function.__code__ = function.__code__.replace()
-    compiled: Function = torch.compile(function, dynamic=False)
+    options: dict[str, Any] = {"layout_optimization": layout.channels_last} if on_card else {}
+    compiled: Function = torch.compile(function, dynamic=False, options=options or None)
     return compiled
 
 

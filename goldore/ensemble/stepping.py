@@ -61,7 +61,13 @@ class Stepper:
         self._batch_size: int | None = None  # of the first batch
         self._normalization = data.shift, data.scale
         self._plain, self._fast = (
-            losses_function(architecture, execution.layout, recipe.precision or "float32", compiled=compiled)
+            losses_function(
+                architecture,
+                execution.layout,
+                recipe.precision or "float32",
+                compiled=compiled,
+                on_card=data.device.type == "cuda",
+            )
             for compiled in (False, execution.compiled)
         )
         state = [*self._parameters, *self._momentum, self.losses, self.loss_sum]

@@ -182,7 +182,9 @@ def forward(
     batch = _scoring_batch(networks, data.device)
     whole = batch
     plain, fast = (
-        logits_function(architecture, layout, precision, compiled=compiled)
+        logits_function(
+            architecture, layout, precision, compiled=compiled, on_card=data.device.type == "cuda"
+        )
         for compiled in (False, execution.compiled)
     )
     start = 0

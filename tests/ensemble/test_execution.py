@@ -300,6 +300,20 @@ class TestChoice:
         assert tuning.seconds_per_image(*setting(dataset), 2, 16, Execution()) == float("inf")
 
 
+def test_on_a_card_the_compiler_leaves_the_order_in_memory_to_the_layout(dataset, monkeypatch):
+    asked = []
+    compiler = torch.compile
+    monkeypatch.setattr(
+        torch, "compile", lambda *a, **options: asked.append(options["options"]) or compiler(*a, **options)
+    )
+    architecture = setting(dataset)[1]
+    executing.losses_function.cache_clear()
+    for layout in (Layout(), Layout(channels_last=True)):
+        for on_card in (False, True):  # torch.compile refuses options that it does not have
+            executing.losses_function(architecture, layout, "bf16", compiled=True, on_card=on_card)
+    assert asked == [None, {"layout_optimization": False}, None, {"layout_optimization": True}]
+
+
 def test_more_shapes_are_compiled_than_dynamo_has_patience_for(dataset):
     """Each function has a code object of its own, by which Dynamo counts."""
     architecture = setting(dataset)[1]
