@@ -153,7 +153,7 @@ class TestTheSameTraining:
 
     @pytest.mark.parametrize("tf32", ["fp32_precision", "allow_tf32"])
     def test_whatever_tf32_is_set_to(self, dataset, card, tf32):
-        """Rounded operands move the losses by more than this."""
+        """Rounded operands move the losses by more than this, where they are rounded (emulated: always)."""
         if not hasattr(torch.backends, "fp32_precision") and tf32 == "fp32_precision":
             pytest.skip("this torch has the older settings only")
         device, expected = torch.device("cuda", 0), losses(dataset, CPU)
@@ -161,8 +161,9 @@ class TestTheSameTraining:
             with running_on(device, deterministic=False):
                 found = losses(dataset, device, GRAPH)
             rounded = losses(dataset, device, GRAPH)
-        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
-        assert not np.allclose(rounded, expected, rtol=1e-4, atol=1e-5)
+        close = {"rtol": 1e-4, "atol": 1e-5}
+        np.testing.assert_allclose(found, expected, **(CLOSE if card is None else close))
+        assert card is None or not np.allclose(rounded, expected, **close)
 
     def test_on_another_card_than_the_current_one(self, dataset, card):
         if torch.cuda.device_count() < 2:
