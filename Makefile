@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
+GPU_PARTS := loss layouts growth utility distill
 .PHONY: install demo test lint bench bench-gpu bench-gpu-quick $(GPU_PARTS:%=bench-gpu-%) clean
 
 install: $(STAMP)
@@ -33,8 +34,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/speed.py --small
 
 # With the torch, numpy and h5py that the machine has, from a plain checkout: nothing is installed, no network.
-# Each part is a process of its own that ends within ten minutes; quick fills the table of RESULTS.md.
-GPU_PARTS = loss layouts growth utility distill
+# Each part is a process of its own that is to end within ten minutes; quick fills the table of RESULTS.md.
 bench-gpu: $(GPU_PARTS:%=bench-gpu-%)
 bench-gpu-quick:
 	PYTHONPATH=. $(PYTHON) benchmarks/speed.py --device cuda --quick --budget 400

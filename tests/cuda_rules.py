@@ -10,7 +10,8 @@ Where torch sees a card, they run on it and nothing here is used. Elsewhere a te
 * a copy to the host that nobody waited for holds NaN until an event after it has been seen to be done;
 * operations are recorded, not run, while a graph is captured; waiting, reading back and copies from the host
   break the capture, and what was made in it holds NaN until the graph is replayed, into the same memory;
-* a failed capture leaves its stream current, as torch up to 2.11 does;
+* a failed capture leaves its stream current, and memory is not given back until the allocator is told that it
+  is over, as in torch up to 2.11;
 * memory has a limit, and library handles take workspace for each stream, as cuBLAS does;
 * `torch.cuda.set_sync_debug_mode("error")` raises where the host would wait for the device;
 * convolutions and products of float32 are rounded to TF32 where torch's settings allow it.
@@ -58,7 +59,6 @@ class Machine:
         allocated: bytes in use, by card.
         peak: likewise, the most since it was last reset.
         pinned: page-locked bytes in use, and the most so far.
-        waits: how often the host waited for a device, by reason and place.
         broken: rules that were broken where a card would go on with wrong numbers.
         launches: kernels that were launched, those of a replayed graph counted as one.
         fault: called with the name of every operation on a card before it runs; a test makes it raise.
@@ -82,7 +82,7 @@ class Machine:
     def begin(self) -> None:
         """Start a test: no faults, nothing broken, memory without a limit that matters."""
         self.limit = 80 * 2**30
-        self.waits: Counter[tuple[str, str]] = Counter()
+        self.stuck: object = None  # pool of a capture that failed and that the allocator takes for going on
         self.broken: list[str] = []
         self.launches = 0
         self.fault: Callable[[str], None] = lambda _: None
@@ -105,7 +105,6 @@ class Machine:
             )
         if self.strict:
             raise BrokenRuleError(f"called a synchronizing CUDA operation ({why}, {place()})")
-        self.waits[why, place()] += 1
         everything = Counter({each: known[each] for each, known in self.clocks.items()})
         self.see(everything if clock is None else clock)
 
@@ -393,9 +392,11 @@ class GraphContext:
 
     def __init__(self, cuda_graph: Graph, pool=None, stream: Stream | None = None, **_: object) -> None:
         self.graph, self.stream = cuda_graph, stream or Stream()
+        self.pool = pool
 
     def __enter__(self) -> None:
         MACHINE.wait("torch.cuda.graph")
+        empty_cache()
         if self.stream in MACHINE.defaults:
             raise BrokenRuleError("CUDA graphs must be captured on a non-default stream")
         if self.stream.device_index != MACHINE.current:
@@ -410,7 +411,8 @@ class GraphContext:
             for *_, made in captured.tape:
                 for each in made:
                     poison(each)
-        if kind is not None:  # the capture cannot be ended, and torch leaves the stream as it is
+        if kind is not None:  # the capture cannot be ended: torch leaves the stream, and the allocator's mark
+            MACHINE.stuck = self.pool or self
             raise RuntimeError("CUDA error: operation failed due to a previous error during capture")
         set_stream(self.before)
         self.graph.captured = captured
@@ -742,16 +744,20 @@ def poison(tensor) -> None:
 
 def rounded(function):
     """The operation with its float32 operands rounded as the settings allow when it runs."""
-    kind = "matmul" if function.overloadpacket in PRODUCTS else "conv"
 
     def call(*args, **kwargs):
-        backends = torch.backends
-        where = backends.cuda.matmul if kind == "matmul" else backends.cudnn.conv
-        if getattr(where, "fp32_precision", "ieee") != "tf32":
+        if not tf32_allowed(product=function.overloadpacket in PRODUCTS):
             return function(*args, **kwargs)
         return function(*mapped(to_tf32, args), **kwargs)
 
     return call
+
+
+def tf32_allowed(*, product: bool) -> bool:
+    where = torch.backends.cuda.matmul if product else torch.backends.cudnn
+    if not hasattr(torch.backends, "fp32_precision"):  # before torch 2.9
+        return where.allow_tf32
+    return (where if product else where.conv).fp32_precision == "tf32"
 
 
 def to_tf32(each):
@@ -783,6 +789,17 @@ class WithNumber(TorchFunctionMode):
             *[numbered(each) for each in args],
             **{name: numbered(each) for name, each in (kwargs or {}).items()},
         )
+
+
+def empty_cache() -> None:
+    if MACHINE.stuck is not None:
+        raise RuntimeError("captures_underway.empty() INTERNAL ASSERT FAILED")
+
+
+def end_allocating(_: int, pool: object) -> None:
+    if MACHINE.stuck is not pool:
+        raise RuntimeError("endAllocatePool: not currently recording to mempool_id")
+    MACHINE.stuck = None
 
 
 def set_sync_debug_mode(mode: object) -> None:
@@ -820,7 +837,9 @@ def replacements() -> dict[str, object]:
         "device": device_context,
         "synchronize": lambda _=None: MACHINE.wait("torch.cuda.synchronize"),
         "set_sync_debug_mode": set_sync_debug_mode,
-        "empty_cache": lambda: None,
+        "empty_cache": empty_cache,
+        "graph_pool_handle": object,
+        "is_current_stream_capturing": lambda: MACHINE.capture is not None,
         "mem_get_info": memory_info,
         "memory_allocated": lambda device=None: MACHINE.allocated[card(device)],
         "max_memory_allocated": lambda device=None: MACHINE.peak[card(device)],
@@ -846,6 +865,8 @@ def emulated() -> Iterator[Machine]:
             stack.enter_context(mock.patch.object(torch.cuda, name, value))
         stack.enter_context(mock.patch.object(torch, "compile", lambda function, **_: function))
         stack.enter_context(mock.patch.object(fused, "_has_kernels", return_value=False))
+        for name, value in (("endAllocateToPool", end_allocating), ("releasePool", lambda *_: None)):
+            stack.enter_context(mock.patch.object(torch._C, f"_cuda_{name}", value, create=True))
         stack.enter_context(
             mock.patch.object(torch.Tensor, "pin_memory", lambda tensor, *_: pin(tensor.clone()))
         )
@@ -870,6 +891,7 @@ def obstacle() -> str | None:
                 made = given @ weight
             graph.replay()
             (given @ weight).sum().backward()
+            torch.nn.functional.conv2d(given.view(1, 1, 1, 1), weight.view(1, 1, 1, 1))
             if (made.item(), weight.grad.device.type, weight.grad.item()) != (2.0, "cuda", 1.0):
                 return "the emulated card computes something else"
     except Exception as error:  # noqa: BLE001

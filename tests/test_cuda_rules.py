@@ -82,10 +82,22 @@ MUTATIONS = {
         "pass",
         "capture_that_fails",
     ),
+    "the allocator is not told that a capture failed": (
+        "graphs",
+        "_leave(pool, self._device)",
+        "pass",
+        "capture_that_fails",
+    ),
+    "the compiler is blamed for a failed capture": (
+        "stepping",
+        "or in_capture",
+        "",
+        "capture_that_fails",
+    ),
     "graphs that keep their stepper": (
         "graphs",
-        "self._fails = False",
-        "self._fails = False; self.itself = self",
+        "self._pool: Any = None",
+        "self.itself = self; self._pool: Any = None",
         "goes_without_the_garbage_collector",
     ),
     "momentum is made in the step": (
@@ -153,6 +165,17 @@ def test_a_mutation_of_the_source_is_noticed(name, tmp_path):
     process.start()
     process.join(PATIENCE)
     assert process.exitcode == pytest.ExitCode.TESTS_FAILED, log.read_text()
+
+
+@without_card
+def test_the_unchanged_source_passes_in_such_a_process(tmp_path):
+    log = tmp_path / "log"
+    process = FORKS.Process(
+        target=_run_mutated, args=("graphs", "each.clone()", "each.clone()", TRAINING, str(log))
+    )
+    process.start()
+    process.join(PATIENCE)
+    assert process.exitcode == pytest.ExitCode.OK, log.read_text()
 
 
 def _run_mutated(module_name, old, new, expression, log):

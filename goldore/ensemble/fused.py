@@ -49,8 +49,9 @@ def norm_act_pool(
 ) -> Tensor:
     """Compute avg_pool2d(activation(norm(x) * weight + bias), 2).
 
-    Statistics and arithmetic are float32 on CUDA, whatever x is. With an odd height or width the last row or
-    column counts in the statistics and is in no pooling window.
+    On CUDA, for float32 and bfloat16 and planes of up to 128 x 128, by kernels that need Triton (`available`)
+    and compute in float32; else by `composition`. With an odd height or width the last row or column counts
+    in the statistics and is in no pooling window.
 
     Args:
         x: [B, C, H, W], H and W from 2 on, in any memory format.
@@ -64,7 +65,7 @@ def norm_act_pool(
     Returns:
         In the type and memory format of x, [B, C, H // 2, W // 2].
     """
-    if not (_has_kernels(x) and available()):
+    if not _has_kernels(x):
         return composition(x, weight, bias, running, norm=norm, activation=activation, training=training)
     from goldore.ensemble import fused_kernels
 

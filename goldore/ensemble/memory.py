@@ -35,14 +35,17 @@ def total_memory(device: torch.device) -> int:
 def is_memory_error(error: BaseException) -> bool:
     """Whether an error, or one that led to it, is for want of memory, on a card or on the host.
 
-    Libraries say it in many ways; ending a capture that failed raises an error of its own, and a compiler's
-    "out of resource: shared memory" is none of them.
+    Libraries say it in many ways; ending a capture that failed raises a RuntimeError of its own over it, and
+    a compiler's "out of resource: shared memory" is none of them.
     """
     known: BaseException | None = error
-    while known is not None:
+    seen: set[int] = set()
+    while known is not None and id(known) not in seen:
+        seen.add(id(known))
         if isinstance(known, (torch.OutOfMemoryError, MemoryError)):
             return True
         if isinstance(known, RuntimeError) and any(sign in str(known) for sign in _SIGNS):
             return True
-        known = known.__cause__ or known.__context__
+        over = isinstance(known, RuntimeError) and not known.__suppress_context__
+        known = known.__cause__ or (known.__context__ if over else None)
     return False

@@ -70,4 +70,5 @@ class Sender:
 
 
 def _page_locked(nbytes: int) -> Tensor:
-    return torch.empty(nbytes, dtype=torch.uint8, pin_memory=True)
+    with torch.inference_mode(mode=False):  # it is written outside of that mode too
+        return torch.empty(nbytes, dtype=torch.uint8, pin_memory=True)

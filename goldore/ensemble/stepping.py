@@ -114,7 +114,8 @@ class Stepper:
             )
             losses.sum().backward()  # type: ignore[no-untyped-call]
         except Exception as error:
-            if compute is self._plain or is_memory_error(error):
+            in_capture = images.is_cuda and torch.cuda.is_current_stream_capturing()
+            if compute is self._plain or in_capture or is_memory_error(error):
                 raise
             warn_of_compiler(error)
             self._fast = self._plain

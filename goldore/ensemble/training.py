@@ -112,7 +112,7 @@ class _Course:
         self._queued = self._known = (1, 0)  # epoch, images
         self._losses = torch.zeros(0)
         self._sent: tuple[tuple[int, int], Tensor, torch.cuda.Event] | None = None
-        self._cuda = device.type == "cuda"
+        self._device = device
         self._loss = math.nan
 
     def step(self, epoch: int, images: int, losses: Tensor) -> None:
@@ -121,14 +121,14 @@ class _Course:
 
     def progress(self) -> Progress:
         """Tell how far it is."""
-        if not self._cuda:
+        if self._device.type != "cuda":
             self._known, self._loss = self._queued, _mean_of_finite(self._losses)
         elif self._sent is None or self._sent[2].query():  # type: ignore[no-untyped-call]
             if self._sent is not None:
                 self._known, self._loss = self._sent[0], _mean_of_finite(self._sent[1])
             event = torch.cuda.Event()  # type: ignore[no-untyped-call]
             copied = self._losses.to("cpu", non_blocking=True)
-            event.record()
+            event.record(torch.cuda.current_stream(self._device))
             self._sent = self._queued, copied, event
         return Progress(*self._known, self._total, self._loss)
 

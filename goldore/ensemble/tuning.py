@@ -165,8 +165,7 @@ def seconds_per_image(
     """Measure training steps of throwaway networks.
 
     Returns:
-        Seconds by image and network, the median of some probes; infinite if it fails or memory does not
-        suffice.
+        Seconds by image and network, the median of some probes; infinite if memory does not suffice.
     """
     probe = replace(recipe, batch_size=batch)
     rows = torch.arange(batch * size, device=data.index_device) % len(data.labels)
@@ -185,8 +184,7 @@ def scoring_seconds_per_image(
     """Measure scoring passes of throwaway networks over some images.
 
     Returns:
-        Seconds by image and network, the median of some probes; infinite if it fails or memory does not
-        suffice.
+        Seconds by image and network, the median of some probes; infinite if memory does not suffice.
     """
     images = Images(data.images.run(0, _SCORED).cpu().numpy(), data.device, resident=True)
 
@@ -217,12 +215,9 @@ def _seconds(device: torch.device, prepare: Callable[[], Callable[[], object]]) 
             work()
             _wait(device)
             found.append(time.perf_counter() - start)
-    except Exception as error:  # noqa: BLE001
-        _wait(device)  # an error that the device keeps ends the run here, any other one only this candidate
+    except Exception as error:
         if not is_memory_error(error):
-            warnings.warn(
-                f"a way to compute the networks fails here and is left out: {first_line(error)}", stacklevel=4
-            )
+            raise
         found = [math.inf]
     work = None  # type: ignore[assignment]  # its memory is for the next candidate
     release_memory()
@@ -243,9 +238,23 @@ def _measured(
     compile_mode: str,
 ) -> Engine:
     """Take the fastest: of the layouts with the most networks, then of the sizes, then compiled or not."""
+    failed: list[str] = []
+
+    def tried(seconds: Callable[[], float]) -> float:
+        try:
+            return seconds()
+        except Exception as error:  # noqa: BLE001
+            _wait(data.device)  # an error that the device keeps ends the run here, another one this candidate
+            failed.append(first_line(error))
+        release_memory()
+        return math.inf
 
     def trains(size: int, execution: Execution) -> float:
-        return seconds_per_image(data, architecture, recipe, size, work.batch, execution)
+        return tried(lambda: seconds_per_image(data, architecture, recipe, size, work.batch, execution))
+
+    def scores(size: int, execution: Execution) -> float:
+        precision = recipe.precision or "float32"
+        return tried(lambda: scoring_seconds_per_image(data, architecture, size, precision, execution))
 
     by_layout: dict[Layout, float] = {}
     for first in sizes:  # the most that memory holds
@@ -255,12 +264,16 @@ def _measured(
         }
         if min(by_layout.values()) < math.inf:
             break
+        if len(failed) == len(by_layout):  # not for want of memory: the run would fail likewise
+            execution = Execution(layout=next(iter(by_layout)), graph=True)
+            seconds_per_image(data, architecture, recipe, first, work.batch, execution)
+        failed.clear()
     layout = min(by_layout, key=by_layout.__getitem__)
     execution = Execution(layout=layout, graph=True)
     by_size = {size: trains(size, execution) for size in sizes}
     size = min(size for size in sizes if by_size[size] <= _SLOWER * min(by_size.values()))
     fastest = by_size[size]
-    execution, scored = _with_scoring(data, architecture, recipe, size, execution)
+    execution, scored = _with_scoring(scores, size, execution)
     whole = min(work.trials * (fastest * work.trained + scored * work.scored), work.seconds)
     worth = {"on": math.inf, "auto": whole / _COMPILING, "off": 0}[compile_mode]
     by_compiled = {
@@ -268,11 +281,17 @@ def _measured(
         for number, each in enumerate(_worth_compiling(by_layout), start=1)
         if number <= worth
     }
-    if by_compiled and (min(by_compiled.values()) < fastest or compile_mode == "on"):
+    best = min(by_compiled.values(), default=math.inf)
+    if best < (math.inf if compile_mode == "on" else fastest):
         layout = min(by_compiled, key=by_compiled.__getitem__)
-        fastest = by_compiled[layout]
+        fastest = best
         execution = Execution(layout=layout, graph=True, compiled=True)
-        execution, _ = _with_scoring(data, architecture, recipe, size, execution)
+        execution, _ = _with_scoring(scores, size, execution)
+    if failed:
+        warnings.warn(
+            f"some ways to compute the networks fail here and are left out: {failed[0]}",
+            stacklevel=3,
+        )
     return Engine(size, execution, _note(size, execution, fastest))
 
 
@@ -290,14 +309,11 @@ def _worth_compiling(by_layout: Mapping[Layout, float]) -> list[Layout]:
 
 
 def _with_scoring(
-    data: DeviceDataset, architecture: Architecture, recipe: Recipe, size: int, execution: Execution
+    seconds: Callable[[int, Execution], float], size: int, execution: Execution
 ) -> tuple[Execution, float]:
     """Take the faster way to score: the plain layout or that of training; seconds by image and network."""
     ways = [replace(execution, scoring=each) for each in dict.fromkeys((Layout(), execution.layout))]
-    found = {
-        each: scoring_seconds_per_image(data, architecture, size, recipe.precision or "float32", each)
-        for each in ways
-    }
+    found = {each: seconds(size, each) for each in ways}
     best = min(found, key=found.__getitem__)
     return best, found[best]
 

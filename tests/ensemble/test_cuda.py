@@ -31,7 +31,7 @@ from tests.conftest import make_dataset
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.filterwarnings("error:a CUDA graph cannot be captured"),
-    pytest.mark.filterwarnings("error:a way to compute"),
+    pytest.mark.filterwarnings("error:some ways to compute"),
 ]
 CPU = torch.device("cpu")
 GRAPH = Execution(graph=True)
@@ -110,7 +110,11 @@ def no_waiting():
 class TestTheSameTraining:
     @pytest.mark.parametrize(
         "layout",
-        [*tuning.layouts(LossRecipe(), CPU), Layout(channels_last=True, fused=True)],
+        [
+            *tuning.layouts(LossRecipe(), CPU),
+            Layout(fused=True),
+            Layout("separate", channels_last=True, fused=True),
+        ],
         ids=lambda layout: layout.convolution + "-last" * layout.channels_last + "-fused" * layout.fused,
     )
     def test_by_a_graph_in_every_layout(self, dataset, cuda, layout):
@@ -330,10 +334,29 @@ class TestMemory:
 
         card.fault = no_free
         with pytest.warns(UserWarning, match="cannot be captured, running on without it: CUDA error") as told:
-            found = losses(dataset, cuda, GRAPH)
-        assert len(told) == 1  # for the short batches too
+            found = losses(dataset, cuda, Execution(graph=True, compiled=True))
+        assert len(told) == 1  # for the short batches too, and the compiler is not blamed
         assert torch.cuda.current_stream() == torch.cuda.default_stream()
+        torch.cuda.empty_cache()
         np.testing.assert_allclose(found, losses(dataset, CPU), **CLOSE)
+
+    @emulation
+    def test_other_shapes_keep_their_graphs(self, dataset, cuda, card):
+        stepper, (images, targets) = stepper_and_batch(dataset, cuda)
+        stepper(images, targets)
+
+        def no_free(name):
+            if card.capture is not None:
+                raise RuntimeError("CUDA error: operation not permitted when stream is capturing")
+
+        card.fault = no_free
+        with pytest.warns(UserWarning, match="cannot be captured"):
+            stepper(images[:5], targets[:5])
+        before = card.launches
+        stepper(images, targets, steps=5)
+        assert (
+            card.launches - before == 2 + 5
+        )  # images and targets are copied in, and each step is one launch
 
 
 class TestChoice:
@@ -355,9 +378,22 @@ class TestChoice:
             return real(architecture, recipe, trials, data, execution)
 
         monkeypatch.setattr(tuning, "Stepper", broken)
-        with pytest.warns(UserWarning, match="left out: GET was unable to find an engine"):
+        with pytest.warns(UserWarning, match="left out: GET was unable to find an engine") as told:
             engine = choose_engine(*setting(dataset, cuda), self.WORK, **self.CHOICE)
+        assert len(told) == 1
         assert engine.execution.layout.convolution != "grouped"
+
+    def test_ends_where_all_fail(self, dataset, cuda, monkeypatch):
+        asked = []
+
+        def broken(*_):
+            asked.append(1)
+            raise TypeError("a mistake")
+
+        monkeypatch.setattr(tuning, "Stepper", broken)
+        with pytest.raises(TypeError, match="a mistake"):
+            choose_engine(*setting(dataset, cuda), self.WORK, **self.CHOICE)
+        assert len(asked) == len(tuning.layouts(LossRecipe(), cuda)) + 1  # for no smaller size
 
     @emulation
     def test_ends_with_an_error_that_the_device_keeps(self, dataset, cuda, card, monkeypatch):

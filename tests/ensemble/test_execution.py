@@ -253,6 +253,18 @@ class TestChoice:
         assert engine.execution.compiled is (tried > 0)
         assert len(compiled) == tried
 
+    def test_compiled_layouts_that_all_fail_leave_what_was_measured(self, dataset, monkeypatch):
+        data, architecture, recipe = setting(dataset)
+        data.device = torch.device("cuda", 0)
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (2**40, 0))
+        monkeypatch.setattr(
+            tuning, "seconds_per_image", lambda *known: float("inf") if known[-1].compiled else 1e-6
+        )
+        monkeypatch.setattr(tuning, "scoring_seconds_per_image", lambda *_: 1e-6)
+        engine = choose_engine(data, architecture, recipe, WORK, **{**CHOICE, "compile_mode": "on"})
+        assert not engine.execution.compiled
+        assert "1,000,000 images/s" in engine.note
+
     def test_scoring_counts_as_what_it_was_measured_to_take(self, dataset, monkeypatch):
         data, architecture, recipe = setting(dataset)
         data.device = torch.device("cuda", 0)

@@ -243,6 +243,7 @@ def gradients_on_a_card(norm, compute):
 def test_a_cuda_graph_replays_it(norm):
     work = gradients_on_a_card(norm, fused.norm_act_pool)
     side, graph = torch.cuda.Stream(), torch.cuda.CUDAGraph()
+    side.wait_stream(torch.cuda.current_stream())  # the leaves were made there
     with torch.cuda.stream(side):
         expected = work()
     torch.cuda.current_stream().wait_stream(side)
