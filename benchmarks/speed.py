@@ -7,9 +7,9 @@ Fashion-MNIST sample, padded, repeated to three channels or enlarged) in the sam
 
 The ceiling is the larger of two times: the operations of a training step at the rate of a large product, and
 the fewest bytes that it must move at the rate of a large copy, both measured first. `make bench` runs it
-small, on the CPU. `make bench-gpu` runs it on CUDA from a plain checkout, part by part, each a process that is
-to end within ten minutes; `make bench-gpu-quick` is to fill the table of RESULTS.md in less than eight. No row
-is begun once the budget is spent; those left out are named.
+small, on the CPU. `make bench-gpu` runs it on CUDA from a plain checkout, part by part, each a process that
+is to end within ten minutes; `make bench-gpu-quick` is to fill the table of RESULTS.md in less than eight. No
+row is begun once the budget is spent; those left out are named.
 """
 
 import argparse
