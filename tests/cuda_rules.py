@@ -858,7 +858,6 @@ def emulated() -> Iterator[Machine]:
     torch._C._set_only_lift_cpu_tensors(True)  # noqa: FBT003 - else torch.tensor(..., device="cuda") asks the driver
     with contextlib.ExitStack() as stack:
         stack.callback(torch._C._set_only_lift_cpu_tensors, lift)
-        gc.collect()
         gc.freeze()  # so that the many searches for garbage see only what is made here
         stack.callback(gc.unfreeze)
         for name, value in replacements().items():

@@ -12,7 +12,7 @@ from scipy.stats import spearmanr
 
 import goldore
 from goldore.ensemble.convnet import Architecture
-from goldore.ensemble.distill import distill
+from goldore.ensemble.distill import Distiller
 from goldore.ensemble.images import DeviceDataset
 from goldore.ensemble.subsets import EvaluationSet, SubsetTrainer
 from goldore.importing import import_scores
@@ -99,9 +99,8 @@ def test_distilled_images_teach_more_than_random_real_ones(real, name, method, s
     random = torch.from_numpy(np.stack([draw.choice(members, 8, replace=False) for members in classes]))
     of_random = accuracy(*data.batch(random))
     how = goldore.DistillRecipe(method=method, distill_steps=steps, real_batch=32)
-    made, labels = distill(
-        data, architecture, how, trials[:1], np.concatenate(classes)[None], np.full(10, 100)
-    )
+    distil = Distiller(data, architecture, how)
+    made, labels = distil(trials[:1], np.concatenate(classes)[None], np.full(10, 100))
     means = [  # where distilling starts
         data.normalize(data.images.take(torch.from_numpy(members))).mean(0) for members in classes
     ]
