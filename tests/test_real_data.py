@@ -78,7 +78,7 @@ def test_loss_converge_of_mnist_agrees_with_the_published_scores(shared_data, tm
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("method", "steps"), [("dm", 40), ("dc", 20)])
+@pytest.mark.parametrize(("method", "steps"), [("dm", 40), ("dc", 40)])
 @pytest.mark.parametrize("name", ["MNIST", "FashionMNIST"])
 def test_distilled_images_teach_more_than_random_real_ones(real, name, method, steps):
     """One image of each class, eight networks; docs/utility.md has the whole training sets and more steps."""
