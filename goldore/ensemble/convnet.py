@@ -17,7 +17,7 @@ from torch import Tensor
 
 from goldore.ensemble import fused
 from goldore.ensemble.convolution import Convolution, stacked_conv2d
-from goldore.ensemble.counted import uniform
+from goldore.ensemble.counter_rng import uniform
 from goldore.ensemble.layers import MOMENTUM, activate, instance_norm
 from goldore.recipe import NORM_GROUPS, ConvNetConfig, padded_size
 from goldore.trials import Stream, Trial
@@ -69,7 +69,7 @@ class Architecture:
         shapes["head.bias"] = (self.num_classes,)
         return shapes
 
-    def bounds(self) -> dict[str, float]:
+    def initial_bounds(self) -> dict[str, float]:
         """1/sqrt(fan-in), by name of the parameters that are drawn: those of convolutions and head."""
         shapes = self.parameter_shapes()
         layers = {name: name.split(".")[0] for name in shapes}
@@ -112,7 +112,7 @@ def draw_parameters(architecture: Architecture, trial: Trial) -> dict[str, np.nd
         float32 arrays by name.
     """
     draw = trial.stream(Stream.WEIGHTS)
-    bounds = architecture.bounds()
+    bounds = architecture.initial_bounds()
     parameters: dict[str, np.ndarray] = {}
     for name, shape in architecture.parameter_shapes().items():
         if name in bounds:
@@ -183,13 +183,13 @@ class StackedConvNet:
     def redraw(self, keys: Tensor) -> None:
         """Give every network other initial parameters, drawn where the networks are, in the same memory.
 
-        The distribution is that of `draw_parameters`, the numbers are others: `goldore.ensemble.counted`.
+        The distribution is that of `draw_parameters`, the numbers are others: `goldore.ensemble.counter_rng`.
         Norms keep what they have, since distilling does not train them.
 
         Args:
             keys: int64 [E] on the device.
         """
-        bounds = self.architecture.bounds()
+        bounds = self.architecture.initial_bounds()
         drawn = [self.parameters[name] for name in bounds]
         sizes = [each[0].numel() for each in drawn]
         for target, bound, numbers in zip(

@@ -14,7 +14,7 @@ import torch
 from goldore.devices import running_on
 from goldore.ensemble import training, tuning
 from goldore.ensemble.convnet import Architecture, Layout
-from goldore.ensemble.counted import uniform
+from goldore.ensemble.counter_rng import uniform
 from goldore.ensemble.distill import Distiller
 from goldore.ensemble.execution import Execution
 from goldore.ensemble.images import DeviceDataset

@@ -1,4 +1,4 @@
-"""Random numbers by counting: number i of key k is a function of k and i alone.
+"""Counter-based random numbers: number i of key k is a function of k and i alone.
 
 So the numbers of many networks are drawn at once, on any device, and are the same everywhere to the bit. The
 function is SplitMix64 (Steele, Lea & Flood, "Fast Splittable Pseudorandom Number Generators", OOPSLA 2014):
@@ -21,12 +21,11 @@ def uniform(keys: Tensor, count: int) -> Tensor:
         count: numbers of each.
 
     Returns:
-        float32 [E, count], multiples of 2**-24: of each output of SplitMix64 the highest 24 bits, then the 24
-        bits below.
+        float32 [E, count], multiples of 2**-24: of each output of SplitMix64 the lower 32 bits, then the
+        upper ones, the highest 24 of both.
     """
-    mixed = splitmix64(keys, (count + 1) // 2)
-    halves = torch.stack((mixed >> 64 - _BITS, mixed >> 64 - 2 * _BITS), dim=2) & (1 << _BITS) - 1
-    return halves.flatten(1)[:, :count].float() * 2.0**-_BITS
+    halves = splitmix64(keys, (count + 1) // 2).view(torch.int32)[:, :count]
+    return ((halves >> 32 - _BITS) & (1 << _BITS) - 1).float() * 2.0**-_BITS
 
 
 def splitmix64(keys: Tensor, count: int) -> Tensor:
