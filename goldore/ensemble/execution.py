@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from goldore.ensemble import fused_loops
 from goldore.ensemble.convnet import Architecture, Layout, Parameters, Running, logits_of
 from goldore.ensemble.images import normalized
 from goldore.ensemble.memory import is_memory_error
@@ -114,9 +115,12 @@ def _compiled(function: Function, layout: Layout, *, on_card: bool) -> Function:
     On CUDA the order of activations in memory is the layout's. Left to itself the compiler makes convolutions
     channels-last, and copies back for every operator that it is given (benchmarks/step_bytes.py).
     """
+    options: dict[str, Any] = {"layout_optimization": layout.channels_last} if on_card else {}
+    if layout.fused and not on_card:
+        known = torch._inductor.list_options()  # noqa: SLF001
+        options = {name: value for name, value in fused_loops.COMPILER_OPTIONS.items() if name in known}
     # Dynamo counts its compilations by code object and gives up after eight; closures share one.
     function.__code__ = function.__code__.replace()
-    options: dict[str, Any] = {"layout_optimization": layout.channels_last} if on_card else {}
     compiled: Function = torch.compile(function, dynamic=False, options=options or None)
     return compiled
 

@@ -6,7 +6,9 @@ pass, reads x and dy and writes dx in the backward pass, each once. Batch norm r
 for its sums over the batch.
 
 On CUDA the operator is made of Triton kernels (`goldore.ensemble.fused_kernels`), which torch.compile and
-CUDA graphs take as they are. It has first derivatives only. Everywhere else it is the plain composition.
+CUDA graphs take as they are. Compiled for a CPU it is operations that the compiler makes few loops of
+(`goldore.ensemble.fused_loops`). Both have first derivatives only. Everywhere else it is the plain
+composition.
 """
 
 import functools
@@ -15,6 +17,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from goldore.ensemble import fused_loops
 from goldore.ensemble.layers import EPSILON, MOMENTUM, activate, instance_norm
 
 _TYPES = (torch.float32, torch.bfloat16)
@@ -49,9 +52,10 @@ def norm_act_pool(
 ) -> Tensor:
     """Compute avg_pool2d(activation(norm(x) * weight + bias), 2).
 
-    On CUDA, for float32 and bfloat16 and planes of up to 128 x 128, by kernels that need Triton (`available`)
-    and compute in float32; else by `composition`. With an odd height or width the last row or column counts
-    in the statistics and is in no pooling window.
+    For float32 and bfloat16, computed in float32: on CUDA by kernels that need Triton (`available`), for
+    planes of up to 128 x 128; where it is compiled for a CPU by loops, for even heights and widths. Else by
+    `composition`. With an odd height or width the last row or column counts in the statistics and is in no
+    pooling window.
 
     Args:
         x: [B, C, H, W], H and W from 2 on, in any memory format.
@@ -65,6 +69,8 @@ def norm_act_pool(
     Returns:
         In the type and memory format of x, [B, C, H // 2, W // 2].
     """
+    if _becomes_loops(x) and (training or norm == "instance"):
+        return fused_loops.norm_act_pool(x, weight, bias, running, norm=norm, activation=activation)
     if not _has_kernels(x):
         return composition(x, weight, bias, running, norm=norm, activation=activation, training=training)
     from goldore.ensemble import fused_kernels
@@ -77,6 +83,11 @@ def norm_act_pool(
 def _has_kernels(x: Tensor) -> bool:
     fits = max(x.shape[2:]) <= _LARGEST and 0 < x.numel() < len(x) * _MOST_ELEMENTS
     return x.is_cuda and x.dtype in _TYPES and fits
+
+
+def _becomes_loops(x: Tensor) -> bool:
+    even = all(side % 2 == 0 for side in x.shape[2:])
+    return torch.compiler.is_compiling() and x.device.type == "cpu" and x.dtype in _TYPES and even
 
 
 def composition(

@@ -116,7 +116,9 @@ def choose_engine(
         pays = pays and min(_cpu_seconds(architecture, work), work.seconds) * _SAVED > _COMPILING
         compiled = compile_mode == "on" or (compile_mode == "auto" and pays)
         size = given or (1 if compiled and work.compiles else min(work.cpu_networks, max(work.trials, 1)))
-        return Engine(size, Execution(compiled=compiled))
+        network = recipe.network
+        layout = Layout(fused=compiled and fused.supports(network.norm, network.pooling))
+        return Engine(size, Execution(layout, layout, compiled))
     memory = total_memory(data.device) if deterministic else free_memory(data.device)
     fitting = networks_that_fit(architecture, work.held, memory)
     most = given or max(1, min(work.trials, work.cuda_networks, fitting))

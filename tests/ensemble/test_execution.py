@@ -10,6 +10,7 @@ from goldore.ensemble import execution as executing
 from goldore.ensemble import tuning
 from goldore.ensemble.convnet import Architecture, Layout
 from goldore.ensemble.execution import Execution
+from goldore.ensemble.fused_loops import norm_act_pool
 from goldore.ensemble.images import DeviceDataset, Images
 from goldore.ensemble.observers import MeanLoss
 from goldore.ensemble.stepping import Stepper
@@ -26,8 +27,8 @@ CHOICE = {"ensemble_size": None, "compile_mode": "auto", "deterministic": False}
 
 
 def setting(dataset, device=CPU, resident=None, **fields):
-    network = ConvNetConfig(width=8, depth=2)
-    recipe = LossRecipe(network=network, **{"epochs": 3, "batch_size": 16, "lr": 0.05, **fields})
+    defaults = {"network": ConvNetConfig(width=8, depth=2), "epochs": 3, "batch_size": 16, "lr": 0.05}
+    recipe = LossRecipe(**{**defaults, **fields})
     recipe = complete_recipe(recipe, dataset)
     architecture = Architecture(recipe.network, dataset.image_shape, dataset.num_classes)
     return DeviceDataset(dataset, recipe.mean, recipe.std, device, resident=resident), architecture, recipe
@@ -43,10 +44,23 @@ def losses(dataset, execution=None, device=CPU, resident=None, **fields):
 
 
 @pytest.mark.slow
-def test_compiled_training_is_the_same(dataset):
-    np.testing.assert_allclose(
-        losses(dataset, Execution(compiled=True)), losses(dataset), rtol=1e-3, atol=1e-4
+@pytest.mark.parametrize(("fused", "norm"), [(False, "instance"), (True, "instance"), (True, "batch")])
+def test_compiled_training_is_the_same(dataset, monkeypatch, fused, norm):
+    traced = []
+    monkeypatch.setattr(
+        executing.fused_loops,
+        "norm_act_pool",
+        lambda *known, **kinds: traced.append(kinds["norm"]) or norm_act_pool(*known, **kinds),
     )
+    network = ConvNetConfig(width=8, depth=2, norm=norm)
+    layout = Layout(fused=fused)
+    np.testing.assert_allclose(
+        losses(dataset, Execution(layout, layout, compiled=True), network=network),
+        losses(dataset, network=network),
+        rtol=1e-3,
+        atol=1e-4,
+    )
+    assert set(traced) == ({norm} if fused else set())
 
 
 @pytest.mark.parametrize("layout", tuning.layouts(LossRecipe(), CPU), ids=str)
@@ -178,6 +192,7 @@ class TestChoice:
         engine = choose_engine(*setting(dataset), work, **settings)
         assert engine.execution.compiled is expected
         assert engine.size == (1 if expected else min(networks, WORK.trials))
+        assert engine.execution.layout == engine.execution.scoring == Layout(fused=expected)
         stopped = choose_engine(*setting(dataset), replace(work, seconds=60.0), **settings)
         assert stopped.execution.compiled is (mode == "on")
         several = choose_engine(*setting(dataset), work, **{**settings, "ensemble_size": 2})
@@ -185,6 +200,11 @@ class TestChoice:
         assert several.execution.compiled is (mode == "on")
         distilling = choose_engine(*setting(dataset), replace(work, compiles=False), **settings)
         assert distilling.execution.compiled is (mode == "on")
+
+    def test_a_cpu_compiles_blocks_that_cannot_be_fused_as_they_are(self, dataset):
+        network = ConvNetConfig(width=8, depth=2, norm="group")
+        engine = choose_engine(*setting(dataset, network=network), WORK, **{**CHOICE, "compile_mode": "on"})
+        assert engine.execution == Execution(compiled=True)
 
     def test_another_mode_is_refused(self, dataset):
         with pytest.raises(UsageError, match="--compile is 'yes'"):

@@ -4,6 +4,7 @@ Without a card the kernels run in Triton's interpreter, which has to be chosen b
 file is also a script, run in a process of its own, that prints what it finds.
 """
 
+import functools
 import itertools
 import json
 import os
@@ -16,7 +17,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from goldore.ensemble import fused
+from goldore.ensemble import fused, fused_loops
 from goldore.ensemble.convnet import Architecture, Layout, StackedConvNet
 from goldore.recipe import ConvNetConfig
 from goldore.trials import make_trials
@@ -38,8 +39,8 @@ CASES = [  # norm, activation, shape, type, channels last, training
 ]
 
 
-def errors(norm, activation, shape, dtype, last, training, device="cpu"):
-    """Relative error of each part, in the norm of all entries."""
+def errors(norm, activation, shape, dtype, last, training, device="cpu", *, made=None):
+    """Relative error of each part, in the norm of all entries, of what `made` gives (None: `kernels`)."""
     torch.manual_seed(0)
     dtype, memory = getattr(torch, dtype), torch.channels_last if last else torch.contiguous_format
     x = (2 * torch.randn(shape) + 1).to(device, dtype, memory_format=memory)
@@ -57,7 +58,7 @@ def errors(norm, activation, shape, dtype, last, training, device="cpu"):
     def plain(*arguments):
         return fused.composition(*arguments, norm=norm, activation=activation, training=training)
 
-    found = parts(kernels(norm, activation, training=training))
+    found = parts((made or kernels)(norm, activation, training=training))
     assert [each.dtype for each in found] == [dtype] * 2 + [torch.float32] * 4
     assert all(each.is_contiguous(memory_format=memory) for each in found[:2])
     return [relative(*pair) for pair in zip(found, parts(plain, torch.float64), strict=True)]
@@ -73,6 +74,12 @@ def kernels(norm, activation, *, training=True):
         return fused_kernels.batch_norm_act_pool(x, weight, bias, running, activation, training=training)
 
     return compute
+
+
+def loops(norm, activation, *, training):
+    """What `norm_act_pool` is compiled as on a CPU."""
+    assert training
+    return functools.partial(fused_loops.norm_act_pool, norm=norm, activation=activation)
 
 
 def relative(found: Tensor, expected: Tensor) -> float:
@@ -146,6 +153,31 @@ def test_any_order_in_memory_will_do(interpreted):
 
 def test_second_derivatives_are_refused(interpreted):
     assert "no autograd formula" in interpreted["second derivative"]
+
+
+EVEN = [(2, 20, 8, 8), (1, 3, 6, 2)]
+LOOPS = [
+    *itertools.product(NORMS, ACTIVATIONS, EVEN, ["float32"], [True], [True]),
+    *itertools.product(NORMS, ACTIVATIONS, EVEN, ["bfloat16"], [True], [True]),
+]
+
+
+@pytest.mark.parametrize("case", LOOPS, ids=name)
+def test_loops_equal_the_composition(case):
+    check(errors(*case, made=loops), case[3])
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_loops_keep_nothing_as_large_as_x_but_x(norm):
+    kept = []
+    x = torch.randn(4, 8, 16, 16, requires_grad=True)
+    affine = torch.ones(8, requires_grad=True), torch.zeros(8, requires_grad=True)
+    with torch.autograd.graph.saved_tensors_hooks(
+        lambda each: kept.append(each.numel()) or each, lambda each: each
+    ):
+        loops(norm, "swish", training=True)(x, *affine, (torch.zeros(8), torch.ones(8)))
+    assert max(kept) == x.numel()
+    assert sum(kept) < 1.1 * x.numel()
 
 
 @pytest.mark.parametrize("norm", NORMS)
