@@ -22,6 +22,7 @@ def write_score_file(path: Path, trials: int, names: tuple[str, ...]) -> None:
 
     from goldore.datasets import ImageDataset
     from goldore.recipe import LossRecipe
+    from goldore.scores import SCORES
     from goldore.store import Header, LossResult, LossRun, add_trials
     from goldore.trials import make_trials
 
@@ -33,7 +34,8 @@ def write_score_file(path: Path, trials: int, names: tuple[str, ...]) -> None:
         class_names=tuple(f"n{label:08d}" for label in range(CLASSES)),
         source="random numbers",
     )
-    run = LossRun(LossRecipe(epochs=1, mean=(0.5,) * 3, std=(0.2,) * 3), 0, names, "none", "none")
+    recipe = LossRecipe(epochs=1, mean=(0.5,) * 3, std=(0.2,) * 3)
+    run = LossRun(recipe, 0, tuple(SCORES[name] for name in names), "none", "none")
     truth = draw.exponential(size=SAMPLES)
     results = [
         LossResult(

@@ -35,9 +35,10 @@ from goldore.devices import keep_freed_memory
 from goldore.ensemble.convnet import Architecture, StackedConvNet
 from goldore.ensemble.execution import Execution, logits_function
 from goldore.ensemble.images import DeviceDataset, Images
-from goldore.ensemble.observers import MeanLoss
 from goldore.ensemble.stepping import Stepper
 from goldore.estimators import class_members, mean_over_trials, spearman
+from goldore.scores.predictions import Predictions
+from goldore.scores.recorders import Mean
 from goldore.selection import chance_overlap, kept_positions, make_rule, overlap_of
 from goldore.trials import Stream, Trial, make_trials
 
@@ -189,7 +190,7 @@ def observe(
     samples = len(data.labels)
     windows = dict(zip(SCORES, (recipe.init_window, recipe.converge_window), strict=True))
     means = {
-        (score, name): MeanLoss(name, windows[score], 1, samples, CPU)
+        (score, name): Mean(lambda seen: seen.cross_entropy, 1, samples, len(windows[score]), CPU)
         for score in SCORES
         for name in PRECISIONS
     }
@@ -204,10 +205,10 @@ def observe(
         for start, found in scored(stepper.networks, data, data.images) if wanting else ():
             labels = data.labels[start : start + BATCH]
             for score, (name, logits) in itertools.product(wanting, found.items()):
-                means[score, name].see(start, logits, labels)
+                means[score, name].see(start, Predictions(logits, labels, epoch))
                 tied[score, name] += int(top_is_tied(logits).sum())
     return Observed(
-        losses={key: mean.result()[0].numpy() for key, mean in means.items()},
+        losses={key: mean.result()[0].float().numpy() for key, mean in means.items()},
         tied={(score, name): count / samples / len(windows[score]) for (score, name), count in tied.items()},
         outcomes=evaluated(stepper.networks, data),
         train_loss=float(stepper.loss_sum) / samples,

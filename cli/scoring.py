@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from goldore.budget import Budget
-from goldore.definitions import LOSS_SCORES, MONTE_CARLO, score_name
 from goldore.errors import GoldoreError, UsageError
 from goldore.launching import rank_and_size
 from goldore.recipe import (
@@ -23,6 +22,7 @@ from goldore.recipe import (
     Pooling,
     UtilityRecipe,
 )
+from goldore.scores import MONTE_CARLO, TRAINING_SCORES, TrainingScore, find_scores
 from goldore.wording import plural
 
 from .screen import err, line, reports_errors, warn
@@ -458,10 +458,10 @@ def _check_used(context: typer.Context, scores: str) -> None:
     given = {name: context.get_parameter_source(name) for name in ("trials", "trial_range")}
     if all(source is not None and source.name == "COMMANDLINE" for source in given.values()):
         raise UsageError("--trial-range says which trials to run; leave --trials out.")
-    names = {score_name(each.strip()) for each in scores.split(",") if each.strip()}
-    unused = {} if MONTE_CARLO.name in names else dict.fromkeys(_UTILITY_ONLY, MONTE_CARLO.name)
-    if names and not names & set(LOSS_SCORES):
-        unused |= dict.fromkeys(_LOSS_ONLY, " or ".join(LOSS_SCORES))
+    rows = find_scores(scores)
+    unused = {} if MONTE_CARLO.name in rows else dict.fromkeys(_UTILITY_ONLY, MONTE_CARLO.name)
+    if not any(isinstance(row, TrainingScore) for row in rows.values()):
+        unused |= dict.fromkeys(_LOSS_ONLY, " or ".join(TRAINING_SCORES))
     for parameter, wanted in unused.items():
         source = context.get_parameter_source(parameter)
         if source is not None and source.name == "COMMANDLINE":

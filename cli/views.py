@@ -82,7 +82,7 @@ def _show_score(console: "Console", name: str, score: dict[str, Any], *, verbose
     _say_more(console, len(rows), verbose=verbose)
     line(
         console,
-        f"top 10%: share of the class's samples that are among the {facts.ends_of(name)[1]} 10% of all",
+        f"top 10%: share of the class's samples that are among the {score['ends'][1]} 10% of all",
     )
 
 

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldore.atomic import file_name, replacing
-from goldore.definitions import MONTE_CARLO, score_name
 from goldore.errors import ScoreFileError, UsageError
 from goldore.importing import DRAWN_IN_VAIN, NEVER_DRAWN
 from goldore.outputs import check_output
 from goldore.report.ranks import Ranked
+from goldore.scores import MONTE_CARLO, score_name
 from goldore.store import Score, ScoreFile, load_header
 from goldore.store.trialwise import estimate_from
 

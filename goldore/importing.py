@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from goldore import __version__
 from goldore.atomic import file_name
 from goldore.datasets.dataset import ImageDataset
-from goldore.definitions import MONTE_CARLO, SCORES, UTILITY_UNITS, plain_name, score_name
 from goldore.errors import ScoreFileError, UsageError, reason
 from goldore.estimators import Estimate
 from goldore.locking import writing_to
+from goldore.scores import MONTE_CARLO, SCORES, UTILITY_UNITS, score_name
 from goldore.store import (
     DatasetInfo,
     Header,
@@ -30,6 +30,7 @@ from goldore.store import (
     write_new,
 )
 from goldore.untrusted import INDEX_BYTES, read_bytes, read_json, read_npy
+from goldore.wording import plain_name
 
 _SUFFIXES = (".json", ".json.gz")
 _LIST_BYTES = 2**29  # of the unpacked text: twenty times ImageNet's

@@ -23,12 +23,12 @@ from numpy.typing import NDArray
 
 from goldore.classes import labels_digest
 from goldore.datasets.dataset import FOLDER_SOURCE
-from goldore.definitions import plain_name
 from goldore.errors import UnreliableError, UsageError
 from goldore.estimators import class_members, trials_needed
 from goldore.ordering import ascending
 from goldore.store import Score, ScoreFile, load_header, load_scores
 from goldore.trials import MAX_SEED
+from goldore.wording import plain_name
 
 Ratio = str | float | Decimal | Fraction
 Scope = Literal["class", "global"]

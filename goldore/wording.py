@@ -37,6 +37,11 @@ def count(value: int) -> str:
     return f"{value:,}"
 
 
+def plain_name(name: str) -> str:
+    """Spell a name without case, hyphens and underscores, for comparing."""
+    return name.lower().replace("-", "").replace("_", "")
+
+
 def plural(value: int, thing: str) -> str:
     """Count things in words: 1 trial, 2 trials."""
     return f"{count(value)} {thing}" + ("" if value == 1 else "s")

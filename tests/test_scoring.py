@@ -199,7 +199,7 @@ def test_a_full_disk_keeps_the_previous_state(dataset, out, monkeypatch):
     ("arguments", "error", "part"),
     [
         ({"scores": ["Loss"]}, UsageError, "no score named 'Loss'"),
-        ({"scores": []}, UsageError, "--scores is empty"),
+        ({"scores": []}, UsageError, "scores is empty"),
         ({"trials": 0}, UsageError, "--trials is 0"),
         ({"seed": -1}, UsageError, "--seed is -1"),
         ({"ensemble_size": 0}, UsageError, "--ensemble-size is 0"),

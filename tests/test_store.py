@@ -8,6 +8,7 @@ import pytest
 from goldore import load_scores
 from goldore.errors import ScoreFileError, UsageError
 from goldore.recipe import ConvNetConfig, LossRecipe
+from goldore.scores import LOSS_CONVERGE, LOSS_INIT, ScoreDefinition
 from goldore.store import (
     Header,
     LossResult,
@@ -20,6 +21,7 @@ from goldore.store.writing import size_of
 from goldore.trials import make_trials
 from tests.conftest import edited, make_dataset
 
+OTHER = ScoreDefinition(name="Other", definition="a test", unit="nat", drops="small")
 RECIPE = LossRecipe(network=ConvNetConfig(depth=2, width=8), epochs=4, mean=(0.3,), std=(0.2,))
 
 
@@ -28,7 +30,7 @@ def run(**fields):
         **{
             "recipe": RECIPE,
             "base_seed": 5,
-            "recorded": ("LossInit", "LossConverge"),
+            "scores": (LOSS_INIT, LOSS_CONVERGE),
             "device": "CPU",
             "torch_version": "2.6",
             **fields,
@@ -161,7 +163,7 @@ def test_only_the_wanted_scores_are_read(path):
             ),
             ["width: 8 there / 16 now"],
         ),
-        (run(recorded=("LossInit", "Other")), ["scores: LossInit,LossConverge there / LossInit,Other now"]),
+        (run(scores=(LOSS_INIT, OTHER)), ["scores: LossInit,LossConverge there / LossInit,Other now"]),
     ],
 )
 def test_another_run_is_refused_with_both_values(path, dataset, other, parts):
@@ -177,7 +179,7 @@ def test_another_dataset_is_refused(path):
 
 
 def test_the_same_run_with_fewer_scores_is_accepted(path, dataset):
-    check_same_run(load_scores(path), Header.of(dataset), run(recorded=("LossInit",)))
+    check_same_run(load_scores(path), Header.of(dataset), run(scores=(LOSS_INIT,)))
 
 
 def _delete(name):

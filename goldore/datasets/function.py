@@ -1,10 +1,6 @@
 """A user's own function, `package.module:function`, that returns a torch Dataset or a pair of them."""
 
-import importlib
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +10,7 @@ from PIL import Image
 from goldore.datasets.dataset import ImageDataset
 from goldore.datasets.pixels import EXACTLY, WITH_ROUNDING, Channels, images_from_array, numbered_classes
 from goldore.errors import DatasetError, reason
+from goldore.user_code import import_object, working_directory_first
 
 _BLOCK = 1024  # items converted to 8 bits at a time, so that memory holds no more floats
 
@@ -36,7 +33,7 @@ def load_function(spec: str, name: str, channels: Channels = "auto") -> ImageDat
     Raises:
         DatasetError: if the function cannot be imported or fails, or an item has another form.
     """
-    with _working_directory_first():
+    with working_directory_first():
         result = _call(spec)
         pair = isinstance(result, tuple) and len(result) == 2  # noqa: PLR2004
         train, test = result if pair else (result, None)
@@ -58,22 +55,9 @@ def load_function(spec: str, name: str, channels: Channels = "auto") -> ImageDat
     )
 
 
-@contextmanager
-def _working_directory_first() -> Iterator[None]:
-    """Search the working directory for modules first, also for those that are imported late."""
-    here = str(Path.cwd())
-    sys.path.insert(0, here)
-    try:
-        yield
-    finally:
-        if here in sys.path:
-            sys.path.remove(here)
-
-
 def _call(spec: str) -> Any:
-    module_name, _, function_name = spec.partition(":")
     try:
-        return getattr(importlib.import_module(module_name), function_name)()
+        return import_object(spec)()
     except (Exception, SystemExit) as error:
         raise DatasetError(
             f"{spec} could not be called ({type(error).__name__}: {reason(error)}); it must be an "

@@ -13,8 +13,8 @@ from goldore.datasets.pixels import Channels
 from goldore.datasets.tfds import NAMES as TFDS_NAMES
 from goldore.datasets.tfds import PREFIX as TFDS_PREFIX
 from goldore.datasets.tfds import load_tfds
-from goldore.definitions import plain_name
 from goldore.errors import DatasetError, UsageError
+from goldore.wording import plain_name
 
 BUNDLED = "FashionMNIST-sample"
 KNOWN = tuple(READERS)

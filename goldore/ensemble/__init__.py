@@ -1,5 +1,5 @@
 """The trainer: E proxy networks trained at once with stacked parameters.
 
-It knows nothing of scores. `training.train` runs trials and calls observers with the losses they ask for;
+`training.train` runs trials and shows the scores' observers the epochs that they ask for;
 `reference.train_one` is the plain loop that tests hold it against.
 """

@@ -159,7 +159,7 @@ def class_outcomes(
         for name in OUTCOMES
     }
 
-    def see(_: int, logits: Tensor, labels: Tensor) -> None:
+    def see(_: int, logits: Tensor, labels: Tensor, __: object) -> None:
         logits = logits.double()
         index = labels.view(1, -1, 1).expand(networks.size, -1, 1)
         right = logits.gather(2, index)[..., 0]  # [E, B]

@@ -1,21 +1,25 @@
 """Training E networks at once on one dataset, each with its own weights and its own order of the samples."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from goldore.ensemble.convnet import Architecture, StackedConvNet
-from goldore.ensemble.execution import Execution, logits_function
+from goldore.ensemble.execution import TYPES, Execution, logits_function
 from goldore.ensemble.images import DeviceDataset, Images, to_device
 from goldore.ensemble.memory import is_memory_error, total_memory
-from goldore.ensemble.observers import Observer
 from goldore.ensemble.progress import Progress
 from goldore.ensemble.stepping import Stepper
+from goldore.errors import GoldoreError, reason
 from goldore.recipe import LossRecipe, Precision
+from goldore.scores.predictions import Predictions
+from goldore.scores.recorders import Observer
 from goldore.trials import Stream, Trial
 
 _CPU_SCORED = 64  # images times networks of a scoring pass at once: few enough that activations stay in the
@@ -86,8 +90,9 @@ def train(
             break
         wanting = [observer for observer in observers if epoch in observer.epochs]
         if wanting:
-            _scoring_pass(stepper.networks, data, wanting, execution, precision)
-    recorded = {observer.name: observer.result().cpu().numpy() for observer in observers}
+            _scoring_pass(stepper.networks, data, epoch, wanting, execution, precision)
+    shape = (len(trials), samples)
+    recorded = {observer.name: _result(observer, shape) for observer in observers}
     ran = train_loss[:, :epoch]
     finite = [np.isfinite(values).all(axis=1) for values in (ran, *recorded.values())]
     return Trained(
@@ -140,15 +145,42 @@ def _mean_of_finite(losses: Tensor) -> float:
 def _scoring_pass(
     networks: StackedConvNet,
     data: DeviceDataset,
+    epoch: int,
     observers: Sequence[Observer],
     execution: Execution,
     precision: Precision,
 ) -> None:
-    def show(start: int, logits: Tensor, labels: Tensor) -> None:
+    def show(start: int, logits: Tensor, labels: Tensor, features: Callable[[], Tensor]) -> None:
+        predictions = Predictions(logits, labels, epoch, features)
         for observer in observers:
-            observer.see(start, logits, labels)
+            with _errors_of(observer):
+                observer.recorder.see(start, predictions)
 
     forward(networks, data, data.images, data.labels, show, execution=execution, precision=precision)
+
+
+def _result(observer: Observer, shape: tuple[int, int]) -> np.ndarray:
+    """What an observer recorded, float32 [E, N] on the host."""
+    with _errors_of(observer):
+        found = observer.recorder.result()
+        if found.shape != shape:
+            raise ValueError(f"its result has the shape {tuple(found.shape)} instead of {shape}")
+        values: np.ndarray = found.float().cpu().numpy()
+    return values
+
+
+@contextmanager
+def _errors_of(observer: Observer) -> Iterator[None]:
+    """Say which score an error comes from: it may be a user's own."""
+    try:
+        yield
+    except Exception as error:
+        if is_memory_error(error):
+            raise
+        raise GoldoreError(
+            f"the score {observer.name} failed ({type(error).__name__}: {reason(error)}); mend it, or leave "
+            "it out."
+        ) from error
 
 
 def _test_accuracy(
@@ -159,7 +191,7 @@ def _test_accuracy(
     images, labels = data.test
     correct = torch.zeros(networks.size, dtype=torch.int64, device=data.device)
 
-    def count(_: int, logits: Tensor, labels: Tensor) -> None:
+    def count(_: int, logits: Tensor, labels: Tensor, __: object) -> None:
         correct.add_((logits.argmax(2) == labels).sum(1))
 
     forward(networks, data, images, labels, count, execution=execution, precision=precision)
@@ -172,12 +204,22 @@ def forward(
     data: DeviceDataset,
     images: Images,
     labels: Tensor,
-    see: Callable[[int, Tensor, Tensor], None],
+    see: Callable[[int, Tensor, Tensor, Callable[[], Tensor]], None],
     *,
     execution: Execution,
     precision: Precision,
 ) -> None:
-    """Stream images through all networks in eval mode; show each run's start, logits [E, B, K] and labels."""
+    """Stream images through all networks in eval mode, a run of them at a time.
+
+    Args:
+        networks: E of them.
+        data: for the device and the normalisation.
+        images: N of them.
+        labels: int64 [N].
+        see: shown each run's start, logits [E, B, K], labels [B], and what gives its features [E, B, F].
+        execution: how to run.
+        precision: of activations.
+    """
     architecture, layout = networks.architecture, execution.scoring
     batch = _scoring_batch(networks, data.device)
     whole = batch
@@ -187,6 +229,10 @@ def forward(
         )
         for compiled in (False, execution.compiled)
     )
+
+    def features(run: Tensor) -> Tensor:
+        return networks.features(data.normalize(run).to(TYPES[precision]))
+
     start = 0
     with torch.inference_mode():
         while start < len(images):
@@ -199,7 +245,7 @@ def forward(
                     raise
                 batch //= 2
                 continue
-            see(start, logits, labels[start : start + batch])
+            see(start, logits, labels[start : start + batch], partial(features, run))
             start += batch
 
 

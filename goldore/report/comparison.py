@@ -14,7 +14,6 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from goldore.definitions import SCORES
 from goldore.errors import UsageError
 from goldore.report.ranks import Ranked, rank_correlation
 from goldore.report.summary import number_or_none
@@ -138,16 +137,15 @@ def _correlation(
     }
 
 
-def _criteria(first: str, second: str) -> list[tuple[Criterion, Criterion]]:
+def _criteria(first: Score, second: Score) -> list[tuple[Criterion, Criterion]]:
     """Which ends are compared: either end of one score; of two scores those that their criteria drop."""
-    if first == second:
-        return [(Criterion(first, end), Criterion(second, end)) for end in _ENDS]
+    if first.name == second.name:
+        return [(Criterion(first.name, end), Criterion(second.name, end)) for end in _ENDS]
     return [(_recommended(first), _recommended(second))]
 
 
-def _recommended(name: str) -> Criterion:
-    small = name in SCORES and SCORES[name].drop.endswith("_small")
-    return Criterion(name, "small" if small else "large")
+def _recommended(score: Score) -> Criterion:
+    return Criterion(score.name, "small" if score.drops == "small" else "large")
 
 
 def _overlaps(
@@ -158,7 +156,7 @@ def _overlaps(
     places: dict[tuple[int, Criterion], NDArray[np.int64]] = {}
     found = []
     for first, second in pairs:
-        for one, two in _criteria(first.name, second.name):
+        for one, two in _criteria(first.score_in(files), second.score_in(files)):
             for key, criterion in ((first, one), (second, two)):
                 if (key.place, criterion) not in places:
                     keys = drop_keys(key.score_in(files).values, criterion, "drop")

@@ -3,8 +3,8 @@
 import math
 from typing import Any
 
-from goldore.definitions import MONTE_CARLO
 from goldore.estimators.estimate import UNRELIABLE
+from goldore.scores import MONTE_CARLO
 from goldore.wording import count, number, percent, plural, took
 
 Facts = dict[str, str]
@@ -46,11 +46,10 @@ def loss_title(trials: dict[str, Any]) -> str:
 def loss_facts(trials: dict[str, Any]) -> Facts:
     """Recipe, course and cost of the loss trials."""
     recipe = trials["recipe"]
-    windows = {
-        "LossInit": f"the first {plural(recipe['init_epochs'], 'epoch')}",
-        "LossConverge": f"the last {plural(recipe['converge_epochs'], 'epoch')}",
-    }
-    averaged = [f"{name} over {windows[name]}" for name in trials["recorded"] if name in windows]
+    averaged = [
+        f"{name} over {_looks(first, last, recipe['epochs'])}"
+        for name, (first, last) in trials["windows"].items()
+    ]
     facts = {
         "ConvNet": _network(recipe["network"]),
         "training": f"{plural(recipe['epochs'], 'epoch')}, batch {recipe['batch_size']}, "
@@ -64,6 +63,13 @@ def loss_facts(trials: dict[str, Any]) -> Facts:
         later = f", {number(losses[-1])} in epoch {len(losses)}" if len(losses) > 1 else ""
         facts["course"] = f"training loss {number(losses[0])} in epoch 1{later}{tested}"
     return facts | _cost(trials["seconds"], trials["done"] + len(trials["failed"]))
+
+
+def _looks(first: int, last: int, epochs: int) -> str:
+    """The epochs that a score looks at."""
+    if first == 1:
+        return f"the first {plural(last, 'epoch')}"
+    return f"the last {plural(last - first + 1, 'epoch')}" if last == epochs else f"epochs {first} to {last}"
 
 
 def utility_title(trials: dict[str, Any]) -> str:
@@ -151,11 +157,6 @@ def warning_of(name: str, score: dict[str, Any]) -> str | None:
     ranks = score["rank_reliability"]
     trust = score["reliability"] if ranks is None else ranks
     return noise_warning(name, trust, utility=bool(score["estimator"]))
-
-
-def ends_of(name: str) -> tuple[str, str]:
-    """What the samples with the lowest and with the highest values of a score are."""
-    return ("least useful", "most useful") if name == MONTE_CARLO.name else ("easiest", "hardest")
 
 
 def kept_title(kept: dict[str, Any]) -> str:

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldore.datasets.dataset import FOLDER_SOURCE, sample_hashes
-from goldore.definitions import plain_name
 from goldore.errors import DatasetError, GoldoreError
 from goldore.store import Header, ScoreFile, load_header
+from goldore.wording import plain_name
 
 Images = Callable[[NDArray[np.int64]], NDArray[np.uint8]]
 """Gives the images of positions [n], uint8 [n, C, H, W]; DatasetError where one is not the sample's."""

@@ -5,7 +5,6 @@ from typing import Any, TypedDict, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from goldore.definitions import SCORES
 from goldore.errors import UsageError
 from goldore.report.summary import number_or_none
 from goldore.selection import (
@@ -98,11 +97,11 @@ def select(
 
 
 def usual_selections(file: ScoreFile) -> list[tuple[Selection, dict[str, Any]]]:
-    """What the paper's criteria keep of each known score, a tenth of every class; as `select` gives it."""
+    """What the authors' criteria keep of each score, a tenth of every class; as `select` gives it."""
     return [
-        select(file, SCORES[name].drop, keep_ratio=USUAL_RATIO)
+        select(file, f"{name}_{score.drops}", keep_ratio=USUAL_RATIO)
         for name, score in file.scores.items()
-        if name in SCORES and np.isfinite(score.values).any()
+        if np.isfinite(score.values).any()
     ]
 
 

@@ -13,6 +13,7 @@ from goldore.draws import make_strata
 from goldore.estimators import class_members, trials_needed
 from goldore.report.curves import reliability_curve, targets_of
 from goldore.report.ranks import Ranked, rank_correlation
+from goldore.scores import TRAINING_SCORES
 from goldore.store import LossTrials, Score, ScoreFile, UtilityTrials
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
@@ -77,6 +78,12 @@ def _loss_trials(trials: LossTrials) -> dict[str, Any]:
         "failed": list(trials.failed),
         "base_seed": trials.base_seed,
         "recorded": list(trials.recorded),
+        "windows": {
+            name: [min(epochs), max(epochs)]
+            for name, row in TRAINING_SCORES.items()
+            if name in trials.recorded
+            for epochs in [row.window(trials.recipe)]
+        },
         "recipe": dataclasses.asdict(trials.recipe) | windows,
         "train_loss": [number_or_none(value) for value in _column_means(final[:, ran])],
         "test_accuracy": number_or_none(accuracy.mean() if len(accuracy) else np.nan),
@@ -133,6 +140,7 @@ def _score(
     return {
         "definition": score.definition,
         "direction": score.direction,
+        "ends": [score.lowest, score.highest],
         "unit": score.unit,
         "trials": score.trials,
         "missing": len(score.values) - len(present),

@@ -2,10 +2,10 @@
 
 import difflib
 
-from goldore.definitions import plain_name
 from goldore.errors import UsageError
 from goldore.repositories.catalogue import REPOSITORIES
 from goldore.repositories.model import Repository
+from goldore.wording import plain_name
 
 
 def find_repository(name: str) -> Repository:

@@ -2,22 +2,21 @@
 
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
 
 from goldore.datasets import ImageDataset
-from goldore.definitions import LOSS_CONVERGE, LOSS_INIT
 from goldore.ensemble.convnet import Architecture
 from goldore.ensemble.execution import Execution
 from goldore.ensemble.images import DeviceDataset
-from goldore.ensemble.observers import MeanLoss
 from goldore.ensemble.progress import Progress
 from goldore.ensemble.training import train
 from goldore.ensemble.tuning import Work, choose_engine
-from goldore.errors import GoldoreError, OutOfMemoryError
+from goldore.errors import GoldoreError, OutOfMemoryError, UsageError
 from goldore.recipe import LossRecipe, Precision
+from goldore.scores import TRAINING_SCORES, TrainingScore
 from goldore.scoring.common import Settings, complete_recipe, memory_errors
 from goldore.scoring.groups import Groups
 from goldore.scoring.output import Output, interrupts_held_back
@@ -65,6 +64,7 @@ def run_loss_trials(
     dataset: ImageDataset,
     header: Header,
     run: LossRun,
+    scores: Mapping[str, TrainingScore],
     numbers: Sequence[int],
     existing: ScoreFile | None,
     *,
@@ -79,13 +79,18 @@ def run_loss_trials(
         dataset: to train on.
         header: of it.
         run: what the trials share; what it records is what an existing file records.
+        scores: that were asked for, by name.
         numbers: of the trials that the file shall hold.
         existing: what is there, of all processes; None starts anew.
         parts: the files, and the processes that share the run.
         device: to train on.
         settings: of how to run.
         watcher: told how the run goes.
+
+    Raises:
+        UsageError: if the file records a score that is not at hand, or the recipe is too short for one.
     """
+    rows = rows_of(run, scores)
     there = parts.done(run) if existing is not None or parts.team.size > 1 else np.empty(0, dtype=np.int64)
     missing = np.setdiff1d(np.asarray(numbers, dtype=np.int64), there)
     usable = len(existing.loss_trials.done) if existing and existing.loss_trials else 0
@@ -93,9 +98,8 @@ def run_loss_trials(
     fresh = existing is None and alone
     output = Output(parts.own, header, run, fresh=fresh, is_part=not alone, useful=usable > 0)
     architecture = Architecture(run.recipe.network, dataset.image_shape, dataset.num_classes)
-    windows = _windows(run)
-    epochs = max(max(window) for window in windows.values())
-    passes = len({epoch for window in windows.values() for epoch in window})
+    looks = {epoch for row in rows for epoch in row.window(run.recipe)}
+    epochs, passes = max(looks), len(looks)
     work = Work(
         batch=min(run.recipe.batch_size, dataset.num_samples),
         held=min(run.recipe.batch_size, dataset.num_samples),
@@ -132,7 +136,13 @@ def run_loss_trials(
             try:
                 with memory_errors():
                     results = _train_group(
-                        data, architecture, run, trials, _now_and_then(watcher.progressed), engine.execution
+                        data,
+                        architecture,
+                        run,
+                        rows,
+                        trials,
+                        _now_and_then(watcher.progressed),
+                        engine.execution,
                     )
             except OutOfMemoryError:
                 if len(group) == 1:
@@ -151,24 +161,37 @@ def run_loss_trials(
         missing = still  # nothing, unless somebody removed the file
 
 
-def _windows(run: LossRun) -> dict[str, range]:
-    """The epochs after which each recorded score looks at the samples."""
-    windows = {LOSS_INIT.name: run.recipe.init_window, LOSS_CONVERGE.name: run.recipe.converge_window}
-    return {name: windows[name] for name in run.recorded}
+def rows_of(run: LossRun, scores: Mapping[str, TrainingScore]) -> list[TrainingScore]:
+    """How to record what a run records.
+
+    Args:
+        run: whose scores are meant.
+        scores: that were asked for, by name; those of the table are known.
+
+    Raises:
+        UsageError: if one is a user's own that was not asked for, or the recipe is too short for one.
+    """
+    known = {**TRAINING_SCORES, **scores}
+    for name in run.recorded:
+        if name not in known:
+            raise UsageError(
+                f"the file records {name}, which is not one of goldore's own scores; name it in scores as "
+                f"well, as package.module:{name}."
+            )
+        known[name].window(run.recipe)
+    return [known[name] for name in run.recorded]
 
 
 def _train_group(
     data: DeviceDataset,
     architecture: Architecture,
     run: LossRun,
+    rows: Sequence[TrainingScore],
     group: Sequence[Trial],
     tick: Callable[[Callable[[], Progress]], None],
     execution: Execution,
 ) -> list[LossResult]:
-    observers = [
-        MeanLoss(name, window, len(group), len(data.labels), data.device)
-        for name, window in _windows(run).items()
-    ]
+    observers = [row.observe(run.recipe, len(group), len(data.labels), data.device) for row in rows]
     start = time.perf_counter()
     trained = train(data, architecture, run.recipe, group, observers, tick, execution)
     seconds = (time.perf_counter() - start) / len(group)

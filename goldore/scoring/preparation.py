@@ -1,12 +1,13 @@
 """What comes before the first training: what is there, what is going to be done, and whether the two fit."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from goldore.errors import DatasetError, ScoreFileError
 from goldore.recipe import LossRecipe, UtilityRecipe
+from goldore.scores import ScoreDefinition
 from goldore.scoring.output import existing_file
 from goldore.scoring.parts import Parts, discard, parts_of
 from goldore.store import Header, LossRun, ScoreFile, UtilityRun, check_same_run, check_storable, load_scores
@@ -72,7 +73,7 @@ def prepare(
             parts.take_in()
             existing = load_scores(parts.path, only=())
         if existing is not None and existing.loss_trials is not None:  # it goes on recording what it records
-            runs = [_recording(run, existing.loss_trials.recorded) for run in runs]
+            runs = [_recording(run, existing.loss_trials.scores) for run in runs]
         sent = {"fingerprint": header.info.fingerprint, "runs": _as_json(runs), "notes": notes}
     received = parts.team.gather(sent)[0]
     if received["fingerprint"] != header.info.fingerprint:
@@ -116,14 +117,15 @@ def _check(path: Path, header: Header, runs: Runs) -> None:
         check_same_run(file, header, run)
 
 
-def _recording(run: LossRun | UtilityRun, recorded: Sequence[str]) -> LossRun | UtilityRun:
-    return dataclasses.replace(run, recorded=tuple(recorded)) if isinstance(run, LossRun) else run
+def _recording(run: LossRun | UtilityRun, scores: tuple[ScoreDefinition, ...]) -> LossRun | UtilityRun:
+    return dataclasses.replace(run, scores=scores) if isinstance(run, LossRun) else run
 
 
 def _as_json(runs: Runs) -> list[dict[str, Any]]:
     return [
         {field.name: getattr(run, field.name) for field in dataclasses.fields(run)}
         | {"recipe": run.recipe.to_json()}
+        | ({"scores": [score.described() for score in run.scores]} if isinstance(run, LossRun) else {})
         for run in runs
     ]
 
@@ -131,11 +133,11 @@ def _as_json(runs: Runs) -> list[dict[str, Any]]:
 def _from_json(sent: list[dict[str, Any]]) -> Runs:
     runs: Runs = []
     for each in sent:
-        if "recorded" in each:
+        if "scores" in each:
             fields = {
                 **each,
                 "recipe": LossRecipe.from_json(each["recipe"]),
-                "recorded": tuple(each["recorded"]),
+                "scores": tuple(ScoreDefinition.from_described(score) for score in each["scores"]),
             }
             runs.append(LossRun(**fields))
         else:

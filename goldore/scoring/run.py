@@ -7,7 +7,6 @@ import torch
 
 from goldore.budget import Budget
 from goldore.datasets import ImageDataset, load_dataset
-from goldore.definitions import LOSS_SCORES, MONTE_CARLO, SCORES, score_name
 from goldore.devices import (
     default_precision,
     describe,
@@ -17,6 +16,7 @@ from goldore.devices import (
 )
 from goldore.errors import UsageError
 from goldore.recipe import LossRecipe, UtilityRecipe
+from goldore.scores import MONTE_CARLO, TRAINING_SCORES, TrainingScore, find_scores
 from goldore.scoring.common import Settings
 from goldore.scoring.loss import plan_loss_run, run_loss_trials
 from goldore.scoring.parts import Parts
@@ -35,7 +35,7 @@ DEFAULT_TRIALS = 5  # why: docs/scores.md
 def score(
     source: str | ImageDataset,
     *,
-    scores: str | Sequence[str] = LOSS_SCORES,
+    scores: str | Sequence[str] = tuple(TRAINING_SCORES),
     trials: int = DEFAULT_TRIALS,
     recipe: LossRecipe | None = None,
     utility: UtilityRecipe | None = None,
@@ -67,7 +67,8 @@ def score(
 
     Args:
         source: a dataset, or what `load_dataset` takes.
-        scores: names out of "LossInit", "LossConverge" and "MonteCarlo", as a list or separated by commas.
+        scores: names out of "LossInit", "LossConverge" and "MonteCarlo", or "package.module:NAME" of a
+            `goldore.scores.TrainingScore` of your own, as a list or separated by commas.
         trials: loss trials that the file shall hold in the end, 1 or more; two give standard errors.
         recipe: how to train loss trials; None takes the defaults. Depth, mean and std are filled in from
             the dataset where they are None.
@@ -108,11 +109,11 @@ def score(
         OutOfMemoryError: if the device's memory does not suffice.
         GoldoreError: if all trials diverge, or the file cannot be written.
     """
-    names = _requested(scores)
-    recorded = tuple(name for name in names if name in LOSS_SCORES)
+    rows = find_scores(scores)
+    recorded = {name: row for name, row in rows.items() if isinstance(row, TrainingScore)}
     _check_numbers(trials, seed, ensemble_size)
     check_choice(outcome, estimator)
-    if trial_range is not None and recorded and MONTE_CARLO.name in names:
+    if trial_range is not None and recorded and MONTE_CARLO.name in rows:
         raise UsageError(
             "--trial-range numbers the trials of one kind; score the losses and MonteCarlo in two runs."
         )
@@ -135,7 +136,7 @@ def score(
         runs: list[LossRun | UtilityRun] = []
         found: tuple[str, ...] = ()
         if recorded:
-            asked = LossRun(LossRecipe(), seed, recorded, **made_on)
+            asked = LossRun(LossRecipe(), seed, tuple(recorded.values()), **made_on)
             precision = default_precision(where)
             runs.append(
                 plan_loss_run(
@@ -148,7 +149,7 @@ def score(
                     precision=precision,
                 )
             )
-        if MONTE_CARLO.name in names:
+        if MONTE_CARLO.name in rows:
             utility_run, found = plan_utility_run(
                 dataset,
                 header,
@@ -175,6 +176,7 @@ def score(
                     dataset,
                     header,
                     run,
+                    recorded,
                     numbers,
                     existing,
                     parts=parts,
@@ -210,10 +212,3 @@ def _check_numbers(trials: int, seed: int, ensemble_size: int | None) -> None:
         raise UsageError(f"--seed is {seed}; it must be 0 to {MAX_SEED}.")
     if ensemble_size is not None and ensemble_size < 1:
         raise UsageError(f"--ensemble-size is {ensemble_size}; it must be 1 or more.")
-
-
-def _requested(scores: str | Sequence[str]) -> tuple[str, ...]:
-    names = {score_name(each.strip()) for each in (scores.split(",") if isinstance(scores, str) else scores)}
-    if not names:
-        raise UsageError(f"--scores is empty; choose among {', '.join(SCORES)}.")
-    return tuple(name for name in SCORES if name in names)

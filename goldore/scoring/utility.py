@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from goldore.budget import Budget, Checks
 from goldore.datasets import ImageDataset
-from goldore.definitions import MONTE_CARLO
 from goldore.devices import default_precision
 from goldore.draws import Strata, Sweeps, make_strata
 from goldore.ensemble.convnet import Architecture
@@ -22,6 +21,7 @@ from goldore.ensemble.tuning import Work, choose_engine
 from goldore.errors import GoldoreError, OutOfMemoryError
 from goldore.estimators.utility import ESTIMATORS
 from goldore.recipe import OUTCOMES, UtilityRecipe
+from goldore.scores import MONTE_CARLO
 from goldore.scoring.common import Settings, complete_recipe, memory_errors
 from goldore.scoring.evaluation import check_evaluable, evaluation_fingerprint, evaluation_sets
 from goldore.scoring.groups import Groups

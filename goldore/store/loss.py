@@ -1,12 +1,13 @@
 """Loss trials in a score file.
 
-/trials/loss         attrs: recipe (JSON), base_seed, recorded
+/trials/loss         attrs: recipe (JSON), base_seed, recorded, scores (JSON: what each recorded score is)
 /trials/loss/<Name>  float32 [T, N]; row t is trial t
 /trials/loss/...     seed uint64 [T], train_loss float32 [T, epochs], test_accuracy float32 [T],
                      seconds float32 [T], failed uint8 [T], done uint8 [T],
                      digest uint64 [T] (see `goldore.store.digests`; of all but the seconds)
 """
 
+import json
 import math
 from collections.abc import Sequence
 
@@ -15,6 +16,7 @@ import numpy as np
 
 from goldore.estimators import Estimate, class_members, mean_over_trials
 from goldore.recipe import LossRecipe
+from goldore.scores import SCORES, ScoreDefinition
 from goldore.store.digests import digests, key_of
 from goldore.store.format import (
     create_rows,
@@ -39,19 +41,19 @@ def read(file: h5py.File, info: DatasetInfo) -> LossTrials:
     """Read what the file says of its loss trials, without the [T, N] arrays."""
     group = node_at(file, GROUP)
     recipe = LossRecipe.from_json(read_text(group, "recipe"))
-    recorded = read_text_list(group, "recorded")
+    scores = read_scores(group)
     rows = len(node_at(file, f"{GROUP}/done"))
     done, failed = (
         read_per_trial(file, f"{GROUP}/{name}", (rows,), "u").astype(bool) for name in ("done", "failed")
     )
-    for name in recorded:
-        values = rows_at(file, f"{GROUP}/{name}", (rows, info.num_samples), "f")
+    for score in scores:
+        values = rows_at(file, f"{GROUP}/{score.name}", (rows, info.num_samples), "f")
         if values.maxshape[0] is not None or values.id.get_storage_size() < 4 * info.num_samples * done.sum():
-            raise ValueError(f"{GROUP}/{name} holds fewer trials than it claims")
+            raise ValueError(f"{GROUP}/{score.name} holds fewer trials than it claims")
     return LossTrials(
         recipe=recipe,
         base_seed=int(read_attribute(group, "base_seed")),
-        recorded=recorded,
+        scores=scores,
         done=tuple(int(row) for row in np.flatnonzero(done & ~failed)),
         failed=tuple(int(row) for row in np.flatnonzero(done & failed)),
         seed=read_per_trial(file, f"{GROUP}/seed", (rows,), "u"),
@@ -59,6 +61,19 @@ def read(file: h5py.File, info: DatasetInfo) -> LossTrials:
         test_accuracy=read_per_trial(file, f"{GROUP}/test_accuracy", (rows,), "f"),
         seconds=read_seconds(file, f"{GROUP}/seconds", rows),
     )
+
+
+def read_scores(group: h5py.Group) -> tuple[ScoreDefinition, ...]:
+    """What each recorded score is: as the file says, or as the table says where it does not."""
+    recorded = read_text_list(group, "recorded")
+    described = json.loads(read_text(group, "scores")) if "scores" in group.attrs else []
+    if not isinstance(described, list) or not all(isinstance(each, dict) for each in described):
+        raise ValueError("the attribute scores does not describe scores")
+    known = {each.get("name"): ScoreDefinition.from_described(each) for each in described}
+    missing = [name for name in recorded if name not in known and name not in SCORES]
+    if missing:
+        raise ValueError(f"it does not say what {missing[0]} is")
+    return tuple(known.get(name) or SCORES[name] for name in recorded)
 
 
 def size_of(header: Header, run: LossRun, results: Sequence[LossResult]) -> int:
@@ -123,7 +138,7 @@ def _seconds_at(group: h5py.Group, row: int) -> float:
         return math.nan
 
 
-def estimates(file: h5py.File, header: Header) -> dict[str, Estimate]:
+def estimates(file: h5py.File, header: Header) -> dict[ScoreDefinition, Estimate]:
     """Estimate every recorded score from the trials that ended well; empty if none did.
 
     Raises:
@@ -142,7 +157,7 @@ def estimates(file: h5py.File, header: Header) -> dict[str, Estimate]:
         for name in known.recorded:
             values[name][place] = result.recorded[name]
     members = class_members(header.labels, header.info.num_classes)
-    return {name: mean_over_trials(each, members) for name, each in values.items()}
+    return {score: mean_over_trials(values[score.name], members) for score in known.scores}
 
 
 def _create(file: h5py.File, header: Header, run: LossRun) -> None:
@@ -150,6 +165,7 @@ def _create(file: h5py.File, header: Header, run: LossRun) -> None:
     trials.attrs["recipe"] = run.recipe.to_json()
     trials.attrs["base_seed"] = np.uint64(run.base_seed)
     write_text_list(trials, "recorded", list(run.recorded))
+    trials.attrs["scores"] = json.dumps([score.described() for score in run.scores])
     create_rows(trials, "seed", "u8", (), 0)
     create_rows(trials, "train_loss", "f4", (run.recipe.epochs,), np.nan)
     create_rows(trials, "test_accuracy", "f4", (), np.nan)

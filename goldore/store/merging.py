@@ -99,7 +99,7 @@ def runs_of(file: ScoreFile) -> list[LossRun | UtilityRun]:
     runs: list[LossRun | UtilityRun] = []
     if file.loss_trials is not None:
         trials = file.loss_trials
-        runs.append(LossRun(trials.recipe, trials.base_seed, trials.recorded, **made_on))
+        runs.append(LossRun(trials.recipe, trials.base_seed, trials.scores, **made_on))
     if file.utility_trials is not None:
         known = file.utility_trials
         runs.append(

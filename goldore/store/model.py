@@ -11,6 +11,7 @@ from goldore.datasets.dataset import ImageDataset
 from goldore.estimators.estimate import Estimate
 from goldore.estimators.utility import Estimator
 from goldore.recipe import LossRecipe, Outcome, UtilityRecipe
+from goldore.scores import SCORES, ScoreDefinition
 from goldore.trials import Trial
 
 
@@ -80,6 +81,10 @@ class Score(Estimate):
         definition: one sentence.
         direction: what high and low mean.
         unit: of the values.
+        drops: the end that its authors drop, "large" or "small"; here and below, what the table of scores
+            says where it is left empty.
+        lowest: what the samples with the lowest values are.
+        highest: what those with the highest values are.
         outcome: MonteCarlo only: the outcome of a trial that it is about.
         estimator: MonteCarlo only: how it was estimated.
     """
@@ -88,8 +93,17 @@ class Score(Estimate):
     definition: str
     direction: str
     unit: str
+    drops: str = ""
+    lowest: str = ""
+    highest: str = ""
     outcome: str = ""
     estimator: str = ""
+
+    def __post_init__(self) -> None:
+        row = SCORES.get(self.name)
+        for key, otherwise in (("drops", "large"), ("lowest", "lowest"), ("highest", "highest")):
+            known = getattr(self, key) or (getattr(row, key) if row else otherwise)
+            object.__setattr__(self, key, known)
 
 
 @dataclass(frozen=True)
@@ -99,7 +113,7 @@ class LossTrials:
     Attributes:
         recipe: of all of them.
         base_seed: from which the trials' seeds are derived.
-        recorded: names of the recorded quantities.
+        scores: that each trial recorded.
         done: numbers of the trials that ended well.
         failed: numbers of the trials that diverged.
         seed: per row, uint64 [T].
@@ -110,13 +124,18 @@ class LossTrials:
 
     recipe: LossRecipe
     base_seed: int
-    recorded: tuple[str, ...]
+    scores: tuple[ScoreDefinition, ...]
     done: tuple[int, ...]
     failed: tuple[int, ...]
     seed: NDArray[np.uint64]
     train_loss: NDArray[np.float32]
     test_accuracy: NDArray[np.float32]
     seconds: NDArray[np.float32]
+
+    @property
+    def recorded(self) -> tuple[str, ...]:
+        """Names of the scores."""
+        return tuple(score.name for score in self.scores)
 
 
 @dataclass(frozen=True)
@@ -189,16 +208,21 @@ class LossRun:
     Attributes:
         recipe: complete, with depth, mean and std filled in.
         base_seed: 0 to 2**63 - 1.
-        recorded: names of the scores whose quantities each trial records.
+        scores: that each trial records.
         device: what the trials run on, in words.
         torch_version: that trains.
     """
 
     recipe: LossRecipe
     base_seed: int
-    recorded: tuple[str, ...]
+    scores: tuple[ScoreDefinition, ...]
     device: str
     torch_version: str
+
+    @property
+    def recorded(self) -> tuple[str, ...]:
+        """Names of the scores."""
+        return tuple(score.name for score in self.scores)
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from goldore.definitions import SCORES, plain_name
 from goldore.errors import ScoreFileError, reason
+from goldore.scores import SCORES
 from goldore.store import loss, utility
 from goldore.store.format import (
     FORMAT,
@@ -22,6 +22,7 @@ from goldore.store.format import (
 )
 from goldore.store.model import DatasetInfo, Header, Score, ScoreFile
 from goldore.store.seal import check_seal, is_sealed
+from goldore.wording import plain_name
 
 _MOST_SCORES = 64
 
@@ -200,6 +201,9 @@ def _read_score(file: h5py.File, name: str, dataset: DatasetInfo) -> Score:
             return np.full(dataset.num_classes, np.nan)
         return np.asarray(read_attribute(node, key), dtype=np.float64).reshape(dataset.num_classes)
 
+    def text(key: str) -> str:
+        return read_text(node, key) if key in node.attrs else ""
+
     def optional(group: str, shape: tuple[int, ...], kinds: str) -> np.ndarray | None:
         return read_array(file, f"{group}/{name}", shape, kinds) if has(file, f"{group}/{name}") else None
 
@@ -208,6 +212,9 @@ def _read_score(file: h5py.File, name: str, dataset: DatasetInfo) -> Score:
         definition=read_text(node, "definition"),
         direction=read_text(node, "direction"),
         unit=read_text(node, "unit"),
+        drops=text("drops"),
+        lowest=text("lowest"),
+        highest=text("highest"),
         values=values,
         stderr=read_array(file, f"stderr/{name}", shape, "f"),
         trials=int(read_attribute(node, "trials")),
@@ -221,6 +228,6 @@ def _read_score(file: h5py.File, name: str, dataset: DatasetInfo) -> Score:
         counts=optional("counts", shape, "i"),
         signal_share=number("signal_share"),
         class_signal_share=by_class("class_signal_share") if "class_signal_share" in node.attrs else None,
-        outcome=read_text(node, "outcome") if "outcome" in node.attrs else "",
-        estimator=read_text(node, "estimator") if "estimator" in node.attrs else "",
+        outcome=text("outcome"),
+        estimator=text("estimator"),
     )

@@ -21,7 +21,7 @@ from goldore.errors import reason
 from goldore.recipe import LossRecipe, UtilityRecipe
 from goldore.store import journal, loss, utility
 from goldore.store.digests import header_digest
-from goldore.store.format import has, node_at, read_attribute, read_text, read_text_list
+from goldore.store.format import has, node_at, read_attribute, read_text
 from goldore.store.model import Header, LossResult, LossRun, UtilityResult, UtilityRun
 from goldore.store.reading import read_whole_header
 from goldore.store.seal import sealed_size
@@ -98,9 +98,9 @@ class _Loss:
     def __init__(self, file: h5py.File, path: Path, header: Header, made_on: dict[str, str]) -> None:
         del path
         self._group, self._header = node_at(file, loss.GROUP), header
-        recorded = read_text_list(self._group, "recorded")
+        scores = loss.read_scores(self._group)
         recipe = LossRecipe.from_json(read_text(self._group, "recipe"))
-        self._run = LossRun(recipe, int(read_attribute(self._group, "base_seed")), recorded, **made_on)
+        self._run = LossRun(recipe, int(read_attribute(self._group, "base_seed")), scores, **made_on)
         self._key = loss.key_in(file, header)
         self.good: list[int] = []
         self.waiting: list[LossResult] = []  # loss trials have no journal

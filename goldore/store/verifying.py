@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from goldore.definitions import SCORES
 from goldore.errors import GoldoreError, ScoreFileError, UsageError
 from goldore.locking import writing_to
+from goldore.scores import MONTE_CARLO, ScoreDefinition
 from goldore.store import loss, utility
 from goldore.store.format import has
 from goldore.store.journal import remove as remove_journal
@@ -184,20 +184,25 @@ def _examined(path: Path, out: Path | None) -> dict[str, Any]:
 
 def _unlike_their_trials(path: Path, file: ScoreFile) -> tuple[list[str], "dict[str, Estimate]"]:
     """Names of the scores that are not what their trials give, and what these give."""
-    given: dict[str, Estimate] = {}
+    given: dict[ScoreDefinition, Estimate] = {}
     with opened(path) as stored:
         header = read_header(stored)
         if has(stored, loss.GROUP):
             given |= loss.estimates(stored, header)
         if has(stored, utility.GROUP):
             estimate = utility.estimate(stored, header)
-            given |= {"MonteCarlo": estimate} if estimate is not None else {}
-    return [name for name, estimate in given.items() if not _is_as(file.scores.get(name), estimate)], given
+            given |= {MONTE_CARLO: estimate} if estimate is not None else {}
+    unlike = [
+        score.name
+        for score, estimate in given.items()
+        if not _is_as(file.scores.get(score.name), score, estimate)
+    ]
+    return unlike, {score.name: estimate for score, estimate in given.items()}
 
 
-def _is_as(score: "Score | None", estimate: "Estimate") -> bool:
+def _is_as(score: "Score | None", definition: ScoreDefinition, estimate: "Estimate") -> bool:
     """Whether a score in a file is this estimate, uncertainty and meaning included."""
-    if score is None or score.direction != SCORES[score.name].direction:
+    if score is None or score.direction != definition.direction:
         return False
     names = ("values", "stderr", "reliability", "rank_reliability", "trials", "class_reliability")
     pairs = [(getattr(score, name), getattr(estimate, name)) for name in names]

@@ -12,12 +12,12 @@ import numpy as np
 
 from goldore import __version__
 from goldore.atomic import check_space, replacing
-from goldore.definitions import MONTE_CARLO, MONTE_CARLO_DEFINITIONS, SCORES, UTILITY_UNITS
 from goldore.errors import ScoreFileError
 from goldore.estimators import Estimate, trials_needed
 from goldore.estimators import loss as loss_estimator
 from goldore.estimators import utility as utility_estimator
 from goldore.locking import writing_to
+from goldore.scores import MONTE_CARLO, MONTE_CARLO_DEFINITIONS, SCORES, UTILITY_UNITS, ScoreDefinition
 from goldore.store import loss, utility
 from goldore.store.digests import header_digest
 from goldore.store.format import FORMAT, FORMAT_VERSION, LIBVER, has, text_array, write_text_list
@@ -120,7 +120,7 @@ def write_new(path: Path, header: Header, scores: dict[str, tuple[Estimate, dict
     with new_state(path, growth, None) as file:
         write_header(file, header)
         for name, (found, about) in scores.items():
-            write_score(file, name, found, about)
+            write_score(file, SCORES[name], found, about)
         file.attrs.update({"device": "unknown", "torch_version": "unknown"})
 
 
@@ -206,25 +206,28 @@ def estimate_all(file: h5py.File, header: Header, kind: type) -> None:
     """Estimate the scores of one kind of trials anew from what the file stores, and write them."""
     if kind is LossRun:
         recipe = str(file[loss.GROUP].attrs["recipe"])
-        for name, found in loss.estimates(file, header).items():
-            write_score(file, name, found, {"recipe": recipe})
+        for score, found in loss.estimates(file, header).items():
+            write_score(file, score, found, {"recipe": recipe})
         return
     estimated = utility.estimate(file, header)
     if estimated is not None:
         attrs = file[utility.GROUP].attrs
         about = {name: str(attrs[name]) for name in ("recipe", "outcome", "estimator")}
-        write_score(file, MONTE_CARLO.name, estimated, about)
+        write_score(file, MONTE_CARLO, estimated, about)
 
 
-def write_score(file: h5py.File, name: str, estimate: Estimate, about: dict[str, Any]) -> None:
+def write_score(
+    file: h5py.File, definition: ScoreDefinition, estimate: Estimate, about: dict[str, Any]
+) -> None:
     """Write one score with its uncertainty, in place of an earlier estimate.
 
     Args:
         file: open for writing.
-        name: of the score.
+        definition: of the score.
         estimate: values and uncertainty.
         about: further attributes: recipe, outcome, estimator and so on.
     """
+    name = definition.name
     arrays: dict[str, NDArray[Any] | None] = {
         "scores": estimate.values,
         "stderr": estimate.stderr,
@@ -239,10 +242,12 @@ def write_score(file: h5py.File, name: str, estimate: Estimate, about: dict[str,
             file[group][name][...] = values
         else:
             file[group][name] = values
-    definition = SCORES[name]
     attrs: dict[str, Any] = {
         "definition": definition.definition,
         "direction": definition.direction,
+        "drops": definition.drops,
+        "lowest": definition.lowest,
+        "highest": definition.highest,
         "unit": UTILITY_UNITS.get(about.get("outcome", ""), definition.unit),
         "trials": estimate.trials,
         "reliability": estimate.reliability,

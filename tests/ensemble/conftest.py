@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from goldore.devices import running_on
+from goldore.scores.recorders import Mean, Observer
 
 
 @pytest.fixture
@@ -14,6 +15,12 @@ def cuda(card) -> Iterator[torch.device]:
     device = torch.device("cuda", 0)
     with running_on(device, deterministic=False):
         yield device
+
+
+def mean_loss(name, epochs, networks, samples, device):
+    """Observes the mean cross-entropy of each sample over some epochs."""
+    mean = Mean(lambda seen: seen.cross_entropy, networks, samples, len(epochs), device)
+    return Observer(name, epochs, mean)
 
 
 def gradient_of(networks, name):

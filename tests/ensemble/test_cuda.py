@@ -18,7 +18,6 @@ from goldore.ensemble.counter_rng import uniform
 from goldore.ensemble.distill import Distiller
 from goldore.ensemble.execution import Execution
 from goldore.ensemble.images import DeviceDataset
-from goldore.ensemble.observers import MeanLoss
 from goldore.ensemble.stepping import Stepper
 from goldore.ensemble.subsets import EvaluationSet, SubsetTrainer
 from goldore.ensemble.training import train
@@ -27,6 +26,7 @@ from goldore.recipe import ConvNetConfig, DistillRecipe, LossRecipe, UtilityReci
 from goldore.scoring import complete_recipe
 from goldore.trials import make_trials, make_utility_trials
 from tests.conftest import make_dataset
+from tests.ensemble.conftest import mean_loss
 
 pytestmark = [
     pytest.mark.gpu,
@@ -51,7 +51,7 @@ def losses(dataset, device, execution=None, resident=None, tick=lambda _: None, 
     """Losses of two networks after the second epoch; the last batch of an epoch is a short one."""
     fields = {"epochs": 2, "batch_size": 16, **fields}
     data, architecture, recipe = setting(dataset, device, resident=resident, **fields)
-    observers = [MeanLoss("end", [2], 2, dataset.num_samples, device)]
+    observers = [mean_loss("end", [2], 2, dataset.num_samples, device)]
     trained = train(data, architecture, recipe, make_trials(3, range(2)), observers, tick, execution)
     assert not trained.failed.any()
     assert np.isfinite(trained.test_accuracy).all()
@@ -312,7 +312,7 @@ class TestMemory:
                 data,
                 data.images,
                 data.labels,
-                lambda start, logits, _: seen.append((start, logits.shape[1])),
+                lambda start, logits, *_: seen.append((start, logits.shape[1])),
                 execution=Execution(),
                 precision="float32",
             )

@@ -12,7 +12,6 @@ from goldore.ensemble.convnet import Architecture, Layout
 from goldore.ensemble.execution import Execution
 from goldore.ensemble.fused_loops import norm_act_pool
 from goldore.ensemble.images import DeviceDataset, Images
-from goldore.ensemble.observers import MeanLoss
 from goldore.ensemble.stepping import Stepper
 from goldore.ensemble.training import train
 from goldore.ensemble.tuning import Work, choose_engine
@@ -20,6 +19,7 @@ from goldore.errors import UsageError
 from goldore.recipe import ConvNetConfig, LossRecipe
 from goldore.scoring import complete_recipe
 from goldore.trials import make_trials
+from tests.ensemble.conftest import mean_loss
 
 CPU = torch.device("cpu")
 WORK = Work(batch=16, held=16, trials=4, trained=100, scored=50, cpu_networks=2, cuda_networks=16)
@@ -36,7 +36,7 @@ def setting(dataset, device=CPU, resident=None, **fields):
 
 def losses(dataset, execution=None, device=CPU, resident=None, **fields):
     data, architecture, recipe = setting(dataset, device, resident, **fields)
-    observers = [MeanLoss("end", [3], 2, dataset.num_samples, device)]
+    observers = [mean_loss("end", [3], 2, dataset.num_samples, device)]
     trained = train(
         data, architecture, recipe, make_trials(3, range(2)), observers, execution=execution or Execution()
     )
@@ -86,7 +86,7 @@ def test_images_that_do_not_fit_are_streamed(dataset):
     found = []
     for resident in (False, True):
         data, architecture, recipe = setting(dataset, resident=resident)
-        observers = [MeanLoss("both", [1, 3], 1, dataset.num_samples, CPU)]
+        observers = [mean_loss("both", [1, 3], 1, dataset.num_samples, CPU)]
         found.append(train(data, architecture, recipe, make_trials(3, [0]), observers).recorded["both"])
     assert np.array_equal(*found)
 

@@ -10,6 +10,7 @@ from goldore.report.figures import draw
 from goldore.report.kept import select, usual_selections
 from goldore.report.material import Material
 from goldore.report.page import render
+from goldore.scores import SCORES
 from goldore.store import Header, LossResult, LossRun, UtilityResult, UtilityRun, add_trials, load_scores
 from goldore.store.writing import write_new
 from goldore.trials import make_trials, make_utility_trials
@@ -67,7 +68,12 @@ def scored(path, dataset, losses=3, utilities=0, seed=0, outcome="accuracy", per
         for trial in make_trials(5, range(losses))
     ]
     if results:
-        add_trials(path, header, LossRun(LossRecipe(epochs=4, **same), recorded=LOSSES, **about), results)
+        add_trials(
+            path,
+            header,
+            LossRun(LossRecipe(epochs=4, **same), scores=tuple(SCORES[name] for name in LOSSES), **about),
+            results,
+        )
     if utilities:
         recipe = UtilityRecipe(steps=3, subset_per_class=per_class, **same)
         sweeps = Sweeps(make_strata(dataset.labels, classes, per_class, recipe.folds, 5), 5)

@@ -231,6 +231,7 @@ def test_usual_selections_keep_a_tenth_of_what_each_score_recommends():
         "LossInit_large",
         "LossConverge_large",
         "MonteCarlo_small",
+        "Other_large",
     ]
     for chosen, said in usual:
         assert said["rule"] == "keep_ratio 0.1"

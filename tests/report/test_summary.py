@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from goldore.recipe import ConvNetConfig, LossRecipe, UtilityRecipe
 from goldore.report import summarize
+from goldore.scores import LOSS_INIT
 from goldore.store import LossTrials, UtilityTrials
 from tests.conftest import make_score_file
 
@@ -71,7 +72,7 @@ def test_the_trials_course_and_windows_are_summarised():
     trials = LossTrials(
         recipe=LossRecipe(epochs=4),
         base_seed=3,
-        recorded=("LossInit",),
+        scores=(LOSS_INIT,),
         done=(0, 2),
         failed=(1,),
         seed=np.arange(3, dtype=np.uint64),
@@ -287,7 +288,7 @@ def loss_trials(seconds, done, failed):
     return LossTrials(
         recipe=LossRecipe(epochs=2),
         base_seed=0,
-        recorded=("LossInit",),
+        scores=(LOSS_INIT,),
         done=done,
         failed=failed,
         seed=np.arange(count, dtype=np.uint64),

@@ -6,6 +6,7 @@ import goldore
 from goldore.datasets.dataset import ImageDataset
 from goldore.errors import ScoreFileError, UsageError
 from goldore.recipe import OUTCOMES, ConvNetConfig, LossRecipe, UtilityRecipe
+from goldore.scores import SCORES
 from goldore.store import (
     Header,
     LossResult,
@@ -46,7 +47,9 @@ def header_of(labels, classes):
 
 def write_losses(path, header, observed, failed=(), recipe=None):
     """Add loss trials to a file that recorded these values, float32 [T, N] by name; return the values."""
-    run = LossRun(recipe or LossRecipe(epochs=2, **FILLED), 0, tuple(observed), **MADE_ON)
+    run = LossRun(
+        recipe or LossRecipe(epochs=2, **FILLED), 0, tuple(SCORES[name] for name in observed), **MADE_ON
+    )
     results = [
         LossResult(
             trial=Trial(row, 100 + row),

@@ -3,7 +3,6 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from goldore.report import facts
 from goldore.report.figures.style import Drawing, class_labels, new_figure
 from goldore.report.gallery import as_pil, chosen_classes, most_classes
 from goldore.report.material import Material
@@ -38,7 +37,7 @@ def gallery(material: Material, name: str) -> Drawing | None:
     axes = figure.subplots()
     axes.imshow(np.concatenate(sheet), interpolation="nearest", aspect="equal")
     axes.set_yticks((np.arange(len(chosen)) + 0.5) * height, class_labels([rows[label] for label in chosen]))
-    ends = facts.ends_of(name)
+    ends = material.file.scores[name].lowest, material.file.scores[name].highest
     tile = width / (2 * _EACH + _GAP)
     axes.set_xticks([tile * _EACH / 2, width - tile * _EACH / 2], ends)
     axes.xaxis.tick_top()

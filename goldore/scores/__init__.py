@@ -1,0 +1,35 @@
+"""The scores: what each one is, and how it is made of what networks show of the samples.
+
+`table` has a row for each score; `find_scores` finds users' own rows too. `definition` says what a row is,
+`predictions` what a pass over the samples shows, and `recorders` how passes become one number per sample and
+network. Only these last two import torch, and only training imports them. Of goldore, recipes, errors and
+wording may be imported here.
+"""
+
+from goldore.scores.definition import ScoreDefinition, TrainingScore, mean_of
+from goldore.scores.table import (
+    LOSS_CONVERGE,
+    LOSS_INIT,
+    MONTE_CARLO,
+    MONTE_CARLO_DEFINITIONS,
+    SCORES,
+    TRAINING_SCORES,
+    UTILITY_UNITS,
+    find_scores,
+    score_name,
+)
+
+__all__ = [
+    "LOSS_CONVERGE",
+    "LOSS_INIT",
+    "MONTE_CARLO",
+    "MONTE_CARLO_DEFINITIONS",
+    "SCORES",
+    "TRAINING_SCORES",
+    "UTILITY_UNITS",
+    "ScoreDefinition",
+    "TrainingScore",
+    "find_scores",
+    "mean_of",
+    "score_name",
+]

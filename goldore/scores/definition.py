@@ -1,0 +1,139 @@
+"""What a row of the table of scores says."""
+
+import re
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from goldore.errors import UsageError
+from goldore.recipe import LossRecipe
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from goldore.scores.predictions import Predictions
+    from goldore.scores.recorders import Observer, Recorder
+
+_NAME = re.compile(
+    r"[A-Z][A-Za-z0-9]{0,63}"
+)  # none of the other names in a score file, all of them lower case
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreDefinition:
+    """What a score is; all of it is written into the score file.
+
+    Attributes:
+        name: a capital letter, then letters and digits, for example "LossConverge".
+        definition: one sentence.
+        unit: of the values.
+        drops: the end that its authors drop, "large" or "small".
+        low: what a low value means.
+        high: what a high value means.
+        lowest: what the samples with the lowest values are, as a title.
+        highest: what those with the highest values are.
+
+    Raises:
+        UsageError: if the name is no such name.
+    """
+
+    name: str
+    definition: str
+    unit: str
+    drops: Literal["large", "small"]
+    low: str = "low"
+    high: str = "high"
+    lowest: str = "lowest"
+    highest: str = "highest"
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name) or self.name == "Random":
+            raise UsageError(
+                f"a score cannot be named {self.name!r}; start with a capital letter, then up to 63 letters "
+                "and digits."
+            )
+
+    @property
+    def direction(self) -> str:
+        """What a high and a low value mean."""
+        return f"high = {self.high}, low = {self.low}"
+
+    @property
+    def criterion(self) -> str:
+        """The criterion that its authors recommend, for example "LossConverge_large"."""
+        return f"{self.name}_{self.drops}"
+
+    def described(self) -> dict[str, str]:
+        """All that it says, as texts by field."""
+        return {field.name: getattr(self, field.name) for field in fields(ScoreDefinition)}
+
+    @classmethod
+    def from_described(cls, texts: dict[str, Any]) -> Self:
+        """Read back what `described` gave, from a newer goldore too.
+
+        Raises:
+            ValueError: if something is missing, or is no text.
+        """
+        known = {field.name: texts[field.name] for field in fields(ScoreDefinition) if field.name in texts}
+        if not all(isinstance(value, str) for value in known.values()):
+            raise ValueError("a score is described by something that is no text")
+        try:
+            return cls(**known)
+        except (TypeError, UsageError) as error:
+            raise ValueError(f"a score is described wrongly: {error}") from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingScore(ScoreDefinition):
+    """A score that is recorded while networks train on the whole training set: one number per loss trial.
+
+    Attributes:
+        epochs: of a recipe: the epochs, counted from 1, after which it looks at all samples.
+        record: makes the recorder of a group of networks from their number, the number of samples, the epochs
+            and the device; `mean_of` for a mean over these epochs.
+    """
+
+    epochs: Callable[[LossRecipe], Collection[int]]
+    record: Callable[[int, int, Collection[int], "torch.device"], "Recorder"]
+
+    def window(self, recipe: LossRecipe) -> Collection[int]:
+        """The epochs after which it looks at all samples.
+
+        Raises:
+            UsageError: if it wants epochs that the recipe does not have, or none.
+        """
+        epochs = self.epochs(recipe)
+        if not epochs or min(epochs) < 1 or max(epochs) > recipe.epochs:
+            wanted = f"epochs {min(epochs)} to {max(epochs)}" if epochs else "no epoch"
+            raise UsageError(
+                f"{self.name} looks at {wanted} and a trial has {recipe.epochs}; change epochs, or leave the "
+                "score out."
+            )
+        return epochs
+
+    def observe(self, recipe: LossRecipe, networks: int, samples: int, device: "torch.device") -> "Observer":
+        """Make what watches a group of networks train."""
+        from goldore.scores.recorders import Observer
+
+        epochs = self.window(recipe)
+        return Observer(self.name, epochs, self.record(networks, samples, epochs, device))
+
+
+class mean_of:  # noqa: N801 -- reads as a word in a row of the table
+    """Record the mean of a quantity over all epochs that a score looks at.
+
+    Args:
+        quantity: of the `Predictions` of some samples, [E, B].
+    """
+
+    def __init__(self, quantity: "Callable[[Predictions], Tensor]") -> None:
+        self._quantity = quantity
+
+    def __call__(
+        self, networks: int, samples: int, epochs: Collection[int], device: "torch.device"
+    ) -> "Recorder":
+        """Make the recorder of a group of networks."""
+        from goldore.scores.recorders import Mean
+
+        return Mean(self._quantity, networks, samples, len(epochs), device)

@@ -1,0 +1,72 @@
+"""How what passes show becomes one number per network and sample."""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from goldore.scores.predictions import Predictions
+
+
+class Recorder(Protocol):
+    """Folds the predictions of chosen epochs; keeps a few numbers per network and sample."""
+
+    def see(self, start: int, predictions: Predictions) -> None:
+        """Take in a run of consecutive samples; every epoch shows all samples once.
+
+        Args:
+            start: position of the first of them.
+            predictions: of them.
+        """
+
+    def result(self) -> Tensor:
+        """Give the quantity, [E, N], after the last epoch."""
+
+
+@dataclass(frozen=True)
+class Observer:
+    """A recorder, and when it looks.
+
+    Attributes:
+        name: of what it records.
+        epochs: counted from 1, after which it sees all samples; not empty.
+        recorder: sees them.
+    """
+
+    name: str
+    epochs: Collection[int]
+    recorder: Recorder
+
+
+class Mean:
+    """Mean over epochs of a quantity.
+
+    Args:
+        quantity: of the predictions of some samples, [E, B].
+        networks: E.
+        samples: N.
+        epochs: how many there are.
+        device: of the predictions.
+    """
+
+    def __init__(
+        self,
+        quantity: Callable[[Predictions], Tensor],
+        networks: int,
+        samples: int,
+        epochs: int,
+        device: torch.device,
+    ) -> None:
+        self._quantity, self._epochs = quantity, epochs
+        self._sum = torch.zeros(networks, samples, dtype=torch.float64, device=device)
+
+    def see(self, start: int, predictions: Predictions) -> None:
+        """Add the quantity of a run of samples (see `Recorder.see`)."""
+        values = self._quantity(predictions)
+        self._sum[:, start : start + values.shape[1]] += values
+
+    def result(self) -> Tensor:
+        """Give the mean, float64 [E, N]."""
+        return self._sum / self._epochs

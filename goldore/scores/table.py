@@ -1,0 +1,115 @@
+"""The table of scores: a score is one row here.
+
+Scoring, the score file, selection, reports and the command line read it; nothing else says what a score is.
+"""
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+from goldore.errors import UsageError, reason
+from goldore.scores.definition import ScoreDefinition, TrainingScore, mean_of
+from goldore.user_code import import_object
+from goldore.wording import plain_name
+
+_LOSS = {"unit": "nat", "low": "easy", "high": "hard", "lowest": "easiest", "highest": "hardest"}
+
+LOSS_INIT = TrainingScore(
+    name="LossInit",
+    definition="mean over trials and over the first init_epochs epochs of the sample's cross-entropy, "
+    "evaluated after each epoch in eval mode without augmentation",
+    drops="large",
+    epochs=lambda recipe: recipe.init_window,
+    record=mean_of(lambda predictions: predictions.cross_entropy),
+    **_LOSS,
+)
+LOSS_CONVERGE = TrainingScore(
+    name="LossConverge",
+    definition="mean over trials and over the last converge_epochs epochs of the sample's cross-entropy, "
+    "evaluated after each epoch in eval mode without augmentation",
+    drops="large",
+    epochs=lambda recipe: recipe.converge_window,
+    record=mean_of(lambda predictions: predictions.cross_entropy),
+    **_LOSS,
+)
+MONTE_CARLO = ScoreDefinition(
+    name="MonteCarlo",
+    definition="mean outcome of the sample's class over the trials that contain the sample, minus the mean "
+    "over those that do not",
+    unit="outcome",
+    drops="small",
+    low="useless or harmful",
+    high="useful",
+    lowest="least useful",
+    highest="most useful",
+)
+MONTE_CARLO_DEFINITIONS = {
+    "in-minus-out": MONTE_CARLO.definition,
+    "in-mean": "mean outcome of the sample's class over the trials that contain the sample; it carries the "
+    "level of the class",
+    "ridge": "effect of the sample on the outcome of its class in a ridge regression on which samples were "
+    "drawn",
+}
+UTILITY_UNITS = {"accuracy": "accuracy (1 = all correct)", "logprob": "nat", "margin": "nat"}
+
+SCORES: dict[str, ScoreDefinition] = {each.name: each for each in (LOSS_INIT, LOSS_CONVERGE, MONTE_CARLO)}
+TRAINING_SCORES = {name: row for name, row in SCORES.items() if isinstance(row, TrainingScore)}
+
+
+def find_scores(given: str | Sequence[str]) -> dict[str, ScoreDefinition]:
+    """Find the scores that are asked for: rows of the table, and users' own.
+
+    Args:
+        given: names, for which case, hyphens and underscores are ignored, or "package.module:NAME" of a
+            `TrainingScore`; as a list or separated by commas.
+
+    Returns:
+        Rows by name: those of the table in its order, then the users' own.
+
+    Raises:
+        UsageError: if there is no such score, or none is given.
+    """
+    asked = [each.strip() for each in (given.split(",") if isinstance(given, str) else given)]
+    own = [_imported(each) for each in asked if ":" in each]
+    names = {score_name(each) for each in asked if ":" not in each}
+    if not names and not own:
+        raise UsageError(f"scores is empty; choose among {', '.join(SCORES)}.")
+    taken = {plain_name(name): name for name in SCORES}
+    for row in own:
+        if taken.get(plain_name(row.name), row) is not row:
+            raise UsageError(f"there are two scores named {row.name}; name yours otherwise.")
+        taken[plain_name(row.name)] = row  # type: ignore[assignment]
+    return {name: row for name, row in SCORES.items() if name in names} | {row.name: row for row in own}
+
+
+def _imported(spec: str) -> TrainingScore:
+    try:
+        row = import_object(spec)
+    except Exception as error:
+        raise UsageError(
+            f"the score {spec} cannot be imported ({type(error).__name__}: {reason(error)}); name it "
+            "package.module:NAME, as seen from the working directory."
+        ) from error
+    if not isinstance(row, TrainingScore):
+        raise UsageError(f"{spec} is {type(row).__name__}; a score is a goldore.scores.TrainingScore.")
+    return row
+
+
+def score_name(given: str, known: Iterable[str] = SCORES) -> str:
+    """Find the score that `given` means; case, hyphens and underscores are ignored.
+
+    Args:
+        given: for example "LossInit" or "loss-init".
+        known: the names to choose from.
+
+    Returns:
+        The name as it is spelled in `known`.
+
+    Raises:
+        UsageError: if no known score has that name.
+    """
+    names = {plain_name(name): name for name in known}
+    if plain_name(given) in names:
+        return names[plain_name(given)]
+    near = difflib.get_close_matches(plain_name(given), names, n=1)
+    hint = f"did you mean {names[near[0]]}?" if near else "choose among " + ", ".join(names.values()) + "."
+    raise UsageError(f"there is no score named {given!r}; {hint}")

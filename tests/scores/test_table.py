@@ -1,0 +1,200 @@
+"""A score is one row: every row has its own recorder and its own numbers, users' own rows too."""
+
+import dataclasses
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import goldore
+from goldore import ConvNetConfig, GoldoreError, LossRecipe, UsageError
+from goldore.ensemble.convnet import Architecture
+from goldore.ensemble.reference import train_one
+from goldore.scores import SCORES, TRAINING_SCORES, ScoreDefinition, TrainingScore, find_scores, score_name
+from goldore.scoring import complete_recipe
+from goldore.trials import make_trials
+from tests.conftest import make_dataset
+
+RECIPE = LossRecipe(
+    network=ConvNetConfig(width=8, depth=2),
+    epochs=4,
+    init_epochs=2,
+    converge_epochs=1,
+    batch_size=16,
+    lr=0.05,
+    precision="float32",
+)
+SEED, TRIALS = 3, 2
+OWN = """
+from goldore.scores import TrainingScore, mean_of
+
+EL2N = TrainingScore(
+    name="EL2N",
+    definition="mean over trials of the length of the error vector after epochs 2 and 3",
+    unit="probability",
+    drops="large",
+    low="easy",
+    high="hard",
+    epochs=lambda recipe: (2, 3),
+    record=mean_of(lambda seen: seen.errors.norm(dim=2)),
+)
+"""
+
+
+def cross_entropy(logits, label):
+    shifted = logits - logits.max()
+    return np.log(np.exp(shifted).sum()) - shifted[label]
+
+
+def el2n(logits, label):
+    exponentials = np.exp(logits - logits.max())
+    return np.linalg.norm(exponentials / exponentials.sum() - np.eye(len(logits))[label])
+
+
+# What a plain loop takes of a sample's logits, and the epochs that it averages over, for every row.
+PLAIN = {"LossInit": (cross_entropy, (1, 2)), "LossConverge": (cross_entropy, (4,))}
+
+
+@pytest.fixture(scope="module")
+def plain():
+    """The values of a quantity, averaged over epochs and trials, of one plain network at a time."""
+    dataset = make_dataset()
+    recipe = complete_recipe(RECIPE, dataset)
+    architecture = Architecture(recipe.network, dataset.image_shape, dataset.num_classes)
+    trials = [train_one(dataset, architecture, recipe, trial) for trial in make_trials(SEED, range(TRIALS))]
+
+    def values(quantity, epochs):
+        seen = [trial[epoch].astype(np.float64) for trial in trials for epoch in epochs]
+        return np.mean(
+            [[quantity(*each) for each in zip(logits, dataset.labels, strict=True)] for logits in seen],
+            axis=0,
+        )
+
+    return values
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """A module of a user's, in the working directory."""
+    (tmp_path / "own_scores.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    yield "own_scores:EL2N"
+    sys.modules.pop("own_scores", None)
+
+
+def scored(dataset, scores, **settings):
+    settings = {"trials": TRIALS, "recipe": RECIPE, "seed": SEED, "device": "cpu", **settings}
+    return goldore.score(dataset, scores=scores, **settings)
+
+
+def test_every_row_has_the_numbers_of_a_plain_loop(dataset, plain, tmp_path):
+    assert set(PLAIN) == set(TRAINING_SCORES)
+    file = scored(dataset, list(PLAIN), ensemble_size=2, out=tmp_path / "scores.h5")
+    for name, how in PLAIN.items():
+        np.testing.assert_allclose(file.scores[name].values, plain(*how), rtol=1e-3, atol=1e-4)
+        assert (file.scores[name].definition, file.scores[name].unit) == (
+            SCORES[name].definition,
+            SCORES[name].unit,
+        )
+
+
+def test_a_score_of_ones_own_has_the_numbers_of_a_plain_loop(dataset, plain, own, tmp_path):
+    out = tmp_path / "scores.h5"
+    file = scored(dataset, f"{own},LossInit", out=out, trials=1)
+    assert file.score_names == ("LossInit", "EL2N")
+    file = scored(dataset, f"LossInit,{own}", out=out)
+    np.testing.assert_allclose(file.scores["EL2N"].values, plain(el2n, (2, 3)), rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(file.scores["LossInit"].values, plain(*PLAIN["LossInit"]), rtol=1e-3)
+    assert file.scores["EL2N"].direction == "high = hard, low = easy"
+    assert len(goldore.prune(file, "EL2N_large", keep_ratio="0.1").indices) > 0
+
+
+def test_a_file_is_read_and_merged_without_the_module_of_its_score(dataset, own, tmp_path):
+    parts = [tmp_path / "first.h5", tmp_path / "second.h5"]
+    for trial, part in enumerate(parts):
+        scored(dataset, own, out=part, trial_range=range(trial, trial + 1))
+    whole = scored(dataset, own, out=tmp_path / "whole.h5")
+    script = (
+        "import goldore\n"
+        "whole = goldore.merge(['first.h5', 'second.h5'], 'merged.h5').scores['EL2N']\n"
+        "print(whole.direction, whole.drops, whole.values.tolist())"
+    )
+    (tmp_path / "own_scores.py").unlink()
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert done.stdout.strip() == f"high = hard, low = easy large {whole.scores['EL2N'].values.tolist()}"
+
+
+def test_a_file_that_records_a_score_of_ones_own_wants_it_named_again(dataset, own, tmp_path):
+    out = tmp_path / "scores.h5"
+    scored(dataset, f"LossInit,{own}", out=out, trials=1)
+    with pytest.raises(UsageError, match="records EL2N, which is not one of goldore's own scores; name it"):
+        scored(dataset, "LossInit", out=out)
+    with pytest.raises(GoldoreError, match="scores: LossInit,EL2N there / LossConverge now"):
+        scored(dataset, "LossConverge", out=out)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("own_scores:Other", "cannot be imported .AttributeError"),
+        ("nowhere:EL2N", "cannot be imported .ModuleNotFoundError"),
+        ("own_scores:mean_of", "own_scores:mean_of is type; a score is a goldore.scores.TrainingScore"),
+        ("own_scores:LossInit", "two scores named LossInit"),
+        ("", "there is no score named ''"),
+        ([], "scores is empty; choose among LossInit"),
+    ],
+)
+def test_what_is_no_score_is_refused(own, tmp_path, text, said):
+    (tmp_path / "own_scores.py").write_text(
+        OWN + '\nLossInit = __import__("dataclasses").replace(EL2N, name="LossInit")'
+    )
+    with pytest.raises(UsageError, match=said):
+        find_scores(text)
+
+
+@pytest.mark.parametrize("name", ["el2n", "EL2N/2", "E_L", "Random", "", "E" * 65])
+def test_names_that_a_file_could_not_hold_are_refused(name):
+    with pytest.raises(UsageError, match="cannot be named"):
+        ScoreDefinition(name=name, definition="", unit="", drops="large")
+
+
+@pytest.mark.parametrize("epochs", [(), (0, 1), (4, 5)])
+def test_a_recipe_that_is_too_short_for_a_score_is_refused(dataset, tmp_path, epochs):
+    row = dataclasses.replace(TRAINING_SCORES["LossInit"], epochs=lambda _: epochs)
+    assert isinstance(row, TrainingScore)
+    with pytest.raises(UsageError, match=r"LossInit looks at .* and a trial has 4"):
+        row.window(RECIPE)
+
+
+@pytest.mark.parametrize(
+    "record",
+    ["mean_of(lambda seen: seen.nothing)", "mean_of(lambda seen: seen.logits.sum())", "lambda *_: None"],
+)
+def test_a_score_that_fails_is_named(dataset, own, tmp_path, record):
+    (tmp_path / "own_scores.py").write_text(OWN.split("record=", maxsplit=1)[0] + f"record={record})")
+    with pytest.raises(GoldoreError, match="the score EL2N failed"):
+        scored(dataset, own, out=tmp_path / "scores.h5", trials=1)
+    assert not (tmp_path / "scores.h5").exists()
+
+
+@pytest.mark.parametrize("given", ["LossInit", "loss-init", "LOSS_INIT", "lossinit"])
+def test_spellings_of_a_score(given):
+    assert score_name(given) == "LossInit"
+
+
+def test_a_near_miss_gets_a_hint_and_a_stranger_the_list():
+    with pytest.raises(UsageError, match=r"did you mean LossConverge\?"):
+        score_name("LossConverged")
+    with pytest.raises(UsageError, match="choose among LossInit, LossConverge"):
+        score_name("xyz")
+
+
+def test_every_score_states_direction_and_unit():
+    for name, definition in SCORES.items():
+        assert definition.name == name
+        assert definition.low != definition.high
+        assert definition.unit
+        assert definition.criterion in (f"{name}_large", f"{name}_small")
