@@ -25,6 +25,10 @@ class ScoreFileError(GoldoreError):
     """A score file that is missing, damaged or of another kind, or that belongs to another run."""
 
 
+class NewerFormatError(GoldoreError):
+    """Something in a file that a newer goldore wrote and this one does not know."""
+
+
 class LockedError(GoldoreError):
     """A file that another process is writing to."""
 

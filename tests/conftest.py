@@ -40,7 +40,7 @@ def edited(path):
                     group["digest"][row] = loss.digest_of(key, loss.result_at(group, row, names), names)
             if utility.GROUP in file:
                 group, rows = file[utility.GROUP], np.flatnonzero(file[utility.GROUP]["done"][()])
-                columns = {name: group[name][rows] for name in utility.CONTENT}
+                columns = utility.columns_at(group, rows)
                 group["digest"][rows] = utility.digests_of(utility.key_in(file, header), rows, columns)
     seal(path)
 

@@ -1,6 +1,9 @@
+import json
+
 import pytest
 
 from goldore import ConvNetConfig, LossRecipe, UsageError
+from goldore.errors import NewerFormatError
 from goldore.recipe import default_depth
 
 
@@ -11,10 +14,32 @@ def test_json_brings_back_the_equal_recipe():
     assert LossRecipe.from_json(recipe.to_json()) == recipe
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"network": {"depth": 3}, "speed": 1}', "null"])
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"network": 3}', '{"network": {}, "lr": "fast"}', "null"])
 def test_other_json_is_not_a_recipe(text):
     with pytest.raises(ValueError):
         LossRecipe.from_json(text)
+
+
+def test_a_recipe_of_an_older_goldore_takes_the_defaults_and_names_them():
+    fields = json.loads(LossRecipe(epochs=7, lr=0.2, precision="bf16").to_json())
+    del fields["weight_decay"], fields["precision"], fields["network"]["norm"]
+    text = json.dumps(fields)
+    recipe = LossRecipe.from_json(text)
+    assert recipe == LossRecipe(epochs=7, lr=0.2, precision="float32")
+    assert recipe.settings_left_out(text) == {
+        "norm": "instance",
+        "weight_decay": 5e-4,
+        "precision": "float32",
+    }
+    assert recipe.settings_left_out(recipe.to_json()) == {}
+
+
+@pytest.mark.parametrize("place", ["", "network"])
+def test_a_setting_of_a_newer_goldore_is_named(place):
+    fields = json.loads(LossRecipe().to_json())
+    (fields[place] if place else fields)["speed"] = 1
+    with pytest.raises(NewerFormatError, match="setting 'speed', which this goldore does not know; update"):
+        LossRecipe.from_json(json.dumps(fields))
 
 
 @pytest.mark.parametrize(("epochs", "window"), [(1, 1), (2, 1), (3, 1), (8, 4), (10, 5), (50, 5)])

@@ -117,7 +117,7 @@ def _compiled(function: Function, layout: Layout, *, on_card: bool) -> Function:
     """
     options: dict[str, Any] = {"layout_optimization": layout.channels_last} if on_card else {}
     if layout.fused and not on_card:
-        known = torch._inductor.list_options()  # noqa: SLF001
+        known: list[str] = getattr(torch._inductor, "list_options", list)()  # noqa: SLF001
         options = {name: value for name, value in fused_loops.COMPILER_OPTIONS.items() if name in known}
     # Dynamo counts its compilations by code object and gives up after eight; closures share one.
     function.__code__ = function.__code__.replace()

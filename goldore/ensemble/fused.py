@@ -6,7 +6,7 @@ pass, reads x and dy and writes dx in the backward pass, each once. Batch norm r
 for its sums over the batch.
 
 On CUDA the operator is made of Triton kernels (`goldore.ensemble.fused_kernels`), which torch.compile and
-CUDA graphs take as they are. Compiled for a CPU it is operations that the compiler makes few loops of
+CUDA graphs take as they are. Compiled for a CPU it is operations that the compiler turns into a few loops
 (`goldore.ensemble.fused_loops`). Both have first derivatives only. Everywhere else it is the plain
 composition.
 """
@@ -53,7 +53,7 @@ def norm_act_pool(
     """Compute avg_pool2d(activation(norm(x) * weight + bias), 2).
 
     For float32 and bfloat16, computed in float32: on CUDA by kernels that need Triton (`available`), for
-    planes of up to 128 x 128; where it is compiled for a CPU by loops, for even heights and widths. Else by
+    planes of up to 128 x 128; where it is compiled for a CPU, by loops, for even heights and widths. Else by
     `composition`. With an odd height or width the last row or column counts in the statistics and is in no
     pooling window.
 

@@ -3,7 +3,7 @@
 TorchInductor makes a loop of each run of operations that it can see through. Given PyTorch's norm and
 pooling with their gradients, it writes the activation to memory, and the gradient twice, once in float32 with
 the channels outermost. Here nothing as large as x is kept but x: the backward pass computes the activation
-again, and the compiler makes three loops of the forward and two of the backward pass. They run over the
+again, and the compiler makes about three loops of the forward and two of the backward pass. Most run over the
 channels innermost, which is the order of the compiler's convolutions on a CPU.
 
 `goldore.ensemble.fused` is the door. Uncompiled this is right, and slow.
@@ -15,11 +15,12 @@ from typing import Any
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from goldore.ensemble.layers import EPSILON, LEAK, MOMENTUM, activate
 
-# TorchInductor writes to memory, to read it again, what needs more than four numbers and is used twice. The
-# gradient of the norm needs six: to compute it twice is cheaper by far.
+# TorchInductor stores an intermediate that reads more than four inputs and is used twice. The gradient at the
+# norm's output reads six, and computing it twice is far cheaper.
 COMPILER_OPTIONS = {"realize_reads_threshold": 8}
 
 
@@ -32,7 +33,7 @@ def norm_act_pool(
     norm: str,
     activation: str,
 ) -> Tensor:
-    """Compute `goldore.ensemble.fused.norm_act_pool` in training, for even heights and widths."""
+    """Compute `goldore.ensemble.fused.norm_act_pool` by the statistics of x, for even heights and widths."""
     x = x.permute(0, 2, 3, 1)
     mean, variance = _moments(x, (0, 1, 2) if norm == "batch" else (1, 2))
     if norm == "batch":
@@ -57,7 +58,7 @@ def _move(running: tuple[Tensor, Tensor], mean: Tensor, variance: Tensor, count:
 
 
 class _Tail(torch.autograd.Function):
-    """Norm by given statistics, through which gradients go, activation, and pooling; channels last.
+    """Norm, activation and pooling, channels last; the gradient of x includes that of the statistics of x.
 
     x [B, H, W, C], weight and bias [C], mean and rstd [B or 1, 1, 1, C] to y [B, H / 2, W / 2, C].
     """
@@ -76,6 +77,7 @@ class _Tail(torch.autograd.Function):
         return (y * 0.25).to(x.dtype)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, bias, mean, rstd = ctx.saved_tensors
         batch, height, width, channels = x.shape

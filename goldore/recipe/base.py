@@ -6,12 +6,13 @@ import math
 import typing
 from typing import Any, Self
 
-from goldore.errors import UsageError
+from goldore.errors import NewerFormatError, UsageError
 from goldore.recipe.checks import require
 from goldore.recipe.network import ConvNetConfig
 
 Precision = typing.Literal["float32", "bf16"]
 _MOST_TEXT = 2**16  # characters of a recipe
+_FIRST = {"precision": "float32"}  # what was so before there was a setting for it
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -73,26 +74,30 @@ class Recipe:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read a recipe that `to_json` wrote.
+        """Read a recipe that `to_json` wrote, in this version of goldore or an older one.
 
         Args:
-            text: a JSON object.
+            text: a JSON object. Settings that it lacks take their defaults (`settings_left_out` names them).
 
         Returns:
             The equal recipe.
 
         Raises:
             ValueError: if the text is not such an object.
+            NewerFormatError: if it has a setting that this version does not know.
         """
         try:
-            if len(text) > _MOST_TEXT:
-                raise TypeError("it is far too long")
-            recipe = _built(cls, {"precision": "float32"} | json.loads(text))  # all there was at first
+            recipe = _built(cls, _FIRST | _parsed(text))
         except (KeyError, TypeError, AttributeError, RecursionError, UsageError) as error:
             raise ValueError(f"not a recipe: {error}") from error
         if not isinstance(recipe, cls):
             raise ValueError("not a recipe")  # noqa: TRY004
         return recipe
+
+    def settings_left_out(self, text: str) -> dict[str, Any]:
+        """The settings that the text lacks from which this recipe was read, and what they were taken as."""
+        mine, theirs = _flat(dataclasses.asdict(self)), _flat(_parsed(text))
+        return {name: value for name, value in mine.items() if name not in theirs}
 
     def differences(self, other: "Recipe") -> list[tuple[str, Any, Any]]:
         """List the settings in which two recipes of one kind differ: (name, mine, theirs)."""
@@ -103,11 +108,23 @@ class Recipe:
         ]
 
 
+def _parsed(text: str) -> dict[str, Any]:
+    if len(text) > _MOST_TEXT:
+        raise TypeError("it is far too long")
+    fields = json.loads(text)
+    if not isinstance(fields, dict) or "network" not in fields:  # there was one in every version
+        raise TypeError("it names no network")
+    return fields
+
+
 def _built(kind: type[Any], fields: dict[str, Any]) -> Any:
     """Make a dataclass from plain JSON values, the dataclasses in its fields too."""
     types = typing.get_type_hints(kind)
-    if set(fields) != set(types):
-        raise ValueError(f"not a recipe: it has {', '.join(sorted(fields))}")
+    unknown = sorted(set(fields) - set(types))
+    if unknown:
+        raise NewerFormatError(
+            f"its recipe has the setting {unknown[0]!r}, which this goldore does not know; update goldore"
+        )
     values = {}
     for name, value in fields.items():
         nested = [

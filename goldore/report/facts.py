@@ -62,7 +62,7 @@ def loss_facts(trials: dict[str, Any]) -> Facts:
         tested = f"; test accuracy {accuracy:.1%}" if accuracy is not None else ""
         later = f", {number(losses[-1])} in epoch {len(losses)}" if len(losses) > 1 else ""
         facts["course"] = f"training loss {number(losses[0])} in epoch 1{later}{tested}"
-    return facts | _cost(trials["seconds"], trials["done"] + len(trials["failed"]))
+    return facts | _assumed(trials) | _cost(trials["seconds"], trials["done"] + len(trials["failed"]))
 
 
 def _looks(first: int, last: int, epochs: int) -> str:
@@ -70,6 +70,12 @@ def _looks(first: int, last: int, epochs: int) -> str:
     if first == 1:
         return f"the first {plural(last, 'epoch')}"
     return f"the last {plural(last - first + 1, 'epoch')}" if last == epochs else f"epochs {first} to {last}"
+
+
+def _assumed(trials: dict[str, Any]) -> Facts:
+    """Settings that a file of an older goldore does not name."""
+    taken = ", ".join(f"{name} {value}" for name, value in trials["assumed"].items())
+    return {"older file": f"does not name {taken}: taken as such"} if taken else {}
 
 
 def utility_title(trials: dict[str, Any]) -> str:
@@ -99,7 +105,7 @@ def utility_facts(trials: dict[str, Any]) -> Facts:
         f"{recipe['momentum']:g}, weight decay {recipe['weight_decay']:g}{init}",
         "evaluation": f"{images} images of each class of the {split}; mean accuracy "
         f"{number(trials['accuracy'])}",
-    } | _cost(trials["seconds"], trials["done"] + trials["failed"])
+    } | (_assumed(trials) | _cost(trials["seconds"], trials["done"] + trials["failed"]))
 
 
 def score_title(name: str, score: dict[str, Any]) -> str:

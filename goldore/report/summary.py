@@ -85,6 +85,7 @@ def _loss_trials(trials: LossTrials) -> dict[str, Any]:
             for epochs in [row.window(trials.recipe)]
         },
         "recipe": dataclasses.asdict(trials.recipe) | windows,
+        "assumed": trials.assumed,
         "train_loss": [number_or_none(value) for value in _column_means(final[:, ran])],
         "test_accuracy": number_or_none(accuracy.mean() if len(accuracy) else np.nan),
         "seconds": _total(trials.seconds[[*trials.done, *trials.failed]]),
@@ -103,6 +104,7 @@ def _utility_trials(file: ScoreFile, trials: UtilityTrials) -> dict[str, Any]:
         "outcome": trials.outcome,
         "estimator": trials.estimator,
         "recipe": dataclasses.asdict(recipe),
+        "assumed": trials.assumed,
         "subset_sizes": trials.subset_sizes.tolist(),
         "per_sweep": strata.trials_for_sweeps(1),
         "accuracy": number_or_none(trials.accuracy.mean()),

@@ -26,7 +26,7 @@ from goldore.store import (
     remove_journal,
 )
 from goldore.store.seal import stamp
-from goldore.store.utility import key_of_run
+from goldore.store.utility import journal_terms
 
 _SECONDS_BETWEEN_WRITES = 20.0
 _SHARE_OF_WRITING = 15  # at least so many times the last writing passes before the next
@@ -88,6 +88,9 @@ class Output:
         self._waiting: list[Any] = []  # results of the run's kind
         self._seen = stamp(path)
         self._due = 0.0
+        self._terms: tuple[bytes, tuple[str, ...]] | None = (
+            None  # of the journal beside this state of the file
+        )
 
     def add_soon(self, results: Sequence[UtilityResult]) -> bool:
         """Make finished trials durable: now and then in the file, for they come by the thousand.
@@ -98,7 +101,8 @@ class Output:
         in_order = not self._fresh and self._seen is not None and stamp(self.path) == self._seen
         if in_order and time.monotonic() < self._due and isinstance(self._run, UtilityRun):
             with errors_of_writing(self.path):
-                append_to_journal(self.path, key_of_run(self._header, self._run), results)
+                self._terms = self._terms or journal_terms(self.path, self._header)
+                append_to_journal(self.path, *self._terms, results)
             self._waiting += results
             return False
         start = time.monotonic()
@@ -143,6 +147,7 @@ class Output:
                 remove_journal(path)  # of what is replaced
             add_trials(path, self._header, self._run, self._waiting, fresh=fresh)
             remove_journal(path)
+            self._terms = None
 
     def close(self) -> None:
         """Complain if trials diverged and none ended well."""

@@ -32,20 +32,21 @@ def journal_of(path: Path) -> Path:
     return real.with_name(f"{real.name}.journal")
 
 
-def append(path: Path, key: bytes, results: Sequence[UtilityResult]) -> None:
+def append(path: Path, key: bytes, outcomes: Sequence[str], results: Sequence[UtilityResult]) -> None:
     """Make trials durable.
 
     Args:
         path: of the score file that they belong to.
         key: of its utility trials' digests.
+        outcomes: that it holds.
         results: finished trials, one or more.
 
     Raises:
         OSError: if they cannot be written; the journal is then as it was.
     """
-    columns = utility.columns_of(results)
-    subset, classes = columns["members"].shape[1], columns["accuracy"].shape[1]
-    rows = np.empty(len(results), dtype=_layout(subset, classes))
+    columns = utility.columns_of(results, outcomes)
+    subset, classes = columns["members"].shape[1], len(next(iter(results[0].outcomes.values())))
+    rows = np.empty(len(results), dtype=_layout(subset, classes, outcomes))
     rows["number"] = [result.trial.number for result in results]
     for name, values in columns.items():
         rows[name] = values
@@ -77,8 +78,8 @@ def read(path: Path) -> list[UtilityResult]:
         header = read_header(file)
         if has(file, utility.GROUP):
             key = utility.key_in(file, header)
-            subset = int(utility.read(file, header.info).subset_sizes.sum())
-            found = list(waiting(path, key, header, subset))
+            known = utility.read(file, header.info)
+            found = list(waiting(path, key, header, int(known.subset_sizes.sum()), known.outcomes))
     if not found and _begins_otherwise(journal_of(path), key):
         raise ScoreFileError(
             f"{journal_of(path)} holds no trial of {path.name}; it is another run's, or damaged: "
@@ -87,7 +88,9 @@ def read(path: Path) -> list[UtilityResult]:
     return found
 
 
-def waiting(path: Path, key: bytes, header: Header, subset: int) -> Iterator[UtilityResult]:
+def waiting(
+    path: Path, key: bytes, header: Header, subset: int, outcomes: Sequence[str]
+) -> Iterator[UtilityResult]:
     """The trials of a journal whose checksum is right and whose key is this one.
 
     Args:
@@ -95,10 +98,10 @@ def waiting(path: Path, key: bytes, header: Header, subset: int) -> Iterator[Uti
         key: of its utility trials' digests.
         header: of its dataset.
         subset: samples that a trial draws.
+        outcomes: that the file holds.
     """
-    layouts = [
-        _layout(subset, header.info.num_classes, names) for names in (utility.COLUMNS, utility.CONTENT)
-    ]
+    whole = _layout(subset, header.info.num_classes, outcomes)
+    layouts = [whole, np.dtype([(name, whole[name]) for name in whole.names or () if name != "seconds"])]
     source = journal_of(path)
     if source.stat().st_size < _HEAD.size:
         return
@@ -134,6 +137,6 @@ def remove(path: Path) -> None:
     journal_of(path).unlink(missing_ok=True)
 
 
-def _layout(subset: int, classes: int, names: Sequence[str] = utility.COLUMNS) -> np.dtype[np.void]:
-    columns = utility.layout(subset, classes)
-    return np.dtype([("number", "<i8"), *((name, *columns[name]) for name in names)])
+def _layout(subset: int, classes: int, outcomes: Sequence[str]) -> np.dtype[np.void]:
+    columns = utility.layout(subset, classes, outcomes)
+    return np.dtype([("number", "<i8"), *((name, *column) for name, column in columns.items())])

@@ -40,7 +40,8 @@ _PER_TRIAL = ("seed", "train_loss", "test_accuracy", "seconds", "failed", "done"
 def read(file: h5py.File, info: DatasetInfo) -> LossTrials:
     """Read what the file says of its loss trials, without the [T, N] arrays."""
     group = node_at(file, GROUP)
-    recipe = LossRecipe.from_json(read_text(group, "recipe"))
+    text = read_text(group, "recipe")
+    recipe = LossRecipe.from_json(text)
     scores = read_scores(group)
     rows = len(node_at(file, f"{GROUP}/done"))
     done, failed = (
@@ -54,6 +55,7 @@ def read(file: h5py.File, info: DatasetInfo) -> LossTrials:
         recipe=recipe,
         base_seed=int(read_attribute(group, "base_seed")),
         scores=scores,
+        assumed=recipe.settings_left_out(text),
         done=tuple(int(row) for row in np.flatnonzero(done & ~failed)),
         failed=tuple(int(row) for row in np.flatnonzero(done & failed)),
         seed=read_per_trial(file, f"{GROUP}/seed", (rows,), "u"),

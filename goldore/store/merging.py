@@ -150,7 +150,9 @@ def _join_journal(
     done = whole[utility.GROUP]["done"][()] if utility.GROUP in whole else np.empty(0, np.uint8)
     there = numbers[numbers < len(done)]
     new = np.setdiff1d(numbers, there[done[there] > 0])
-    _add_utility(whole, header, run, (numbers, utility.columns_of(ordered)), new, path)
+    _add_utility(
+        whole, header, run, (numbers, utility.columns_of(ordered, list(ordered[0].outcomes))), new, path
+    )
 
 
 def _add_utility(
@@ -166,8 +168,11 @@ def _add_utility(
     is_new = np.isin(numbers, new)
     if not is_new.all():
         twice = numbers[~is_new]
-        mine = {name: columns[name][~is_new] for name in utility.CONTENT}
-        _same_trials(mine, {name: whole[utility.GROUP][name][twice] for name in mine}, twice, path)
+        there = utility.columns_at(whole[utility.GROUP], twice)
+        mine = {
+            name: values[~is_new] for name, values in columns.items() if name in there and name != "seconds"
+        }
+        _same_trials(mine, there, twice, path)
     if is_new.any():
         added = {name: values[is_new] for name, values in columns.items()}
         utility.add(whole, header, run, utility.results_of(numbers[is_new], added))

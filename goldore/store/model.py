@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -114,6 +114,7 @@ class LossTrials:
         recipe: of all of them.
         base_seed: from which the trials' seeds are derived.
         scores: that each trial recorded.
+        assumed: settings of the recipe that the file does not name, and what they were taken as.
         done: numbers of the trials that ended well.
         failed: numbers of the trials that diverged.
         seed: per row, uint64 [T].
@@ -125,6 +126,7 @@ class LossTrials:
     recipe: LossRecipe
     base_seed: int
     scores: tuple[ScoreDefinition, ...]
+    assumed: dict[str, Any]
     done: tuple[int, ...]
     failed: tuple[int, ...]
     seed: NDArray[np.uint64]
@@ -148,6 +150,8 @@ class UtilityTrials:
         outcome: that the file's MonteCarlo is about.
         estimator: that it was estimated with.
         evaluation: as in `UtilityRun`.
+        outcomes: names of those that the file holds.
+        assumed: settings of the recipe that the file does not name, and what they were taken as.
         done: numbers of the trials that ended well, ascending, int64.
         failed: numbers of the trials that diverged, likewise.
         accuracy: mean over the trials that ended well, by class, float64 [K]; NaN without.
@@ -161,6 +165,8 @@ class UtilityTrials:
     outcome: Outcome
     estimator: Estimator
     evaluation: str
+    outcomes: tuple[str, ...]
+    assumed: dict[str, Any]
     done: NDArray[np.int64]
     failed: NDArray[np.int64]
     accuracy: NDArray[np.float64]

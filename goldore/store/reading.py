@@ -7,7 +7,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from goldore.errors import ScoreFileError, reason
+from goldore.errors import NewerFormatError, ScoreFileError, reason
 from goldore.scores import SCORES
 from goldore.store import loss, utility
 from goldore.store.format import (
@@ -106,6 +106,8 @@ def opened(path: Path) -> Iterator[h5py.File]:
             yield file
     except ScoreFileError:
         raise
+    except NewerFormatError as error:
+        raise ScoreFileError(f"{path} cannot be read: {error}.") from error
     except OSError as error:
         raise ScoreFileError(
             f"{path} cannot be read ({reason(error)}); check the path and the disk."

@@ -17,7 +17,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from goldore.errors import reason
+from goldore.errors import NewerFormatError, reason
 from goldore.recipe import LossRecipe, UtilityRecipe
 from goldore.store import journal, loss, utility
 from goldore.store.digests import header_digest
@@ -75,6 +75,8 @@ def _examine(file: h5py.File, path: Path, out: Path | None) -> dict[str, Any]:
                 each = kind(file, path, header, made_on)
                 found[kind.name] = each.look()
                 whole.append(each)
+        except NewerFormatError as error:
+            found["problems"].append(str(error))
         except _DAMAGES as error:
             found["problems"].append(f"what describes the {kind.name} trials is lost ({_inner(error)})")
     if out is not None and any(each.good or each.waiting for each in whole):
@@ -138,15 +140,11 @@ class _Utility:
     def __init__(self, file: h5py.File, path: Path, header: Header, made_on: dict[str, str]) -> None:
         self._group, self._header = node_at(file, utility.GROUP), header
         recipe = UtilityRecipe.from_json(read_text(self._group, "recipe"))
-        self._run = UtilityRun(
-            recipe,
-            int(read_attribute(self._group, "base_seed")),
-            utility.OUTCOME[read_text(self._group, "outcome")],
-            utility.ESTIMATOR[read_text(self._group, "estimator")],
-            read_text(self._group, "evaluation"),
-            **made_on,
-        )
+        outcome, estimator = utility.about(self._group)
+        seed, evaluation = int(read_attribute(self._group, "base_seed")), read_text(self._group, "evaluation")
+        self._run = UtilityRun(recipe, seed, outcome, estimator, evaluation, **made_on)
         self._key = utility.key_in(file, header)
+        self._outcomes = utility.outcomes_in(self._group)
         self._subset = int(utility.strata_of(header, recipe, self._run.base_seed).sizes.sum())
         self._path = path
         self.good: list[int] = []
@@ -164,7 +162,7 @@ class _Utility:
             failed += int(columns["failed"][fits].sum())
         known = set(self.good)
         if journal.journal_of(self._path).is_file():
-            waiting = journal.waiting(self._path, self._key, self._header, self._subset)
+            waiting = journal.waiting(self._path, self._key, self._header, self._subset, self._outcomes)
             self.waiting = [result for result in waiting if result.trial.number not in known]
         usable = len(self.good) - failed
         return {"usable": usable, "failed": failed, "damaged": damaged, "waiting": len(self.waiting)}
@@ -173,7 +171,7 @@ class _Utility:
         known = np.array(self.good, dtype=np.int64)
         for rows, columns in self._blocks():
             good = np.isin(rows, known)
-            kept = {name: columns[name][good] for name in utility.COLUMNS if name in columns}
+            kept = {name: columns[name][good] for name in utility.names_in(self._group)}
             utility.add(new, self._header, self._run, utility.results_of(rows[good], kept))
         utility.add(new, self._header, self._run, self.waiting)
         estimate_all(new, self._header, UtilityRun)
@@ -183,7 +181,7 @@ class _Utility:
         total = len(self._group["done"])
         for start in range(0, total, _ROWS):
             rows = np.arange(start, min(start + _ROWS, total))
-            names = [each for each in (*utility.COLUMNS, "digest", "done") if each in self._group]
+            names = [*utility.names_in(self._group), "digest", "done"]
             yield rows, {name: _rows(self._group[name], start, start + len(rows)) for name in names}
 
 

@@ -1,6 +1,6 @@
 """Utility trials in a score file.
 
-    /trials/utility             attrs: recipe (JSON), base_seed, outcome, estimator, evaluation
+    /trials/utility             attrs: recipe (JSON), base_seed, outcome, estimator, evaluation, outcomes
     /trials/utility/members     int32 [T, S]; the positions that trial t drew, class by class
     /trials/utility/subset_sizes int64 [K]; how many of the S columns belong to each class
     /trials/utility/accuracy    float32 [T, K]; share of the class's evaluation images classified correctly
@@ -10,22 +10,24 @@
                                 failed uint8 [T], done uint8 [T], digest uint64 [T] (see
                                 `goldore.store.digests`; of all but the seconds)
 
-All outcomes are stored, so that MonteCarlo can be estimated anew from another one, or in another way.
+All outcomes that there were when the file was made are stored, so that MonteCarlo can be estimated anew from
+another one, or in another way.
 """
 
 import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
 
 from goldore.draws import Strata, make_strata
-from goldore.errors import UsageError
+from goldore.errors import NewerFormatError, ScoreFileError, UsageError
 from goldore.estimators import Estimate
-from goldore.estimators.utility import ESTIMATORS, TrialBlock, Trials, estimate_utility
-from goldore.recipe import OUTCOMES, UtilityRecipe
+from goldore.estimators.utility import ESTIMATORS, Estimator, TrialBlock, Trials, estimate_utility
+from goldore.recipe import OUTCOMES, Outcome, UtilityRecipe
 from goldore.store.digests import digests, key_of
 from goldore.store.format import (
     create_rows,
@@ -36,7 +38,9 @@ from goldore.store.format import (
     read_per_trial,
     read_seconds,
     read_text,
+    read_text_list,
     rows_at,
+    write_text_list,
 )
 from goldore.store.model import DatasetInfo, Header, UtilityResult, UtilityRun, UtilityTrials
 from goldore.trials import Trial
@@ -47,15 +51,10 @@ if TYPE_CHECKING:
 GROUP = "trials/utility"
 OUTCOME = {str(name): name for name in OUTCOMES}
 ESTIMATOR = {str(name): name for name in ESTIMATORS}
-CONTENT = (
-    "seed",
-    "weights_seed",
-    "failed",
-    "train_loss",
-    "members",
-    *map(str, OUTCOMES),
-)  # what the digests cover
-COLUMNS = (*CONTENT, "seconds")
+_FIRST_OUTCOMES = ("accuracy", "logprob", "margin")  # of files that do not say which they hold
+_OF_TRIALS = ("seed", "weights_seed", "failed", "train_loss", "members")  # columns beside the outcomes
+_MOST_OUTCOMES = 64
+_BESIDE = ("seconds", "digest", "done", "number")  # what is no result
 _CHUNK = 2**16  # numbers that HDF5 reads and writes together, about
 _BLOCK = 2**21  # members that an estimator holds at once
 
@@ -72,15 +71,16 @@ def strata_of(header: Header, recipe: UtilityRecipe, base_seed: int) -> Strata:
 def read(file: h5py.File, info: DatasetInfo) -> UtilityTrials:
     """Read what the file says of its utility trials, without members."""
     group = node_at(file, GROUP)
-    recipe = UtilityRecipe.from_json(read_text(group, "recipe"))
-    outcome, estimator = read_text(group, "outcome"), read_text(group, "estimator")
+    text = read_text(group, "recipe")
+    recipe, outcomes = UtilityRecipe.from_json(text), outcomes_in(group)
+    outcome, estimator = about(group)
     rows = len(node_at(file, f"{GROUP}/done"))
     sizes = read_array(file, f"{GROUP}/subset_sizes", (info.num_classes,), "iu").astype(np.int64)
     done, failed = (
         read_per_trial(file, f"{GROUP}/{name}", (rows,), "u").astype(bool) for name in ("done", "failed")
     )
-    for name, (dtype, shape) in layout(int(sizes.sum()), info.num_classes).items():
-        if name not in CONTENT:
+    for name, (dtype, shape) in layout(int(sizes.sum()), info.num_classes, outcomes).items():
+        if name in _BESIDE:
             continue
         values = rows_at(file, f"{GROUP}/{name}", (rows, *shape), np.dtype(dtype).kind)
         needed = int(done.sum()) * values.dtype.itemsize * math.prod(shape)
@@ -89,21 +89,51 @@ def read(file: h5py.File, info: DatasetInfo) -> UtilityTrials:
     usable = np.flatnonzero(done & ~failed)
     total = np.zeros(info.num_classes)
     step = max(1, _BLOCK // info.num_classes)
-    for start in np.unique(usable // step) * step:
+    for start in np.unique(usable // step) * step if "accuracy" in outcomes else ():
         part = group["accuracy"][start : start + step]
         total += part[(done & ~failed)[start : start + step]].sum(axis=0, dtype=np.float64)
     return UtilityTrials(
         recipe=recipe,
         base_seed=int(read_attribute(group, "base_seed")),
-        outcome=OUTCOME[outcome],
-        estimator=ESTIMATOR[estimator],
+        outcome=outcome,
+        estimator=estimator,
         evaluation=read_text(group, "evaluation"),
+        outcomes=outcomes,
+        assumed=recipe.settings_left_out(text),
         done=usable,
         failed=np.flatnonzero(done & failed),
-        accuracy=total / len(usable) if len(usable) else np.full(info.num_classes, np.nan),
+        accuracy=total / len(usable)
+        if len(usable) and "accuracy" in outcomes
+        else np.full(info.num_classes, np.nan),
         subset_sizes=sizes,
         seconds=read_seconds(file, f"{GROUP}/seconds", rows),
     )
+
+
+def outcomes_in(group: h5py.Group) -> tuple[str, ...]:
+    """Names of the outcomes that a file holds, those that its goldore knew."""
+    outcomes = read_text_list(group, "outcomes") if "outcomes" in group.attrs else _FIRST_OUTCOMES
+    taken = {*_OF_TRIALS, *_BESIDE, "subset_sizes"}
+    if len(outcomes) > _MOST_OUTCOMES or not all(
+        each.isidentifier() and each not in taken for each in outcomes
+    ):
+        raise ValueError("its outcomes have names that outcomes cannot have")
+    return outcomes
+
+
+def about(group: h5py.Group) -> tuple[Outcome, Estimator]:
+    """The outcome and the estimator of the file's MonteCarlo.
+
+    Raises:
+        NewerFormatError: if this goldore does not know one of them.
+    """
+    outcome, estimator = read_text(group, "outcome"), read_text(group, "estimator")
+    for given, known in ((outcome, OUTCOME), (estimator, ESTIMATOR)):
+        if given not in known:
+            raise NewerFormatError(
+                f"its MonteCarlo is made by {given!r}, which this goldore does not know; update goldore"
+            )
+    return OUTCOME[outcome], ESTIMATOR[estimator]
 
 
 def size_of(header: Header, results: Sequence[UtilityResult]) -> int:
@@ -124,20 +154,21 @@ def add(file: h5py.File, header: Header, run: UtilityRun, results: Sequence[Util
         return
     rows = max(len(trials["done"]), ordered[-1].trial.number + 1)
     create_seconds(trials)
-    for name in (*COLUMNS, "digest", "done"):
+    outcomes = outcomes_in(trials)
+    for name in (*_OF_TRIALS, *outcomes, *("seconds", "digest", "done")):
         trials[name].resize(rows, axis=0)
     key = key_in(file, header)
     for run_of in _consecutive(ordered):
         where = slice(run_of[0].trial.number, run_of[-1].trial.number + 1)
-        columns = columns_of(run_of)
+        columns = columns_of(run_of, outcomes)
         for name, values in columns.items():
             trials[name][where] = values
         trials["digest"][where] = digests_of(key, np.arange(where.start, where.stop), columns)
         trials["done"][where] = np.ones(len(run_of), dtype=np.uint8)
 
 
-def layout(subset: int, classes: int) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """Dtype and shape of a trial's row in each of the `COLUMNS`."""
+def layout(subset: int, classes: int, outcomes: Sequence[str]) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Dtype and shape of a trial's row in each column."""
     found: dict[str, tuple[str, tuple[int, ...]]] = {
         "seed": ("<u8", ()),
         "weights_seed": ("<u8", ()),
@@ -145,17 +176,23 @@ def layout(subset: int, classes: int) -> dict[str, tuple[str, tuple[int, ...]]]:
         "train_loss": ("<f4", ()),
         "members": ("<i4", (subset,)),
     }
-    return found | {str(name): ("<f4", (classes,)) for name in OUTCOMES} | {"seconds": ("<f4", ())}
+    return found | {str(name): ("<f4", (classes,)) for name in outcomes} | {"seconds": ("<f4", ())}
 
 
 def columns_at(group: h5py.Group, rows: "NDArray[np.int64]") -> dict[str, "NDArray[Any]"]:
-    """Rows of the `COLUMNS`; without the seconds where they are not stored."""
-    return {name: group[name][rows] for name in COLUMNS if name in group}
+    """Rows of a file's columns; without the seconds where they are not stored."""
+    return {name: group[name][rows] for name in names_in(group)}
 
 
-def columns_of(results: Sequence[UtilityResult]) -> dict[str, "NDArray[Any]"]:
-    """Trials as the rows of the arrays in which they are stored, without digest and done flag."""
+def names_in(group: h5py.Group) -> list[str]:
+    """Names of a file's columns: what the digests cover, in their order, and the seconds if it has them."""
+    return [*_OF_TRIALS, *outcomes_in(group), *(["seconds"] if "seconds" in group else [])]
+
+
+def columns_of(results: Sequence[UtilityResult], outcomes: Sequence[str]) -> dict[str, "NDArray[Any]"]:
+    """Trials as the rows of a file's columns: of the outcomes that it holds, NaN where a trial has none."""
     members = np.stack([result.members for result in results])
+    unknown = np.full_like(next(iter(results[0].outcomes.values())), np.nan)
     values: dict[str, Any] = {
         "seed": [result.trial.seed for result in results],
         "weights_seed": [result.trial.weights_seed or 0 for result in results],
@@ -164,8 +201,10 @@ def columns_of(results: Sequence[UtilityResult]) -> dict[str, "NDArray[Any]"]:
         "seconds": [result.seconds for result in results],
         "members": members,
     }
-    values |= {str(name): np.stack([result.outcomes[name] for result in results]) for name in OUTCOMES}
-    shapes = layout(members.shape[1], values["accuracy"].shape[1])
+    values |= {
+        name: np.stack([result.outcomes.get(name, unknown) for result in results]) for name in outcomes
+    }
+    shapes = layout(members.shape[1], len(unknown), outcomes)
     return {name: np.asarray(values[name], dtype=dtype) for name, (dtype, _) in shapes.items()}
 
 
@@ -176,7 +215,11 @@ def results_of(numbers: "NDArray[np.int64]", columns: Mapping[str, "NDArray[Any]
             trial=Trial(int(number), int(columns["seed"][row]), int(columns["weights_seed"][row])),
             failed=bool(columns["failed"][row]),
             members=columns["members"][row],
-            outcomes={name: columns[name][row] for name in OUTCOMES},
+            outcomes={
+                name: values[row]
+                for name, values in columns.items()
+                if name not in _OF_TRIALS and name not in _BESIDE
+            },
             train_loss=float(columns["train_loss"][row]),
             seconds=float(columns["seconds"][row]) if "seconds" in columns else math.nan,
         )
@@ -191,17 +234,18 @@ def key_in(file: h5py.File, header: Header) -> bytes:
     return key_of(header.info.fingerprint, "utility", *shared)
 
 
-def key_of_run(header: Header, run: UtilityRun) -> bytes:
-    """The key of the digests of a run's utility trials, `key_in` of the file that they are written to."""
-    shared = run.recipe.to_json(), run.base_seed, run.evaluation
-    return key_of(header.info.fingerprint, "utility", *shared)
+def journal_terms(path: Path, header: Header) -> tuple[bytes, tuple[str, ...]]:
+    """What a journal beside a file is written with: the key of its trials' digests, and its outcomes."""
+    with h5py.File(path, "r", locking=False) as file:
+        return key_in(file, header), outcomes_in(file[GROUP])
 
 
 def digests_of(
     key: bytes, numbers: "NDArray[np.int64]", columns: Mapping[str, "NDArray[Any]"]
 ) -> "NDArray[np.uint64]":
-    """The digest of each trial."""
-    return digests(key, [numbers.astype("<i8"), *(columns[name] for name in CONTENT)])
+    """The digest of each trial, over the columns in their order, but for what is no result."""
+    content = [values for name, values in columns.items() if name not in _BESIDE]
+    return digests(key, [numbers.astype("<i8"), *content])
 
 
 def estimate(
@@ -214,8 +258,16 @@ def estimate(
         header: of its dataset.
         estimator: None takes that of the file.
         trials: only the first so many; None takes all.
+
+    Raises:
+        ScoreFileError: if the file does not hold the outcome that its MonteCarlo is to be about.
     """
     known = read(file, header.info)
+    if known.outcome not in known.outcomes:
+        raise ScoreFileError(
+            f"the trials of this file hold no {known.outcome}, which came with a later goldore; choose among "
+            f"the outcomes {', '.join(known.outcomes)}."
+        )
     if len(known.done[:trials]) == 0:
         return None
     known = dataclasses.replace(
@@ -262,7 +314,9 @@ class _Stored:
                 continue
             rows_of = slice(start, start + rows)
             if start >= self._checked:
-                columns = {name: self._group[name][rows_of][numbers - start] for name in CONTENT}
+                columns = {
+                    name: self._group[name][rows_of][numbers - start] for name in names_in(self._group)
+                }
                 wrong = (
                     digests_of(self._key, numbers, columns) != self._group["digest"][rows_of][numbers - start]
                 )
@@ -295,8 +349,9 @@ def _create(file: h5py.File, header: Header, run: UtilityRun) -> None:
     trials.attrs["base_seed"] = np.uint64(run.base_seed)
     trials.attrs["evaluation"] = run.evaluation
     trials["subset_sizes"] = strata_of(header, run.recipe, run.base_seed).sizes
+    write_text_list(trials, "outcomes", list(OUTCOMES))
     subset, classes = int(trials["subset_sizes"][()].sum()), header.info.num_classes
-    shapes = layout(subset, classes) | {"digest": ("<u8", ()), "done": ("u1", ())}
+    shapes = layout(subset, classes, OUTCOMES) | {"digest": ("<u8", ()), "done": ("u1", ())}
     for name, (dtype, shape) in shapes.items():
         empty = np.nan if np.dtype(dtype).kind == "f" else -1 if name == "members" else 0
         rows = max(1, min(4096, _CHUNK // max(int(np.prod(shape)), 1)))

@@ -87,10 +87,10 @@ def killed_at(out, log, point, call, **fields):
 
         setattr(module, name, dying)
 
-    def half_of_a_record(path, key, results):
+    def half_of_a_record(path, key, outcomes, results):
         nonlocal reached
         reached += 1
-        append(path, key, results)
+        append(path, key, outcomes, results)
         if reached == call:
             place = journal.journal_of(path)
             os.truncate(place, place.stat().st_size - 70)

@@ -13,6 +13,7 @@ import pytest
 import goldore
 from goldore.errors import GoldoreError, ScoreFileError
 from goldore.estimators import Estimate
+from goldore.recipe import OUTCOMES
 from goldore.store import journal as journals
 from goldore.store import load_header, load_scores, salvage, verifying, write_new
 from goldore.store.seal import SIZE
@@ -250,7 +251,7 @@ def waiting(whole, tmp_path):
         key = key_in(file, header)
     results = results_of(rows, columns)
     for start in range(0, 20, 2):
-        journals.append(path, key, results[start : start + 2])
+        journals.append(path, key, OUTCOMES, results[start : start + 2])
     return path
 
 

@@ -13,6 +13,7 @@ import pytest
 import goldore
 from goldore.errors import GoldoreError
 from goldore.indexfile import load_index, save_index
+from goldore.recipe import OUTCOMES
 from goldore.scoring import output
 from goldore.scoring.parts import Parts, part_of
 from goldore.store import journal, load_header, load_scores, loss, utility, verifying
@@ -110,12 +111,15 @@ def test_a_journal_of_a_goldore_that_stored_no_times_is_taken_in(tmp_path):
     runs.score(path, loss=2, utility=6)
     header = load_header(path)
     with h5py.File(path) as file:
-        columns = {name: file["trials/utility"][name][4:6] for name in utility.COLUMNS}
+        columns = {
+            name: file["trials/utility"][name][4:6] for name in utility.names_in(file["trials/utility"])
+        }
         key = utility.key_in(file, header)
     subset, classes = columns["members"].shape[1], columns["accuracy"].shape[1]
-    rows = np.empty(2, dtype=journal._layout(subset, classes, utility.CONTENT))
+    layout = journal._layout(subset, classes, OUTCOMES)
+    rows = np.empty(2, dtype=[(name, layout[name]) for name in layout.names if name != "seconds"])
     rows["number"] = [10, 11]
-    for name in utility.CONTENT:
+    for name in rows.dtype.names[1:]:
         rows[name] = columns[name]
     head = journal._HEAD.pack(journal._MAGIC, 2, key, hashlib.sha256(rows.tobytes()).digest())
     journal.journal_of(path).write_bytes(head + rows.tobytes())

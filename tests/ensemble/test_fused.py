@@ -167,6 +167,14 @@ def test_loops_equal_the_composition(case):
     check(errors(*case, made=loops), case[3])
 
 
+def test_second_derivatives_of_loops_are_refused():
+    x = torch.randn(2, 3, 4, 4, requires_grad=True)
+    y = loops("instance", "swish", training=True)(x, torch.ones(3), torch.zeros(3), None)
+    (dx,) = torch.autograd.grad(y.square().sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        torch.autograd.grad(dx.square().sum(), x)
+
+
 @pytest.mark.parametrize("norm", NORMS)
 def test_loops_keep_nothing_as_large_as_x_but_x(norm):
     kept = []
