@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from goldore.datasets.dataset import ImageDataset
-from goldore.store import DatasetInfo, Score, ScoreFile, loss, utility
+from goldore.store import DatasetInfo, Score, ScoreFile
+from goldore.store.kinds import KINDS
 from goldore.store.reading import read_header
 from goldore.store.seal import seal
 
@@ -33,15 +34,11 @@ def edited(path):
         yield file
         with suppress(KeyError, ValueError):  # what is taken out cannot be made to fit
             header = read_header(file)
-            if loss.GROUP in file:
-                group, key = file[loss.GROUP], loss.key_in(file, header)
-                names = [name.decode() for name in group.attrs["recorded"].tolist()]
-                for row in np.flatnonzero(group["done"][()]):
-                    group["digest"][row] = loss.digest_of(key, loss.result_at(group, row, names), names)
-            if utility.GROUP in file:
-                group, rows = file[utility.GROUP], np.flatnonzero(file[utility.GROUP]["done"][()])
-                columns = utility.columns_at(group, rows)
-                group["digest"][rows] = utility.digests_of(utility.key_in(file, header), rows, columns)
+            for kind in KINDS.values():
+                if kind.group in file:
+                    group, rows = file[kind.group], np.flatnonzero(file[kind.group]["done"][()])
+                    columns = kind.columns_at(group, rows)
+                    group["digest"][rows] = kind.digests_of(kind.key_in(file, header), rows, columns)
     seal(path)
 
 

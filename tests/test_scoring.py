@@ -188,7 +188,7 @@ def test_a_full_disk_keeps_the_previous_state(dataset, out, monkeypatch):
     def fail(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("goldore.store.loss.add", fail)
+    monkeypatch.setattr("goldore.store.loss.LOSS.add", fail)
     with pytest.raises(GoldoreError, match=r"No space left on device.*previous state is kept"):
         goldore.score(dataset, trials=2, recipe=RECIPE, out=out, device="cpu")
     assert out.read_bytes() == before

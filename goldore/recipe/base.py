@@ -68,6 +68,11 @@ class Recipe:
         )
         require(self.std is None or all(value > 0 for value in self.std), "--std must be above 0.")
 
+    @property
+    def learning_rates(self) -> tuple[str, ...]:
+        """Names of the settings to lower if trainings diverge, `lr` first."""
+        return ("lr",)
+
     def to_json(self) -> str:
         """Give the recipe as one JSON object with sorted keys; `from_json` reads it back."""
         return json.dumps(dataclasses.asdict(self), sort_keys=True)

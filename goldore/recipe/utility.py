@@ -97,3 +97,8 @@ class UtilityRecipe(Recipe):
     def folds(self) -> int:
         """Parts of the training set that trials draw from in turn; 2 if they evaluate on training samples."""
         return 2 if self.eval_split == "heldout" else 1
+
+    @property
+    def learning_rates(self) -> tuple[str, ...]:
+        """Names of the settings to lower if trainings diverge, `lr` first."""
+        return ("lr",) if self.distill is None else ("lr", "distill_lr")

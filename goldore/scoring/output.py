@@ -10,31 +10,27 @@ from pathlib import Path
 from typing import Any
 
 from goldore.errors import GoldoreError, ScoreFileError, reason
-from goldore.recipe import UtilityRecipe
+from goldore.recipe.checks import option
 from goldore.store import (
     Header,
-    LossResult,
-    LossRun,
+    Result,
+    Run,
     ScoreFile,
     UtilityResult,
-    UtilityRun,
     add_trials,
-    append_to_journal,
     check_same_run,
     is_score_file,
     load_scores,
     remove_journal,
 )
+from goldore.store.journal import Journal
 from goldore.store.seal import stamp
-from goldore.store.utility import journal_terms
 
 _SECONDS_BETWEEN_WRITES = 20.0
 _SHARE_OF_WRITING = 15  # at least so many times the last writing passes before the next
 
 
-def existing_file(
-    path: Path, header: Header, runs: Sequence[LossRun | UtilityRun], *, overwrite: bool
-) -> ScoreFile | None:
+def existing_file(path: Path, header: Header, runs: Sequence[Run], *, overwrite: bool) -> ScoreFile | None:
     """The file to go on with, or None to start afresh; never replaces what is not a score file."""
     if not path.exists():
         return None
@@ -77,7 +73,7 @@ class Output:
         self,
         path: Path,
         header: Header,
-        run: LossRun | UtilityRun,
+        run: Run,
         *,
         fresh: bool,
         is_part: bool = False,
@@ -88,9 +84,7 @@ class Output:
         self._waiting: list[Any] = []  # results of the run's kind
         self._seen = stamp(path)
         self._due = 0.0
-        self._terms: tuple[bytes, tuple[str, ...]] | None = (
-            None  # of the journal beside this state of the file
-        )
+        self._journal: Journal | None = None  # beside this state of the file
 
     def add_soon(self, results: Sequence[UtilityResult]) -> bool:
         """Make finished trials durable: now and then in the file, for they come by the thousand.
@@ -99,10 +93,10 @@ class Output:
             Whether they were written to the file now.
         """
         in_order = not self._fresh and self._seen is not None and stamp(self.path) == self._seen
-        if in_order and time.monotonic() < self._due and isinstance(self._run, UtilityRun):
+        if in_order and time.monotonic() < self._due:
             with errors_of_writing(self.path):
-                self._terms = self._terms or journal_terms(self.path, self._header)
-                append_to_journal(self.path, *self._terms, results)
+                self._journal = self._journal or Journal.beside(self.path, self._header)
+                self._journal.append(self.path, results)
             self._waiting += results
             return False
         start = time.monotonic()
@@ -111,7 +105,7 @@ class Output:
         self._due = time.monotonic() + max(_SECONDS_BETWEEN_WRITES, _SHARE_OF_WRITING * spent)
         return True
 
-    def add(self, results: Sequence[LossResult] | Sequence[UtilityResult]) -> None:
+    def add(self, results: Sequence[Result]) -> None:
         """Write finished trials to the file, those that wait included."""
         self._waiting += results
         if not self._waiting:
@@ -147,7 +141,7 @@ class Output:
                 remove_journal(path)  # of what is replaced
             add_trials(path, self._header, self._run, self._waiting, fresh=fresh)
             remove_journal(path)
-            self._terms = None
+            self._journal = None
 
     def close(self) -> None:
         """Complain if trials diverged and none ended well."""
@@ -155,12 +149,13 @@ class Output:
             raise all_diverged(self._run)
 
 
-def all_diverged(run: LossRun | UtilityRun) -> GoldoreError:
+def all_diverged(run: Run) -> GoldoreError:
     """The error that ends a run of which no trial can be used."""
-    distilling = " or --distill-lr" if isinstance(run.recipe, UtilityRecipe) and run.recipe.distill else ""
+    first, *others = run.recipe.learning_rates
+    also = "".join(f" or {option(each)}" for each in others)
     return GoldoreError(
         "every trial diverged (the loss became infinite or NaN) and nothing was written; "
-        f"lower --lr (it is {run.recipe.lr:g}){distilling}."
+        f"lower {option(first)} (it is {run.recipe.lr:g}){also}."
     )
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from goldore.errors import GoldoreError
 from goldore.locking import clear_lock, writing_to
 from goldore.scoring.output import all_diverged, errors_of_writing
-from goldore.store import LossRun, UtilityRun, drop_trials, join, journal_of, load_scores, remove_journal
+from goldore.store import Run, drop_trials, join, journal_of, load_scores, remove_journal
 from goldore.store.seal import Stamp, stamp
 from goldore.team import Team, as_ranges, from_ranges
 
@@ -68,9 +68,7 @@ class Parts:
             discard([part for part in parts if _state(part) == states[part]])  # none may have grown meanwhile
             remove_journal(self.path)
 
-    def done(
-        self, run: LossRun | UtilityRun, meanwhile: Callable[[], None] | None = None
-    ) -> NDArray[np.int64]:
+    def done(self, run: Run, meanwhile: Callable[[], None] | None = None) -> NDArray[np.int64]:
         """Numbers of the trials in all files by now, ascending; rank 0 joins the parts first.
 
         All ranks call it together, with everything written.
@@ -88,7 +86,7 @@ class Parts:
         of_all = self.team.gather(as_ranges(sorted(found)))
         return from_ranges([each for ranges in of_all for each in ranges])
 
-    def close(self, runs: Sequence[LossRun | UtilityRun]) -> None:
+    def close(self, runs: Sequence[Run]) -> None:
         """See that all that was done is in the score file, and useful; all ranks call it together.
 
         Removes lock files of parts that killed processes left.
@@ -115,15 +113,15 @@ class Parts:
         if which is not None:
             raise all_diverged(runs[which])
 
-    def _without_use(self, runs: Sequence[LossRun | UtilityRun]) -> int | None:
+    def _without_use(self, runs: Sequence[Run]) -> int | None:
         """Which run has no trial that ended well; what it has is taken out, so that others can follow."""
         for which, run in enumerate(runs):
             file = load_scores(self.path, only=())
-            trials = file.loss_trials if isinstance(run, LossRun) else file.utility_trials
+            trials = file.trials_of(run.kind)
             if trials is None or len(trials.done):
                 continue
             if file.score_names:
-                drop_trials(self.path, type(run))
+                drop_trials(self.path, run.kind)
             else:
                 self.path.resolve().unlink()
             return which
@@ -166,10 +164,10 @@ def discard(parts: list[Path]) -> None:
         remove_journal(part)
 
 
-def finished(path: Path, run: LossRun | UtilityRun) -> set[int]:
+def finished(path: Path, run: Run) -> set[int]:
     """Numbers of the trials in a file that are done, well or not; none if there is no file."""
     if not path.exists():
         return set()
     file = load_scores(path, only=())
-    trials = file.loss_trials if isinstance(run, LossRun) else file.utility_trials
+    trials = file.trials_of(run.kind)
     return set() if trials is None else {*map(int, trials.done), *map(int, trials.failed)}

@@ -6,14 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from goldore.errors import DatasetError, ScoreFileError
-from goldore.recipe import LossRecipe, UtilityRecipe
-from goldore.scores import ScoreDefinition
 from goldore.scoring.output import existing_file
 from goldore.scoring.parts import Parts, discard, parts_of
-from goldore.store import Header, LossRun, ScoreFile, UtilityRun, check_same_run, check_storable, load_scores
-from goldore.store.utility import ESTIMATOR, OUTCOME
+from goldore.store import Header, Run, ScoreFile, check_same_run, check_storable, load_scores
+from goldore.store.kinds import continuing, run_from_json
 
-Runs = list[LossRun | UtilityRun]
+Runs = list[Run]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,16 +70,20 @@ def prepare(
         if parts.fresh and parts_of(parts.path):  # this run began to replace another one, and was stopped
             parts.take_in()
             existing = load_scores(parts.path, only=())
-        if existing is not None and existing.loss_trials is not None:  # it goes on recording what it records
-            runs = [_recording(run, existing.loss_trials.scores) for run in runs]
-        sent = {"fingerprint": header.info.fingerprint, "runs": _as_json(runs), "notes": notes}
+        if existing is not None:
+            runs = [continuing(run, existing) for run in runs]
+        sent = {
+            "fingerprint": header.info.fingerprint,
+            "runs": [run.to_json() for run in runs],
+            "notes": notes,
+        }
     received = parts.team.gather(sent)[0]
     if received["fingerprint"] != header.info.fingerprint:
         raise DatasetError(
             f"this process has read another dataset than rank 0 ({header.info.fingerprint[:12]} / "
             f"{received['fingerprint'][:12]}); give all machines the same one."
         )
-    plans = Plans(_from_json(received["runs"]), received["notes"])
+    plans = Plans([run_from_json(run) for run in received["runs"]], received["notes"])
     if parts.team.rank > 0 and parts.own.exists():
         _check_own(parts, header, plans.runs, overwrite=overwrite)
     return plans, existing
@@ -115,32 +117,3 @@ def _check(path: Path, header: Header, runs: Runs) -> None:
     file = load_scores(path, only=())
     for run in runs:
         check_same_run(file, header, run)
-
-
-def _recording(run: LossRun | UtilityRun, scores: tuple[ScoreDefinition, ...]) -> LossRun | UtilityRun:
-    return dataclasses.replace(run, scores=scores) if isinstance(run, LossRun) else run
-
-
-def _as_json(runs: Runs) -> list[dict[str, Any]]:
-    return [
-        {field.name: getattr(run, field.name) for field in dataclasses.fields(run)}
-        | {"recipe": run.recipe.to_json()}
-        | ({"scores": [score.described() for score in run.scores]} if isinstance(run, LossRun) else {})
-        for run in runs
-    ]
-
-
-def _from_json(sent: list[dict[str, Any]]) -> Runs:
-    runs: Runs = []
-    for each in sent:
-        if "scores" in each:
-            fields = {
-                **each,
-                "recipe": LossRecipe.from_json(each["recipe"]),
-                "scores": tuple(ScoreDefinition.from_described(score) for score in each["scores"]),
-            }
-            runs.append(LossRun(**fields))
-        else:
-            chosen = {"outcome": OUTCOME[each["outcome"]], "estimator": ESTIMATOR[each["estimator"]]}
-            runs.append(UtilityRun(**each | chosen | {"recipe": UtilityRecipe.from_json(each["recipe"])}))
-    return runs

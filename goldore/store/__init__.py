@@ -20,7 +20,6 @@ a crash at any moment leaves the previous, complete state.
 """
 
 from goldore.store.checks import check_same_run, check_storable, run_differences
-from goldore.store.journal import append as append_to_journal
 from goldore.store.journal import journal_of
 from goldore.store.journal import remove as remove_journal
 from goldore.store.location import default_path
@@ -31,6 +30,8 @@ from goldore.store.model import (
     LossResult,
     LossRun,
     LossTrials,
+    Result,
+    Run,
     Score,
     ScoreFile,
     UtilityResult,
@@ -46,13 +47,14 @@ __all__ = [
     "LossResult",
     "LossRun",
     "LossTrials",
+    "Result",
+    "Run",
     "Score",
     "ScoreFile",
     "UtilityResult",
     "UtilityRun",
     "UtilityTrials",
     "add_trials",
-    "append_to_journal",
     "check_same_run",
     "check_storable",
     "default_path",

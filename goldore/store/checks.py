@@ -9,11 +9,12 @@ import h5py
 from goldore.atomic import check_space, check_writable, temporary_prefix
 from goldore.errors import GoldoreError, ScoreFileError, UsageError, reason
 from goldore.store.format import INDEX_SUFFIXES, LIBVER
-from goldore.store.model import Header, LossRun, ScoreFile, UtilityRun
+from goldore.store.kinds import KINDS
+from goldore.store.model import Header, Run, ScoreFile
 from goldore.store.writing import size_of, write_header
 
 
-def check_storable(path: Path, header: Header, run: LossRun | UtilityRun) -> None:
+def check_storable(path: Path, header: Header, run: Run) -> None:
     """Write a score file without trials beside `path` and remove it again, before hours of training.
 
     Raises:
@@ -41,7 +42,7 @@ def check_storable(path: Path, header: Header, run: LossRun | UtilityRun) -> Non
         ) from error
 
 
-def check_same_run(existing: ScoreFile, header: Header, run: LossRun | UtilityRun) -> None:
+def check_same_run(existing: ScoreFile, header: Header, run: Run) -> None:
     """Refuse to mix trials of different datasets, recipes or seeds in one file.
 
     Raises:
@@ -56,26 +57,16 @@ def check_same_run(existing: ScoreFile, header: Header, run: LossRun | UtilityRu
         )
 
 
-def run_differences(
-    existing: ScoreFile, header: Header, run: LossRun | UtilityRun
-) -> list[tuple[str, Any, Any]]:
+def run_differences(existing: ScoreFile, header: Header, run: Run) -> list[tuple[str, Any, Any]]:
     """In what a file differs from a run: (name, in the file, in the run); empty if they fit together."""
     there, now = existing.dataset, header.info
     if there.fingerprint != now.fingerprint:
         here, given = (f"{each.name} {each.fingerprint[:12]}" for each in (there, now))
         return [("dataset", here, given)]
-    trials = existing.loss_trials if isinstance(run, LossRun) else existing.utility_trials
+    trials = existing.trials_of(run.kind)
     if trials is None:
         return []
     differences = trials.recipe.differences(run.recipe)
     if trials.base_seed != run.base_seed:
         differences.append(("seed", trials.base_seed, run.base_seed))
-    if isinstance(run, UtilityRun) and existing.utility_trials:
-        evaluation = existing.utility_trials.evaluation
-        if evaluation != run.evaluation:
-            differences.append(("test images", evaluation[:12] or "none", run.evaluation[:12] or "none"))
-    if isinstance(run, LossRun) and existing.loss_trials:
-        recorded = existing.loss_trials.recorded
-        if not set(run.recorded) <= set(recorded):
-            differences.append(("scores", ",".join(recorded), ",".join(run.recorded)))
-    return differences
+    return differences + KINDS[run.kind].differences(trials, run)

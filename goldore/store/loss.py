@@ -7,20 +7,22 @@
                      digest uint64 [T] (see `goldore.store.digests`; of all but the seconds)
 """
 
+import dataclasses
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
-from goldore.estimators import Estimate, class_members, mean_over_trials
+from goldore.estimators import class_members, mean_over_trials
 from goldore.recipe import LossRecipe
 from goldore.scores import SCORES, ScoreDefinition
-from goldore.store.digests import digests, key_of
+from goldore.store.digests import digests
 from goldore.store.format import (
     create_rows,
-    create_seconds,
     node_at,
     read_attribute,
     read_per_trial,
@@ -30,39 +32,166 @@ from goldore.store.format import (
     rows_at,
     write_text_list,
 )
+from goldore.store.kind import Columns, Estimates, TrialKind
 from goldore.store.model import DatasetInfo, Header, LossResult, LossRun, LossTrials
-from goldore.trials import Trial
+from goldore.trials import Trial, make_trials
 
-GROUP = "trials/loss"
-_PER_TRIAL = ("seed", "train_loss", "test_accuracy", "seconds", "failed", "done", "digest")
+_OF_TRIALS = ("seed", "failed", "train_loss", "test_accuracy")  # columns beside the scores
 
 
-def read(file: h5py.File, info: DatasetInfo) -> LossTrials:
-    """Read what the file says of its loss trials, without the [T, N] arrays."""
-    group = node_at(file, GROUP)
-    text = read_text(group, "recipe")
-    recipe = LossRecipe.from_json(text)
-    scores = read_scores(group)
-    rows = len(node_at(file, f"{GROUP}/done"))
-    done, failed = (
-        read_per_trial(file, f"{GROUP}/{name}", (rows,), "u").astype(bool) for name in ("done", "failed")
-    )
-    for score in scores:
-        values = rows_at(file, f"{GROUP}/{score.name}", (rows, info.num_samples), "f")
-        if values.maxshape[0] is not None or values.id.get_storage_size() < 4 * info.num_samples * done.sum():
-            raise ValueError(f"{GROUP}/{score.name} holds fewer trials than it claims")
-    return LossTrials(
-        recipe=recipe,
-        base_seed=int(read_attribute(group, "base_seed")),
-        scores=scores,
-        assumed=recipe.settings_left_out(text),
-        done=tuple(int(row) for row in np.flatnonzero(done & ~failed)),
-        failed=tuple(int(row) for row in np.flatnonzero(done & failed)),
-        seed=read_per_trial(file, f"{GROUP}/seed", (rows,), "u"),
-        train_loss=read_per_trial(file, f"{GROUP}/train_loss", (rows, recipe.epochs), "f"),
-        test_accuracy=read_per_trial(file, f"{GROUP}/test_accuracy", (rows,), "f"),
-        seconds=read_seconds(file, f"{GROUP}/seconds", rows),
-    )
+class LossKind(TrialKind[LossRun, LossTrials, LossResult]):
+    """Trainings on the whole training set, which record the samples' scores."""
+
+    name = "loss"
+
+    def read(self, file: h5py.File, info: DatasetInfo) -> LossTrials:
+        """Read what the file says of its loss trials, without the [T, N] arrays."""
+        group = node_at(file, self.group)
+        text = read_text(group, "recipe")
+        recipe = LossRecipe.from_json(text)
+        scores = read_scores(group)
+        rows = len(node_at(file, f"{self.group}/done"))
+
+        def column(name: str, shape: tuple[int, ...], kinds: str) -> NDArray[Any]:
+            return read_per_trial(file, f"{self.group}/{name}", (rows, *shape), kinds)
+
+        done, failed = (column(name, (), "u").astype(bool) for name in ("done", "failed"))
+        for score in scores:
+            path = f"{self.group}/{score.name}"
+            values = rows_at(file, path, (rows, info.num_samples), "f")
+            held = values.id.get_storage_size()
+            if values.maxshape[0] is not None or held < 4 * info.num_samples * done.sum():
+                raise ValueError(f"{path} holds fewer trials than it claims")
+        return LossTrials(
+            recipe=recipe,
+            base_seed=int(read_attribute(group, "base_seed")),
+            scores=scores,
+            assumed=recipe.settings_left_out(text),
+            done=tuple(int(row) for row in np.flatnonzero(done & ~failed)),
+            failed=tuple(int(row) for row in np.flatnonzero(done & failed)),
+            seed=column("seed", (), "u"),
+            train_loss=column("train_loss", (recipe.epochs,), "f"),
+            test_accuracy=column("test_accuracy", (), "f"),
+            seconds=read_seconds(file, f"{self.group}/seconds", rows),
+        )
+
+    def run_of(self, trials: LossTrials, made_on: Mapping[str, str]) -> LossRun:
+        """What these trials share."""
+        return LossRun(trials.recipe, trials.base_seed, trials.scores, **made_on)
+
+    def run_in(self, group: h5py.Group, made_on: Mapping[str, str]) -> LossRun:
+        """The same from a file's attributes alone."""
+        recipe = LossRecipe.from_json(read_text(group, "recipe"))
+        return LossRun(recipe, int(read_attribute(group, "base_seed")), read_scores(group), **made_on)
+
+    def continuing(self, run: LossRun, trials: LossTrials) -> LossRun:
+        """It records what they record."""
+        return dataclasses.replace(run, scores=trials.scores)
+
+    def run_from_json(self, fields: dict[str, Any]) -> LossRun:
+        """Read back what the run's `to_json` gave."""
+        scores = tuple(ScoreDefinition.from_described(each) for each in fields["scores"])
+        return LossRun(**{**fields, "recipe": LossRecipe.from_json(fields["recipe"]), "scores": scores})
+
+    def differences(self, trials: LossTrials, run: LossRun) -> list[tuple[str, Any, Any]]:
+        """A run can record fewer scores than are there, not others."""
+        if set(run.recorded) <= set(trials.recorded):
+            return []
+        return [("scores", ",".join(trials.recorded), ",".join(run.recorded))]
+
+    def create(self, file: h5py.File, header: Header, run: LossRun) -> None:
+        """Make the group with its attributes and empty columns."""
+        group = file.create_group(self.group)
+        group.attrs["recipe"] = run.recipe.to_json()
+        group.attrs["base_seed"] = np.uint64(run.base_seed)
+        write_text_list(group, "recorded", list(run.recorded))
+        group.attrs["scores"] = json.dumps([score.described() for score in run.scores])
+        for name, dtype in (("seed", "u8"), ("failed", "u1"), ("digest", "u8"), ("done", "u1")):
+            create_rows(group, name, dtype, (), 0)
+        for name, shape in (("train_loss", (run.recipe.epochs,)), ("test_accuracy", ()), ("seconds", ())):
+            create_rows(group, name, "f4", shape, np.nan)
+        for name in run.recorded:
+            create_rows(group, name, "f4", (header.info.num_samples,), np.nan)
+
+    def update(self, group: h5py.Group, run: LossRun) -> None:
+        """Nothing may change."""
+
+    def shared(self, group: h5py.Group) -> list[Any]:
+        """Recipe, base seed and the names of the scores."""
+        return [group.attrs["recipe"], int(group.attrs["base_seed"]), list(read_text_list(group, "recorded"))]
+
+    def content_names(self, group: h5py.Group) -> list[str]:
+        """The small columns, then the scores."""
+        return [*_OF_TRIALS, *read_text_list(group, "recorded")]
+
+    def columns_of(self, results: Sequence[LossResult], names: Sequence[str]) -> dict[str, NDArray[Any]]:
+        """Trials as rows of columns."""
+        columns: dict[str, NDArray[Any]] = {
+            "seed": np.array([result.trial.seed for result in results], dtype="<u8"),
+            "failed": np.array([result.failed for result in results], dtype="u1"),
+            "train_loss": np.stack([result.train_loss for result in results]).astype("<f4"),
+            "test_accuracy": np.array([result.test_accuracy for result in results], dtype="<f4"),
+        }
+        for name in names:
+            if name not in _OF_TRIALS:
+                columns[name] = np.stack([result.recorded[name] for result in results]).astype("<f4")
+        columns["seconds"] = np.array([result.seconds for result in results], dtype="<f4")
+        return columns
+
+    def results_of(self, numbers: NDArray[np.int64], columns: Columns) -> list[LossResult]:
+        """Trials from rows of columns."""
+        recorded = _scores_among(columns)
+        return [
+            LossResult(
+                trial=Trial(int(number), int(columns["seed"][row])),
+                failed=bool(columns["failed"][row]),
+                recorded={name: columns[name][row] for name in recorded},
+                train_loss=columns["train_loss"][row],
+                test_accuracy=float(columns["test_accuracy"][row]),
+                seconds=float(columns["seconds"][row]) if "seconds" in columns else math.nan,
+            )
+            for row, number in enumerate(numbers)
+        ]
+
+    def digests_of(self, key: bytes, numbers: NDArray[np.int64], columns: Columns) -> NDArray[np.uint64]:
+        """The digest of each trial: number, seed and failed as three uint64, then the other columns."""
+        head = [numbers.astype("<u8"), *(columns[name].astype("<u8") for name in ("seed", "failed"))]
+        rest = ("train_loss", "test_accuracy", *_scores_among(columns))
+        return digests(key, [*head, *(columns[name] for name in rest)])
+
+    def derived(self, run: LossRun, numbers: Sequence[int]) -> list[Trial]:
+        """The trials of a run with these numbers."""
+        return make_trials(run.base_seed, numbers)
+
+    def size_of(self, header: Header, run: LossRun, results: Sequence[LossResult]) -> int:
+        """Upper estimate, in bytes, of what a file grows by when these results are added to it."""
+        return header.info.num_samples * len(run.recorded) * (2 * 8 + 2 * 4 + 4 * len(results))
+
+    def estimates(self, file: h5py.File, header: Header) -> Estimates:
+        """Average every recorded score over the trials that ended well."""
+        known = self.read(file, header.info)
+        if not known.done:
+            return {}
+        shape = len(known.done), header.info.num_samples
+        values = {name: np.empty(shape, np.float32) for name in known.recorded}
+        place = 0
+        for numbers, columns, fit in self.blocks(file, header, np.array(known.done)):
+            if not fit.all():
+                raise ValueError(f"loss trial {numbers[~fit][0]} does not fit its checksum")
+            for name, all_trials in values.items():
+                all_trials[place : place + len(numbers)] = columns[name]
+            place += len(numbers)
+        members = class_members(header.labels, header.info.num_classes)
+        about = {"recipe": str(file[self.group].attrs["recipe"])}
+        return {score: (mean_over_trials(values[score.name], members), about) for score in known.scores}
+
+
+LOSS = LossKind()
+
+
+def _scores_among(columns: Columns) -> list[str]:
+    """Names of the scores: they begin with a capital, and no other column does."""
+    return [name for name in columns if name[:1].isupper()]
 
 
 def read_scores(group: h5py.Group) -> tuple[ScoreDefinition, ...]:
@@ -76,104 +205,3 @@ def read_scores(group: h5py.Group) -> tuple[ScoreDefinition, ...]:
     if missing:
         raise ValueError(f"it does not say what {missing[0]} is")
     return tuple(known.get(name) or SCORES[name] for name in recorded)
-
-
-def size_of(header: Header, run: LossRun, results: Sequence[LossResult]) -> int:
-    """Upper estimate, in bytes, of what a file grows by when these results are added to it."""
-    return header.info.num_samples * len(run.recorded) * (2 * 8 + 2 * 4 + 4 * len(results))
-
-
-def add(file: h5py.File, header: Header, run: LossRun, results: Sequence[LossResult]) -> None:
-    """Write finished trials; the done flag of each is written last."""
-    if GROUP not in file:
-        _create(file, header, run)
-    trials, key = file[GROUP], key_in(file, header)
-    create_seconds(trials)
-    for result in results:
-        row = result.trial.number
-        if row >= len(trials["done"]):
-            for name in (*_PER_TRIAL, *result.recorded):
-                trials[name].resize(row + 1, axis=0)
-        trials["seed"][row] = result.trial.seed
-        trials["train_loss"][row] = result.train_loss
-        trials["test_accuracy"][row] = result.test_accuracy
-        trials["seconds"][row] = result.seconds
-        for name, values in result.recorded.items():
-            trials[name][row] = values
-        trials["failed"][row] = result.failed
-        trials["digest"][row] = digest_of(key, result, run.recorded)
-        trials["done"][row] = True
-
-
-def key_in(file: h5py.File, header: Header) -> bytes:
-    """The key of the digests of a file's loss trials."""
-    attrs = file[GROUP].attrs
-    recorded = [name.decode() for name in attrs["recorded"].tolist()]
-    return key_of(header.info.fingerprint, "loss", attrs["recipe"], int(attrs["base_seed"]), recorded)
-
-
-def digest_of(key: bytes, result: LossResult, recorded: Sequence[str]) -> int:
-    """A trial's digest."""
-    numbers = np.array([result.trial.number, result.trial.seed, result.failed], dtype="<u8")
-    course = np.array([*result.train_loss, result.test_accuracy], dtype="<f4")
-    columns = [numbers, course, *(result.recorded[name].astype("<f4") for name in recorded)]
-    return int(digests(key, [each[None] for each in columns])[0])
-
-
-def result_at(group: h5py.Group, row: int, recorded: Sequence[str]) -> LossResult:
-    """One trial of a file."""
-    return LossResult(
-        trial=Trial(row, int(group["seed"][row])),
-        failed=bool(group["failed"][row]),
-        recorded={name: group[name][row] for name in recorded},
-        train_loss=group["train_loss"][row],
-        test_accuracy=float(group["test_accuracy"][row]),
-        seconds=_seconds_at(group, row),
-    )
-
-
-def _seconds_at(group: h5py.Group, row: int) -> float:
-    """What a trial took; NaN where that is not stored, or damaged: it is no part of the result."""
-    try:
-        return float(group["seconds"][row]) if "seconds" in group else math.nan
-    except (OSError, RuntimeError, ValueError):
-        return math.nan
-
-
-def estimates(file: h5py.File, header: Header) -> dict[ScoreDefinition, Estimate]:
-    """Estimate every recorded score from the trials that ended well; empty if none did.
-
-    Raises:
-        ValueError: if a trial does not fit its digest.
-    """
-    known = read(file, header.info)
-    if not known.done:
-        return {}
-    group, key = file[GROUP], key_in(file, header)
-    shape = len(known.done), header.info.num_samples
-    values = {name: np.empty(shape, np.float32) for name in known.recorded}
-    for place, row in enumerate(known.done):
-        result = result_at(group, row, known.recorded)
-        if digest_of(key, result, known.recorded) != int(group["digest"][row]):
-            raise ValueError(f"loss trial {row} does not fit its checksum")
-        for name in known.recorded:
-            values[name][place] = result.recorded[name]
-    members = class_members(header.labels, header.info.num_classes)
-    return {score: mean_over_trials(values[score.name], members) for score in known.scores}
-
-
-def _create(file: h5py.File, header: Header, run: LossRun) -> None:
-    trials = file.create_group(GROUP)
-    trials.attrs["recipe"] = run.recipe.to_json()
-    trials.attrs["base_seed"] = np.uint64(run.base_seed)
-    write_text_list(trials, "recorded", list(run.recorded))
-    trials.attrs["scores"] = json.dumps([score.described() for score in run.scores])
-    create_rows(trials, "seed", "u8", (), 0)
-    create_rows(trials, "train_loss", "f4", (run.recipe.epochs,), np.nan)
-    create_rows(trials, "test_accuracy", "f4", (), np.nan)
-    create_rows(trials, "seconds", "f4", (), np.nan)
-    create_rows(trials, "failed", "u1", (), 0)
-    create_rows(trials, "digest", "u8", (), 0)
-    create_rows(trials, "done", "u1", (), 0)
-    for name in run.recorded:
-        create_rows(trials, name, "f4", (header.info.num_samples,), np.nan)

@@ -1,6 +1,6 @@
 """Joining score files of one run that were made in parts."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,22 +10,17 @@ from numpy.typing import NDArray
 
 from goldore.errors import ScoreFileError, UsageError
 from goldore.locking import writing_to
-from goldore.store import journal, loss, utility
+from goldore.store import journal
 from goldore.store.checks import run_differences
 from goldore.store.format import has
-from goldore.store.model import (
-    Header,
-    LossResult,
-    LossRun,
-    ScoreFile,
-    UtilityResult,
-    UtilityRun,
-)
+from goldore.store.kind import BESIDE, TrialKind
+from goldore.store.kinds import KINDS
+from goldore.store.model import Header, Run, ScoreFile, UtilityResult
 from goldore.store.reading import load_scores, opened, read_header
+from goldore.store.utility import UTILITY
 from goldore.store.writing import estimate_all, new_state
 
 _RELATIVE, _ABSOLUTE = 1e-2, 5e-2  # what rounding may make of one trial, trained among others or alone
-_ROWS = 4096  # utility trials that are held at once
 _REPAIR = "goldore verify FILE.h5 --repair NEW.h5 leaves it out."
 
 
@@ -66,10 +61,10 @@ def join(paths: Sequence[Path], target: Path) -> None:
     files = [load_scores(path, only=()) for path in paths]
     with opened(paths[0]) as file:
         header = read_header(file)
-    known: dict[type, LossRun | UtilityRun] = {}
+    known: dict[str, Run] = {}
     for file_of in files:
         for run in runs_of(file_of):
-            differences = run_differences(file_of, header, known.setdefault(type(run), run))
+            differences = run_differences(file_of, header, known.setdefault(run.kind, run))
             if differences:
                 shown = "; ".join(f"{name}: {here} / {first}" for name, here, first in differences)
                 raise ScoreFileError(
@@ -85,123 +80,69 @@ def join(paths: Sequence[Path], target: Path) -> None:
         for path in paths[1:]:
             with opened(path) as part:
                 _join(whole, part, header, known, path)
-        utility_run = known.get(UtilityRun)
-        if isinstance(utility_run, UtilityRun):
-            for path, waiting in journals:
-                _join_journal(whole, waiting, header, utility_run, path)
+        for path, waiting in journals:
+            if waiting:
+                _join_journal(whole, waiting, header, known[UTILITY.name], path)
         for kind in known:
             estimate_all(whole, header, kind)
 
 
-def runs_of(file: ScoreFile) -> list[LossRun | UtilityRun]:
+def runs_of(file: ScoreFile) -> list[Run]:
     """What the trials of each kind share in a file."""
     made_on = {"device": file.device, "torch_version": file.torch_version}
-    runs: list[LossRun | UtilityRun] = []
-    if file.loss_trials is not None:
-        trials = file.loss_trials
-        runs.append(LossRun(trials.recipe, trials.base_seed, trials.scores, **made_on))
-    if file.utility_trials is not None:
-        known = file.utility_trials
-        runs.append(
-            UtilityRun(
-                known.recipe, known.base_seed, known.outcome, known.estimator, known.evaluation, **made_on
-            )
-        )
-    return runs
+    there = [(kind, file.trials_of(kind.name)) for kind in KINDS.values()]
+    return [kind.run_of(trials, made_on) for kind, trials in there if trials is not None]
 
 
-def _join(
-    whole: h5py.File, part: h5py.File, header: Header, known: dict[type, LossRun | UtilityRun], path: Path
-) -> None:
+def _join(whole: h5py.File, part: h5py.File, header: Header, known: Mapping[str, Run], path: Path) -> None:
     for run in known.values():
-        room = loss if isinstance(run, LossRun) else utility
-        if not has(part, room.GROUP):
+        kind = KINDS[run.kind]
+        if not has(part, kind.group):
             continue
-        group = part[room.GROUP]
-        there = whole[room.GROUP]["done"][()] if room.GROUP in whole else np.empty(0, np.uint8)
-        done = np.flatnonzero(group["done"][()])
-        twice = done[done < len(there)]
-        twice = twice[there[twice] > 0]
-        new = np.setdiff1d(done, twice)
-        if isinstance(run, LossRun):
-            key = loss.key_in(part, header)
-            for row in done:
-                result = loss.result_at(group, int(row), run.recorded)
-                if loss.digest_of(key, result, run.recorded) != int(group["digest"][row]):
-                    raise ScoreFileError(f"trial {row} of {path} is damaged; {_REPAIR}")
-                if row in twice:
-                    other = loss.result_at(whole[loss.GROUP], int(row), run.recorded)
-                    _same_trials(_measured(result), _measured(other), np.array([row]), path)
-                else:
-                    loss.add(whole, header, run, [result])
-        else:
-            for numbers, columns in _utility_blocks(part, header, done, path):
-                _add_utility(whole, header, run, (numbers, columns), new, path)
+        done = np.flatnonzero(part[kind.group]["done"][()])
+        new = _new(whole, kind, done)
+        for numbers, columns, fit in kind.blocks(part, header, done):
+            if not fit.all():
+                raise ScoreFileError(f"trial {numbers[~fit][0]} of {path} is damaged; {_REPAIR}")
+            _add(whole, header, run, (numbers, columns), new, path)
 
 
 def _join_journal(
-    whole: h5py.File, waiting: Sequence[UtilityResult], header: Header, run: UtilityRun, path: Path
+    whole: h5py.File, waiting: Sequence[UtilityResult], header: Header, run: Run, path: Path
 ) -> None:
     """Add the trials of a part's journal that the whole does not have."""
-    if not waiting:
-        return
     ordered = sorted(waiting, key=lambda result: result.trial.number)
     numbers = np.array([result.trial.number for result in ordered])
-    done = whole[utility.GROUP]["done"][()] if utility.GROUP in whole else np.empty(0, np.uint8)
+    columns = UTILITY.columns_of(ordered, list(ordered[0].outcomes))
+    _add(whole, header, run, (numbers, columns), _new(whole, UTILITY, numbers), path)
+
+
+def _new(whole: h5py.File, kind: TrialKind[Any, Any, Any], numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Those of these trials that the whole does not have."""
+    done = whole[kind.group]["done"][()] if kind.group in whole else np.empty(0, np.uint8)
     there = numbers[numbers < len(done)]
-    new = np.setdiff1d(numbers, there[done[there] > 0])
-    _add_utility(
-        whole, header, run, (numbers, utility.columns_of(ordered, list(ordered[0].outcomes))), new, path
-    )
+    return np.setdiff1d(numbers, there[done[there] > 0])
 
 
-def _add_utility(
+def _add(
     whole: h5py.File,
     header: Header,
-    run: UtilityRun,
+    run: Run,
     block: tuple[NDArray[np.int64], dict[str, NDArray[Any]]],
     new: NDArray[np.int64],
     path: Path,
 ) -> None:
     """Add those of a block of trials that are new, and compare the others."""
-    numbers, columns = block
+    kind, (numbers, columns) = KINDS[run.kind], block
     is_new = np.isin(numbers, new)
     if not is_new.all():
         twice = numbers[~is_new]
-        there = utility.columns_at(whole[utility.GROUP], twice)
-        mine = {
-            name: values[~is_new] for name, values in columns.items() if name in there and name != "seconds"
-        }
-        _same_trials(mine, there, twice, path)
+        there = kind.columns_at(whole[kind.group], twice)
+        compared = [name for name in columns if name in there and name not in BESIDE]
+        _same_trials({name: columns[name][~is_new] for name in compared}, there, twice, path)
     if is_new.any():
         added = {name: values[is_new] for name, values in columns.items()}
-        utility.add(whole, header, run, utility.results_of(numbers[is_new], added))
-
-
-def _utility_blocks(
-    part: h5py.File, header: Header, done: NDArray[np.int64], path: Path
-) -> Iterator[tuple[NDArray[np.int64], dict[str, NDArray[Any]]]]:
-    """The finished trials of a part, some at a time, after comparing them with their digests."""
-    group, key = part[utility.GROUP], utility.key_in(part, header)
-    for start in range(0, len(done), _ROWS):
-        numbers = done[start : start + _ROWS]
-        columns = utility.columns_at(group, numbers)
-        wrong = utility.digests_of(key, numbers, columns) != group["digest"][numbers]
-        if wrong.any():
-            raise ScoreFileError(f"trial {numbers[wrong][0]} of {path} is damaged; {_REPAIR}")
-        yield numbers, columns
-
-
-def _measured(result: LossResult) -> dict[str, NDArray[Any]]:
-    """What a loss trial gave, as rows [1, ...]."""
-    columns: dict[str, Any] = {
-        "seed": np.uint64(result.trial.seed),
-        "failed": np.uint8(result.failed),
-        "train_loss": result.train_loss,
-        "test_accuracy": np.float32(result.test_accuracy),
-        **result.recorded,
-    }
-    return {name: np.asarray(values)[None] for name, values in columns.items()}
+        kind.add(whole, header, run, kind.results_of(numbers[is_new], added))
 
 
 def _same_trials(

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -174,6 +174,9 @@ class UtilityTrials:
     seconds: NDArray[np.float32]
 
 
+StoredTrials = LossTrials | UtilityTrials
+
+
 @dataclass(frozen=True)
 class ScoreFile:
     """The content of a score file.
@@ -206,6 +209,11 @@ class ScoreFile:
     torch_version: str
     utility_trials: UtilityTrials | None = None
 
+    def trials_of(self, kind: str) -> StoredTrials | None:
+        """Its trials of a kind, "loss" or "utility"."""
+        found: StoredTrials | None = getattr(self, f"{kind}_trials")
+        return found
+
 
 @dataclass(frozen=True)
 class LossRun:
@@ -219,6 +227,7 @@ class LossRun:
         torch_version: that trains.
     """
 
+    kind: ClassVar[str] = "loss"
     recipe: LossRecipe
     base_seed: int
     scores: tuple[ScoreDefinition, ...]
@@ -229,6 +238,10 @@ class LossRun:
     def recorded(self) -> tuple[str, ...]:
         """Names of the scores."""
         return tuple(score.name for score in self.scores)
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything as JSON values, the kind among them."""
+        return _as_json(self) | {"scores": [score.described() for score in self.scores]}
 
 
 @dataclass(frozen=True)
@@ -246,6 +259,7 @@ class UtilityRun:
         torch_version: that trains.
     """
 
+    kind: ClassVar[str] = "utility"
     recipe: UtilityRecipe
     base_seed: int
     outcome: Outcome
@@ -253,6 +267,10 @@ class UtilityRun:
     evaluation: str
     device: str
     torch_version: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything as JSON values, the kind among them."""
+        return _as_json(self)
 
 
 @dataclass(frozen=True)
@@ -295,3 +313,13 @@ class UtilityResult:
     outcomes: dict[str, NDArray[np.float32]] = field(repr=False)
     train_loss: float = float("nan")
     seconds: float = float("nan")
+
+
+Run = LossRun | UtilityRun
+
+
+def _as_json(run: Run) -> dict[str, Any]:
+    return {"kind": run.kind, **vars(run), "recipe": run.recipe.to_json()}
+
+
+Result = LossResult | UtilityResult

@@ -3,13 +3,13 @@
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 
 from goldore.errors import NewerFormatError, ScoreFileError, reason
 from goldore.scores import SCORES
-from goldore.store import loss, utility
 from goldore.store.format import (
     FORMAT,
     INDEX_SUFFIXES,
@@ -20,6 +20,7 @@ from goldore.store.format import (
     read_text,
     read_text_list,
 )
+from goldore.store.kinds import KINDS
 from goldore.store.model import DatasetInfo, Header, Score, ScoreFile
 from goldore.store.seal import check_seal, is_sealed
 from goldore.wording import plain_name
@@ -47,6 +48,12 @@ def load_scores(path: str | Path, only: Collection[str] | None = None) -> ScoreF
         header = read_header(file)
         dataset = header.info
         names = _score_names(file)
+        about: dict[str, Any] = {
+            key: read_text(file, key)
+            for key in ("device", "created", "updated", "goldore_version", "torch_version")
+        }
+        for kind in KINDS.values():
+            about[f"{kind.name}_trials"] = kind.read(file, dataset) if has(file, kind.group) else None
         return ScoreFile(
             path=path,
             dataset=dataset,
@@ -57,12 +64,7 @@ def load_scores(path: str | Path, only: Collection[str] | None = None) -> ScoreF
                 for name in names
                 if wanted is None or plain_name(name) in wanted
             },
-            loss_trials=loss.read(file, dataset) if has(file, loss.GROUP) else None,
-            utility_trials=utility.read(file, dataset) if has(file, utility.GROUP) else None,
-            **{
-                key: read_text(file, key)
-                for key in ("device", "created", "updated", "goldore_version", "torch_version")
-            },
+            **about,
         )
 
 

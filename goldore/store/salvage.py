@@ -18,17 +18,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldore.errors import NewerFormatError, reason
-from goldore.recipe import LossRecipe, UtilityRecipe
-from goldore.store import journal, loss, utility
+from goldore.store import journal
 from goldore.store.digests import header_digest
-from goldore.store.format import has, node_at, read_attribute, read_text
-from goldore.store.model import Header, LossResult, LossRun, UtilityResult, UtilityRun
+from goldore.store.format import has, node_at, read_text
+from goldore.store.kind import TrialKind
+from goldore.store.kinds import KINDS
+from goldore.store.model import Header
 from goldore.store.reading import read_whole_header
 from goldore.store.seal import sealed_size
 from goldore.store.writing import estimate_all, new_state, size_of, write_header
-from goldore.trials import make_trials, make_utility_trials
 
-_ROWS = 4096  # trials that are looked at together
 _LONGEST = 2**42  # bytes of a file that can have been cut short
 _FLETCHER32 = 4  # bytes of the checksum at the end of a chunk
 _DAMAGES = (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError)
@@ -67,12 +66,11 @@ def _examine(file: h5py.File, path: Path, out: Path | None) -> dict[str, Any]:
         "torch_version": _text_or_unknown(file, "torch_version"),
     }
     found: dict[str, Any] = {"problems": [], "unwritten": None}
-    kinds: list[type[_Loss | _Utility]] = [_Loss, _Utility]
     whole = []
-    for kind in kinds:
+    for kind in KINDS.values():
         try:
             if has(file, kind.group):
-                each = kind(file, path, header, made_on)
+                each = _Trials(kind, file, path, header, made_on)
                 found[kind.name] = each.look()
                 whole.append(each)
         except NewerFormatError as error:
@@ -92,77 +90,37 @@ def _examine(file: h5py.File, path: Path, out: Path | None) -> dict[str, Any]:
     return found
 
 
-class _Loss:
-    """The loss trials of a file."""
+class _Trials:
+    """The trials of a kind in a file, and those that wait in its journal."""
 
-    name, group = "loss", loss.GROUP
-
-    def __init__(self, file: h5py.File, path: Path, header: Header, made_on: dict[str, str]) -> None:
-        del path
-        self._group, self._header = node_at(file, loss.GROUP), header
-        scores = loss.read_scores(self._group)
-        recipe = LossRecipe.from_json(read_text(self._group, "recipe"))
-        self._run = LossRun(recipe, int(read_attribute(self._group, "base_seed")), scores, **made_on)
-        self._key = loss.key_in(file, header)
+    def __init__(
+        self,
+        kind: TrialKind[Any, Any, Any],
+        file: h5py.File,
+        path: Path,
+        header: Header,
+        made_on: dict[str, str],
+    ) -> None:
+        self._kind, self._path, self._header = kind, path, header
+        self._group, self._key = node_at(file, kind.group), kind.key_in(file, header)
+        self._run = kind.run_in(self._group, made_on)
+        self._journal = journal.Journal(file, header) if kind is journal.KIND else None
         self.good: list[int] = []
-        self.waiting: list[LossResult] = []  # loss trials have no journal
-
-    def look(self) -> dict[str, Any]:
-        damaged, failed = [], 0
-        for row in range(len(self._group["done"])):
-            try:
-                digest = int(self._group["digest"][row])
-                if not digest and not self._group["done"][row]:
-                    continue
-                result = loss.result_at(self._group, row, self._run.recorded)
-                fits = loss.digest_of(self._key, result, self._run.recorded) == digest
-            except _DAMAGES:
-                fits = False
-            if fits and [result.trial] == make_trials(self._run.base_seed, [row]):
-                self.good.append(row)
-                failed += result.failed
-            else:
-                damaged.append(row)
-        return {"usable": len(self.good) - failed, "failed": failed, "damaged": damaged, "waiting": 0}
-
-    def save(self, new: h5py.File) -> None:
-        for row in self.good:
-            result = loss.result_at(self._group, row, self._run.recorded)
-            loss.add(new, self._header, self._run, [result])
-        estimate_all(new, self._header, LossRun)
-
-
-class _Utility:
-    """The utility trials of a file, and those that wait in its journal."""
-
-    name, group = "utility", utility.GROUP
-
-    def __init__(self, file: h5py.File, path: Path, header: Header, made_on: dict[str, str]) -> None:
-        self._group, self._header = node_at(file, utility.GROUP), header
-        recipe = UtilityRecipe.from_json(read_text(self._group, "recipe"))
-        outcome, estimator = utility.about(self._group)
-        seed, evaluation = int(read_attribute(self._group, "base_seed")), read_text(self._group, "evaluation")
-        self._run = UtilityRun(recipe, seed, outcome, estimator, evaluation, **made_on)
-        self._key = utility.key_in(file, header)
-        self._outcomes = utility.outcomes_in(self._group)
-        self._subset = int(utility.strata_of(header, recipe, self._run.base_seed).sizes.sum())
-        self._path = path
-        self.good: list[int] = []
-        self.waiting: list[UtilityResult] = []
+        self.waiting: list[Any] = []
 
     def look(self) -> dict[str, Any]:
         damaged, failed = [], 0
         for rows, columns in self._blocks():
-            fits = utility.digests_of(self._key, rows, columns) == columns["digest"]
-            derived = make_utility_trials(self._run.base_seed, rows.tolist(), self._run.recipe.common_init)
+            fits = self._kind.digests_of(self._key, rows, columns) == columns["digest"]
+            derived = self._kind.derived(self._run, rows.tolist())
             fits &= columns["seed"] == np.array([trial.seed for trial in derived], dtype=np.uint64)
             there = (columns["digest"] != 0) | (columns["done"] != 0)
             self.good += rows[fits].tolist()
             damaged += rows[there & ~fits].tolist()
             failed += int(columns["failed"][fits].sum())
         known = set(self.good)
-        if journal.journal_of(self._path).is_file():
-            waiting = journal.waiting(self._path, self._key, self._header, self._subset, self._outcomes)
+        if self._journal is not None and journal.journal_of(self._path).is_file():
+            waiting = self._journal.waiting(self._path)
             self.waiting = [result for result in waiting if result.trial.number not in known]
         usable = len(self.good) - failed
         return {"usable": usable, "failed": failed, "damaged": damaged, "waiting": len(self.waiting)}
@@ -171,35 +129,47 @@ class _Utility:
         known = np.array(self.good, dtype=np.int64)
         for rows, columns in self._blocks():
             good = np.isin(rows, known)
-            kept = {name: columns[name][good] for name in utility.names_in(self._group)}
-            utility.add(new, self._header, self._run, utility.results_of(rows[good], kept))
-        utility.add(new, self._header, self._run, self.waiting)
-        estimate_all(new, self._header, UtilityRun)
+            kept = {name: columns[name][good] for name in self._kind.names_in(self._group)}
+            self._kind.add(new, self._header, self._run, self._kind.results_of(rows[good], kept))
+        self._kind.add(new, self._header, self._run, self.waiting)
+        estimate_all(new, self._header, self._kind.name)
 
     def _blocks(self) -> Iterator[tuple[NDArray[np.int64], dict[str, NDArray[Any]]]]:
-        """Rows of all arrays, some at a time."""
-        total = len(self._group["done"])
-        for start in range(0, total, _ROWS):
-            rows = np.arange(start, min(start + _ROWS, total))
-            names = [*utility.names_in(self._group), "digest", "done"]
-            yield rows, {name: _rows(self._group[name], start, start + len(rows)) for name in names}
+        """Rows of all columns, some at a time."""
+        total, some = len(self._group["done"]), self._kind.rows_at_once(self._group)
+        for start in range(0, total, some):
+            rows = np.arange(start, min(start + some, total))
+            names = [*self._kind.names_in(self._group), "digest", "done"]
+            stop = start + len(rows)
+            yield rows, {name: _rows(self._group[name], start, stop, raw=name != "seconds") for name in names}
 
 
-def _rows(array: h5py.Dataset, start: int, stop: int) -> NDArray[Any]:
-    """Rows of an array; where HDF5's checksum does not fit, the bytes as they are, for digests to judge."""
+def _rows(array: h5py.Dataset, start: int, stop: int, *, raw: bool) -> NDArray[Any]:
+    """Rows of an array; where HDF5's checksum does not fit, the bytes as they are, for digests to judge.
+
+    Where not even these can be read, or no digest covers them (`raw` is false), NaN or 0.
+    """
     try:
         return np.asarray(array[start:stop])
     except OSError:
-        found = np.zeros((stop - start, *array.shape[1:]), dtype=array.dtype)
+        nothing = np.nan if array.dtype.kind == "f" else 0
+        found = np.full((stop - start, *array.shape[1:]), nothing, dtype=array.dtype)
     for first in range(start - start % array.chunks[0], stop, array.chunks[0]):
         begin, end = max(first, start), min(first + array.chunks[0], stop)
-        try:
-            _, raw = array.id.read_direct_chunk((first, *(0 for _ in array.shape[1:])))
-            chunk = np.frombuffer(raw[:-_FLETCHER32], dtype=array.dtype).reshape(array.chunks)
-        except _DAMAGES:
-            continue
-        found[begin - start : end - start] = chunk[begin - first : end - first]
+        with contextlib.suppress(*_DAMAGES):
+            found[begin - start : end - start] = _chunk(array, first, raw=raw)[begin - first : end - first]
     return found
+
+
+def _chunk(array: h5py.Dataset, first: int, *, raw: bool) -> NDArray[Any]:
+    """The rows of one chunk; as they are in the file if its checksum does not fit."""
+    try:
+        return np.asarray(array[first : first + array.chunks[0]])
+    except OSError:
+        if not raw:
+            raise
+    _, content = array.id.read_direct_chunk((first, *(0 for _ in array.shape[1:])))
+    return np.frombuffer(content[:-_FLETCHER32], dtype=array.dtype).reshape(array.chunks)
 
 
 @contextlib.contextmanager

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldore.estimators import Estimate
-from goldore.store import loss, utility
 from goldore.store.format import has
+from goldore.store.loss import LOSS
 from goldore.store.reading import opened, read_header
+from goldore.store.utility import UTILITY, check_choice, estimate
 
 _BLOCK = 2**22  # numbers that are held at once, about
 
@@ -42,15 +43,15 @@ def loss_values(path: Path, positions: NDArray[np.int64]) -> dict[str, NDArray[n
         ScoreFileError: if the file cannot be read.
     """
     with opened(path) as file:
-        if not has(file, loss.GROUP):
+        if not has(file, LOSS.group):
             return {}
-        known = loss.read(file, read_header(file).info)
+        known = LOSS.read(file, read_header(file).info)
         found = {
             name: np.empty((len(known.done), len(positions)), dtype=np.float32) for name in known.recorded
         }
         for name, values in found.items():
             for place, row in enumerate(known.done):
-                values[place] = file[loss.GROUP][name][row][positions]
+                values[place] = file[LOSS.group][name][row][positions]
         return found
 
 
@@ -69,10 +70,10 @@ def utility_of_samples(path: Path, positions: Sequence[int]) -> list[UtilityOfSa
     """
     with opened(path) as file:
         header = read_header(file)
-        if not has(file, utility.GROUP):
+        if not has(file, UTILITY.group):
             return []
-        known = utility.read(file, header.info)
-        group = file[utility.GROUP]
+        known = UTILITY.read(file, header.info)
+        group = file[UTILITY.group]
         columns = np.split(np.arange(int(known.subset_sizes.sum())), np.cumsum(known.subset_sizes)[:-1])
         rows = max(1, _BLOCK // max(int(known.subset_sizes.sum()), 1))
         numbers: list[list[NDArray[np.int64]]] = [[] for _ in positions]
@@ -110,11 +111,11 @@ def estimate_from(path: Path, *, estimator: str | None = None, trials: int | Non
         UsageError: if there is no such estimator.
         ScoreFileError: if the file cannot be read.
     """
-    utility.check_choice(None, estimator)
+    check_choice(None, estimator)
     with opened(path) as file:
-        if not has(file, utility.GROUP):
+        if not has(file, UTILITY.group):
             return None
-        return utility.estimate(file, read_header(file), estimator=estimator, trials=trials)
+        return estimate(file, read_header(file), estimator=estimator, trials=trials)
 
 
 def _compared(done: NDArray[np.int64], common_init: int) -> NDArray[np.int64]:

@@ -17,7 +17,6 @@ another one, or in another way.
 import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import h5py
@@ -28,10 +27,9 @@ from goldore.errors import NewerFormatError, ScoreFileError, UsageError
 from goldore.estimators import Estimate
 from goldore.estimators.utility import ESTIMATORS, Estimator, TrialBlock, Trials, estimate_utility
 from goldore.recipe import OUTCOMES, Outcome, UtilityRecipe
-from goldore.store.digests import digests, key_of
+from goldore.scores import MONTE_CARLO
 from goldore.store.format import (
     create_rows,
-    create_seconds,
     node_at,
     read_array,
     read_attribute,
@@ -42,21 +40,179 @@ from goldore.store.format import (
     rows_at,
     write_text_list,
 )
+from goldore.store.kind import BESIDE, Columns, Estimates, TrialKind
 from goldore.store.model import DatasetInfo, Header, UtilityResult, UtilityRun, UtilityTrials
-from goldore.trials import Trial
+from goldore.trials import Trial, make_utility_trials
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-GROUP = "trials/utility"
 OUTCOME = {str(name): name for name in OUTCOMES}
 ESTIMATOR = {str(name): name for name in ESTIMATORS}
 _FIRST_OUTCOMES = ("accuracy", "logprob", "margin")  # of files that do not say which they hold
 _OF_TRIALS = ("seed", "weights_seed", "failed", "train_loss", "members")  # columns beside the outcomes
 _MOST_OUTCOMES = 64
-_BESIDE = ("seconds", "digest", "done", "number")  # what is no result
 _CHUNK = 2**16  # numbers that HDF5 reads and writes together, about
 _BLOCK = 2**21  # members that an estimator holds at once
+
+
+class UtilityKind(TrialKind[UtilityRun, UtilityTrials, UtilityResult]):
+    """Trainings on drawn subsets, which give an outcome for each class."""
+
+    name = "utility"
+
+    def read(self, file: h5py.File, info: DatasetInfo) -> UtilityTrials:
+        """Read what the file says of its utility trials, without members."""
+        group = node_at(file, self.group)
+        text = read_text(group, "recipe")
+        recipe, outcomes = UtilityRecipe.from_json(text), outcomes_in(group)
+        outcome, estimator = about(group)
+        rows = len(node_at(file, f"{self.group}/done"))
+        sizes = read_array(file, f"{self.group}/subset_sizes", (info.num_classes,), "iu").astype(np.int64)
+        done, failed = (
+            read_per_trial(file, f"{self.group}/{name}", (rows,), "u").astype(bool)
+            for name in ("done", "failed")
+        )
+        for name, (dtype, shape) in layout(int(sizes.sum()), info.num_classes, outcomes).items():
+            if name in BESIDE:
+                continue
+            path = f"{self.group}/{name}"
+            values = rows_at(file, path, (rows, *shape), np.dtype(dtype).kind)
+            needed = int(done.sum()) * values.dtype.itemsize * math.prod(shape)
+            if values.maxshape[0] is not None or values.id.get_storage_size() < needed:
+                raise ValueError(f"{path} holds fewer trials than it claims")
+        usable = np.flatnonzero(done & ~failed)
+        total = np.zeros(info.num_classes)
+        step = max(1, _BLOCK // info.num_classes)
+        for start in np.unique(usable // step) * step if "accuracy" in outcomes else ():
+            part = group["accuracy"][start : start + step]
+            total += part[(done & ~failed)[start : start + step]].sum(axis=0, dtype=np.float64)
+        known = len(usable) > 0 and "accuracy" in outcomes
+        return UtilityTrials(
+            recipe=recipe,
+            base_seed=int(read_attribute(group, "base_seed")),
+            outcome=outcome,
+            estimator=estimator,
+            evaluation=read_text(group, "evaluation"),
+            outcomes=outcomes,
+            assumed=recipe.settings_left_out(text),
+            done=usable,
+            failed=np.flatnonzero(done & failed),
+            accuracy=total / len(usable) if known else np.full(info.num_classes, np.nan),
+            subset_sizes=sizes,
+            seconds=read_seconds(file, f"{self.group}/seconds", rows),
+        )
+
+    def run_of(self, trials: UtilityTrials, made_on: Mapping[str, str]) -> UtilityRun:
+        """What these trials share."""
+        return UtilityRun(
+            trials.recipe, trials.base_seed, trials.outcome, trials.estimator, trials.evaluation, **made_on
+        )
+
+    def run_in(self, group: h5py.Group, made_on: Mapping[str, str]) -> UtilityRun:
+        """The same from a file's attributes alone."""
+        recipe = UtilityRecipe.from_json(read_text(group, "recipe"))
+        outcome, estimator = about(group)
+        seed, evaluation = int(read_attribute(group, "base_seed")), read_text(group, "evaluation")
+        return UtilityRun(recipe, seed, outcome, estimator, evaluation, **made_on)
+
+    def continuing(self, run: UtilityRun, trials: UtilityTrials) -> UtilityRun:
+        """It stays as it is."""
+        del trials
+        return run
+
+    def run_from_json(self, fields: dict[str, Any]) -> UtilityRun:
+        """Read back what the run's `to_json` gave."""
+        chosen = {"outcome": OUTCOME[fields["outcome"]], "estimator": ESTIMATOR[fields["estimator"]]}
+        return UtilityRun(**fields | chosen | {"recipe": UtilityRecipe.from_json(fields["recipe"])})
+
+    def differences(self, trials: UtilityTrials, run: UtilityRun) -> list[tuple[str, Any, Any]]:
+        """All networks must be evaluated on the same images."""
+        if trials.evaluation == run.evaluation:
+            return []
+        return [("test images", trials.evaluation[:12] or "none", run.evaluation[:12] or "none")]
+
+    def create(self, file: h5py.File, header: Header, run: UtilityRun) -> None:
+        """Make the group with its attributes and empty columns."""
+        group = file.create_group(self.group)
+        group.attrs["recipe"] = run.recipe.to_json()
+        group.attrs["base_seed"] = np.uint64(run.base_seed)
+        group.attrs["evaluation"] = run.evaluation
+        group["subset_sizes"] = strata_of(header, run.recipe, run.base_seed).sizes
+        write_text_list(group, "outcomes", list(OUTCOMES))
+        subset, classes = int(group["subset_sizes"][()].sum()), header.info.num_classes
+        shapes = layout(subset, classes, OUTCOMES) | {"digest": ("<u8", ()), "done": ("u1", ())}
+        for name, (dtype, shape) in shapes.items():
+            empty = np.nan if np.dtype(dtype).kind == "f" else -1 if name == "members" else 0
+            rows = max(1, min(4096, _CHUNK // max(int(np.prod(shape)), 1)))
+            create_rows(group, name, dtype, shape, empty, rows)
+
+    def update(self, group: h5py.Group, run: UtilityRun) -> None:
+        """MonteCarlo may be about another outcome, or estimated in another way."""
+        group.attrs.update({"outcome": run.outcome, "estimator": run.estimator})
+
+    def shared(self, group: h5py.Group) -> list[Any]:
+        """Recipe, base seed and the images that networks are evaluated on."""
+        return [group.attrs["recipe"], int(group.attrs["base_seed"]), group.attrs["evaluation"]]
+
+    def content_names(self, group: h5py.Group) -> list[str]:
+        """The columns beside the outcomes, then the outcomes."""
+        return [*_OF_TRIALS, *outcomes_in(group)]
+
+    def columns_of(self, results: Sequence[UtilityResult], names: Sequence[str]) -> dict[str, "NDArray[Any]"]:
+        """Trials as rows of columns; NaN for an outcome that a trial does not have."""
+        members = np.stack([result.members for result in results])
+        unknown = np.full_like(next(iter(results[0].outcomes.values())), np.nan)
+        outcomes = [name for name in names if name not in _OF_TRIALS]
+        values: dict[str, Any] = {
+            "seed": [result.trial.seed for result in results],
+            "weights_seed": [result.trial.weights_seed or 0 for result in results],
+            "failed": [result.failed for result in results],
+            "train_loss": [result.train_loss for result in results],
+            "seconds": [result.seconds for result in results],
+            "members": members,
+        }
+        values |= {
+            name: np.stack([result.outcomes.get(name, unknown) for result in results]) for name in outcomes
+        }
+        shapes = layout(members.shape[1], len(unknown), outcomes)
+        return {name: np.asarray(values[name], dtype=dtype) for name, (dtype, _) in shapes.items()}
+
+    def results_of(self, numbers: "NDArray[np.int64]", columns: Columns) -> list[UtilityResult]:
+        """Trials from rows of columns."""
+        outcomes = [name for name in columns if name not in _OF_TRIALS and name not in BESIDE]
+        return [
+            UtilityResult(
+                trial=Trial(int(number), int(columns["seed"][row]), int(columns["weights_seed"][row])),
+                failed=bool(columns["failed"][row]),
+                members=columns["members"][row],
+                outcomes={name: columns[name][row] for name in outcomes},
+                train_loss=float(columns["train_loss"][row]),
+                seconds=float(columns["seconds"][row]) if "seconds" in columns else math.nan,
+            )
+            for row, number in enumerate(numbers)
+        ]
+
+    def derived(self, run: UtilityRun, numbers: Sequence[int]) -> list[Trial]:
+        """The trials of a run with these numbers."""
+        return make_utility_trials(run.base_seed, numbers, run.recipe.common_init)
+
+    def size_of(self, header: Header, run: UtilityRun, results: Sequence[UtilityResult]) -> int:
+        """Upper estimate, in bytes, of what a file grows by when these results are added to it."""
+        del run
+        chunks = 8 * 4 * _CHUNK
+        per_trial = sum(4 * len(result.members) + 12 * header.info.num_classes + 64 for result in results)
+        return header.info.num_samples * (2 * 8 + 3 * 4) + chunks + per_trial
+
+    def estimates(self, file: h5py.File, header: Header) -> Estimates:
+        """Estimate MonteCarlo by the outcome and the estimator that the file names."""
+        found = estimate(file, header)
+        attrs = file[self.group].attrs
+        how = {name: str(attrs[name]) for name in ("recipe", "outcome", "estimator")}
+        return {} if found is None else {MONTE_CARLO: (found, how)}
+
+
+UTILITY = UtilityKind()
 
 
 def strata_of(header: Header, recipe: UtilityRecipe, base_seed: int) -> Strata:
@@ -68,52 +224,10 @@ def strata_of(header: Header, recipe: UtilityRecipe, base_seed: int) -> Strata:
     )
 
 
-def read(file: h5py.File, info: DatasetInfo) -> UtilityTrials:
-    """Read what the file says of its utility trials, without members."""
-    group = node_at(file, GROUP)
-    text = read_text(group, "recipe")
-    recipe, outcomes = UtilityRecipe.from_json(text), outcomes_in(group)
-    outcome, estimator = about(group)
-    rows = len(node_at(file, f"{GROUP}/done"))
-    sizes = read_array(file, f"{GROUP}/subset_sizes", (info.num_classes,), "iu").astype(np.int64)
-    done, failed = (
-        read_per_trial(file, f"{GROUP}/{name}", (rows,), "u").astype(bool) for name in ("done", "failed")
-    )
-    for name, (dtype, shape) in layout(int(sizes.sum()), info.num_classes, outcomes).items():
-        if name in _BESIDE:
-            continue
-        values = rows_at(file, f"{GROUP}/{name}", (rows, *shape), np.dtype(dtype).kind)
-        needed = int(done.sum()) * values.dtype.itemsize * math.prod(shape)
-        if values.maxshape[0] is not None or values.id.get_storage_size() < needed:
-            raise ValueError(f"{GROUP}/{name} holds fewer trials than it claims")
-    usable = np.flatnonzero(done & ~failed)
-    total = np.zeros(info.num_classes)
-    step = max(1, _BLOCK // info.num_classes)
-    for start in np.unique(usable // step) * step if "accuracy" in outcomes else ():
-        part = group["accuracy"][start : start + step]
-        total += part[(done & ~failed)[start : start + step]].sum(axis=0, dtype=np.float64)
-    return UtilityTrials(
-        recipe=recipe,
-        base_seed=int(read_attribute(group, "base_seed")),
-        outcome=outcome,
-        estimator=estimator,
-        evaluation=read_text(group, "evaluation"),
-        outcomes=outcomes,
-        assumed=recipe.settings_left_out(text),
-        done=usable,
-        failed=np.flatnonzero(done & failed),
-        accuracy=total / len(usable)
-        if len(usable) and "accuracy" in outcomes
-        else np.full(info.num_classes, np.nan),
-        subset_sizes=sizes,
-        seconds=read_seconds(file, f"{GROUP}/seconds", rows),
-    )
-
-
 def outcomes_in(group: h5py.Group) -> tuple[str, ...]:
     """Names of the outcomes that a file holds, those that its goldore knew."""
     outcomes = read_text_list(group, "outcomes") if "outcomes" in group.attrs else _FIRST_OUTCOMES
-    taken = {*_OF_TRIALS, *_BESIDE, "subset_sizes"}
+    taken = {*_OF_TRIALS, *BESIDE, "subset_sizes"}
     if len(outcomes) > _MOST_OUTCOMES or not all(
         each.isidentifier() and each not in taken for each in outcomes
     ):
@@ -136,37 +250,6 @@ def about(group: h5py.Group) -> tuple[Outcome, Estimator]:
     return OUTCOME[outcome], ESTIMATOR[estimator]
 
 
-def size_of(header: Header, results: Sequence[UtilityResult]) -> int:
-    """Upper estimate, in bytes, of what a file grows by when these results are added to it."""
-    chunks = 8 * 4 * _CHUNK
-    per_trial = sum(4 * len(result.members) + 12 * header.info.num_classes + 64 for result in results)
-    return header.info.num_samples * (2 * 8 + 3 * 4) + chunks + per_trial
-
-
-def add(file: h5py.File, header: Header, run: UtilityRun, results: Sequence[UtilityResult]) -> None:
-    """Write finished trials; their done flags are written last."""
-    if GROUP not in file:
-        _create(file, header, run)
-    trials = file[GROUP]
-    trials.attrs["outcome"], trials.attrs["estimator"] = run.outcome, run.estimator
-    ordered = sorted(results, key=lambda result: result.trial.number)
-    if not ordered:
-        return
-    rows = max(len(trials["done"]), ordered[-1].trial.number + 1)
-    create_seconds(trials)
-    outcomes = outcomes_in(trials)
-    for name in (*_OF_TRIALS, *outcomes, *("seconds", "digest", "done")):
-        trials[name].resize(rows, axis=0)
-    key = key_in(file, header)
-    for run_of in _consecutive(ordered):
-        where = slice(run_of[0].trial.number, run_of[-1].trial.number + 1)
-        columns = columns_of(run_of, outcomes)
-        for name, values in columns.items():
-            trials[name][where] = values
-        trials["digest"][where] = digests_of(key, np.arange(where.start, where.stop), columns)
-        trials["done"][where] = np.ones(len(run_of), dtype=np.uint8)
-
-
 def layout(subset: int, classes: int, outcomes: Sequence[str]) -> dict[str, tuple[str, tuple[int, ...]]]:
     """Dtype and shape of a trial's row in each column."""
     found: dict[str, tuple[str, tuple[int, ...]]] = {
@@ -177,75 +260,6 @@ def layout(subset: int, classes: int, outcomes: Sequence[str]) -> dict[str, tupl
         "members": ("<i4", (subset,)),
     }
     return found | {str(name): ("<f4", (classes,)) for name in outcomes} | {"seconds": ("<f4", ())}
-
-
-def columns_at(group: h5py.Group, rows: "NDArray[np.int64]") -> dict[str, "NDArray[Any]"]:
-    """Rows of a file's columns; without the seconds where they are not stored."""
-    return {name: group[name][rows] for name in names_in(group)}
-
-
-def names_in(group: h5py.Group) -> list[str]:
-    """Names of a file's columns: what the digests cover, in their order, and the seconds if it has them."""
-    return [*_OF_TRIALS, *outcomes_in(group), *(["seconds"] if "seconds" in group else [])]
-
-
-def columns_of(results: Sequence[UtilityResult], outcomes: Sequence[str]) -> dict[str, "NDArray[Any]"]:
-    """Trials as the rows of a file's columns: of the outcomes that it holds, NaN where a trial has none."""
-    members = np.stack([result.members for result in results])
-    unknown = np.full_like(next(iter(results[0].outcomes.values())), np.nan)
-    values: dict[str, Any] = {
-        "seed": [result.trial.seed for result in results],
-        "weights_seed": [result.trial.weights_seed or 0 for result in results],
-        "failed": [result.failed for result in results],
-        "train_loss": [result.train_loss for result in results],
-        "seconds": [result.seconds for result in results],
-        "members": members,
-    }
-    values |= {
-        name: np.stack([result.outcomes.get(name, unknown) for result in results]) for name in outcomes
-    }
-    shapes = layout(members.shape[1], len(unknown), outcomes)
-    return {name: np.asarray(values[name], dtype=dtype) for name, (dtype, _) in shapes.items()}
-
-
-def results_of(numbers: "NDArray[np.int64]", columns: Mapping[str, "NDArray[Any]"]) -> list[UtilityResult]:
-    """Trials from the rows of these arrays."""
-    return [
-        UtilityResult(
-            trial=Trial(int(number), int(columns["seed"][row]), int(columns["weights_seed"][row])),
-            failed=bool(columns["failed"][row]),
-            members=columns["members"][row],
-            outcomes={
-                name: values[row]
-                for name, values in columns.items()
-                if name not in _OF_TRIALS and name not in _BESIDE
-            },
-            train_loss=float(columns["train_loss"][row]),
-            seconds=float(columns["seconds"][row]) if "seconds" in columns else math.nan,
-        )
-        for row, number in enumerate(numbers)
-    ]
-
-
-def key_in(file: h5py.File, header: Header) -> bytes:
-    """The key of the digests of a file's utility trials."""
-    attrs = file[GROUP].attrs
-    shared = attrs["recipe"], int(attrs["base_seed"]), attrs["evaluation"]
-    return key_of(header.info.fingerprint, "utility", *shared)
-
-
-def journal_terms(path: Path, header: Header) -> tuple[bytes, tuple[str, ...]]:
-    """What a journal beside a file is written with: the key of its trials' digests, and its outcomes."""
-    with h5py.File(path, "r", locking=False) as file:
-        return key_in(file, header), outcomes_in(file[GROUP])
-
-
-def digests_of(
-    key: bytes, numbers: "NDArray[np.int64]", columns: Mapping[str, "NDArray[Any]"]
-) -> "NDArray[np.uint64]":
-    """The digest of each trial, over the columns in their order, but for what is no result."""
-    content = [values for name, values in columns.items() if name not in _BESIDE]
-    return digests(key, [numbers.astype("<i8"), *content])
 
 
 def estimate(
@@ -262,7 +276,7 @@ def estimate(
     Raises:
         ScoreFileError: if the file does not hold the outcome that its MonteCarlo is to be about.
     """
-    known = read(file, header.info)
+    known = UTILITY.read(file, header.info)
     if known.outcome not in known.outcomes:
         raise ScoreFileError(
             f"the trials of this file hold no {known.outcome}, which came with a later goldore; choose among "
@@ -291,13 +305,14 @@ class _Stored:
     """The trials of an open file, for the estimators."""
 
     def __init__(self, file: h5py.File, header: Header, known: UtilityTrials) -> None:
-        self._group = file[GROUP]
+        self._group = file[UTILITY.group]
         self._known = known
         self._samples = header.info.num_samples
         self._strata = strata_of(header, known.recipe, known.base_seed)
         if not np.array_equal(self._strata.sizes, known.subset_sizes):
             raise ValueError("the sizes of the subsets do not fit the recipe")
-        self._key, self._checked = key_in(file, header), 0  # trials below that number fit their digests
+        self._key = UTILITY.key_in(file, header)
+        self._checked = 0  # trials below that number fit their digests
 
     def trials(self) -> Trials:
         """Give them as the estimators take them."""
@@ -314,12 +329,10 @@ class _Stored:
                 continue
             rows_of = slice(start, start + rows)
             if start >= self._checked:
-                columns = {
-                    name: self._group[name][rows_of][numbers - start] for name in names_in(self._group)
-                }
-                wrong = (
-                    digests_of(self._key, numbers, columns) != self._group["digest"][rows_of][numbers - start]
-                )
+                names = UTILITY.names_in(self._group)
+                columns = {name: self._group[name][rows_of][numbers - start] for name in names}
+                expected = self._group["digest"][rows_of][numbers - start]
+                wrong = UTILITY.digests_of(self._key, numbers, columns) != expected
                 if wrong.any():
                     raise ValueError(f"utility trial {numbers[wrong][0]} does not fit its checksum")
                 members, outcome = columns["members"], columns[self._known.outcome]
@@ -330,29 +343,3 @@ class _Stored:
             if members.min() < 0 or members.max() >= self._samples:
                 raise ValueError("a member of a trial is out of range")
             yield TrialBlock(numbers, members, outcome)
-
-
-def _consecutive(ordered: Sequence[UtilityResult]) -> Iterator[list[UtilityResult]]:
-    """Cut results into runs of consecutive trial numbers."""
-    current: list[UtilityResult] = []
-    for result in ordered:
-        if current and result.trial.number != current[-1].trial.number + 1:
-            yield current
-            current = []
-        current.append(result)
-    yield current
-
-
-def _create(file: h5py.File, header: Header, run: UtilityRun) -> None:
-    trials = file.create_group(GROUP)
-    trials.attrs["recipe"] = run.recipe.to_json()
-    trials.attrs["base_seed"] = np.uint64(run.base_seed)
-    trials.attrs["evaluation"] = run.evaluation
-    trials["subset_sizes"] = strata_of(header, run.recipe, run.base_seed).sizes
-    write_text_list(trials, "outcomes", list(OUTCOMES))
-    subset, classes = int(trials["subset_sizes"][()].sum()), header.info.num_classes
-    shapes = layout(subset, classes, OUTCOMES) | {"digest": ("<u8", ()), "done": ("u1", ())}
-    for name, (dtype, shape) in shapes.items():
-        empty = np.nan if np.dtype(dtype).kind == "f" else -1 if name == "members" else 0
-        rows = max(1, min(4096, _CHUNK // max(int(np.prod(shape)), 1)))
-        create_rows(trials, name, dtype, shape, empty, rows)

@@ -12,10 +12,10 @@ import numpy as np
 
 from goldore.errors import GoldoreError, ScoreFileError, UsageError
 from goldore.locking import writing_to
-from goldore.scores import MONTE_CARLO, ScoreDefinition
-from goldore.store import loss, utility
+from goldore.scores import ScoreDefinition
 from goldore.store.format import has
 from goldore.store.journal import remove as remove_journal
+from goldore.store.kinds import KINDS
 from goldore.store.model import ScoreFile
 from goldore.store.reading import load_scores, not_sealed, opened, read_header
 from goldore.store.seal import damage, is_sealed
@@ -133,7 +133,7 @@ def _verify(path: Path, out: Path | None) -> Verification:
         )
     problems += said["problems"]
     trials: dict[str, TrialCheck] = {}
-    for name in ("loss", "utility"):
+    for name in KINDS:
         if name in said:
             trials[name] = TrialCheck(**said[name])
     for name, each in trials.items():
@@ -187,11 +187,9 @@ def _unlike_their_trials(path: Path, file: ScoreFile) -> tuple[list[str], "dict[
     given: dict[ScoreDefinition, Estimate] = {}
     with opened(path) as stored:
         header = read_header(stored)
-        if has(stored, loss.GROUP):
-            given |= loss.estimates(stored, header)
-        if has(stored, utility.GROUP):
-            estimate = utility.estimate(stored, header)
-            given |= {MONTE_CARLO: estimate} if estimate is not None else {}
+        for kind in KINDS.values():
+            if has(stored, kind.group):
+                given |= {score: found for score, (found, _) in kind.estimates(stored, header).items()}
     unlike = [
         score.name
         for score, estimate in given.items()

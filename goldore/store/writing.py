@@ -17,27 +17,29 @@ from goldore.estimators import Estimate, trials_needed
 from goldore.estimators import loss as loss_estimator
 from goldore.estimators import utility as utility_estimator
 from goldore.locking import writing_to
-from goldore.scores import MONTE_CARLO, MONTE_CARLO_DEFINITIONS, SCORES, UTILITY_UNITS, ScoreDefinition
-from goldore.store import loss, utility
+from goldore.scores import MONTE_CARLO_DEFINITIONS, SCORES, UTILITY_UNITS, ScoreDefinition
 from goldore.store.digests import header_digest
 from goldore.store.format import FORMAT, FORMAT_VERSION, LIBVER, has, text_array, write_text_list
-from goldore.store.model import Header, LossResult, LossRun, UtilityResult, UtilityRun
+from goldore.store.kinds import KINDS
+from goldore.store.model import Header, Result, Run
 from goldore.store.reading import opened, read_header
 from goldore.store.seal import SIZE as SEAL_SIZE
 from goldore.store.seal import check_seal, seal
+from goldore.store.utility import UTILITY, check_choice
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 TARGETS = (0.5, 0.8)  # reliabilities for which the trials needed are written
+_OF_A_SCORE = 2 * 8 + 3 * 4  # bytes for each sample: values, errors, halves, counts
 _OVERHEAD = 2**18  # bytes of a file beside its arrays, generously
 
 
 def add_trials(
     path: Path,
     header: Header,
-    run: LossRun | UtilityRun,
-    results: Sequence[LossResult] | Sequence[UtilityResult],
+    run: Run,
+    results: Sequence[Result],
     *,
     fresh: bool = False,
 ) -> None:
@@ -60,11 +62,8 @@ def add_trials(
     with new_state(path, size_of(header, run, results), start) as file:
         if start is None:
             write_header(file, header)
-        if isinstance(run, LossRun):
-            loss.add(file, header, run, [each for each in results if isinstance(each, LossResult)])
-        else:
-            utility.add(file, header, run, [each for each in results if isinstance(each, UtilityResult)])
-        estimate_all(file, header, kind=type(run))
+        KINDS[run.kind].add(file, header, run, results)
+        estimate_all(file, header, run.kind)
         file.attrs.update({"device": run.device, "torch_version": run.torch_version})
 
 
@@ -82,7 +81,7 @@ def reestimate(path: Path, outcome: str, estimator: str, out: Path | None = None
         ScoreFileError: if the file cannot be read or has no utility trials.
         LockedError: if another process writes to the file.
     """
-    utility.check_choice(outcome, estimator)
+    check_choice(outcome, estimator)
     with writing_to(out or path):
         estimate_anew(path, outcome, estimator, out or path)
 
@@ -91,21 +90,21 @@ def estimate_anew(path: Path, outcome: str, estimator: str, target: Path) -> Non
     """Do what `reestimate` does, for a caller that holds the lock of `target`."""
     with opened(path) as file:
         header = read_header(file)
-        if not has(file, utility.GROUP):
+        if not has(file, UTILITY.group):
             raise ScoreFileError(
                 f"{path} has no utility trials to estimate from; make some with: "
                 "goldore score DATASET --scores MonteCarlo"
             )
-        utility.read(file, header.info)
+        UTILITY.read(file, header.info)
     with new_state(target, size_of(header, None, ()), path) as file:
-        file[utility.GROUP].attrs.update({"outcome": outcome, "estimator": estimator})
-        estimate_all(file, header, kind=UtilityRun)
+        file[UTILITY.group].attrs.update({"outcome": outcome, "estimator": estimator})
+        estimate_all(file, header, UTILITY.name)
 
 
-def drop_trials(path: Path, kind: type) -> None:
+def drop_trials(path: Path, kind: str) -> None:
     """Take all trials of one kind out of a file that has other trials; the lock is the caller's."""
     with new_state(path, _OVERHEAD, path) as file:
-        del file[loss.GROUP if kind is LossRun else utility.GROUP]
+        del file[KINDS[kind].group]
 
 
 def write_new(path: Path, header: Header, scores: dict[str, tuple[Estimate, dict[str, Any]]]) -> None:
@@ -186,34 +185,22 @@ def write_header(file: h5py.File, header: Header) -> None:
     group.attrs["checksum"] = header_digest(header)
 
 
-def size_of(
-    header: Header,
-    run: LossRun | UtilityRun | None,
-    results: Sequence[LossResult] | Sequence[UtilityResult],
-) -> int:
+def size_of(header: Header, run: Run | None, results: Sequence[Result]) -> int:
     """Upper estimate, in bytes, of what a file grows by when these results are added to it."""
     lists = (header.info.class_names, header.paths or ())
     names = sum(
         len(each) * max(len(text.encode(errors="replace")) for text in each) for each in lists if each
     )
     size = _OVERHEAD + 2 * names + header.info.num_samples * (4 + 8)
-    if isinstance(run, LossRun):
-        return size + loss.size_of(header, run, [each for each in results if isinstance(each, LossResult)])
-    return size + utility.size_of(header, [each for each in results if isinstance(each, UtilityResult)])
+    if run is None:
+        return size + _OF_A_SCORE * header.info.num_samples
+    return size + KINDS[run.kind].size_of(header, run, results)
 
 
-def estimate_all(file: h5py.File, header: Header, kind: type) -> None:
+def estimate_all(file: h5py.File, header: Header, kind: str) -> None:
     """Estimate the scores of one kind of trials anew from what the file stores, and write them."""
-    if kind is LossRun:
-        recipe = str(file[loss.GROUP].attrs["recipe"])
-        for score, found in loss.estimates(file, header).items():
-            write_score(file, score, found, {"recipe": recipe})
-        return
-    estimated = utility.estimate(file, header)
-    if estimated is not None:
-        attrs = file[utility.GROUP].attrs
-        about = {name: str(attrs[name]) for name in ("recipe", "outcome", "estimator")}
-        write_score(file, MONTE_CARLO, estimated, about)
+    for score, (found, about) in KINDS[kind].estimates(file, header).items():
+        write_score(file, score, found, about)
 
 
 def write_score(

@@ -13,11 +13,9 @@ import pytest
 import goldore
 from goldore.errors import GoldoreError, ScoreFileError
 from goldore.estimators import Estimate
-from goldore.recipe import OUTCOMES
 from goldore.store import journal as journals
 from goldore.store import load_header, load_scores, salvage, verifying, write_new
 from goldore.store.seal import SIZE
-from goldore.store.utility import key_in, results_of
 from tests.conftest import edited, make_dataset
 from tests.durability import runs
 
@@ -248,10 +246,9 @@ def waiting(whole, tmp_path):
     with h5py.File(whole) as file:
         rows = np.arange(10, 30)
         columns = {name: file[UTILITY][name][10:30] for name in file[UTILITY] if name != "subset_sizes"}
-        key = key_in(file, header)
-    results = results_of(rows, columns)
+    results = journals.KIND.results_of(rows, columns)
     for start in range(0, 20, 2):
-        journals.append(path, key, OUTCOMES, results[start : start + 2])
+        journals.Journal.beside(path, header).append(path, results[start : start + 2])
     return path
 
 

@@ -13,10 +13,11 @@ import pytest
 import goldore
 from goldore.errors import GoldoreError
 from goldore.indexfile import load_index, save_index
-from goldore.recipe import OUTCOMES
 from goldore.scoring import output
 from goldore.scoring.parts import Parts, part_of
-from goldore.store import journal, load_header, load_scores, loss, utility, verifying
+from goldore.store import journal, load_header, load_scores, verifying
+from goldore.store.loss import LOSS
+from goldore.store.utility import UTILITY
 from goldore.team import Team
 from tests.conftest import edited
 from tests.durability import runs
@@ -97,7 +98,7 @@ def test_more_trials_of_a_range_are_planned_as_they_are(tmp_path):
         runs.score(out, scores="LossInit", loss=1, utility=None, trial_range=numbers, watcher=Planned())
     assert plans == [(2, 0), (2, 0), (3, 3)]
     with h5py.File(out) as file:
-        assert list(file[loss.GROUP]["done"]) == [1, 1, 1, 1]
+        assert list(file[LOSS.group]["done"]) == [1, 1, 1, 1]
 
 
 def test_an_index_of_a_large_folder_tree_is_read_again(tmp_path):
@@ -111,12 +112,9 @@ def test_a_journal_of_a_goldore_that_stored_no_times_is_taken_in(tmp_path):
     runs.score(path, loss=2, utility=6)
     header = load_header(path)
     with h5py.File(path) as file:
-        columns = {
-            name: file["trials/utility"][name][4:6] for name in utility.names_in(file["trials/utility"])
-        }
-        key = utility.key_in(file, header)
-    subset, classes = columns["members"].shape[1], columns["accuracy"].shape[1]
-    layout = journal._layout(subset, classes, OUTCOMES)
+        group = file[UTILITY.group]
+        columns, layout = UTILITY.columns_at(group, slice(4, 6)), UTILITY.layout_in(group)
+        key = UTILITY.key_in(file, header)
     rows = np.empty(2, dtype=[(name, layout[name]) for name in layout.names if name != "seconds"])
     rows["number"] = [10, 11]
     for name in rows.dtype.names[1:]:

@@ -11,7 +11,7 @@ from goldore.errors import ScoreFileError
 from goldore.report import facts, summarize
 from goldore.store import journal, load_header
 from goldore.store.format import write_text_list
-from goldore.store.utility import columns_at, journal_terms, results_of
+from goldore.store.utility import UTILITY as KIND
 from goldore.store.verifying import verify
 from tests.conftest import edited
 from tests.durability import runs
@@ -70,8 +70,8 @@ class TestRecipes:
         change_recipes(path, lambda fields: fields.pop("weight_decay"))
         with h5py.File(tmp_path / "whole.h5") as file:
             numbers = np.arange(8, 12)
-            waiting = results_of(numbers, columns_at(file[UTILITY], numbers))
-        journal.append(path, *journal_terms(path, load_header(path)), waiting)
+            waiting = KIND.results_of(numbers, KIND.columns_at(file[KIND.group], numbers))
+        journal.Journal.beside(path, load_header(path)).append(path, waiting)
         assert [result.trial.number for result in journal.read(path)] == [8, 9, 10, 11]
         assert len(runs.score(path, loss=2, utility=12).utility_trials.done) == 12
         assert verify(path).problems == []
