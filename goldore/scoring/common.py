@@ -1,14 +1,19 @@
 """What the stages of a scoring run share."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar
+
+import torch
 
 from goldore.datasets import ImageDataset
 from goldore.ensemble.memory import is_memory_error
 from goldore.errors import OutOfMemoryError, UsageError
 from goldore.recipe import LossRecipe, Precision, Recipe
+from goldore.scoring.parts import Parts
+from goldore.store import Header, Run, ScoreFile
+from goldore.watching import Watcher
 
 AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)
 
@@ -26,6 +31,56 @@ class Settings:
     ensemble_size: int | None = None
     compile_mode: str = "auto"
     deterministic: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What travels together through a call of `score`.
+
+    Attributes:
+        dataset: to train on.
+        header: of it.
+        parts: the files, and the processes that share the work.
+        device: to train on, of this process.
+        settings: of how to run.
+        watcher: told how it goes.
+        seed: base seed.
+        overwrite: whether a file of another run is to be replaced.
+        made_on: device and torch_version, in words.
+    """
+
+    dataset: ImageDataset
+    header: Header
+    parts: Parts
+    device: torch.device
+    settings: Settings
+    watcher: Watcher
+    seed: int
+    overwrite: bool
+    made_on: Mapping[str, str]
+
+
+class Stage(Protocol):
+    """The trials of one kind in a call of `score`."""
+
+    def plan(self, stored: ScoreFile | None) -> tuple[Run, list[str]]:
+        """Fill in what is left open; on rank 0 alone.
+
+        Args:
+            stored: the file that is there.
+
+        Returns:
+            What the trials share, and what was found out meanwhile.
+        """
+
+    def train(self, run: Any, existing: ScoreFile | None, notes: Sequence[str]) -> None:
+        """Train the trials that are missing, and keep them in this process's file as they are done.
+
+        Args:
+            run: what the trials share, as rank 0 planned it.
+            existing: what is there, of all processes; None starts anew.
+            notes: what was found out while the run was planned.
+        """
 
 
 def complete_recipe(recipe: AnyRecipe, dataset: ImageDataset, precision: Precision = "float32") -> AnyRecipe:

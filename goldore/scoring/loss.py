@@ -5,9 +5,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-import torch
 
-from goldore.datasets import ImageDataset
+from goldore.devices import default_precision
 from goldore.ensemble.convnet import Architecture
 from goldore.ensemble.execution import Execution
 from goldore.ensemble.images import DeviceDataset
@@ -17,148 +16,128 @@ from goldore.ensemble.tuning import Work, choose_engine
 from goldore.errors import GoldoreError, OutOfMemoryError, UsageError
 from goldore.recipe import LossRecipe, Precision
 from goldore.scores import TRAINING_SCORES, TrainingScore
-from goldore.scoring.common import Settings, complete_recipe, memory_errors
+from goldore.scoring.common import Job, complete_recipe, memory_errors
 from goldore.scoring.groups import Groups
 from goldore.scoring.output import Output, interrupts_held_back
-from goldore.scoring.parts import Parts
-from goldore.store import Header, LossResult, LossRun, ScoreFile, run_differences
+from goldore.store import LossResult, LossRun, ScoreFile, run_differences
 from goldore.trials import Trial, make_trials
-from goldore.watching import Plan, Watcher
+from goldore.watching import Plan
 
 _SECONDS_BETWEEN_REPORTS = 0.2
 
 
-def plan_loss_run(
-    dataset: ImageDataset,
-    header: Header,
-    recipe: LossRecipe,
-    run: LossRun,
-    *,
-    stored: ScoreFile | None,
-    overwrite: bool,
-    precision: Precision,
-) -> LossRun:
-    """Fill in what a recipe leaves open.
+class LossStage:
+    """The loss trials of a call of `score`.
 
     Args:
-        dataset: to train on.
-        header: of it.
+        job: what they are part of.
         recipe: perhaps with open settings.
-        run: the rest of what the trials share.
-        stored: the file that is there.
-        overwrite: whether a file of another run is going to be replaced.
-        precision: to take where neither the recipe nor a file that is gone on with has one.
-
-    Returns:
-        What the trials share.
-    """
-    if stored is not None and stored.loss_trials is not None:
-        theirs = stored.loss_trials.recipe.precision or precision
-        same = dataclasses.replace(run, recipe=complete_recipe(recipe, dataset, theirs))
-        if not overwrite or not run_differences(stored, header, same):
-            return same
-    return dataclasses.replace(run, recipe=complete_recipe(recipe, dataset, precision))
-
-
-def run_loss_trials(
-    dataset: ImageDataset,
-    header: Header,
-    run: LossRun,
-    scores: Mapping[str, TrainingScore],
-    numbers: Sequence[int],
-    existing: ScoreFile | None,
-    *,
-    parts: Parts,
-    device: torch.device,
-    settings: Settings,
-    watcher: Watcher,
-) -> None:
-    """Train the loss trials that are missing and write each group to this process's file when it is done.
-
-    Args:
-        dataset: to train on.
-        header: of it.
-        run: what the trials share; what it records is what an existing file records.
-        scores: that were asked for, by name.
+        scores: that are asked for, by name.
         numbers: of the trials that the file shall hold.
-        existing: what is there, of all processes; None starts anew.
-        parts: the files, and the processes that share the run.
-        device: to train on.
-        settings: of how to run.
-        watcher: told how the run goes.
-
-    Raises:
-        UsageError: if the file records a score that is not at hand, or the recipe is too short for one.
     """
-    rows = rows_of(run, scores)
-    there = parts.done(run) if existing is not None or parts.team.size > 1 else np.empty(0, dtype=np.int64)
-    missing = np.setdiff1d(np.asarray(numbers, dtype=np.int64), there)
-    usable = len(existing.loss_trials.done) if existing and existing.loss_trials else 0
-    alone = parts.team.size == 1
-    fresh = existing is None and alone
-    output = Output(parts.own, header, run, fresh=fresh, is_part=not alone, useful=usable > 0)
-    architecture = Architecture(run.recipe.network, dataset.image_shape, dataset.num_classes)
-    looks = {epoch for row in rows for epoch in row.window(run.recipe)}
-    epochs, passes = max(looks), len(looks)
-    work = Work(
-        batch=min(run.recipe.batch_size, dataset.num_samples),
-        held=min(run.recipe.batch_size, dataset.num_samples),
-        trials=-(-len(missing) // parts.team.size),
-        trained=epochs * dataset.num_samples,
-        scored=passes * dataset.num_samples,
-        cpu_networks=1,
-        cuda_networks=16,
-    )
-    with memory_errors():
-        data = DeviceDataset(dataset, run.recipe.mean or (), run.recipe.std or (), device)
-        engine = choose_engine(data, architecture, run.recipe, work, **dataclasses.asdict(settings))
-    watcher.planned(
-        Plan(
-            dataset=dataset,
-            run=run,
-            out=parts.path,
-            trials=len(numbers),
-            epochs=epochs,
-            there=len(numbers) - len(missing),
-            usable=usable,
-            ensemble_size=engine.size,
-            parameters=architecture.num_parameters(),
-            note=engine.note,
-            processes=parts.team.size,
+
+    def __init__(
+        self, job: Job, recipe: LossRecipe, scores: Mapping[str, TrainingScore], numbers: Sequence[int]
+    ) -> None:
+        self._job, self._recipe, self._scores, self._numbers = job, recipe, scores, numbers
+
+    def plan(self, stored: ScoreFile | None) -> tuple[LossRun, list[str]]:
+        """Fill in what the recipe leaves open; see `Stage.plan`.
+
+        Raises:
+            UsageError: if the recipe does not fit the dataset.
+        """
+        job = self._job
+        own = default_precision(job.device)
+        there = stored.loss_trials if stored is not None else None
+        theirs = (there.recipe.precision or own) if there is not None else own
+        same = self._run(theirs)
+        if stored is not None and job.overwrite and run_differences(stored, job.header, same):
+            return self._run(own), []
+        return same, []
+
+    def _run(self, precision: Precision) -> LossRun:
+        recipe = complete_recipe(self._recipe, self._job.dataset, precision)
+        return LossRun(recipe, self._job.seed, tuple(self._scores.values()), **self._job.made_on)
+
+    def train(self, run: LossRun, existing: ScoreFile | None, notes: Sequence[str]) -> None:
+        """Train the loss trials that are missing; see `Stage.train`.
+
+        Raises:
+            UsageError: if the file records a score that is not at hand, or the recipe is too short for one.
+        """
+        del notes
+        job, numbers = self._job, self._numbers
+        dataset, header, parts, watcher = job.dataset, job.header, job.parts, job.watcher
+        rows = rows_of(run, self._scores)
+        alone = parts.team.size == 1
+        there = np.empty(0, dtype=np.int64) if existing is None and alone else parts.done(run)
+        missing = np.setdiff1d(np.asarray(numbers, dtype=np.int64), there)
+        usable = len(existing.loss_trials.done) if existing and existing.loss_trials else 0
+        fresh = existing is None and alone
+        output = Output(parts.own, header, run, fresh=fresh, is_part=not alone, useful=usable > 0)
+        architecture = Architecture(run.recipe.network, dataset.image_shape, dataset.num_classes)
+        looks = {epoch for row in rows for epoch in row.window(run.recipe)}
+        epochs, passes = max(looks), len(looks)
+        work = Work(
+            batch=min(run.recipe.batch_size, dataset.num_samples),
+            held=min(run.recipe.batch_size, dataset.num_samples),
+            trials=-(-len(missing) // parts.team.size),
+            trained=epochs * dataset.num_samples,
+            scored=passes * dataset.num_samples,
+            cpu_networks=1,
+            cuda_networks=16,
         )
-    )
-    while len(missing):
-        groups = Groups(parts.team.claims(missing), engine.size)
-        for group in groups:
-            trials = make_trials(run.base_seed, group)
-            watcher.started(trials)
-            results = None
-            try:
-                with memory_errors():
-                    results = _train_group(
-                        data,
-                        architecture,
-                        run,
-                        rows,
-                        trials,
-                        _now_and_then(watcher.progressed),
-                        engine.execution,
-                    )
-            except OutOfMemoryError:
-                if len(group) == 1:
-                    raise
-            if results is None:
-                groups.put_back(group)
-                watcher.ensemble_lowered(groups.size)
-                continue
-            with interrupts_held_back():
-                output.add(results)
-                watcher.finished(results)
-        output.close()
-        still = np.setdiff1d(missing, parts.done(run, watcher.waited))
-        if len(still) == len(missing):
-            raise GoldoreError(f"{parts.path} does not keep what is written to it; choose another --out.")
-        missing = still  # nothing, unless somebody removed the file
+        with memory_errors():
+            data = DeviceDataset(dataset, run.recipe.mean or (), run.recipe.std or (), job.device)
+            engine = choose_engine(data, architecture, run.recipe, work, **dataclasses.asdict(job.settings))
+        watcher.planned(
+            Plan(
+                dataset=dataset,
+                run=run,
+                out=parts.path,
+                trials=len(numbers),
+                epochs=epochs,
+                there=len(numbers) - len(missing),
+                usable=usable,
+                ensemble_size=engine.size,
+                parameters=architecture.num_parameters(),
+                note=engine.note,
+                processes=parts.team.size,
+            )
+        )
+        while len(missing):
+            groups = Groups(parts.team.claims(missing), engine.size)
+            for group in groups:
+                trials = make_trials(run.base_seed, group)
+                watcher.started(trials)
+                results = None
+                try:
+                    with memory_errors():
+                        results = _train_group(
+                            data,
+                            architecture,
+                            run,
+                            rows,
+                            trials,
+                            _now_and_then(watcher.progressed),
+                            engine.execution,
+                        )
+                except OutOfMemoryError:
+                    if len(group) == 1:
+                        raise
+                if results is None:
+                    groups.put_back(group)
+                    watcher.ensemble_lowered(groups.size)
+                    continue
+                with interrupts_held_back():
+                    output.add(results)
+                    watcher.finished(results)
+            output.close()
+            still = np.setdiff1d(missing, parts.done(run, watcher.waited))
+            if len(still) == len(missing):
+                raise GoldoreError(f"{parts.path} does not keep what is written to it; choose another --out.")
+            missing = still  # nothing, unless somebody removed the file
 
 
 def rows_of(run: LossRun, scores: Mapping[str, TrainingScore]) -> list[TrainingScore]:

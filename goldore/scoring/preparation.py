@@ -1,11 +1,12 @@
 """What comes before the first training: what is there, what is going to be done, and whether the two fit."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from goldore.errors import DatasetError, ScoreFileError
+from goldore.scoring.common import Job, Stage
 from goldore.scoring.output import existing_file
 from goldore.scoring.parts import Parts, discard, parts_of
 from goldore.store import Header, Run, ScoreFile, check_same_run, check_storable, load_scores
@@ -27,29 +28,22 @@ class Plans:
     notes: list[str]
 
 
-def prepare(
-    parts: Parts,
-    header: Header,
-    plan: Callable[[ScoreFile | None], tuple[Runs, list[str]]],
-    *,
-    overwrite: bool,
-) -> tuple[Plans, ScoreFile | None]:
+def prepare(job: Job, stages: Sequence[Stage]) -> tuple[Plans, ScoreFile | None]:
     """Bring the score file up to date, plan the run on rank 0, and see that both fit together.
 
     Args:
-        parts: the files, and the processes that share the run; rank 0 has locked the score file.
-        header: of this process's dataset.
-        plan: makes the plan, given the file that is there.
-        overwrite: whether a file of another run is to be replaced.
+        job: whose score file rank 0 has locked.
+        stages: that plan their part, given the file that is there.
 
     Returns:
         The plan, which is rank 0's on all ranks, and the file to go on with; None starts anew.
 
     Raises:
-        ScoreFileError: if there is another run and overwrite is not set.
+        ScoreFileError: if there is another run and it is not to be replaced.
         DatasetError: if ranks have read different datasets.
         GoldoreError: if the file cannot be written.
     """
+    parts, header, overwrite = job.parts, job.header, job.overwrite
     existing: ScoreFile | None = None
     sent: dict[str, Any] = {}
     left: list[Path] = []
@@ -61,7 +55,8 @@ def prepare(
                 raise
             left = parts_of(parts.path)
         stored = _stored_file(parts)
-        runs, notes = plan(stored)
+        planned = [stage.plan(stored) for stage in stages]
+        runs, notes = [run for run, _ in planned], [note for _, found in planned for note in found]
         for run in runs:
             check_storable(parts.path, header, run)
         existing = existing_file(parts.path, header, runs, overwrite=overwrite)

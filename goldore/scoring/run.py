@@ -8,7 +8,6 @@ import torch
 from goldore.budget import Budget
 from goldore.datasets import ImageDataset, load_dataset
 from goldore.devices import (
-    default_precision,
     describe,
     prepare_determinism,
     resolve_device,
@@ -17,13 +16,13 @@ from goldore.devices import (
 from goldore.errors import UsageError
 from goldore.recipe import LossRecipe, UtilityRecipe
 from goldore.scores import MONTE_CARLO, TRAINING_SCORES, TrainingScore, find_scores
-from goldore.scoring.common import Settings
-from goldore.scoring.loss import plan_loss_run, run_loss_trials
+from goldore.scoring.common import Job, Settings, Stage
+from goldore.scoring.loss import LossStage
 from goldore.scoring.parts import Parts
 from goldore.scoring.preparation import prepare
 from goldore.scoring.sharing import shared_watcher
-from goldore.scoring.utility import plan_utility_run, run_utility_trials
-from goldore.store import Header, LossRun, ScoreFile, UtilityRun, default_path, load_scores
+from goldore.scoring.utility import UtilityStage
+from goldore.store import Header, ScoreFile, default_path, load_scores
 from goldore.store.utility import check_choice
 from goldore.team import Team
 from goldore.trials import MAX_SEED
@@ -126,78 +125,29 @@ def score(
         dataset = source
     else:
         dataset = load_dataset(source, data_root=data_root, download=download)
-    header = Header.of(dataset)
     parts = Parts(Path(out) if out is not None else default_path(dataset.name), team)
-    made_on = {"device": describe(where), "torch_version": str(torch.__version__)}
-    settings = Settings(ensemble_size, compile_mode, deterministic)
-    watched = shared_watcher(watcher or Watcher(), team)
-
-    def plan(stored: ScoreFile | None) -> tuple[list[LossRun | UtilityRun], list[str]]:
-        runs: list[LossRun | UtilityRun] = []
-        found: tuple[str, ...] = ()
-        if recorded:
-            asked = LossRun(LossRecipe(), seed, tuple(recorded.values()), **made_on)
-            precision = default_precision(where)
-            runs.append(
-                plan_loss_run(
-                    dataset,
-                    header,
-                    recipe or LossRecipe(),
-                    asked,
-                    stored=stored,
-                    overwrite=overwrite,
-                    precision=precision,
-                )
-            )
-        if MONTE_CARLO.name in rows:
-            utility_run, found = plan_utility_run(
-                dataset,
-                header,
-                utility or UtilityRecipe(),
-                seed=seed,
-                outcome=outcome,
-                estimator=estimator,
-                made_on=made_on,
-                stored=stored,
-                overwrite=overwrite,
-                device=where,
-                settings=settings,
-                watcher=watched,
-            )
-            runs.append(utility_run)
-        return runs, list(found)
-
+    job = Job(
+        dataset=dataset,
+        header=Header.of(dataset),
+        parts=parts,
+        device=where,
+        settings=Settings(ensemble_size, compile_mode, deterministic),
+        watcher=shared_watcher(watcher or Watcher(), team),
+        seed=seed,
+        overwrite=overwrite,
+        made_on={"device": describe(where), "torch_version": str(torch.__version__)},
+    )
+    stages: list[Stage] = []
+    if recorded:
+        numbers = range(trials) if trial_range is None else trial_range
+        stages.append(LossStage(job, recipe or LossRecipe(), recorded, numbers))
+    if MONTE_CARLO.name in rows:
+        stages.append(UtilityStage(job, utility or UtilityRecipe(), budget, outcome, estimator))
     with running_on(where, deterministic=deterministic), parts.locked():
-        plans, existing = prepare(parts, header, plan, overwrite=overwrite)
-        for run in plans.runs:
-            if isinstance(run, LossRun):
-                numbers = range(trials) if trial_range is None else trial_range
-                run_loss_trials(
-                    dataset,
-                    header,
-                    run,
-                    recorded,
-                    numbers,
-                    existing,
-                    parts=parts,
-                    device=where,
-                    settings=settings,
-                    watcher=watched,
-                )
-                existing = load_scores(parts.path, only=()) if parts.path.exists() else None
-            else:
-                run_utility_trials(
-                    dataset,
-                    header,
-                    run,
-                    budget,
-                    existing,
-                    parts=parts,
-                    device=where,
-                    settings=settings,
-                    watcher=watched,
-                    notes=plans.notes,
-                )
+        plans, existing = prepare(job, stages)
+        for stage, run in zip(stages, plans.runs, strict=True):
+            stage.train(run, existing, plans.notes)
+            existing = load_scores(parts.path, only=()) if parts.path.exists() else None
         try:
             parts.close(plans.runs)
         finally:

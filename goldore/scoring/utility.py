@@ -3,15 +3,13 @@
 import dataclasses
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from goldore.budget import Budget, Checks
-from goldore.datasets import ImageDataset
 from goldore.devices import default_precision
 from goldore.draws import Strata, Sweeps, make_strata
 from goldore.ensemble.convnet import Architecture
@@ -22,14 +20,13 @@ from goldore.errors import GoldoreError, OutOfMemoryError
 from goldore.estimators.utility import ESTIMATORS
 from goldore.recipe import OUTCOMES, UtilityRecipe
 from goldore.scores import MONTE_CARLO
-from goldore.scoring.common import Settings, complete_recipe, memory_errors
+from goldore.scoring.common import Job, complete_recipe, memory_errors
 from goldore.scoring.evaluation import check_evaluable, evaluation_fingerprint, evaluation_sets
 from goldore.scoring.groups import Groups
 from goldore.scoring.output import Output, interrupts_held_back
 from goldore.scoring.parts import Parts
 from goldore.scoring.pilot import choose_subset_size, images_at_once
 from goldore.store import (
-    Header,
     Score,
     ScoreFile,
     UtilityResult,
@@ -50,163 +47,128 @@ _REACHED: End = "reliable"
 _LATE: End = "time"
 
 
-def plan_utility_run(
-    dataset: ImageDataset,
-    header: Header,
-    recipe: UtilityRecipe,
-    *,
-    seed: int,
-    outcome: str | None,
-    estimator: str | None,
-    made_on: Mapping[str, str],
-    stored: ScoreFile | None,
-    overwrite: bool,
-    device: torch.device,
-    settings: Settings,
-    watcher: Watcher,
-) -> tuple[UtilityRun, tuple[str, ...]]:
-    """Fill in what is left open, from the file that is gone on with or by a pilot.
+class UtilityStage:
+    """The utility trials of a call of `score`.
 
     Args:
-        dataset: to draw from.
-        header: of it.
+        job: what they are part of.
         recipe: perhaps with open settings.
-        seed: base seed.
-        outcome: None: that of the file, or accuracy.
-        estimator: None: that of the file, or in-minus-out.
-        made_on: device and torch_version of the run.
-        stored: the file that is there.
-        overwrite: whether a file of another run is going to be replaced.
-        device: to train on.
-        settings: of how to run.
-        watcher: told of the pilot.
-
-    Returns:
-        What the trials share, and what the pilot found.
-
-    Raises:
-        UsageError: if there are no images to evaluate on.
+        budget: how many trials there shall be.
+        outcome: that MonteCarlo is about; None: that of the file, or accuracy.
+        estimator: of MonteCarlo; None: that of the file, or in-minus-out.
     """
-    own = complete_recipe(recipe, dataset, default_precision(device))
-    check_evaluable(dataset, own)
-    fingerprint = evaluation_fingerprint(dataset, own)
-    run = UtilityRun(own, seed, OUTCOMES[0], ESTIMATORS[0], fingerprint, **made_on)
-    there = stored.utility_trials if stored is not None else None
-    if stored is not None and there is not None:
-        same = complete_recipe(recipe, dataset, there.recipe.precision or "float32")
-        size = same.subset_per_class or there.recipe.subset_per_class
-        going_on = dataclasses.replace(run, recipe=dataclasses.replace(same, subset_per_class=size))
-        if overwrite and run_differences(stored, header, going_on):
-            there = None
-        else:
-            run = going_on
-    notes: tuple[str, ...] = ()
-    if run.recipe.subset_per_class is None:
-        with memory_errors():
-            size, note = choose_subset_size(dataset, run.recipe, device, settings.ensemble_size, watcher)
-        notes = (note,)
-        run = dataclasses.replace(run, recipe=dataclasses.replace(run.recipe, subset_per_class=size))
-    run = dataclasses.replace(
-        run,
-        outcome=OUTCOME[outcome] if outcome else there.outcome if there else OUTCOMES[0],
-        estimator=ESTIMATOR[estimator] if estimator else there.estimator if there else ESTIMATORS[0],
-    )
-    return run, notes
 
+    def __init__(
+        self, job: Job, recipe: UtilityRecipe, budget: Budget, outcome: str | None, estimator: str | None
+    ) -> None:
+        self._job, self._recipe, self._budget = job, recipe, budget
+        self._outcome, self._estimator = outcome, estimator
 
-def run_utility_trials(
-    dataset: ImageDataset,
-    header: Header,
-    run: UtilityRun,
-    budget: Budget,
-    existing: ScoreFile | None,
-    *,
-    parts: Parts,
-    device: torch.device,
-    settings: Settings,
-    watcher: Watcher,
-    notes: Sequence[str] = (),
-) -> None:
-    """Train the utility trials that are missing, and keep them in this process's file as they are done.
+    def plan(self, stored: ScoreFile | None) -> tuple[UtilityRun, list[str]]:
+        """Fill in what is left open, from the file or by a pilot; see `Stage.plan`.
 
-    Args:
-        dataset: to draw from.
-        header: of it.
-        run: what the trials share.
-        budget: how many there shall be.
-        existing: what is there, of all processes; None starts anew.
-        parts: the files, and the processes that share the run.
-        device: to train on.
-        settings: of how to run.
-        watcher: told how the run goes.
-        notes: what was found out while the run was planned.
-    """
-    recipe = run.recipe
-    known = existing.utility_trials if existing is not None else None
-    team, path = parts.team, parts.path
-    there = parts.done(run) if existing is not None or team.size > 1 else np.empty(0, dtype=np.int64)
-    strata = make_strata(
-        dataset.labels, dataset.num_classes, recipe.subset_per_class or 1, recipe.folds, run.base_seed
-    )
-    numbers = budget.numbers(strata)
-    missing = np.setdiff1d(np.arange(numbers.start, numbers.stop), there, assume_unique=True)
-    alone = team.size == 1
-    useful = known is not None and len(known.done) > 0
-    fresh = existing is None and alone
-    output = Output(parts.own, header, run, fresh=fresh, is_part=not alone, useful=useful)
-    expected = len(missing)
-    if budget.until_reliability is not None:
-        expected = min(expected, _EXPECTED_SWEEPS * strata.trials_for_sweeps(1))
-    expected = -(-expected // team.size)
-    training = _Training(dataset, run, strata, device, expected, budget.max_seconds or math.inf, settings)
-    engine = training.engine
-    watcher.utility_planned(
-        UtilityPlan(
-            dataset=dataset,
-            run=run,
-            out=path,
-            trials=len(numbers),
-            there=len(numbers) - len(missing),
-            usable=len(known.done) if known else 0,
-            per_sweep=strata.trials_for_sweeps(1),
-            subset_sizes=strata.sizes,
-            evaluation_images=training.evaluation_images,
-            until_reliability=budget.until_reliability,
-            max_seconds=budget.max_seconds,
-            ensemble_size=engine.size,
-            parameters=training.architecture.num_parameters(),
-            notes=(*notes, *([engine.note] if engine.note else [])),
-            processes=team.size,
+        Raises:
+            UsageError: if there are no images to evaluate on.
+        """
+        job, dataset = self._job, self._job.dataset
+        own = complete_recipe(self._recipe, dataset, default_precision(job.device))
+        check_evaluable(dataset, own)
+        fingerprint = evaluation_fingerprint(dataset, own)
+        run = UtilityRun(own, job.seed, OUTCOMES[0], ESTIMATORS[0], fingerprint, **job.made_on)
+        there = stored.utility_trials if stored is not None else None
+        if stored is not None and there is not None:
+            same = complete_recipe(self._recipe, dataset, there.recipe.precision or "float32")
+            size = same.subset_per_class or there.recipe.subset_per_class
+            going_on = dataclasses.replace(run, recipe=dataclasses.replace(same, subset_per_class=size))
+            if job.overwrite and run_differences(stored, job.header, going_on):
+                there = None
+            else:
+                run = going_on
+        notes: list[str] = []
+        if run.recipe.subset_per_class is None:
+            with memory_errors():
+                size, note = choose_subset_size(
+                    dataset, run.recipe, job.device, job.settings.ensemble_size, job.watcher
+                )
+            notes = [note]
+            run = dataclasses.replace(run, recipe=dataclasses.replace(run.recipe, subset_per_class=size))
+        run = dataclasses.replace(
+            run,
+            outcome=OUTCOME[self._outcome or (there.outcome if there else OUTCOMES[0])],
+            estimator=ESTIMATOR[self._estimator or (there.estimator if there else ESTIMATORS[0])],
         )
-    )
-    if (
-        team.rank == 0
-        and known is not None
-        and (known.outcome, known.estimator) != (run.outcome, run.estimator)
-    ):
-        estimate_anew(path, run.outcome, run.estimator, path)  # this process holds the lock
-    checks = Checks(strata, budget)
-    start, started_with = time.monotonic(), len(missing)
-    stop_at = start + (budget.max_seconds or math.inf)
-    end: End | None = _REACHED if len(missing) and _agreed(parts, checks) else None
-    while len(missing) and end is None:
-        batch = missing[: checks.until_next(len(there))]
-        late = _train(training.groups(team.claims(batch), watcher), output, stop_at, watcher, path)
-        output.close()
-        there = parts.done(run, watcher.waited)
-        still = np.setdiff1d(missing, there)
-        if any(team.gather(late, watcher.waited)) and len(still):
-            end = _LATE
-        elif len(still) and len(still) == len(missing):
-            raise GoldoreError(f"{path} does not keep what is written to it; choose another --out.")
-        missing = still
-        estimated = _estimated(path) if team.rank == 0 else None
-        if estimated is not None and (budget.until_reliability is not None or not alone):
-            watcher.estimated(estimated)
-        if _agreed(parts, checks):
-            end = _REACHED
-    score = _estimated(path) if team.rank == 0 else None
-    watcher.utility_ended(end or _COMPLETE, score, time.monotonic() - start, started_with - len(missing))
+        return run, notes
+
+    def train(self, run: UtilityRun, existing: ScoreFile | None, notes: Sequence[str]) -> None:
+        """Train the utility trials that are missing; see `Stage.train`."""
+        job, budget = self._job, self._budget
+        dataset, header, parts, watcher = job.dataset, job.header, job.parts, job.watcher
+        recipe = run.recipe
+        known = existing.utility_trials if existing is not None else None
+        team, path = parts.team, parts.path
+        there = parts.done(run) if existing is not None or team.size > 1 else np.empty(0, dtype=np.int64)
+        strata = make_strata(
+            dataset.labels, dataset.num_classes, recipe.subset_per_class or 1, recipe.folds, run.base_seed
+        )
+        numbers = budget.numbers(strata)
+        missing = np.setdiff1d(np.arange(numbers.start, numbers.stop), there, assume_unique=True)
+        alone = team.size == 1
+        useful = known is not None and len(known.done) > 0
+        fresh = existing is None and alone
+        output = Output(parts.own, header, run, fresh=fresh, is_part=not alone, useful=useful)
+        expected = len(missing)
+        if budget.until_reliability is not None:
+            expected = min(expected, _EXPECTED_SWEEPS * strata.trials_for_sweeps(1))
+        expected = -(-expected // team.size)
+        training = _Training(job, run, strata, expected, budget.max_seconds or math.inf)
+        engine = training.engine
+        watcher.utility_planned(
+            UtilityPlan(
+                dataset=dataset,
+                run=run,
+                out=path,
+                trials=len(numbers),
+                there=len(numbers) - len(missing),
+                usable=len(known.done) if known else 0,
+                per_sweep=strata.trials_for_sweeps(1),
+                subset_sizes=strata.sizes,
+                evaluation_images=training.evaluation_images,
+                until_reliability=budget.until_reliability,
+                max_seconds=budget.max_seconds,
+                ensemble_size=engine.size,
+                parameters=training.architecture.num_parameters(),
+                notes=(*notes, *([engine.note] if engine.note else [])),
+                processes=team.size,
+            )
+        )
+        if (
+            team.rank == 0
+            and known is not None
+            and (known.outcome, known.estimator) != (run.outcome, run.estimator)
+        ):
+            estimate_anew(path, run.outcome, run.estimator, path)  # this process holds the lock
+        checks = Checks(strata, budget)
+        start, started_with = time.monotonic(), len(missing)
+        stop_at = start + (budget.max_seconds or math.inf)
+        end: End | None = _REACHED if len(missing) and _agreed(parts, checks) else None
+        while len(missing) and end is None:
+            batch = missing[: checks.until_next(len(there))]
+            late = _train(training.groups(team.claims(batch), watcher), output, stop_at, watcher, path)
+            output.close()
+            there = parts.done(run, watcher.waited)
+            still = np.setdiff1d(missing, there)
+            if any(team.gather(late, watcher.waited)) and len(still):
+                end = _LATE
+            elif len(still) and len(still) == len(missing):
+                raise GoldoreError(f"{path} does not keep what is written to it; choose another --out.")
+            missing = still
+            estimated = _estimated(path) if team.rank == 0 else None
+            if estimated is not None and (budget.until_reliability is not None or not alone):
+                watcher.estimated(estimated)
+            if _agreed(parts, checks):
+                end = _REACHED
+        score = _estimated(path) if team.rank == 0 else None
+        watcher.utility_ended(end or _COMPLETE, score, time.monotonic() - start, started_with - len(missing))
 
 
 def _train(
@@ -239,13 +201,11 @@ class _Training:
     """Trains groups of utility trials on the device.
 
     Args:
-        dataset: to draw from.
+        job: what they are part of.
         run: what the trials share.
         strata: that they draw from.
-        device: to train on.
         count: trials to be trained, as far as can be told.
         seconds: after which they are stopped.
-        settings: of how to run.
 
     Attributes:
         architecture: of the networks.
@@ -253,23 +213,15 @@ class _Training:
         evaluation_images: that each network is evaluated on.
     """
 
-    def __init__(
-        self,
-        dataset: ImageDataset,
-        run: UtilityRun,
-        strata: Strata,
-        device: torch.device,
-        count: int,
-        seconds: float,
-        settings: Settings,
-    ) -> None:
+    def __init__(self, job: Job, run: UtilityRun, strata: Strata, count: int, seconds: float) -> None:
+        dataset = job.dataset
         self._run, self._strata = run, strata
         self.architecture = Architecture(run.recipe.network, dataset.image_shape, dataset.num_classes)
         images = images_at_once(run.recipe, strata)
         distill = run.recipe.distill
         made = distill.images_per_class * dataset.num_classes if distill is not None else 0
         with memory_errors():
-            self._data = DeviceDataset(dataset, run.recipe.mean or (), run.recipe.std or (), device)
+            self._data = DeviceDataset(dataset, run.recipe.mean or (), run.recipe.std or (), job.device)
             self._evaluations = evaluation_sets(dataset, self._data, run.recipe, strata)
             self.evaluation_images = len(self._evaluations[0].labels)
             work = Work(
@@ -284,7 +236,7 @@ class _Training:
                 seconds=seconds,
             )
             self.engine = choose_engine(
-                self._data, self.architecture, run.recipe, work, **dataclasses.asdict(settings)
+                self._data, self.architecture, run.recipe, work, **dataclasses.asdict(job.settings)
             )
 
     def groups(self, take: Claims, watcher: Watcher) -> Iterator[list[UtilityResult]]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from goldore.datasets.dataset import ImageDataset
 from goldore.estimators.estimate import Estimate
 from goldore.estimators.utility import Estimator
-from goldore.recipe import LossRecipe, Outcome, UtilityRecipe
+from goldore.recipe import OUTCOMES, LossRecipe, Outcome, UtilityRecipe
 from goldore.scores import SCORES, ScoreDefinition
 from goldore.trials import Trial
 
@@ -114,25 +114,25 @@ class LossTrials:
         recipe: of all of them.
         base_seed: from which the trials' seeds are derived.
         scores: that each trial recorded.
-        assumed: settings of the recipe that the file does not name, and what they were taken as.
         done: numbers of the trials that ended well.
         failed: numbers of the trials that diverged.
         seed: per row, uint64 [T].
         train_loss: float32 [T, epochs]; NaN where not run.
         test_accuracy: float32 [T]; NaN where unknown.
         seconds: time on its device that each trial took, float32 [T]; NaN where unknown.
+        assumed: settings of the recipe that the file does not name, and what they were taken as.
     """
 
     recipe: LossRecipe
     base_seed: int
     scores: tuple[ScoreDefinition, ...]
-    assumed: dict[str, Any]
     done: tuple[int, ...]
     failed: tuple[int, ...]
     seed: NDArray[np.uint64]
     train_loss: NDArray[np.float32]
     test_accuracy: NDArray[np.float32]
     seconds: NDArray[np.float32]
+    assumed: dict[str, Any] = field(default_factory=dict)
 
     @property
     def recorded(self) -> tuple[str, ...]:
@@ -150,14 +150,14 @@ class UtilityTrials:
         outcome: that the file's MonteCarlo is about.
         estimator: that it was estimated with.
         evaluation: as in `UtilityRun`.
-        outcomes: names of those that the file holds.
-        assumed: settings of the recipe that the file does not name, and what they were taken as.
         done: numbers of the trials that ended well, ascending, int64.
         failed: numbers of the trials that diverged, likewise.
         accuracy: mean over the trials that ended well, by class, float64 [K]; NaN without.
         subset_sizes: samples of each class that a trial draws, int64 [K].
         seconds: time on its device that each trial took, float32 [T], of trials of any state; NaN where
             unknown.
+        outcomes: names of those that the file holds.
+        assumed: settings of the recipe that the file does not name, and what they were taken as.
     """
 
     recipe: UtilityRecipe
@@ -165,13 +165,13 @@ class UtilityTrials:
     outcome: Outcome
     estimator: Estimator
     evaluation: str
-    outcomes: tuple[str, ...]
-    assumed: dict[str, Any]
     done: NDArray[np.int64]
     failed: NDArray[np.int64]
     accuracy: NDArray[np.float64]
     subset_sizes: NDArray[np.int64]
     seconds: NDArray[np.float32]
+    outcomes: tuple[str, ...] = OUTCOMES
+    assumed: dict[str, Any] = field(default_factory=dict)
 
 
 StoredTrials = LossTrials | UtilityTrials
