@@ -116,7 +116,10 @@ def score_command(
     ] = None,
     scores: Annotated[
         str,
-        typer.Option(help="LossInit, LossConverge, MonteCarlo (or loss-init, ...), separated by commas."),
+        typer.Option(
+            help="LossInit, LossConverge, MonteCarlo (or loss-init, ...), or package.module:NAME of a score "
+            "of your own, separated by commas."
+        ),
     ] = "LossInit,LossConverge",
     trials: Annotated[
         int,

@@ -1,8 +1,10 @@
 """A score is one row: every row has its own recorder and its own numbers, users' own rows too."""
 
 import dataclasses
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,20 +28,8 @@ RECIPE = LossRecipe(
     precision="float32",
 )
 SEED, TRIALS = 3, 2
-OWN = """
-from goldore.scores import TrainingScore, mean_of
-
-EL2N = TrainingScore(
-    name="EL2N",
-    definition="mean over trials of the length of the error vector after epochs 2 and 3",
-    unit="probability",
-    drops="large",
-    low="easy",
-    high="hard",
-    epochs=lambda recipe: (2, 3),
-    record=mean_of(lambda seen: seen.errors.norm(dim=2)),
-)
-"""
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "scores.md"
+OWN = re.search(r"```python\n(from goldore.scores .*?)```", DOCS.read_text(), re.DOTALL)[1]
 
 
 def cross_entropy(logits, label):
@@ -107,7 +97,7 @@ def test_a_score_of_ones_own_has_the_numbers_of_a_plain_loop(dataset, plain, own
     np.testing.assert_allclose(file.scores["EL2N"].values, plain(el2n, (2, 3)), rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(file.scores["LossInit"].values, plain(*PLAIN["LossInit"]), rtol=1e-3)
     assert file.scores["EL2N"].direction == "high = hard, low = easy"
-    assert len(goldore.prune(file, "EL2N_large", keep_ratio="0.1").indices) > 0
+    assert len(goldore.prune(file, "EL2N_small", keep_ratio="0.1").indices) > 0
 
 
 def test_a_file_is_read_and_merged_without_the_module_of_its_score(dataset, own, tmp_path):
@@ -124,7 +114,7 @@ def test_a_file_is_read_and_merged_without_the_module_of_its_score(dataset, own,
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=tmp_path
     )
-    assert done.stdout.strip() == f"high = hard, low = easy large {whole.scores['EL2N'].values.tolist()}"
+    assert done.stdout.strip() == f"high = hard, low = easy small {whole.scores['EL2N'].values.tolist()}"
 
 
 def test_a_file_that_records_a_score_of_ones_own_wants_it_named_again(dataset, own, tmp_path):
