@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from goldore import __version__
+from goldore.version import __version__
 
 from .estimating import estimate_command, merge_command
 from .exchanging import export_command, import_command

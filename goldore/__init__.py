@@ -19,6 +19,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from goldore.errors import GoldoreError, UsageError
+from goldore.version import __version__
 
 if TYPE_CHECKING:
     from goldore.datasets import ImageDataset, load_dataset
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
     from goldore.store import ScoreFile, load_scores, merge, reestimate
     from goldore.watching import Watcher
 
-__version__ = "0.1.0"
-
 __all__ = [
     "ConvNetConfig",
     "DistillRecipe",
@@ -47,6 +46,7 @@ __all__ = [
     "UsageError",
     "UtilityRecipe",
     "Watcher",
+    "__version__",
     "drop_samples",
     "export_lists",
     "import_scores",

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from goldore import __version__
 from goldore.atomic import file_name
 from goldore.datasets.dataset import ImageDataset
 from goldore.errors import ScoreFileError, UsageError, reason
@@ -30,6 +29,7 @@ from goldore.store import (
     write_new,
 )
 from goldore.untrusted import INDEX_BYTES, read_bytes, read_json, read_npy
+from goldore.version import __version__
 from goldore.wording import plain_name
 
 _SUFFIXES = (".json", ".json.gz")

@@ -16,7 +16,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from goldore.estimators.utility import GROUPS, Parts, TrialBlock, Trials, comparable, pool_of
+from goldore.estimators.sweeps import GROUPS, SweepParts, TrialBlock, Trials, comparable, pool_of
 
 _MAX_STEPS = 200
 _TOLERANCE = 1e-5  # of the residual, relative to the right-hand side
@@ -35,7 +35,7 @@ class Ridge:
     """
 
     def __init__(
-        self, trials: Trials, parts: Parts, samples: int, share: float, defined: NDArray[np.bool_]
+        self, trials: Trials, parts: SweepParts, samples: int, share: float, defined: NDArray[np.bool_]
     ) -> None:
         self._trials, self._parts, self._samples = trials, parts, samples
         self._columns = trials.strata.columns

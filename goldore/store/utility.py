@@ -25,7 +25,8 @@ import numpy as np
 from goldore.draws import Strata, make_strata
 from goldore.errors import NewerFormatError, ScoreFileError, UsageError
 from goldore.estimators import Estimate
-from goldore.estimators.utility import ESTIMATORS, Estimator, TrialBlock, Trials, estimate_utility
+from goldore.estimators.sweeps import TrialBlock, Trials
+from goldore.estimators.utility import ESTIMATORS, Estimator, estimate_utility
 from goldore.recipe import OUTCOMES, Outcome, UtilityRecipe
 from goldore.scores import MONTE_CARLO
 from goldore.store.format import (

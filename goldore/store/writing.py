@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
-from goldore import __version__
 from goldore.atomic import check_space, replacing
 from goldore.errors import ScoreFileError
 from goldore.estimators import Estimate, trials_needed
@@ -26,6 +25,7 @@ from goldore.store.reading import opened, read_header
 from goldore.store.seal import SIZE as SEAL_SIZE
 from goldore.store.seal import check_seal, seal
 from goldore.store.utility import UTILITY, check_choice
+from goldore.version import __version__
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from goldore.draws import Strata, Sweeps, make_strata
-from goldore.estimators.utility import TrialBlock, Trials
+from goldore.estimators.sweeps import TrialBlock, Trials
 
 
 @dataclass

@@ -5,7 +5,8 @@ import pytest
 from scipy import stats
 
 from goldore.draws import Sweeps
-from goldore.estimators.utility import TrialBlock, estimate_utility
+from goldore.estimators.sweeps import TrialBlock
+from goldore.estimators.utility import estimate_utility
 from tests.estimators.simulation import simulate
 
 
