@@ -52,28 +52,33 @@ def real(request):
 
 
 @pytest.mark.slow
-def test_loss_converge_of_mnist_agrees_with_the_published_scores(shared_data, tmp_path):
-    """The published file is that of arXiv 2305.18381's repository; docs/mnist.md has the full run."""
-    published = np.array(
+def test_loss_converge_of_mnist_agrees_with_the_published_scores(real, shared_data, tmp_path):
+    """A third of MNIST, 0.938 when it was written; docs/mnist.md has the run on all of it, 0.962.
+
+    The published file is that of arXiv 2305.18381's repository.
+    """
+    of_all = np.array(
         json.loads(
             gzip.decompress((shared_data / "published_scores/MNIST_LossConverge.json.gz").read_bytes())
         )
     )
-    recipe = goldore.LossRecipe(network=goldore.ConvNetConfig(width=16), epochs=2)
+    labels = goldore.load_dataset(str(shared_data / "mnist")).labels
+    first = np.sort(np.concatenate([np.flatnonzero(labels == each)[:2000] for each in range(10)]))
+    recipe = goldore.LossRecipe(network=goldore.ConvNetConfig(width=16), epochs=3)
     file = goldore.score(
-        str(shared_data / "mnist"),
+        real("MNIST", 2000),
         scores=["LossConverge"],
-        trials=3,
+        trials=2,
         recipe=recipe,
         device="cpu",
         out=tmp_path / "m.h5",
     )
-    values = file.scores["LossConverge"].values
+    values, published = file.scores["LossConverge"].values, of_all[first]
     within = [
         spearmanr(values[file.labels == label], published[file.labels == label]).statistic
         for label in range(10)
     ]
-    assert np.mean(within) >= 0.95
+    assert np.mean(within) >= 0.92
     assert file.scores["LossConverge"].rank_reliability > 0.85
 
 
