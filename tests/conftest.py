@@ -5,6 +5,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported anywhere
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # before cuBLAS starts, for deterministic runs
 
+import signal
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -20,6 +21,13 @@ from goldore.store.reading import read_header
 from goldore.store.seal import seal
 
 pytest_plugins = ["tests.cuda_rules"]
+
+# nohup and background shells ignore these, and so would every process that a test starts.
+for _name, _usual in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.SIG_DFL)):
+    _signal = getattr(signal, _name, None)
+    if _signal is not None and signal.getsignal(_signal) is signal.SIG_IGN:
+        with suppress(ValueError):  # not in the main thread
+            signal.signal(_signal, _usual)
 
 hypothesis.settings.register_profile("no deadline", deadline=None)  # machines under load are slow, not wrong
 hypothesis.settings.load_profile("no deadline")

@@ -153,7 +153,7 @@ def _scoring_pass(
     def show(start: int, logits: Tensor, labels: Tensor, features: Callable[[], Tensor]) -> None:
         predictions = Predictions(logits, labels, epoch, features)
         for observer in observers:
-            with _errors_of(observer):
+            with errors_of(observer.name):
                 observer.recorder.see(start, predictions)
 
     forward(networks, data, data.images, data.labels, show, execution=execution, precision=precision)
@@ -161,7 +161,7 @@ def _scoring_pass(
 
 def _result(observer: Observer, shape: tuple[int, int]) -> np.ndarray:
     """What an observer recorded, float32 [E, N] on the host."""
-    with _errors_of(observer):
+    with errors_of(observer.name):
         found = observer.recorder.result()
         if found.shape != shape:
             raise ValueError(f"its result has the shape {tuple(found.shape)} instead of {shape}")
@@ -170,16 +170,15 @@ def _result(observer: Observer, shape: tuple[int, int]) -> np.ndarray:
 
 
 @contextmanager
-def _errors_of(observer: Observer) -> Iterator[None]:
+def errors_of(name: str) -> Iterator[None]:
     """Say which score an error comes from: it may be a user's own."""
     try:
         yield
     except Exception as error:
-        if is_memory_error(error):
+        if is_memory_error(error) or isinstance(error, GoldoreError):
             raise
         raise GoldoreError(
-            f"the score {observer.name} failed ({type(error).__name__}: {reason(error)}); mend it, or leave "
-            "it out."
+            f"the score {name} failed ({type(error).__name__}: {reason(error)}); mend it, or leave it out."
         ) from error
 
 
@@ -231,7 +230,7 @@ def forward(
     )
 
     def features(run: Tensor) -> Tensor:
-        return networks.features(data.normalize(run).to(TYPES[precision]))
+        return networks.features(data.normalize(run).to(TYPES[precision])).float()
 
     start = 0
     with torch.inference_mode():

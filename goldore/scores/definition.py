@@ -1,11 +1,12 @@
 """What a row of the table of scores says."""
 
+import operator
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
-from goldore.errors import UsageError
+from goldore.errors import UsageError, reason
 from goldore.recipe import LossRecipe
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from goldore.scores.predictions import Predictions
     from goldore.scores.recorders import Observer, Recorder
 
+End = Literal["large", "small"]
+_RESERVED = ("random", "rand")  # criteria
 _NAME = re.compile(
     r"[A-Z][A-Za-z0-9]{0,63}"
 )  # none of the other names in a score file, all of them lower case
@@ -35,24 +38,29 @@ class ScoreDefinition:
         highest: what those with the highest values are.
 
     Raises:
-        UsageError: if the name is no such name.
+        UsageError: if the name is no such name, or something else is no line of text.
     """
 
     name: str
     definition: str
     unit: str
-    drops: Literal["large", "small"]
+    drops: End
     low: str = "low"
     high: str = "high"
     lowest: str = "lowest"
     highest: str = "highest"
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name) or self.name == "Random":
+        for field, text in self.described().items():
+            if not isinstance(text, str) or not text.isprintable():
+                raise UsageError(f"the {field} of a score is {text!r}; it must be one line of text.")
+        if not _NAME.fullmatch(self.name) or self.name.lower() in _RESERVED:
             raise UsageError(
                 f"a score cannot be named {self.name!r}; start with a capital letter, then up to 63 letters "
                 "and digits."
             )
+        if self.drops not in get_args(End):
+            raise UsageError(f"{self.name} drops {self.drops!r}; choose large or small.")
 
     @property
     def direction(self) -> str:
@@ -76,8 +84,6 @@ class ScoreDefinition:
             ValueError: if something is missing, or is no text.
         """
         known = {field.name: texts[field.name] for field in fields(ScoreDefinition) if field.name in texts}
-        if not all(isinstance(value, str) for value in known.values()):
-            raise ValueError("a score is described by something that is no text")
         try:
             return cls(**known)
         except (TypeError, UsageError) as error:
@@ -97,13 +103,19 @@ class TrainingScore(ScoreDefinition):
     epochs: Callable[[LossRecipe], Collection[int]]
     record: Callable[[int, int, Collection[int], "torch.device"], "Recorder"]
 
-    def window(self, recipe: LossRecipe) -> Collection[int]:
-        """The epochs after which it looks at all samples.
+    def window(self, recipe: LossRecipe) -> Sequence[int]:
+        """The epochs after which it looks at all samples, ascending.
 
         Raises:
-            UsageError: if it wants epochs that the recipe does not have, or none.
+            UsageError: if it wants epochs that the recipe does not have, or none, or they cannot be told.
         """
-        epochs = self.epochs(recipe)
+        try:
+            epochs = sorted({operator.index(epoch) for epoch in self.epochs(recipe)})
+        except Exception as error:
+            raise UsageError(
+                f"the epochs of {self.name} cannot be told ({type(error).__name__}: {reason(error)}); give "
+                "whole numbers."
+            ) from error
         if not epochs or min(epochs) < 1 or max(epochs) > recipe.epochs:
             wanted = f"epochs {min(epochs)} to {max(epochs)}" if epochs else "no epoch"
             raise UsageError(

@@ -64,7 +64,9 @@ class Mean:
 
     def see(self, start: int, predictions: Predictions) -> None:
         """Add the quantity of a run of samples (see `Recorder.see`)."""
-        values = self._quantity(predictions)
+        values, shape = self._quantity(predictions), predictions.logits.shape[:2]
+        if values.shape != shape:
+            raise ValueError(f"its quantity has the shape {tuple(values.shape)} instead of {tuple(shape)}")
         self._sum[:, start : start + values.shape[1]] += values
 
     def result(self) -> Tensor:

@@ -51,6 +51,8 @@ MONTE_CARLO_DEFINITIONS = {
 }
 UTILITY_UNITS = {"accuracy": "accuracy (1 = all correct)", "logprob": "nat", "margin": "nat"}
 
+_MOST = 32  # scores of a file
+
 SCORES: dict[str, ScoreDefinition] = {each.name: each for each in (LOSS_INIT, LOSS_CONVERGE, MONTE_CARLO)}
 TRAINING_SCORES = {name: row for name, row in SCORES.items() if isinstance(row, TrainingScore)}
 
@@ -73,6 +75,8 @@ def find_scores(given: str | Sequence[str]) -> dict[str, ScoreDefinition]:
     names = {score_name(each) for each in asked if ":" not in each}
     if not names and not own:
         raise UsageError(f"scores is empty; choose among {', '.join(SCORES)}.")
+    if len(names) + len(own) > _MOST:
+        raise UsageError(f"these are {len(names) + len(own)} scores; a file holds {_MOST} at the most.")
     taken = {plain_name(name): name for name in SCORES}
     for row in own:
         if taken.get(plain_name(row.name), row) is not row:
@@ -84,7 +88,7 @@ def find_scores(given: str | Sequence[str]) -> dict[str, ScoreDefinition]:
 def _imported(spec: str) -> TrainingScore:
     try:
         row = import_object(spec)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UsageError(
             f"the score {spec} cannot be imported ({type(error).__name__}: {reason(error)}); name it "
             "package.module:NAME, as seen from the working directory."
@@ -111,5 +115,6 @@ def score_name(given: str, known: Iterable[str] = SCORES) -> str:
     if plain_name(given) in names:
         return names[plain_name(given)]
     near = difflib.get_close_matches(plain_name(given), names, n=1)
-    hint = f"did you mean {names[near[0]]}?" if near else "choose among " + ", ".join(names.values()) + "."
+    others = ", ".join(names.values())
+    hint = f"did you mean {names[near[0]]}?" if near else f"choose among {others}."
     raise UsageError(f"there is no score named {given!r}; {hint}")

@@ -11,7 +11,7 @@ from goldore.ensemble.convnet import Architecture
 from goldore.ensemble.execution import Execution
 from goldore.ensemble.images import DeviceDataset
 from goldore.ensemble.progress import Progress
-from goldore.ensemble.training import train
+from goldore.ensemble.training import Trained, errors_of, train
 from goldore.ensemble.tuning import Work, choose_engine
 from goldore.errors import GoldoreError, OutOfMemoryError, UsageError
 from goldore.recipe import LossRecipe, Precision
@@ -69,7 +69,6 @@ class LossStage:
         del notes
         job, numbers = self._job, self._numbers
         dataset, header, parts, watcher = job.dataset, job.header, job.parts, job.watcher
-        rows = rows_of(run, self._scores)
         alone = parts.team.size == 1
         there = np.empty(0, dtype=np.int64) if existing is None and alone else parts.done(run)
         missing = np.setdiff1d(np.asarray(numbers, dtype=np.int64), there)
@@ -77,7 +76,8 @@ class LossStage:
         fresh = existing is None and alone
         output = Output(parts.own, header, run, fresh=fresh, is_part=not alone, useful=usable > 0)
         architecture = Architecture(run.recipe.network, dataset.image_shape, dataset.num_classes)
-        looks = {epoch for row in rows for epoch in row.window(run.recipe)}
+        rows = rows_of(run, self._scores, needed=len(missing) > 0)
+        looks = {epoch for row in rows for epoch in row.window(run.recipe)} or {run.recipe.epochs}
         epochs, passes = max(looks), len(looks)
         work = Work(
             batch=min(run.recipe.batch_size, dataset.num_samples),
@@ -140,25 +140,28 @@ class LossStage:
             missing = still  # nothing, unless somebody removed the file
 
 
-def rows_of(run: LossRun, scores: Mapping[str, TrainingScore]) -> list[TrainingScore]:
+def rows_of(run: LossRun, scores: Mapping[str, TrainingScore], *, needed: bool = True) -> list[TrainingScore]:
     """How to record what a run records.
 
     Args:
         run: whose scores are meant.
         scores: that were asked for, by name; those of the table are known.
+        needed: whether something is going to be recorded; else those that are not at hand are left out.
 
     Raises:
         UsageError: if one is a user's own that was not asked for, or the recipe is too short for one.
     """
     known = {**TRAINING_SCORES, **scores}
     for name in run.recorded:
-        if name not in known:
+        if name not in known and needed:
             raise UsageError(
                 f"the file records {name}, which is not one of goldore's own scores; name it in scores as "
                 f"well, as package.module:{name}."
             )
-        known[name].window(run.recipe)
-    return [known[name] for name in run.recorded]
+    rows = [known[name] for name in run.recorded if name in known]
+    for row in rows:
+        row.window(run.recipe)
+    return rows
 
 
 def _train_group(
@@ -170,10 +173,14 @@ def _train_group(
     tick: Callable[[Callable[[], Progress]], None],
     execution: Execution,
 ) -> list[LossResult]:
-    observers = [row.observe(run.recipe, len(group), len(data.labels), data.device) for row in rows]
+    observers = []
+    for row in rows:
+        with errors_of(row.name):
+            observers.append(row.observe(run.recipe, len(group), len(data.labels), data.device))
     start = time.perf_counter()
     trained = train(data, architecture, run.recipe, group, observers, tick, execution)
     seconds = (time.perf_counter() - start) / len(group)
+    _check_own(trained, rows)
     return [
         LossResult(
             trial=trial,
@@ -185,6 +192,19 @@ def _train_group(
         )
         for row, trial in enumerate(group)
     ]
+
+
+def _check_own(trained: Trained, rows: Sequence[TrainingScore]) -> None:
+    """Tell a score of a user's own that is not finite from a training that diverged."""
+    table = [trained.recorded[row.name] for row in rows if row.name in TRAINING_SCORES]
+    losses = trained.train_loss[:, ~np.isnan(trained.train_loss).all(axis=0)]
+    healthy = np.logical_and.reduce([np.isfinite(each).all(axis=1) for each in (losses, *table)])
+    for row in rows:
+        if not np.isfinite(trained.recorded[row.name][healthy]).all():
+            raise GoldoreError(
+                f"the score {row.name} gives values that are not finite, in a training that went well; mend "
+                "it, or leave it out."
+            )
 
 
 def _now_and_then(report: Callable[[Progress], None]) -> Callable[[Callable[[], Progress]], None]:

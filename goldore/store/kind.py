@@ -2,7 +2,7 @@
 
 The trials of a kind lie in /trials/<name>, a row a trial in each of some arrays, the columns. What all kinds
 do with columns is here; `goldore.store.loss` and `goldore.store.utility` say what theirs are, and
-`goldore.store.kinds` lists them. Nothing else asks which kind a trial is of.
+`goldore.store.kinds` lists them. Whoever works on all trials of a file walks that table.
 """
 
 from abc import ABC, abstractmethod

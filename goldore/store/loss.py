@@ -1,6 +1,7 @@
 """Loss trials in a score file.
 
-/trials/loss         attrs: recipe (JSON), base_seed, recorded, scores (JSON: what each recorded score is)
+/trials/loss         attrs: recipe (JSON), base_seed, recorded, scores (JSON: what each recorded score is),
+                     scores_checksum (its sha256)
 /trials/loss/<Name>  float32 [T, N]; row t is trial t
 /trials/loss/...     seed uint64 [T], train_loss float32 [T, epochs], test_accuracy float32 [T],
                      seconds float32 [T], failed uint8 [T], done uint8 [T],
@@ -8,6 +9,7 @@
 """
 
 import dataclasses
+import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -82,7 +84,8 @@ class LossKind(TrialKind[LossRun, LossTrials, LossResult]):
     def run_in(self, group: h5py.Group, made_on: Mapping[str, str]) -> LossRun:
         """The same from a file's attributes alone."""
         recipe = LossRecipe.from_json(read_text(group, "recipe"))
-        return LossRun(recipe, int(read_attribute(group, "base_seed")), read_scores(group), **made_on)
+        scores = read_scores(group, damaged=True)
+        return LossRun(recipe, int(read_attribute(group, "base_seed")), scores, **made_on)
 
     def continuing(self, run: LossRun, trials: LossTrials) -> LossRun:
         """It records what they record."""
@@ -95,9 +98,16 @@ class LossKind(TrialKind[LossRun, LossTrials, LossResult]):
 
     def differences(self, trials: LossTrials, run: LossRun) -> list[tuple[str, Any, Any]]:
         """A run can record fewer scores than are there, not others."""
-        if set(run.recorded) <= set(trials.recorded):
-            return []
-        return [("scores", ",".join(trials.recorded), ",".join(run.recorded))]
+        if not set(run.recorded) <= set(trials.recorded):
+            return [("scores", ",".join(trials.recorded), ",".join(run.recorded))]
+        there = {score.name: score.described() for score in trials.scores}
+        others = [score for score in run.scores if score.name not in SCORES]
+        return [
+            (f"{key} of {score.name}", there[score.name][key], text)
+            for score in others
+            for key, text in score.described().items()
+            if there[score.name][key] != text
+        ]
 
     def create(self, file: h5py.File, header: Header, run: LossRun) -> None:
         """Make the group with its attributes and empty columns."""
@@ -105,7 +115,8 @@ class LossKind(TrialKind[LossRun, LossTrials, LossResult]):
         group.attrs["recipe"] = run.recipe.to_json()
         group.attrs["base_seed"] = np.uint64(run.base_seed)
         write_text_list(group, "recorded", list(run.recorded))
-        group.attrs["scores"] = json.dumps([score.described() for score in run.scores])
+        text = json.dumps([score.described() for score in run.scores])
+        group.attrs.update({"scores": text, "scores_checksum": _checksum(text)})
         for name, dtype in (("seed", "u8"), ("failed", "u1"), ("digest", "u8"), ("done", "u1")):
             create_rows(group, name, dtype, (), 0)
         for name, shape in (("train_loss", (run.recipe.epochs,)), ("test_accuracy", ()), ("seconds", ())):
@@ -194,14 +205,38 @@ def _scores_among(columns: Columns) -> list[str]:
     return [name for name in columns if name[:1].isupper()]
 
 
-def read_scores(group: h5py.Group) -> tuple[ScoreDefinition, ...]:
-    """What each recorded score is: as the file says, or as the table says where it does not."""
+def read_scores(group: h5py.Group, *, damaged: bool = False) -> tuple[ScoreDefinition, ...]:
+    """What each recorded score is: as the file says, or as the table says where it does not.
+
+    Args:
+        group: of the loss trials.
+        damaged: whether the file may be: a score of a user's own whose description is lost is then unknown.
+
+    Raises:
+        ValueError: if such a description is lost in a file that is not known to be damaged.
+    """
+    try:
+        known = _described(group)
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        known = {}
     recorded = read_text_list(group, "recorded")
-    described = json.loads(read_text(group, "scores")) if "scores" in group.attrs else []
-    if not isinstance(described, list) or not all(isinstance(each, dict) for each in described):
-        raise ValueError("the attribute scores does not describe scores")
-    known = {each.get("name"): ScoreDefinition.from_described(each) for each in described}
-    missing = [name for name in recorded if name not in known and name not in SCORES]
-    if missing:
-        raise ValueError(f"it does not say what {missing[0]} is")
+    lost = [name for name in recorded if name not in known and name not in SCORES]
+    if lost and not damaged:
+        raise ValueError(f"it does not say what {lost[0]} is")
+    for name in lost:
+        known[name] = ScoreDefinition(name=name, definition="unknown: lost to damage", unit="", drops="large")
     return tuple(known.get(name) or SCORES[name] for name in recorded)
+
+
+def _described(group: h5py.Group) -> dict[str, ScoreDefinition]:
+    if "scores" not in group.attrs:
+        return {}
+    text = read_text(group, "scores")
+    if read_text(group, "scores_checksum") != _checksum(text):
+        raise ValueError("the descriptions of the scores are damaged")
+    found = [ScoreDefinition.from_described(each) for each in json.loads(text)]
+    return {score.name: score for score in found}
+
+
+def _checksum(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -70,7 +70,9 @@ def join(paths: Sequence[Path], target: Path) -> None:
                 raise ScoreFileError(
                     f"{file_of.path} holds another run than {paths[0]} ({shown}); merge parts of one run."
                 )
-    recorded = {file_of.loss_trials.recorded for file_of in files if file_of.loss_trials is not None}
+    recorded = {
+        tuple(sorted(file_of.loss_trials.recorded)) for file_of in files if file_of.loss_trials is not None
+    }
     if len(recorded) > 1:
         shown = " / ".join(",".join(names) for names in sorted(recorded))
         raise ScoreFileError(f"the files record different losses ({shown}); merge parts of one run.")

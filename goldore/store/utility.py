@@ -229,9 +229,8 @@ def outcomes_in(group: h5py.Group) -> tuple[str, ...]:
     """Names of the outcomes that a file holds, those that its goldore knew."""
     outcomes = read_text_list(group, "outcomes") if "outcomes" in group.attrs else _FIRST_OUTCOMES
     taken = {*_OF_TRIALS, *BESIDE, "subset_sizes"}
-    if len(outcomes) > _MOST_OUTCOMES or not all(
-        each.isidentifier() and each not in taken for each in outcomes
-    ):
+    fine = all(each.isidentifier() and each not in taken for each in outcomes)
+    if not fine or not 0 < len(set(outcomes)) == len(outcomes) <= _MOST_OUTCOMES:
         raise ValueError("its outcomes have names that outcomes cannot have")
     return outcomes
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from goldore.errors import GoldoreError, ScoreFileError, UsageError
+from goldore.errors import GoldoreError, NewerFormatError, ScoreFileError, UsageError
 from goldore.locking import writing_to
 from goldore.scores import ScoreDefinition
 from goldore.store.format import has
@@ -125,6 +125,8 @@ def repair(path: str | Path, out: str | Path, *, overwrite: bool = False) -> Ver
 def _verify(path: Path, out: Path | None) -> Verification:
     _check_kind(path)
     why = damage(path)
+    if why is None:
+        _check_known(path)
     problems = [] if why is None else [why]
     said = _examined(path, out)
     if said["unwritten"] is not None:
@@ -148,6 +150,15 @@ def _verify(path: Path, out: Path | None) -> Verification:
     right = [name for name in file.score_names if name in given and name not in wrong]
     unchecked = [name for name in file.score_names if name not in given]
     return Verification(path, problems, trials, right, unchecked)
+
+
+def _check_known(path: Path) -> None:
+    """Refuse what a newer goldore wrote: it is intact."""
+    try:
+        load_scores(path, only=())
+    except ScoreFileError as error:
+        if isinstance(error.__cause__, NewerFormatError):
+            raise
 
 
 def _check_kind(path: Path) -> None:

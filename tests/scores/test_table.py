@@ -15,6 +15,7 @@ from goldore.ensemble.convnet import Architecture
 from goldore.ensemble.reference import train_one
 from goldore.scores import SCORES, TRAINING_SCORES, ScoreDefinition, TrainingScore, find_scores, score_name
 from goldore.scoring import complete_recipe
+from goldore.store.verifying import repair
 from goldore.trials import make_trials
 from tests.conftest import make_dataset
 
@@ -70,7 +71,8 @@ def own(tmp_path, monkeypatch):
     (tmp_path / "own_scores.py").write_text(OWN)
     monkeypatch.chdir(tmp_path)
     yield "own_scores:EL2N"
-    sys.modules.pop("own_scores", None)
+    for module in ("own_scores", "other_scores"):
+        sys.modules.pop(module, None)
 
 
 def scored(dataset, scores, **settings):
@@ -145,10 +147,87 @@ def test_what_is_no_score_is_refused(own, tmp_path, text, said):
         find_scores(text)
 
 
-@pytest.mark.parametrize("name", ["el2n", "EL2N/2", "E_L", "Random", "", "E" * 65])
+def test_another_score_of_the_same_name_is_not_mixed_with_it(dataset, own, tmp_path):
+    (tmp_path / "other_scores.py").write_text(OWN.replace("2 and 3", "1").replace("(2, 3)", "(1,)"))
+    first, second = tmp_path / "first.h5", tmp_path / "second.h5"
+    scored(dataset, own, out=first, trials=1)
+    with pytest.raises(GoldoreError, match=r"definition of EL2N: .* epochs 2 and 3 there / .* epochs 1 now"):
+        scored(dataset, "other_scores:EL2N", out=first)
+    scored(dataset, "other_scores:EL2N", out=second, trial_range=range(1, 2))
+    with pytest.raises(GoldoreError, match="definition of EL2N"):
+        goldore.merge([first, second], tmp_path / "merged.h5")
+
+
+def test_the_order_in_which_scores_are_named_does_not_matter(dataset, own, tmp_path):
+    (tmp_path / "own_scores.py").write_text(OWN + OWN.replace("EL2N", "Other"))
+    parts = [tmp_path / "first.h5", tmp_path / "second.h5"]
+    scored(dataset, f"{own},own_scores:Other", out=parts[0], trial_range=range(1))
+    scored(dataset, f"own_scores:Other,{own}", out=parts[1], trial_range=range(1, 2))
+    merged = goldore.merge(parts, tmp_path / "merged.h5")
+    np.testing.assert_array_equal(merged.scores["EL2N"].values, merged.scores["Other"].values)
+
+
+def test_a_file_that_is_complete_needs_no_score_at_hand(dataset, own, tmp_path):
+    whole = scored(dataset, f"LossInit,{own}", out=tmp_path / "scores.h5")
+    again = scored(dataset, "LossInit", out=tmp_path / "scores.h5")
+    np.testing.assert_array_equal(again.scores["EL2N"].values, whole.scores["EL2N"].values)
+
+
+@pytest.mark.parametrize("scores", ["LossInit,LossConverge", "LossInit,own_scores:EL2N"])
+def test_damage_in_what_describes_scores_loses_no_trial(dataset, own, tmp_path, scores):
+    path, saved = tmp_path / "scores.h5", tmp_path / "saved.h5"
+    whole = scored(dataset, scores, out=path)
+    content = path.read_bytes()
+    place = content.index(b'[{"name"')
+    path.write_bytes(content[:place] + b"x" + content[place + 1 :])
+    found = repair(path, saved)
+    assert (found.trials["loss"].usable, found.trials["loss"].damaged) == (TRIALS, [])
+    repaired = goldore.load_scores(saved)
+    for name, score in whole.scores.items():
+        np.testing.assert_array_equal(repaired.scores[name].values, score.values)
+        known = score.definition if name in SCORES else "unknown: lost to damage"
+        assert repaired.scores[name].definition == known
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"drops": "big"}, "EL2N drops 'big'; choose large or small"),
+        ({"unit": None}, "the unit of a score is None; it must be one line of text"),
+        ({"definition": "two\nlines"}, "it must be one line of text"),
+    ],
+)
+def test_what_describes_a_score_is_checked(change, said):
+    with pytest.raises(UsageError, match=said):
+        ScoreDefinition(**{"name": "EL2N", "definition": "a test", "unit": "", "drops": "large", **change})
+
+
+def test_a_file_holds_so_many_scores(own, tmp_path):
+    rows = [OWN.replace("EL2N", f"S{number}") for number in range(33)]
+    (tmp_path / "own_scores.py").write_text("\n".join(rows))
+    with pytest.raises(UsageError, match="these are 33 scores; a file holds 32"):
+        find_scores([f"own_scores:S{number}" for number in range(33)])
+
+
+@pytest.mark.parametrize("name", ["RANDOM", "Rand", "el2n", "EL2N/2", "E_L", "Random", "", "E" * 65])
 def test_names_that_a_file_could_not_hold_are_refused(name):
     with pytest.raises(UsageError, match="cannot be named"):
         ScoreDefinition(name=name, definition="", unit="", drops="large")
+
+
+@pytest.mark.parametrize(
+    "epochs", [lambda _: (2.5,), lambda recipe: recipe.nothing, lambda _: "23", lambda _: 3, lambda: ()]
+)
+def test_epochs_that_cannot_be_told_are_refused(epochs):
+    row = dataclasses.replace(TRAINING_SCORES["LossInit"], epochs=epochs)
+    with pytest.raises(UsageError, match="the epochs of LossInit cannot be told"):
+        row.window(RECIPE)
+
+
+@pytest.mark.parametrize("epochs", [np.array([3, 1, 3]), (each for each in (3, 1)), {1, 3}])
+def test_epochs_may_be_any_collection(epochs):
+    row = dataclasses.replace(TRAINING_SCORES["LossInit"], epochs=lambda _: epochs)
+    assert row.window(RECIPE) == [1, 3]
 
 
 @pytest.mark.parametrize("epochs", [(), (0, 1), (4, 5)])
@@ -161,13 +240,26 @@ def test_a_recipe_that_is_too_short_for_a_score_is_refused(dataset, tmp_path, ep
 
 @pytest.mark.parametrize(
     "record",
-    ["mean_of(lambda seen: seen.nothing)", "mean_of(lambda seen: seen.logits.sum())", "lambda *_: None"],
+    [
+        "mean_of(lambda seen: seen.nothing)",
+        "mean_of(lambda seen: seen.logits.sum())",
+        "mean_of(lambda seen: seen.errors.norm(dim=1))",
+        "lambda *_: None",
+        "lambda *_: 1 / 0",
+    ],
 )
 def test_a_score_that_fails_is_named(dataset, own, tmp_path, record):
     (tmp_path / "own_scores.py").write_text(OWN.split("record=", maxsplit=1)[0] + f"record={record})")
     with pytest.raises(GoldoreError, match="the score EL2N failed"):
         scored(dataset, own, out=tmp_path / "scores.h5", trials=1)
     assert not (tmp_path / "scores.h5").exists()
+
+
+def test_a_score_that_is_not_finite_is_not_taken_for_a_training_that_diverged(dataset, own, tmp_path):
+    infinite = "record=mean_of(lambda seen: seen.cross_entropy / 0))"
+    (tmp_path / "own_scores.py").write_text(OWN.split("record=", maxsplit=1)[0] + infinite)
+    with pytest.raises(GoldoreError, match="the score EL2N gives values that are not finite"):
+        scored(dataset, f"LossInit,{own}", out=tmp_path / "scores.h5", trials=1)
 
 
 @pytest.mark.parametrize("given", ["LossInit", "loss-init", "LOSS_INIT", "lossinit"])
