@@ -37,7 +37,7 @@ def estimate_command(
     from .views import scores_table
 
     if to is not None and to.exists() and not overwrite:
-        raise UsageError(f"{to} exists already; choose another --out or say --overwrite.")
+        raise UsageError(f"{to} exists already; choose another --out or use --overwrite.")
     known = load_scores(file, only=()).utility_trials
     if known is None:
         raise ScoreFileError(

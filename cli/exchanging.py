@@ -92,7 +92,7 @@ def import_command(
     data_root: Annotated[Path, typer.Option(help="Folder of the named datasets.")] = Path("data"),
     labels: Annotated[
         Path | None,
-        typer.Option(help="Instead: labels of the training samples, .npy or one a line."),
+        typer.Option(help="Instead: labels of the training samples, .npy or one per line."),
     ] = None,
     name: Annotated[
         str | None, typer.Option(help="Name of the dataset (default: from the file name).")

@@ -167,7 +167,7 @@ class _Wanted:
         if self.samples and not (shows or as_json):
             raise UsageError("--sample is for the terminal, --json and --report; leave it out.")
         if (self.dataset is not None or self.data_root is not None) and (as_json or not (shows or draws)):
-            raise UsageError("--dataset and --data-root are for images; say --sample, --report or --figures.")
+            raise UsageError("--dataset and --data-root are for images; use --sample, --report or --figures.")
         if self.overwrite and not draws and csv in (None, Path(_STDOUT)):
             raise UsageError("--overwrite is about files that are written; leave it out.")
         if not several and any(_is_list(each) for each in files):

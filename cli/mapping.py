@@ -30,7 +30,7 @@ def map_index_command(
         str,
         typer.Option(
             metavar="DATASET",
-            help="The data set in whose order positions are wanted, as for goldore score; also "
+            help="The dataset in whose order positions are wanted, as for goldore score; also "
             "tfds:NAME, read "
             "from --to-root as its data_dir.",
         ),
@@ -39,7 +39,7 @@ def map_index_command(
         str | None,
         typer.Option(
             metavar="DATASET",
-            help="The data set that the index is about, or its score file (default: the score file "
+            help="The dataset that the index is about, or its score file (default: the score file "
             "that the index "
             "names).",
         ),
@@ -70,7 +70,7 @@ def map_index_command(
     from goldore.mapping import map_index
 
     if image_size is not None and not any(Path(each).is_dir() for each in (dataset or "", to) if each):
-        raise UsageError("--image-size is about folder trees, and neither data set is one; leave it out.")
+        raise UsageError("--image-size is about folder trees, and neither dataset is one; leave it out.")
     found = load_index(index)
     target = out or index.with_name(f"{index.stem}-{_plain(to)}{index.suffix}")
     check_suffix(target)
@@ -115,13 +115,13 @@ class Translated:
 
 
 def _known_there(name: str, order: str) -> str:
-    """What --order means: "tfds" stands for the same data set there."""
+    """What --order means: "tfds" stands for the same dataset there."""
     from goldore.datasets.tfds import NAMES, PREFIX
 
     if order != "tfds":
         return order
     if name not in NAMES:
-        raise UsageError(f"the name of {name} in TensorFlow Datasets is not known; say --order tfds:NAME.")
+        raise UsageError(f"the name of {name} in TensorFlow Datasets is not known; use --order tfds:NAME.")
     return PREFIX + NAMES[name]
 
 

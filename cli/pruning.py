@@ -109,7 +109,7 @@ def prune_command(
         str | None,
         typer.Option(
             metavar="DATASET",
-            help="Give positions in the order of this data set instead; tfds is the same one in "
+            help="Give positions in the order of this dataset instead; tfds is the same one in "
             "TensorFlow Datasets.",
             rich_help_panel=_WHAT_FOR,
         ),
@@ -149,7 +149,7 @@ def prune_command(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Also write the kept images' paths, one a line.",
+            help="Also write the kept images' paths, one per line.",
             rich_help_panel=_FOLDERS,
         ),
     ] = None,
@@ -238,7 +238,7 @@ def _ipc_for(repository: str | None, ipc: int | None, rule: dict[str, Any]) -> i
     if repository is not None or ipc is None:
         return ipc
     if any(value is not None for value in rule.values()):
-        raise UsageError("--ipc beside another rule says what the set is for; say --for REPO with it.")
+        raise UsageError("--ipc beside another rule says what the set is for; use --for REPO with it.")
     rule["keep_per_class"] = ipc
     return None
 

@@ -123,7 +123,9 @@ def score_command(
     ] = "LossInit,LossConverge",
     trials: Annotated[
         int,
-        typer.Option(help="Loss trials (whole trainings) the file shall hold; two or more give errors."),
+        typer.Option(
+            help="Loss trials (whole trainings) the file is to hold; at least two are needed for error bars."
+        ),
     ] = 5,
     out: Annotated[
         Path | None,
@@ -340,7 +342,7 @@ def score_command(
 ) -> None:
     """Train proxy networks on DATASET and write every sample's scores to an HDF5 file.
 
-    A file that holds trials of the same run is gone on with. More --trials add to it.
+    A file that holds trials of the same run is resumed. More --trials add to it.
 
     An interrupted run goes on when the same command is given again.
     """

@@ -42,7 +42,7 @@ class Target:
         if name is None:
             if batch_real is not None or factor is not None:
                 raise UsageError(
-                    "--batch-real and --factor are about a repository; say --for REPO with them."
+                    "--batch-real and --factor are about a repository; use --for REPO with them."
                 )
             return None
         from goldore.repositories import find_repository
@@ -125,7 +125,7 @@ class Target:
         elif tree is None or tree.folder is None:
             line(console, "  it reads a folder tree: run goldore prune again with --as-folder DIR")
         if repository.edits and dataset not in repository.datasets:
-            line(console, "  its own commands (goldore knows of none for this data set)")
+            line(console, "  its own commands (goldore knows of none for this dataset)")
         else:
             for command in commands(repository, dataset, self.settings, _tag(path)):
                 console.print(f"  {command}", markup=False, soft_wrap=True)

@@ -38,7 +38,7 @@ class IndexFileError(GoldoreError):
 
 
 class MappingError(GoldoreError):
-    """Two data sets whose samples cannot be found in one another."""
+    """Two datasets whose samples cannot be found in one another."""
 
 
 class TargetError(GoldoreError):

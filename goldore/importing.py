@@ -1,6 +1,6 @@
 """Published score lists, made into score files: inspected, compared and pruned like one's own.
 
-The paper's repository publishes JSON lists, one number a sample in the data set's original order, named
+The paper's repository publishes JSON lists, one number a sample in the dataset's original order, named
 `<dataset>_<Score>.json`. They come without trials, so how far they can be trusted is unknown. Its MonteCarlo
 lists hold 0.0 for samples that were never drawn; here those are missing.
 """
@@ -88,7 +88,7 @@ def import_scores(
         if dataset is not None:
             _check_dataset(path, dataset.name)
     if target.exists() and not overwrite:
-        raise UsageError(f"{target} exists already; choose another --out or say --overwrite.")
+        raise UsageError(f"{target} exists already; choose another --out or use --overwrite.")
     if any(target.exists() and target.samefile(each) for each in lists.values()):
         raise UsageError(f"{target} is the list itself; choose another --out.")
     header = Header.of(dataset) if dataset is not None else _header(labels, title, path)
@@ -243,7 +243,7 @@ def read_list(path: Path) -> NDArray[np.float64]:
 
 
 def read_labels(path: Path) -> NDArray[np.int64]:
-    """Read labels, one integer a training sample: a .npy array, or a text with one a line.
+    """Read labels, one integer a training sample: a .npy array, or a text with one per line.
 
     Raises:
         UsageError: if the file is missing or something else.

@@ -187,7 +187,7 @@ def _check_replaceable(
     found = _read(path)
     theirs, mine = (_without(about, _HOW_FOUND) for about in (found.provenance, json.loads(json.dumps(meta))))
     if not np.array_equal(found.indices, indices) or theirs != mine:
-        raise IndexFileError(f"{path} exists and holds another selection; say --overwrite or another --out.")
+        raise IndexFileError(f"{path} exists and holds another selection; use --overwrite or another --out.")
 
 
 def _without(about: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:

@@ -22,18 +22,18 @@ def subset(dataset: "Dataset[Any]", index_file: str | Path) -> "Subset[Any]":
         index_file: of any format.
 
     Returns:
-        A torch Subset, in the order of the data set.
+        A torch Subset, in the order of the dataset.
 
     Raises:
-        UsageError: if the data set has no length.
-        IndexFileError: if the file cannot be read, or is about another data set: as many samples are asked
-            for, and the same labels where the data set has an attribute `targets` or `labels`.
+        UsageError: if the dataset has no length.
+        IndexFileError: if the file cannot be read, or is about another dataset: as many samples are asked
+            for, and the same labels where the dataset has an attribute `targets` or `labels`.
     """
     from torch.utils.data import Subset
 
     if not hasattr(dataset, "__len__"):
         raise UsageError(
-            "the data set has no length, so that positions mean nothing; pass one that is indexable."
+            "the dataset has no length, so that positions mean nothing; pass one that is indexable."
         )
     index = load_index(index_file)
     labels = next((getattr(dataset, name) for name in ("targets", "labels") if hasattr(dataset, name)), None)
@@ -51,14 +51,14 @@ def keep_mask(
     Args:
         index_file: of any format.
         num_samples: N; None takes it from the labels or from the file's provenance.
-        labels: integer [N], to check that the file is about this data set.
+        labels: integer [N], to check that the file is about this dataset.
 
     Returns:
         bool [N], true where a sample is kept.
 
     Raises:
         UsageError: if num_samples is no whole number.
-        IndexFileError: if the file cannot be read, is about another data set, or N is not known.
+        IndexFileError: if the file cannot be read, is about another dataset, or N is not known.
     """
     if num_samples is not None and not isinstance(num_samples, int | np.integer):
         raise UsageError(f"num_samples is {num_samples!r}; it must be a whole number.")
@@ -75,12 +75,12 @@ def keep_mask(
 
 
 def check_index(index: Index, name: str | Path, num_samples: int, labels: Any = None) -> None:
-    """See that an index is about a data set.
+    """See that an index is about a dataset.
 
     Args:
         index: read from a file.
         name: of the file, for the message.
-        num_samples: of the data set.
+        num_samples: of the dataset.
         labels: of its samples, anything of length N that numpy makes integers of; None is not checked.
 
     Raises:
@@ -92,18 +92,18 @@ def check_index(index: Index, name: str | Path, num_samples: int, labels: Any = 
         raise IndexFileError(
             f"{name} is about the {claimed} samples of {about.get('dataset')}, and here are "
             f"{num_samples}; choose the "
-            "index file of this data set."
+            "index file of this dataset."
         )
     if index.indices[-1] >= num_samples:
         raise IndexFileError(
             f"{name} keeps position {index.indices[-1]}, and here are {num_samples} samples; choose the "
             "index file of "
-            "this data set."
+            "this dataset."
         )
     digest = about.get("labels_sha256")
     if labels is not None and digest is not None and digest != labels_digest(np.asarray(labels)):
         raise IndexFileError(
             f"the labels here are not those of {about.get('dataset')}, which {name} is about, or stand "
             "in another "
-            "order; translate it with goldore map-index, or choose the index file of this data set."
+            "order; translate it with goldore map-index, or choose the index file of this dataset."
         )

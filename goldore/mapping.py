@@ -1,6 +1,6 @@
 """Positions in one loader's order, translated to another's by what the images look like.
 
-Loaders number the samples of a data set as they like: TensorFlow Datasets shares not one position of MNIST
+Loaders number the samples of a dataset as they like: TensorFlow Datasets shares not one position of MNIST
 with torchvision. A hash of each image's raw pixels (`ImageDataset.sample_hash`) finds a sample wherever it
 stands. Equal images are told apart by their class, and within it are matched in the order in which they
 appear.
@@ -22,7 +22,7 @@ _GREY, _COLOUR = 1, 3
 
 @dataclass(frozen=True)
 class Mapping:
-    """Where the samples of one data set stand in another.
+    """Where the samples of one dataset stand in another.
 
     Attributes:
         positions: int64 [N]: for each sample of the first, its position in the second; -1 if it is not there.
@@ -45,8 +45,8 @@ class Mapped:
     """A selection in another order.
 
     Attributes:
-        indices: positions to keep in the second data set, int64, strictly ascending.
-        provenance: as of the selection it was made from, but about the second data set.
+        indices: positions to keep in the second dataset, int64, strictly ascending.
+        provenance: as of the selection it was made from, but about the second dataset.
         left_out: kept samples that are not in the second.
         mapping: of all samples.
     """
@@ -58,9 +58,9 @@ class Mapped:
 
 
 def map_samples(source: Header, target: ImageDataset, *, partial: bool = False) -> Mapping:
-    """Find the samples of one data set in another.
+    """Find the samples of one dataset in another.
 
-    A data set of grey images and the same in three equal channels are compared as what the first has.
+    A dataset of grey images and the same in three equal channels are compared as what the first has.
 
     Args:
         source: the first, with sample hashes.
@@ -91,7 +91,7 @@ def map_samples(source: Header, target: ImageDataset, *, partial: bool = False) 
         raise MappingError(
             f"{mapping.missing} of the samples of {source.info.name} are not in {target.name}, and "
             f"{mapping.unknown} the "
-            "other way round; check that both are read alike, or say --partial."
+            "other way round; check that both are read alike, or use --partial."
         )
     return mapping
 
@@ -104,12 +104,12 @@ def map_index(
     *,
     partial: bool = False,
 ) -> Mapped:
-    """Translate kept positions to another data set's order.
+    """Translate kept positions to another dataset's order.
 
     Args:
-        indices: positions to keep in the first data set, int64.
+        indices: positions to keep in the first dataset, int64.
         provenance: of the index file.
-        source: the first data set.
+        source: the first dataset.
         target: the second.
         partial: as of `map_samples`.
 
@@ -117,7 +117,7 @@ def map_index(
         The positions in the second, ascending.
 
     Raises:
-        MappingError: if the index is not about the first data set, or as `map_samples`.
+        MappingError: if the index is not about the first dataset, or as `map_samples`.
     """
     claimed = provenance.get("fingerprint")
     if claimed and source.info.fingerprint and claimed != source.info.fingerprint:
@@ -134,13 +134,13 @@ def map_index(
     if len(indices) and not 0 <= indices.min() <= indices.max() < source.info.num_samples:
         raise MappingError(
             f"the index has position {indices.min() if indices.min() < 0 else indices.max()} and "
-            f"{source.info.name} has {source.info.num_samples} samples; give the data set that was scored."
+            f"{source.info.name} has {source.info.num_samples} samples; give the dataset that was scored."
         )
     mapping = map_samples(source, target, partial=partial)
     there = mapping.positions[indices]
     found = np.sort(there[there >= 0])
     if len(found) == 0:
-        raise MappingError(f"none of the kept samples is in {target.name}; check the data sets.")
+        raise MappingError(f"none of the kept samples is in {target.name}; check the datasets.")
     kept = np.bincount(target.labels[found], minlength=target.num_classes)
     about = {
         **provenance,
@@ -167,7 +167,7 @@ def map_index(
 
 
 def _with_channels(dataset: ImageDataset, channels: int) -> ImageDataset:
-    """The data set with so many channels, if grey images make that possible."""
+    """The dataset with so many channels, if grey images make that possible."""
     have = dataset.image_shape[0]
     if (have, channels) == (_COLOUR, _GREY) and (dataset.images == dataset.images[:, :1]).all():
         images = dataset.images[:, :1]

@@ -35,7 +35,7 @@ def check_output(
         if is_score_file(path):
             raise UsageError(f"{path} is a score file, which is not replaced; give {option} another name.")
         if not overwrite:
-            raise UsageError(f"{path} exists already; choose another name or say --overwrite.")
+            raise UsageError(f"{path} exists already; choose another name or use --overwrite.")
     check_writable(path, option)
 
 

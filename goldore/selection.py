@@ -185,7 +185,7 @@ def prune(
     if absent and missing == "error":
         raise UsageError(
             f"{absent:,} of {len(values):,} samples have no {parsed.score} (NaN: never drawn); "
-            "say --missing drop or --missing keep."
+            "use --missing drop or --missing keep."
         )
     keys = drop_keys(values, parsed, missing)
     indices = kept_positions(keys, file.labels, file.dataset.num_classes, rule, scope)
@@ -329,7 +329,7 @@ def kept_positions(
 
 
 def _paths(file: ScoreFile, indices: NDArray[np.int64]) -> list[str] | None:
-    """The kept files of a folder tree, relative to its training folder; None for other data sets."""
+    """The kept files of a folder tree, relative to its training folder; None for other datasets."""
     if not file.dataset.source.startswith(FOLDER_SOURCE) or not file.path.is_file():
         return None
     paths = load_header(file.path).paths

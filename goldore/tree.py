@@ -1,6 +1,6 @@
 """Pruned folder trees and file lists, for repositories that read folders.
 
-A tree holds every class folder, empty ones too: a missing one would renumber the classes without a word.
+A tree holds every class folder, empty ones too: a missing one would renumber the classes silently.
 """
 
 import shutil
@@ -46,7 +46,7 @@ def write_tree(
         The folder.
 
     Raises:
-        UsageError: if the data set was not read from a folder tree, or the naming is unknown.
+        UsageError: if the dataset was not read from a folder tree, or the naming is unknown.
         TreeError: if an image is missing, two would have one name, or the folder is not empty or cannot be
             written.
     """
@@ -117,19 +117,19 @@ def check_tree(
 def write_list(
     indices: NDArray[np.int64], header: Header, out: str | Path, *, overwrite: bool = False
 ) -> Path:
-    """Write the kept images' paths, relative to the training folder, one a line.
+    """Write the kept images' paths, relative to the training folder, one per line.
 
     Args:
         indices: positions to keep, int64.
         header: of the score file of a folder tree, with paths.
         out: the file.
-        overwrite: replace a list of other files of the data set; any other file is never replaced.
+        overwrite: replace a list of other files of the dataset; any other file is never replaced.
 
     Returns:
         The path.
 
     Raises:
-        UsageError: if the data set was not read from a folder tree, or a path holds a line end.
+        UsageError: if the dataset was not read from a folder tree, or a path holds a line end.
         GoldoreError: if the file cannot be written.
     """
     target = Path(out)
@@ -148,7 +148,7 @@ def check_list(
         indices: as of `write_list`, like the rest.
         header: of the score file.
         out: the file.
-        overwrite: replace a list of other files of the data set; any other file is never replaced.
+        overwrite: replace a list of other files of the dataset; any other file is never replaced.
 
     Returns:
         What the file will hold.
@@ -169,7 +169,7 @@ def check_list(
         if target.is_symlink() or not known.issuperset(target.read_bytes().splitlines()):
             raise TreeError(f"{target} exists and is no list of these files; choose another --as-list.")
         if not overwrite:
-            raise TreeError(f"{target} exists and lists other files; say --overwrite or another --as-list.")
+            raise TreeError(f"{target} exists and lists other files; use --overwrite or another --as-list.")
     check_writable(target)
     return text
 
@@ -178,7 +178,7 @@ def kept_paths(indices: NDArray[np.int64], header: Header) -> list[str]:
     """Relative paths of the kept images, in their order.
 
     Raises:
-        UsageError: if the data set was not read from a folder tree, or a path leads out of it.
+        UsageError: if the dataset was not read from a folder tree, or a path leads out of it.
     """
     if header.paths is None:
         raise UsageError(
@@ -198,7 +198,7 @@ def kept_paths(indices: NDArray[np.int64], header: Header) -> list[str]:
         first, *others = path.split("/")
         if first not in names or not others or not all(map(_is_plain, (first, *others))):
             raise UsageError(
-                f"the score file names a file {path} outside the folders of its classes; score the data set "
+                f"the score file names a file {path} outside the folders of its classes; score the dataset "
                 "again."
             )
     return paths
@@ -229,7 +229,7 @@ def _class_folders(header: Header, naming: Naming) -> dict[str, str]:
     for name in header.info.class_names:
         if not _is_plain(name) or "/" in name:
             raise UsageError(
-                f"the score file names a class {name!r}, which is no folder; score the data set again."
+                f"the score file names a class {name!r}, which is no folder; score the dataset again."
             )
     names = enumerate(header.info.class_names)
     return {name: f"{label:05}" if naming == "zero-padded" else name for label, name in names}

@@ -16,7 +16,7 @@ from tests.conftest import make_dataset
 
 
 def images_of(pictures, labels, classes):
-    """A data set in which equal numbers are equal pictures."""
+    """A dataset in which equal numbers are equal pictures."""
     images = np.zeros((len(pictures), 1, 2, 2), dtype=np.uint8)
     images[:, 0, 0, 0] = pictures
     names = tuple(f"class {label}" for label in range(classes))

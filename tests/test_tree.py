@@ -220,7 +220,7 @@ class TestList:
         path = write_list(kept(0, 2, 6), header, tmp_path / "kept.txt")
         assert path.read_text() == "Dog/1.png\nant/z.png\ncat/B.png\n"
         assert write_list(kept(0, 2, 6), header, path) == path
-        with pytest.raises(TreeError, match="lists other files; say --overwrite"):
+        with pytest.raises(TreeError, match="lists other files; use --overwrite"):
             write_list(kept(1), header, path)
         assert write_list(kept(1), header, path, overwrite=True).read_text() == "Dog/2.png\n"
 

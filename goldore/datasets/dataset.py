@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from goldore.errors import DatasetError
 
 FOLDER_SOURCE = "folder tree "
-"""How the source of a data set that was read from a folder tree begins."""
+"""How the source of a dataset that was read from a folder tree begins."""
 TFDS_SOURCE = "TensorFlow Datasets "
 """The same for TensorFlow Datasets."""
 _BLOCK = 4096  # samples hashed at a time, so that memory stays bounded

@@ -86,7 +86,7 @@ def _decode_all(files: Sequence[Path], image_size: int | None) -> NDArray[np.uin
     except MemoryError:
         raise DatasetError(
             f"{len(files)} images of {first.shape[1]}x{first.shape[2]} do not fit into memory; "
-            "say --image-size with a smaller one."
+            "use --image-size with a smaller one."
         ) from None
 
     def fill(position: int) -> None:
@@ -94,7 +94,7 @@ def _decode_all(files: Sequence[Path], image_size: int | None) -> NDArray[np.uin
         if image.shape != first.shape:
             raise DatasetError(
                 f"images differ in size ({files[0].name} is {first.shape[1]}x{first.shape[2]}, "
-                f"{files[position].name} {image.shape[1]}x{image.shape[2]}); say --image-size."
+                f"{files[position].name} {image.shape[1]}x{image.shape[2]}); use --image-size."
             )
         images[position] = image
 

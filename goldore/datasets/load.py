@@ -164,7 +164,7 @@ def _name_of(path: Path) -> str:
 
 
 def _tfds_title(name: str) -> str:
-    """The known data set that a builder's name stands for, or the name."""
+    """The known dataset that a builder's name stands for, or the name."""
     return next((known for known, there in TFDS_NAMES.items() if there == name), name)
 
 

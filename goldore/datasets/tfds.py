@@ -20,21 +20,21 @@ NAMES = {
     "CIFAR100": "cifar100",
     "STL10": "stl10",
 }
-"""Known data sets by their names there."""
+"""Known datasets by their names there."""
 _TEST_SPLITS = ("test", "validation")
 
 
 def load_tfds(name: str, title: str, data_root: Path, *, download: bool = False) -> ImageDataset:
-    """Read a data set in the order of `builder.as_dataset(split="train", as_supervised=True)`.
+    """Read a dataset in the order of `builder.as_dataset(split="train", as_supervised=True)`.
 
     Args:
         name: of the builder, for example "mnist".
-        title: of the data set in files and tables.
+        title: of the dataset in files and tables.
         data_root: the folder that TensorFlow Datasets calls data_dir.
         download: fetch and prepare it if it is not there.
 
     Returns:
-        The data set.
+        The dataset.
 
     Raises:
         UsageError: if TensorFlow Datasets is not installed.
@@ -60,7 +60,7 @@ def load_tfds(name: str, title: str, data_root: Path, *, download: bool = False)
         raise DatasetError(
             f"{PREFIX}{name} cannot be read from {data_root} ({reason(error)}); give its data_dir as "
             "--data-root, or "
-            "say --download."
+            "use --download."
         ) from error
     return ImageDataset(
         name=title,

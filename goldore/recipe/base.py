@@ -32,7 +32,7 @@ class Recipe:
             set's own.
         std: per-channel standard deviation to divide by, scaled to 0..1; None takes the training set's own.
         precision: of activations, in training and scoring, "float32" or "bf16"; None takes that of the file
-            that is gone on with, or bf16 where the device has units for it. Parameters and the linear head
+            that is resumed, or bf16 where the device has units for it. Parameters and the linear head
             are float32, the softmax of losses is float64.
 
     Raises:

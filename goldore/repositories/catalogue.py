@@ -184,7 +184,7 @@ FREPO = Repository(
             "lib/dataset/dataloader.py",
             ("builder = tfds.core.builder_from_directory(data_dir)",),
             "in get_dataset, where converted records are read",
-            refuses="the converted records of this data set are read in no stable order; use another data set",
+            refuses="the converted records of this dataset are read in no stable order; use another dataset",
         ),
     ),
     datasets={
@@ -455,7 +455,7 @@ NCFM = Repository(
     batch_real=1024,
     factor=2,
     traps=(
-        "batch_real and factor stand in the configuration, which it has for 1, 10 and 50 images a class and few data sets.",
+        "batch_real and factor stand in the configuration, which it has for 1, 10 and 50 images a class and few datasets.",
         "ImageNet comes from class_k.pt files; make them from a pruned folder tree (--as-folder).",
     ),
     caches="Give every index its own pretrain_dir and save_dir in the configuration.",

@@ -111,12 +111,12 @@ def count_problems(
 
 
 def dataset_problems(repository: Repository, dataset: DatasetInfo, order: str | None = None) -> list[Problem]:
-    """What goes wrong because of the data set, or of the order in which its positions count.
+    """What goes wrong because of the dataset, or of the order in which its positions count.
 
     Args:
         repository: which.
         dataset: that was scored.
-        order: in words, the data set in whose order positions count; None if it is that which was scored.
+        order: in words, the dataset in whose order positions count; None if it is that which was scored.
     """
     return [
         *_shape_problems(repository, dataset),
@@ -136,7 +136,7 @@ def _shape_problems(repository: Repository, dataset: DatasetInfo) -> Iterator[Pr
     if repository.edits and dataset.name not in repository.datasets:
         known = ", ".join(repository.datasets)
         yield Problem(
-            f"{repository.title} has no data set of the name {dataset.name} that goldore knows of ({known}).",
+            f"{repository.title} has no dataset of the name {dataset.name} that goldore knows of ({known}).",
             refuse=False,
         )
 
@@ -150,13 +150,13 @@ def _order_problems(repository: Repository, name: str, order: str) -> Iterator[P
     elif repository.order == "tfds" and not tfds:
         text = (
             f"{repository.title} reads the order of TensorFlow Datasets, and positions count in that of "
-            f"{order}; say --order tfds."
+            f"{order}; use --order tfds."
         )
         yield Problem(text, refuse=True)
     if repository.order == "" and repository.edits and tfds:
         text = (
             f"{repository.title} reads torchvision's order, and positions count in that of {order}; "
-            "say --order with the data set as torchvision has it."
+            "use --order with the dataset as torchvision has it."
         )
         yield Problem(text, refuse=True)
     if name == "TinyImageNet" and repository.tiny and not tfds:
@@ -211,7 +211,7 @@ def commands(repository: Repository, dataset: str, settings: Settings, tag: str)
 
     Args:
         repository: which.
-        dataset: goldore's name of the data set.
+        dataset: goldore's name of the dataset.
         settings: how it is run.
         tag: tells runs with different index files apart.
     """

@@ -39,7 +39,7 @@ class Settings:
         ipc: images per class of the distilled set.
         batch_real: real images of each class in a batch.
         factor: multi-formation factor of IDC and its successors.
-        dataset: goldore's name of the data set; "" for any.
+        dataset: goldore's name of the dataset; "" for any.
     """
 
     ipc: int
@@ -77,12 +77,12 @@ class Repository:
         plugged_as: name of the repository that shares its code and its blocks, or "".
         edits: where the blocks go; empty if it reads a folder tree and needs none.
         roots: folders of a clone in which the code may lie; the first that has all files is meant.
-        datasets: goldore's names of data sets to the repository's.
+        datasets: goldore's names of datasets to the repository's.
         commands: how to run it, with {dataset}, {ipc}, {batch_real}, {factor} and {tag}.
         needs: what it survives.
         batch_real: its default.
         factor: its default.
-        traps: what goes wrong without a word, one sentence each.
+        traps: what goes wrong silently, one sentence each.
         caches: what to name anew for another index, one sentence; or "".
         reads_folder: whether it reads a folder tree, so that a pruned one serves it.
         zero_padded: whether it wants class folders named 00000, 00001, ...
@@ -91,7 +91,7 @@ class Repository:
             in order.
         shape: classes, channels, height and width that it alone takes; None if any.
         ipcs: images per class that it alone can distil; empty if any.
-        commands_for: commands where a data set, by goldore's name, has others than `commands`.
+        commands_for: commands where a dataset, by goldore's name, has others than `commands`.
         batch_holds_start: whether its batch of real images must hold ipc times factor squared of a class.
         files: that its clones have and those of its relatives, with the same anchors, do not.
         not_files: that tell a relative's clone from its own.

@@ -5,7 +5,7 @@ Found by reading and running each repository at the commit that the catalogue na
 
 from goldore.repositories.model import Need, Settings
 
-SHRINKS = "its batches of real images become smaller without a word"
+SHRINKS = "its batches of real images become smaller silently"
 
 
 def empty_class(effect: str = "the run fails on an empty class") -> Need:
@@ -126,10 +126,10 @@ def rfad(settings: Settings) -> tuple[Need, ...]:
 
 
 def frepo(settings: Settings) -> tuple[Need, ...]:
-    """FRePo repeats what there is, and makes fewer prototypes without a word."""
-    effect = "it makes fewer prototypes than asked for, without a word"
+    """FRePo repeats what there is, and makes fewer prototypes silently."""
+    effect = "it makes fewer prototypes than asked for, silently"
     return (
-        empty_class("the class is missing among the prototypes, without a word"),
+        empty_class("the class is missing among the prototypes, silently"),
         Need(settings.ipc, "class", refuse=True, effect=effect),
         Need(1024, "total", refuse=False, effect="its batches of 1,024 hold images twice"),
     )
@@ -160,7 +160,7 @@ def rded(settings: Settings) -> tuple[Need, ...]:
             grid,
             "class",
             refuse=True,
-            effect="it fails, or fills images with one and the same without a word",
+            effect="it fails, or fills images with one and the same silently",
         ),
         Need(settings.batch_real, "class", refuse=True, effect="it runs out of files; lower its --mipc"),
     )

@@ -61,7 +61,7 @@ def score(
 
     Trains `trials` proxy networks on the whole training set and records each sample's loss; one training
     serves both loss scores. For MonteCarlo, trains proxy networks on drawn subsets. A file that already holds
-    trials of the same dataset, recipe and seed is gone on with: only missing trials are trained. Results do
+    trials of the same dataset, recipe and seed is resumed: only missing trials are trained. Results do
     not depend on `ensemble_size` or on what was resumed, beyond rounding.
 
     Args:

@@ -44,7 +44,7 @@ def merge(parts: Sequence[str | Path], out: str | Path, *, overwrite: bool = Fal
     if len(paths) < 2:  # noqa: PLR2004
         raise UsageError("merging takes two score files or more; name them all.")
     if target.exists() and not overwrite:
-        raise UsageError(f"{target} exists already; choose another --out or say --overwrite.")
+        raise UsageError(f"{target} exists already; choose another --out or use --overwrite.")
     with writing_to(target):
         join(paths, target)
         journal.remove(target)  # its trials are in the file, or it was that of what is replaced

@@ -96,7 +96,7 @@ def opened(path: Path) -> Iterator[h5py.File]:
         raise ScoreFileError(f"{path} is a folder; give the path of a score file.")
     if not path.is_file():
         raise ScoreFileError(
-            f"there is no score file {path}; make one with: goldore score DATASET --out {path}"
+            f"there is not a score file {path}; make one with: goldore score DATASET --out {path}"
         )
     try:
         if not is_sealed(path):
@@ -131,7 +131,7 @@ def not_sealed(path: Path) -> str:
             f"{path} is HDF5 but not a goldore score file (or of a goldore before the first release); "
             "check the path."
         )
-    return f"{path} is no score file, or a damaged one; check the path, or delete it and score again."
+    return f"{path} is not a score file, or a damaged one; check the path, or delete it and score again."
 
 
 def read_header(file: h5py.File) -> Header:

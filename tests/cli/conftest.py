@@ -161,7 +161,7 @@ def one_trial_run(tiny_npz, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def write_scores():
-    """Write a score file without training: random images of such a data set, and LossConverge at random."""
+    """Write a score file without training: random images of such a dataset, and LossConverge at random."""
 
     def write(path, counts, name="CIFAR10", source="torchvision.datasets.CIFAR10 in data"):
         draw = np.random.default_rng(0)

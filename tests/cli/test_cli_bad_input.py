@@ -202,8 +202,8 @@ class TestScoreOverAnotherFile:
 
 NO_SCORE_FILES = {
     "missing": ("nowhere.h5", ["no score file nowhere.h5", "goldore score"]),
-    "text": ("words.h5", ["words.h5 is no score file"]),
-    "empty": ("empty.h5", ["empty.h5 is no score file"]),
+    "text": ("words.h5", ["words.h5 is not a score file"]),
+    "empty": ("empty.h5", ["empty.h5 is not a score file"]),
     "an-npz": ("tiny.npz", ["tiny.npz looks like an index file"]),
     "other-hdf5": ("foreign.h5", ["foreign.h5 is HDF5 but not a goldore score file"]),
     "truncated": ("truncated.h5", ["truncated.h5", "damaged"]),

@@ -97,7 +97,7 @@ def test_another_selection_is_replaced_with_overwrite_only(goldore, index, other
     command = ("map-index", "keep.npy", "--to", "other.npz", "--out", "taken.npy")
     refused = goldore(*command)
     assert refused.returncode == 1
-    assert "taken.npy exists and holds another selection; say --overwrite" in refused.stderr
+    assert "taken.npy exists and holds another selection; use --overwrite" in refused.stderr
     assert (tmp_path / "taken.npy").read_bytes() == index.read_bytes()
     assert goldore(*command, "--overwrite").returncode == 0
     assert np.load(tmp_path / "taken.npy").tolist() == places(np.load(index), other_npz)

@@ -267,7 +267,7 @@ class TestExistingOutput:
         refused = goldore(*self.other)
         assert refused.returncode == 1
         assert refused.stderr.splitlines()[-1] == (
-            "error: k.npy exists and holds another selection; say --overwrite or another --out."
+            "error: k.npy exists and holds another selection; use --overwrite or another --out."
         )
         assert snapshot() == before
         assert goldore(*self.other, "--overwrite").returncode == 0

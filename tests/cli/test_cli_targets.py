@@ -77,7 +77,7 @@ class TestRepository:
             (["--for", "cafe", "--keep-ratio", "1"], "CAFE takes 10 classes of 3 x 32 x 32 images only"),
             (
                 ["--for", "frepo", "--keep-ratio", "1"],
-                "positions count in that of torchvision.datasets.CIFAR10 in data; say --order tfds.",
+                "positions count in that of torchvision.datasets.CIFAR10 in data; use --order tfds.",
             ),
             (
                 ["--for", "rded", "--keep-ratio", "1"],
@@ -156,7 +156,7 @@ class TestIpc:
     def test_no_commands_for_a_data_set_that_the_repository_has_not(self, goldore, score_file):
         done = goldore("prune", score_file, *LARGE, "--keep-ratio", "1", "--for", "g-vbsm")
         assert done.returncode == 0, done.stderr
-        assert "goldore knows of none for this data set" in done.stdout
+        assert "goldore knows of none for this dataset" in done.stdout
         assert "Branch" not in done.stdout
 
     def test_for_a_repository_it_keeps_nothing(self, goldore, scores, snapshot):
@@ -170,10 +170,10 @@ class TestIpc:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (["--ipc", "2", "--keep-ratio", "0.5"], "say --for REPO with it"),
-        (["--ipc", "2", "--keep-per-class", "5"], "say --for REPO with it"),
-        (["--batch-real", "64", "--keep-ratio", "0.5"], "say --for REPO with them"),
-        (["--factor", "2", "--keep-ratio", "0.5"], "say --for REPO with them"),
+        (["--ipc", "2", "--keep-ratio", "0.5"], "use --for REPO with it"),
+        (["--ipc", "2", "--keep-per-class", "5"], "use --for REPO with it"),
+        (["--batch-real", "64", "--keep-ratio", "0.5"], "use --for REPO with them"),
+        (["--factor", "2", "--keep-ratio", "0.5"], "use --for REPO with them"),
         (["--for", "rfad", "--batch-real", "64", "--keep-ratio", "1"], "leave --batch-real out"),
         (["--for", "dc", "--ipc", "0", "--keep-ratio", "0.5"], "--ipc is 0; it must be 1 or more"),
         (["--keep-ratio", "0.5", "--copy"], "are about --as-folder DIR"),
@@ -321,5 +321,5 @@ class TestOrder:
         before = snapshot()
         done = goldore(*self.prune, "--order", "tfds")
         assert done.returncode == 2
-        assert "the name of tiny in TensorFlow Datasets is not known; say --order tfds:NAME." in done.stderr
+        assert "the name of tiny in TensorFlow Datasets is not known; use --order tfds:NAME." in done.stderr
         assert snapshot() == before

@@ -132,7 +132,7 @@ def test_options_of_folder_trees_do_not_apply(tfds, tmp_path, refused):
 
 @pytest.mark.slow
 def test_the_library_itself(tmp_path):
-    """A data set that the library wrote is read in its order, which is not the one it was written in."""
+    """A dataset that the library wrote is read in its order, which is not the one it was written in."""
     library = pytest.importorskip("tensorflow_datasets")
     images, labels = split(60, (5, 4, 3))
     tests = split(9, (5, 4, 3), seed=1)

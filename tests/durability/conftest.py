@@ -20,7 +20,7 @@ def whole(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def npz(tmp_path_factory):
-    """The tiny data set as a file, for the command line."""
+    """The tiny dataset as a file, for the command line."""
     path, dataset = tmp_path_factory.mktemp("data") / "corners.npz", make_dataset()
     images = {"x_train": dataset.images[:, 0], "x_test": dataset.test_images[:, 0]}
     np.savez(path, y_train=dataset.labels, y_test=dataset.test_labels, **images)

@@ -386,9 +386,9 @@ class TestVerify:
         ("name", "said"),
         [
             ("keep.npy", "looks like an index file"),
-            ("text.h5", "is no score file, or a damaged one"),
-            ("empty.h5", "is no score file, or a damaged one"),
-            ("missing.h5", "there is no score file"),
+            ("text.h5", "is not a score file, or a damaged one"),
+            ("empty.h5", "is not a score file, or a damaged one"),
+            ("missing.h5", "there is not a score file"),
             ("folder.h5", "is a folder"),
         ],
     )

@@ -1,4 +1,4 @@
-"""Signals that end a run: the exit code of the signal, one sentence, and a file that is gone on with."""
+"""Signals that end a run: the exit code of the signal, one sentence, and a file that is resumed."""
 
 import signal
 import subprocess

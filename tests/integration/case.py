@@ -50,7 +50,7 @@ class Case:
         repository: name for `goldore plug`.
         folder: of the clone in the folder of clones.
         commit: at which this was tried.
-        data: which made data set: "mnist" (torchvision's layout), "cifar10" or "tfds-mnist".
+        data: which made dataset: "mnist" (torchvision's layout), "cifar10" or "tfds-mnist".
         stages: in order.
         edits: the smallest changes without which it does not run on a CPU; kept outside the plug.
         probes: lines that record what is read, through `goldore_probe.record` or `.watch`; applied after the

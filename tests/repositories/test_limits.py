@@ -216,7 +216,7 @@ class TestOrder:
         [(refuse, text)] = found("frepo", self.here)
         assert refuse
         assert text.endswith(
-            "positions count in that of torchvision.datasets.MNIST in data; say --order tfds."
+            "positions count in that of torchvision.datasets.MNIST in data; use --order tfds."
         )
         assert found("frepo", self.here, self.there.source) == found("frepo", self.there) == []
         assert found("frepo", self.there, self.here.source) == [(True, text)]
@@ -230,7 +230,7 @@ class TestOrder:
     def test_others_read_torchvisions(self, name):
         [(refuse, text)] = found(name, self.there)
         assert refuse
-        assert text.endswith("say --order with the data set as torchvision has it.")
+        assert text.endswith("use --order with the dataset as torchvision has it.")
         assert found(name, self.there, self.here.source) == found(name, self.here) == []
         assert found(name, self.here, self.there.source) == [(True, text)]
 
@@ -256,7 +256,7 @@ def test_a_data_set_that_it_has_not_is_a_warning():
     [(refuse, text)] = found("mtt", info("MNIST", "torchvision", shape=(1, 28, 28)))
     assert not refuse
     assert text == (
-        "MTT has no data set of the name MNIST that goldore knows of (CIFAR10, CIFAR100, TinyImageNet)."
+        "MTT has no dataset of the name MNIST that goldore knows of (CIFAR10, CIFAR100, TinyImageNet)."
     )
 
 

@@ -1,4 +1,4 @@
-"""What the tests of shared runs have in common: a tiny data set, whole runs to compare with, and commands."""
+"""What the tests of shared runs have in common: a tiny dataset, whole runs to compare with, and commands."""
 
 import socket
 import sys

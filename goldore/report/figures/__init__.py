@@ -116,7 +116,7 @@ def check_figures(
         raise UsageError(f"{twice[0]} is one of the figures; choose another name for the other file.")
     there = [path for path in paths if path.exists()]
     if there and not overwrite:
-        raise UsageError(f"{there[0]} exists already; choose another folder or say --overwrite.")
+        raise UsageError(f"{there[0]} exists already; choose another folder or use --overwrite.")
     check_writable(folder / "figure.png", "--figures")
 
 
