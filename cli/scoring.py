@@ -342,9 +342,7 @@ def score_command(
 ) -> None:
     """Train proxy networks on DATASET and write every sample's scores to an HDF5 file.
 
-    A file that holds trials of the same run is resumed. More --trials add to it.
-
-    An interrupted run goes on when the same command is given again.
+    The same command resumes an interrupted run; with more --trials it adds to the file.
     """
     network = ConvNetConfig(
         depth=depth,
