@@ -96,7 +96,7 @@ def opened(path: Path) -> Iterator[h5py.File]:
         raise ScoreFileError(f"{path} is a folder; give the path of a score file.")
     if not path.is_file():
         raise ScoreFileError(
-            f"there is not a score file {path}; make one with: goldore score DATASET --out {path}"
+            f"there is no score file {path}; make one with: goldore score DATASET --out {path}"
         )
     try:
         if not is_sealed(path):

@@ -166,7 +166,7 @@ def _check_kind(path: Path) -> None:
     if path.is_dir():
         raise ScoreFileError(f"{path} is a folder; give the path of a score file.")
     if not path.is_file():
-        raise ScoreFileError(f"there is not a score file {path}; check the path.")
+        raise ScoreFileError(f"there is no score file {path}; check the path.")
     if not is_sealed(path):
         raise ScoreFileError(not_sealed(path))
 

@@ -388,7 +388,7 @@ class TestVerify:
             ("keep.npy", "looks like an index file"),
             ("text.h5", "is not a score file, or a damaged one"),
             ("empty.h5", "is not a score file, or a damaged one"),
-            ("missing.h5", "there is not a score file"),
+            ("missing.h5", "there is no score file"),
             ("folder.h5", "is a folder"),
         ],
     )
