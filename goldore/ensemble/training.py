@@ -35,12 +35,14 @@ class Trained:
         recorded: per observer float32 [E, N].
         train_loss: mean training loss of each epoch, float32 [E, epochs]; NaN for epochs that did not run.
         test_accuracy: share of the test images classified correctly at the end, float32 [E]; NaN without.
-        failed: whether the training diverged (a loss that is not finite), bool [E].
+        diverged: whether a training loss was not finite, bool [E].
+        failed: whether that, or anything that was recorded, is not finite, bool [E].
     """
 
     recorded: dict[str, np.ndarray]
     train_loss: np.ndarray
     test_accuracy: np.ndarray
+    diverged: np.ndarray
     failed: np.ndarray
 
 
@@ -93,13 +95,14 @@ def train(
             _scoring_pass(stepper.networks, data, epoch, wanting, execution, precision)
     shape = (len(trials), samples)
     recorded = {observer.name: _result(observer, shape) for observer in observers}
-    ran = train_loss[:, :epoch]
-    finite = [np.isfinite(values).all(axis=1) for values in (ran, *recorded.values())]
+    diverged = ~np.isfinite(train_loss[:, :epoch]).all(axis=1)
+    finite = [np.isfinite(values).all(axis=1) for values in recorded.values()]
     return Trained(
         recorded=recorded,
         train_loss=train_loss,
         test_accuracy=_test_accuracy(stepper.networks, data, execution, precision),
-        failed=~np.logical_and.reduce(finite),
+        diverged=diverged,
+        failed=diverged | ~np.logical_and.reduce(finite),
     )
 
 

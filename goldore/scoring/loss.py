@@ -196,9 +196,10 @@ def _train_group(
 
 def _check_own(trained: Trained, rows: Sequence[TrainingScore]) -> None:
     """Tell a score of a user's own that is not finite from a training that diverged."""
-    table = [trained.recorded[row.name] for row in rows if row.name in TRAINING_SCORES]
-    losses = trained.train_loss[:, ~np.isnan(trained.train_loss).all(axis=0)]
-    healthy = np.logical_and.reduce([np.isfinite(each).all(axis=1) for each in (losses, *table)])
+    healthy = ~trained.diverged
+    for row in rows:
+        if row.name in TRAINING_SCORES:
+            healthy &= np.isfinite(trained.recorded[row.name]).all(axis=1)
     for row in rows:
         if not np.isfinite(trained.recorded[row.name][healthy]).all():
             raise GoldoreError(

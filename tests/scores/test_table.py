@@ -262,6 +262,14 @@ def test_a_score_that_is_not_finite_is_not_taken_for_a_training_that_diverged(da
         scored(dataset, f"LossInit,{own}", out=tmp_path / "scores.h5", trials=1)
 
 
+@pytest.mark.parametrize("scores", ["own_scores:EL2N", "LossInit,own_scores:EL2N"])
+def test_a_training_that_diverged_is_not_blamed_on_the_score(dataset, own, tmp_path, scores):
+    recipe = dataclasses.replace(RECIPE, lr=1e30)
+    for together in (1, 2):
+        with pytest.raises(GoldoreError, match="every trial diverged"):
+            scored(dataset, scores, recipe=recipe, ensemble_size=together, out=tmp_path / "scores.h5")
+
+
 @pytest.mark.parametrize("given", ["LossInit", "loss-init", "LOSS_INIT", "lossinit"])
 def test_spellings_of_a_score(given):
     assert score_name(given) == "LossInit"
