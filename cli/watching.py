@@ -319,7 +319,7 @@ def _next_step(file: ScoreFile) -> str:
             return "add --trials (2 or more) to learn how far the scores can be trusted"
         if not score.rank_reliability >= UNRELIABLE:
             return "the ranking is mostly noise; train longer (--epochs) or add --trials"
-        return f"goldore prune {file.path} --criterion {score.name}_{score.drops} --keep-ratio 0.1"
+        return f"goldore prune {file.path} --criterion {score.criterion} --keep-ratio 0.1"
     missing = int((score.values != score.values).sum())  # NaN is not equal to itself
     if missing or is_noise(score):
         why = (

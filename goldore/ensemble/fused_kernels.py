@@ -21,7 +21,7 @@ import triton.language as tl
 from torch import Tensor
 from torch.library import triton_op, wrap_triton
 
-from goldore.ensemble.layers import EPSILON, LEAK, MOMENTUM
+from goldore.ensemble.layers import EPSILON, LEAK, move_running
 
 _ELEMENTS = 4096  # of a tile, unless a plane has more
 _MOST_ELEMENTS = 16384  # of a tile: one plane of 128 x 128
@@ -607,6 +607,6 @@ def _batch_moments(x: Tensor, running: tuple[Tensor, Tensor]) -> tuple[Tensor, T
     count, pixels = x.numel() // x.shape[1], x.shape[2] * x.shape[3]
     mean = means.mean(0)
     total = squares.sum(0) + pixels * (means - mean).square().sum(0)  # Chan et al. 1979, equal counts
-    for kept, new in zip(running, (mean, total / (count - 1)), strict=True):
-        kept.mul_(1 - MOMENTUM).add_(new, alpha=MOMENTUM)
-    return mean, total / count
+    variance = total / count
+    move_running(running, mean, variance, count)
+    return mean, variance

@@ -17,7 +17,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from goldore.ensemble.layers import EPSILON, LEAK, MOMENTUM, activate
+from goldore.ensemble.layers import EPSILON, LEAK, activate, move_running
 
 # TorchInductor stores an intermediate that reads more than four inputs and is used twice. The gradient at the
 # norm's output reads six, and computing it twice is far cheaper.
@@ -37,7 +37,7 @@ def norm_act_pool(
     x = x.permute(0, 2, 3, 1)
     mean, variance = _moments(x, (0, 1, 2) if norm == "batch" else (1, 2))
     if norm == "batch":
-        _move(running, mean, variance, x.numel() // x.shape[3])
+        move_running(running, mean, variance, x.numel() // x.shape[3])
     rstd = torch.rsqrt(variance + EPSILON)
     y: Tensor = _Tail.apply(x, weight, bias, mean, rstd, activation)
     return y.permute(0, 3, 1, 2)
@@ -48,13 +48,6 @@ def _moments(x: Tensor, over: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     """Mean and biased variance, float32 [B or 1, 1, 1, C], of x [B, H, W, C] over some axes."""
     mean = x.float().mean(over, keepdim=True)
     return mean, (x.float() - mean).square().mean(over, keepdim=True)
-
-
-@torch.no_grad()
-def _move(running: tuple[Tensor, Tensor], mean: Tensor, variance: Tensor, count: int) -> None:
-    """Move batch norm's running statistics, the variance by the unbiased one."""
-    for kept, new in zip(running, (mean, variance * (count / (count - 1))), strict=True):
-        kept.mul_(1 - MOMENTUM).add_(new.flatten(), alpha=MOMENTUM)
 
 
 class _Tail(torch.autograd.Function):

@@ -18,6 +18,19 @@ def instance_norm(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return (x * scale + shift).to(x.dtype)
 
 
+def move_running(running: tuple[Tensor, Tensor], mean: Tensor, variance: Tensor, count: int) -> None:
+    """Move batch norm's running mean and variance, [C].
+
+    Args:
+        running: moved in place.
+        mean: of the batch.
+        variance: of the batch, biased; the running one moves by the unbiased.
+        count: numbers of the batch in each channel.
+    """
+    for kept, new in zip(running, (mean, variance * (count / (count - 1))), strict=True):
+        kept.mul_(1 - MOMENTUM).add_(new.flatten(), alpha=MOMENTUM)
+
+
 def activate(x: Tensor, kind: str) -> Tensor:
     """Apply an activation by its name in `ConvNetConfig`."""
     if kind == "relu":

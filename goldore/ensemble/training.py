@@ -95,7 +95,7 @@ def train(
             _scoring_pass(stepper.networks, data, epoch, wanting, execution, precision)
     shape = (len(trials), samples)
     recorded = {observer.name: _result(observer, shape) for observer in observers}
-    diverged = ~np.isfinite(train_loss[:, :epoch]).all(axis=1)
+    diverged = np.logical_not(np.isfinite(train_loss[:, :epoch]).all(axis=1))
     finite = [np.isfinite(values).all(axis=1) for values in recorded.values()]
     return Trained(
         recorded=recorded,

@@ -99,8 +99,8 @@ def select(
 def usual_selections(file: ScoreFile) -> list[tuple[Selection, dict[str, Any]]]:
     """What the authors' criteria keep of each score, a tenth of every class; as `select` gives it."""
     return [
-        select(file, f"{name}_{score.drops}", keep_ratio=USUAL_RATIO)
-        for name, score in file.scores.items()
+        select(file, score.criterion, keep_ratio=USUAL_RATIO)
+        for score in file.scores.values()
         if np.isfinite(score.values).any()
     ]
 

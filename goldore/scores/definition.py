@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from goldore.scores.predictions import Predictions
     from goldore.scores.recorders import Observer, Recorder
 
+    Record = Callable[[int, int, Collection[int], torch.device], Recorder]
+
 End = Literal["large", "small"]
 _RESERVED = ("random", "rand")  # criteria
-_NAME = re.compile(
-    r"[A-Z][A-Za-z0-9]{0,63}"
-)  # none of the other names in a score file, all of them lower case
+# The other names in a score file are in lower case, so that no score can be taken for one of them.
+_NAME = re.compile(r"[A-Z][A-Za-z0-9]{0,63}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,11 +68,6 @@ class ScoreDefinition:
         """What a high and a low value mean."""
         return f"high = {self.high}, low = {self.low}"
 
-    @property
-    def criterion(self) -> str:
-        """The criterion that its authors recommend, for example "LossConverge_large"."""
-        return f"{self.name}_{self.drops}"
-
     def described(self) -> dict[str, str]:
         """All that it says, as texts by field."""
         return {field.name: getattr(self, field.name) for field in fields(ScoreDefinition)}
@@ -101,7 +97,7 @@ class TrainingScore(ScoreDefinition):
     """
 
     epochs: Callable[[LossRecipe], Collection[int]]
-    record: Callable[[int, int, Collection[int], "torch.device"], "Recorder"]
+    record: "Record"
 
     def window(self, recipe: LossRecipe) -> Sequence[int]:
         """The epochs after which it looks at all samples, ascending.
@@ -132,20 +128,16 @@ class TrainingScore(ScoreDefinition):
         return Observer(self.name, epochs, self.record(networks, samples, epochs, device))
 
 
-class mean_of:  # noqa: N801 -- reads as a word in a row of the table
+def mean_of(quantity: "Callable[[Predictions], Tensor]") -> "Record":
     """Record the mean of a quantity over all epochs that a score looks at.
 
     Args:
         quantity: of the `Predictions` of some samples, [E, B].
     """
 
-    def __init__(self, quantity: "Callable[[Predictions], Tensor]") -> None:
-        self._quantity = quantity
-
-    def __call__(
-        self, networks: int, samples: int, epochs: Collection[int], device: "torch.device"
-    ) -> "Recorder":
-        """Make the recorder of a group of networks."""
+    def record(networks: int, samples: int, epochs: Collection[int], device: "torch.device") -> "Recorder":
         from goldore.scores.recorders import Mean
 
-        return Mean(self._quantity, networks, samples, len(epochs), device)
+        return Mean(quantity, networks, samples, len(epochs), device)
+
+    return record

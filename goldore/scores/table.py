@@ -4,33 +4,33 @@ Scoring, the score file, selection, reports and the command line read it; nothin
 """
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from goldore.errors import UsageError, reason
+from goldore.recipe import LossRecipe
 from goldore.scores.definition import ScoreDefinition, TrainingScore, mean_of
 from goldore.user_code import import_object
 from goldore.wording import plain_name
 
-_LOSS = {"unit": "nat", "low": "easy", "high": "hard", "lowest": "easiest", "highest": "hardest"}
 
-LOSS_INIT = TrainingScore(
-    name="LossInit",
-    definition="mean over trials and over the first init_epochs epochs of the sample's cross-entropy, "
-    "evaluated after each epoch in eval mode without augmentation",
-    drops="large",
-    epochs=lambda recipe: recipe.init_window,
-    record=mean_of(lambda predictions: predictions.cross_entropy),
-    **_LOSS,
-)
-LOSS_CONVERGE = TrainingScore(
-    name="LossConverge",
-    definition="mean over trials and over the last converge_epochs epochs of the sample's cross-entropy, "
-    "evaluated after each epoch in eval mode without augmentation",
-    drops="large",
-    epochs=lambda recipe: recipe.converge_window,
-    record=mean_of(lambda predictions: predictions.cross_entropy),
-    **_LOSS,
-)
+def _mean_loss(name: str, which: str, epochs: Callable[[LossRecipe], Collection[int]]) -> TrainingScore:
+    return TrainingScore(
+        name=name,
+        definition=f"mean over trials and over the {which} epochs of the sample's cross-entropy, evaluated "
+        "after each epoch in eval mode without augmentation",
+        unit="nat",
+        drops="large",
+        low="easy",
+        high="hard",
+        lowest="easiest",
+        highest="hardest",
+        epochs=epochs,
+        record=mean_of(lambda predictions: predictions.cross_entropy),
+    )
+
+
+LOSS_INIT = _mean_loss("LossInit", "first init_epochs", lambda recipe: recipe.init_window)
+LOSS_CONVERGE = _mean_loss("LossConverge", "last converge_epochs", lambda recipe: recipe.converge_window)
 MONTE_CARLO = ScoreDefinition(
     name="MonteCarlo",
     definition="mean outcome of the sample's class over the trials that contain the sample, minus the mean "
@@ -77,11 +77,10 @@ def find_scores(given: str | Sequence[str]) -> dict[str, ScoreDefinition]:
         raise UsageError(f"scores is empty; choose among {', '.join(SCORES)}.")
     if len(names) + len(own) > _MOST:
         raise UsageError(f"these are {len(names) + len(own)} scores; a file holds {_MOST} at the most.")
-    taken = {plain_name(name): name for name in SCORES}
+    taken = {plain_name(name): row for name, row in SCORES.items()}
     for row in own:
-        if taken.get(plain_name(row.name), row) is not row:
+        if taken.setdefault(plain_name(row.name), row) is not row:
             raise UsageError(f"there are two scores named {row.name}; name yours otherwise.")
-        taken[plain_name(row.name)] = row  # type: ignore[assignment]
     return {name: row for name, row in SCORES.items() if name in names} | {row.name: row for row in own}
 
 

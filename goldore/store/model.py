@@ -105,6 +105,11 @@ class Score(Estimate):
             known = getattr(self, key) or (getattr(row, key) if row else otherwise)
             object.__setattr__(self, key, known)
 
+    @property
+    def criterion(self) -> str:
+        """The criterion that its authors recommend, for example "LossConverge_large"."""
+        return f"{self.name}_{self.drops}"
+
 
 @dataclass(frozen=True)
 class LossTrials:

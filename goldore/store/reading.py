@@ -3,13 +3,14 @@
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import h5py
 import numpy as np
 
 from goldore.errors import NewerFormatError, ScoreFileError, reason
 from goldore.scores import SCORES
+from goldore.scores.definition import End
 from goldore.store.format import (
     FORMAT,
     INDEX_SUFFIXES,
@@ -211,6 +212,8 @@ def _read_score(file: h5py.File, name: str, dataset: DatasetInfo) -> Score:
     def optional(group: str, shape: tuple[int, ...], kinds: str) -> np.ndarray | None:
         return read_array(file, f"{group}/{name}", shape, kinds) if has(file, f"{group}/{name}") else None
 
+    if text("drops") not in ("", *get_args(End)):
+        raise ValueError(f"{name} drops neither end")
     return Score(
         name=name,
         definition=read_text(node, "definition"),
