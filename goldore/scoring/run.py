@@ -26,6 +26,7 @@ from goldore.store import Header, ScoreFile, default_path, load_scores
 from goldore.store.utility import check_choice
 from goldore.team import Team
 from goldore.trials import MAX_SEED
+from goldore.version import __version__
 from goldore.watching import Watcher
 
 DEFAULT_TRIALS = 5  # why: docs/scores.md
@@ -98,7 +99,7 @@ def score(
             same arguments, and writes a part file that rank 0 joins. None: this process alone.
 
     Returns:
-        The content of the score file.
+        The content of the score file; on a rank of a team that does not see it, of this rank's part.
 
     Raises:
         UsageError: if an argument is wrong.
@@ -152,7 +153,26 @@ def score(
             parts.close(plans.runs)
         finally:
             team.leave()
-        return load_scores(parts.path if parts.path.exists() else parts.own)
+    return _seen(parts, job)
+
+
+def _seen(parts: Parts, job: Job) -> ScoreFile:
+    """What this process sees of the run: the score file, else its part, else that it trained nothing."""
+    there = next((path for path in (parts.path, parts.own) if path.exists()), None)
+    if there is not None:
+        return load_scores(there)
+    return ScoreFile(
+        path=parts.path,
+        dataset=job.header.info,
+        labels=job.header.labels,
+        score_names=(),
+        scores={},
+        loss_trials=None,
+        created="",
+        updated="",
+        goldore_version=__version__,
+        **job.made_on,
+    )
 
 
 def _check_numbers(trials: int, seed: int, ensemble_size: int | None) -> None:

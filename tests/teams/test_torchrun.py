@@ -349,8 +349,9 @@ class TestMachines:
         for each in folders:
             each.mkdir()
         command = ("score", data, *LOSS, "--trials", 6, "--out", "s.h5")
-        ranks = start_ranks(command, command, folders=folders)
         hidden = folders[1] / "s.rank1.part.h5"
+        assert run("score", data, *LOSS, "--trial-range", "5:6", "--out", hidden).code == 0
+        ranks = start_ranks(command, command, folders=folders)
         for each in ranks:
             assert each.wait().code == 1
             assert f"but rank 0 does not see these parts: {os.uname().nodename}:{hidden}; " in sentence(each)
@@ -361,10 +362,12 @@ class TestMachines:
         assert merged.code == 0, merged.stderr
         assert_same(whole(*LOSS, "--trials", 6), tmp_path / "m.h5")
 
-    def test_the_same_command_again_trains_nothing_and_says_the_same(self, data, start_ranks, tmp_path):
+    def test_the_same_command_again_trains_nothing_and_says_the_same(self, data, run, start_ranks, tmp_path):
         folders = [tmp_path / "one", tmp_path / "two"]
         for each in folders:
             each.mkdir()
+        for path, numbers in (("one/s.h5", "0:18"), ("two/s.rank1.part.h5", "18:30")):
+            assert run("score", data, *UTILITY, "--trial-range", numbers, "--out", path).code == 0
         command = ("score", data, *UTILITY, "--utility-trials", 30, "--out", "s.h5")
         said = []
         for _ in range(2):
@@ -373,6 +376,17 @@ class TestMachines:
             said.append(sentence(zero).rpartition("error: ")[2])
         assert said[0] == said[1]
         assert "30 trials, 30 of them done before" in zero.stderr
+
+    def test_a_rank_without_trials_sees_nothing_and_ends_well(self, data, run, start_ranks, tmp_path):
+        folders = [tmp_path / "one", tmp_path / "two"]
+        for each in folders:
+            each.mkdir()
+        options = (*LOSS, "--trials", 3)
+        assert run("score", data, *options, "--out", "one/s.h5").code == 0
+        for rank in start_ranks(*[("score", data, *options, "--out", "s.h5")] * 2, folders=folders):
+            assert rank.wait().code == 0, rank.stderr
+        assert files_in(folders[0]) == {"s.h5"}
+        assert files_in(folders[1]) == set()
 
     @pytest.mark.parametrize(
         ("options", "ranges"),
