@@ -14,14 +14,13 @@ import numpy as np
 import torch
 
 import goldore
-from goldore.classes import class_members
-from goldore.devices import describe, keep_freed_memory, resolve_device
-from goldore.ensemble.convnet import Architecture
-from goldore.ensemble.distill import Distiller
-from goldore.ensemble.images import DeviceDataset
-from goldore.ensemble.subsets import EvaluationSet, SubsetTrainer
-from goldore.scoring import complete_recipe
-from goldore.trials import make_utility_trials
+from goldore.datasets.classes import class_members
+from goldore.runs.job import complete_recipe
+from goldore.training.devices import describe, keep_freed_memory, resolve_device
+from goldore.training.distill import Distiller
+from goldore.training.images import DeviceDataset
+from goldore.training.subsets import EvaluationSet, SubsetTrainer
+from goldore.trials.seeds import make_utility_trials
 
 
 def main() -> None:
@@ -43,7 +42,7 @@ def main() -> None:
     dataset = goldore.load_dataset(arguments.dataset, data_root=arguments.data_root)
     network = goldore.ConvNetConfig(width=arguments.width)
     recipe = complete_recipe(goldore.UtilityRecipe(network=network, steps=arguments.steps), dataset)
-    architecture = Architecture(recipe.network, dataset.image_shape, dataset.num_classes)
+    architecture = recipe.network.architecture(dataset.image_shape, dataset.num_classes)
     data = DeviceDataset(dataset, recipe.mean or (), recipe.std or (), device)
     if data.test is None:
         raise SystemExit("the dataset needs a test split")

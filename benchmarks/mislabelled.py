@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 import goldore
-from goldore.devices import keep_freed_memory
-from goldore.estimators import class_members
+from goldore.scores.estimators import class_members
+from goldore.training.devices import keep_freed_memory
 
 
 def main() -> None:

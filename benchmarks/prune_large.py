@@ -21,10 +21,10 @@ def write_score_file(path: Path, trials: int, names: tuple[str, ...]) -> None:
     import numpy as np
 
     from goldore.datasets import ImageDataset
-    from goldore.recipe import LossRecipe
     from goldore.scores import SCORES
     from goldore.store import Header, LossResult, LossRun, add_trials
-    from goldore.trials import make_trials
+    from goldore.trials import LossRecipe
+    from goldore.trials.seeds import make_trials
 
     draw = np.random.default_rng(0)
     dataset = ImageDataset(

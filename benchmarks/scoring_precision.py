@@ -31,16 +31,17 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 import goldore
-from goldore.devices import keep_freed_memory
-from goldore.ensemble.convnet import Architecture, StackedConvNet
-from goldore.ensemble.execution import Execution, logits_function
-from goldore.ensemble.images import DeviceDataset, Images
-from goldore.ensemble.stepping import Stepper
-from goldore.estimators import class_members, mean_over_trials, spearman
+from goldore.networks.architecture import Architecture
+from goldore.networks.stacked import StackedNetworks
+from goldore.scores.estimators import class_members, mean_over_trials, spearman
 from goldore.scores.predictions import Predictions
 from goldore.scores.recorders import Mean
-from goldore.selection import chance_overlap, kept_positions, make_rule, overlap_of
-from goldore.trials import Stream, Trial, make_trials
+from goldore.selection.pruning import chance_overlap, kept_positions, make_rule, overlap_of
+from goldore.training.devices import keep_freed_memory
+from goldore.training.execution import Execution, logits_function
+from goldore.training.images import DeviceDataset, Images
+from goldore.training.stepping import Stepper, weight_draws
+from goldore.trials.seeds import Stream, Trial, make_trials
 
 Rounding = Callable[[Tensor], Tensor]
 SCORES = ("LossInit", "LossConverge")
@@ -97,7 +98,7 @@ PRECISIONS: dict[str, tuple[Body, Rounding]] = {  # the body, and the rounding i
 }
 
 
-def all_logits(network: StackedConvNet, images: Tensor) -> dict[str, Tensor]:
+def all_logits(network: StackedNetworks, images: Tensor) -> dict[str, Tensor]:
     """Logits float32 [1, B, K] of one network by precision.
 
     Args:
@@ -108,13 +109,13 @@ def all_logits(network: StackedConvNet, images: Tensor) -> dict[str, Tensor]:
     return {name: headed(rounding, network, features[body]) for name, (body, rounding) in PRECISIONS.items()}
 
 
-def headed(rounding: Rounding, network: StackedConvNet, features: Tensor) -> Tensor:
+def headed(rounding: Rounding, network: StackedNetworks, features: Tensor) -> Tensor:
     """Logits float32 [1, B, K], with rounded parameters and output."""
     weight, bias = (network.parameters[f"head.{kind}"][0] for kind in ("weight", "bias"))
     return rounding(F.linear(features, rounding(weight), rounding(bias)))[None]
 
 
-def features_in(body: Body, network: StackedConvNet, images: Tensor) -> Tensor:
+def features_in(body: Body, network: StackedNetworks, images: Tensor) -> Tensor:
     """What the head gets, float32 [B, features], computed as the body says."""
     architecture, x = network.architecture, images
     for block in range(architecture.depth):
@@ -216,7 +217,7 @@ def observe(
 
 
 def scored(
-    network: StackedConvNet, data: DeviceDataset, images: Images
+    network: StackedNetworks, data: DeviceDataset, images: Images
 ) -> Iterator[tuple[int, dict[str, Tensor]]]:
     """The start of each run of images, and its logits by precision."""
     with torch.inference_mode():
@@ -230,7 +231,7 @@ def top_is_tied(logits: Tensor) -> Tensor:
     return highest[..., 0] == highest[..., 1]
 
 
-def evaluated(network: StackedConvNet, data: DeviceDataset) -> dict[str, Outcome]:
+def evaluated(network: StackedNetworks, data: DeviceDataset) -> dict[str, Outcome]:
     """Classify the test images in every precision."""
     if data.test is None:
         return {}
@@ -348,7 +349,7 @@ def print_outcomes(found: Sequence[Observed]) -> None:
 
 def print_check(data: DeviceDataset, architecture: Architecture) -> None:
     """Print how the emulation agrees with what goldore and torch compute on a CPU."""
-    network = StackedConvNet(architecture, make_trials(0, [0]), CPU)
+    network = StackedNetworks(architecture, weight_draws(make_trials(0, [0])), CPU)
     raw = data.images.run(0, BATCH)
     with torch.inference_mode():
         images = data.normalize(raw)
@@ -374,7 +375,7 @@ def print_check(data: DeviceDataset, architecture: Architecture) -> None:
     )
 
 
-def convolution_steps(network: StackedConvNet) -> Tensor:
+def convolution_steps(network: StackedNetworks) -> Tensor:
     """By how many bf16 numbers the emulated convolution and torch's are apart."""
     kernel, shift = (network.parameters[f"conv1.{kind}"][0] for kind in ("weight", "bias"))
     x = torch.randn(4, kernel.shape[1], 8, 8, generator=torch.Generator().manual_seed(0))
@@ -448,7 +449,7 @@ def main() -> None:
         precision=arguments.training,
     )
     data = DeviceDataset(dataset, mean, std, CPU)
-    architecture = Architecture(network, dataset.image_shape, dataset.num_classes)
+    architecture = network.architecture(dataset.image_shape, dataset.num_classes)
     print(
         f"{dataset.name}, {dataset.num_samples:,} images, width {arguments.width}, {arguments.trials} trials "
         f"of {arguments.epochs} epochs trained in {arguments.training}, batches of {arguments.batch_size}, "

@@ -136,19 +136,18 @@ def prepared(width: int, batch: int, *, compiled: bool) -> Callable[[], None]:
     import torch
 
     from goldore import ConvNetConfig, LossRecipe, load_dataset
-    from goldore.devices import keep_freed_memory
-    from goldore.ensemble.convnet import Architecture
-    from goldore.ensemble.execution import Execution
-    from goldore.ensemble.images import DeviceDataset
-    from goldore.ensemble.stepping import Stepper
-    from goldore.scoring import complete_recipe
-    from goldore.trials import make_trials
+    from goldore.runs.job import complete_recipe
+    from goldore.training.devices import keep_freed_memory
+    from goldore.training.execution import Execution
+    from goldore.training.images import DeviceDataset
+    from goldore.training.stepping import Stepper
+    from goldore.trials.seeds import make_trials
 
     keep_freed_memory()
     dataset = load_dataset()
     recipe = LossRecipe(network=ConvNetConfig(width=width), epochs=1, batch_size=batch)
     complete = complete_recipe(recipe, dataset, "float32")
-    architecture = Architecture(complete.network, dataset.image_shape, dataset.num_classes)
+    architecture = complete.network.architecture(dataset.image_shape, dataset.num_classes)
     data = DeviceDataset(dataset, complete.mean or (), complete.std or (), torch.device("cpu"))
     stepper = Stepper(architecture, complete, make_trials(0, range(1)), data, Execution(compiled=compiled))
     images, targets = data.batch(torch.arange(batch).view(batch, 1))

@@ -28,7 +28,10 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from goldore import ConvNetConfig, DistillRecipe, ImageDataset, LossRecipe, UtilityRecipe, load_dataset
-from goldore.devices import (
+from goldore.errors import GoldoreError
+from goldore.networks.architecture import Architecture
+from goldore.runs.job import complete_recipe
+from goldore.training.devices import (
     default_precision,
     describe,
     keep_freed_memory,
@@ -36,19 +39,15 @@ from goldore.devices import (
     resolve_device,
     running_on,
 )
-from goldore.draws import Sweeps, make_strata
-from goldore.ensemble import reference
-from goldore.ensemble.convnet import Architecture
-from goldore.ensemble.execution import Execution
-from goldore.ensemble.images import DeviceDataset, Images
-from goldore.ensemble.stepping import Stepper
-from goldore.ensemble.subsets import EvaluationSet, SubsetTrainer
-from goldore.ensemble.training import forward
-from goldore.ensemble.tuning import Engine, Work, choose_engine, layout_words, layouts, seconds_per_image
-from goldore.errors import GoldoreError
-from goldore.recipe import Precision, Recipe
-from goldore.scoring import complete_recipe
-from goldore.trials import make_trials, make_utility_trials
+from goldore.training.execution import Execution
+from goldore.training.images import DeviceDataset, Images
+from goldore.training.loop import forward
+from goldore.training.stepping import Stepper
+from goldore.training.subsets import EvaluationSet, SubsetTrainer
+from goldore.training.tuning import Engine, Work, choose_engine, layout_words, layouts, seconds_per_image
+from goldore.trials import Precision, Recipe
+from goldore.trials.draws import Sweeps, make_strata
+from goldore.trials.seeds import make_trials, make_utility_trials
 
 # Passes over the output of a convolution that a step cannot do without, with norm, activation and pooling
 # fused: written, read for the norm, read again backwards, its gradient written and read twice; the pooled
@@ -262,14 +261,14 @@ def prepared(
 ) -> tuple[DeviceDataset, Architecture, Recipe]:
     """The dataset on its device, the architecture, and the recipe with nothing left open."""
     complete = complete_recipe(recipe, dataset, precision)
-    architecture = Architecture(complete.network, dataset.image_shape, dataset.num_classes)
+    architecture = complete.network.architecture(dataset.image_shape, dataset.num_classes)
     data = DeviceDataset(dataset, complete.mean or (), complete.std or (), machine_device)
     return data, architecture, complete
 
 
 def plain_epoch(data: DeviceDataset, architecture: Architecture, recipe: Recipe) -> Callable[[], None]:
     """One epoch as the distillation repositories write it."""
-    network = reference.build(architecture).to(data.device)
+    network = architecture.plain().to(data.device)
     images = data.normalize(data.images.run(0, len(data.images))).cpu()
     loader = DataLoader(TensorDataset(images, data.labels.cpu()), batch_size=recipe.batch_size, shuffle=True)
     optimizer = torch.optim.SGD(
@@ -409,7 +408,7 @@ def measure_layouts(machine: Machine, arguments: argparse.Namespace) -> None:
         recipe = LossRecipe(network=ConvNetConfig(width=width), epochs=1)
         data, architecture, complete = prepared(machine.device, dataset, recipe, machine.precision)
         print(f"\nlayouts, width {width}, batches of {batch}, networks at once {sizes}: images a second")
-        for layout in layouts(complete, machine.device):
+        for layout in layouts(architecture, machine.device):
             if machine.late(str(layout)):
                 continue
             execution = Execution(layout, graph=machine.cuda)
@@ -553,7 +552,7 @@ def plain_trials(
 
     def work() -> None:
         for subset in members:
-            network = reference.build(architecture).to(data.device)
+            network = architecture.plain().to(data.device)
             optimizer = torch.optim.SGD(
                 network.parameters(), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay
             )

@@ -38,10 +38,10 @@ from torch.fx.passes.fake_tensor_prop import FakeTensorProp
 from triton.backends.compiler import GPUTarget
 from triton.runtime import driver
 
-from goldore.ensemble import fused
-from goldore.ensemble.convnet import Architecture, Layout
-from goldore.ensemble.execution import losses_function
-from goldore.recipe import ConvNetConfig, Norm
+from goldore.networks import fused
+from goldore.networks.architecture import Layout
+from goldore.networks.config import ConvNetConfig, Norm
+from goldore.training.execution import losses_function
 
 BATCH, CLASSES, SIDE = 256, 10, 32
 CARD = torch.device("cuda", 0)
@@ -52,7 +52,7 @@ Graph = tuple[GraphModule, list[Tensor]]
 def traced(layout: Layout, norm: Norm) -> list[Graph]:
     """Trace the forward and the backward pass, on the CPU, where autograd can run: graphs and inputs."""
     network = ConvNetConfig(norm=norm).for_images(SIDE, SIDE)
-    architecture = Architecture(network, (3, SIDE, SIDE), CLASSES)
+    architecture = network.architecture((3, SIDE, SIDE), CLASSES)
     losses = losses_function(architecture, layout, "bf16", compiled=False)
     names = list(architecture.parameter_shapes())
     graphs: list[Graph] = []

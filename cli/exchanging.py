@@ -43,8 +43,8 @@ def export_command(
 
     In a goldfromores list MonteCarlo is the in-mean of the paper, and 0.0 means never drawn.
     """
-    from goldore.atomic import file_name
-    from goldore.exporting import LIST_FORMAT, TABLE_FORMAT, export_lists, write_table
+    from goldore.exchange.exporting import LIST_FORMAT, TABLE_FORMAT, export_lists, write_table
+    from goldore.files.atomic import file_name
     from goldore.store import load_scores
 
     if form not in (LIST_FORMAT, TABLE_FORMAT):
@@ -110,9 +110,9 @@ def import_command(
 
     In a MonteCarlo list 0.0 means never drawn, and becomes missing.
     """
-    from goldore.atomic import file_name
     from goldore.datasets.load import load_dataset
-    from goldore.importing import import_scores, read_labels
+    from goldore.exchange.importing import import_scores, read_labels
+    from goldore.files.atomic import file_name
 
     if (dataset is None) == (labels is None):
         raise UsageError("a list has no classes of its own; give either --dataset or --labels.")

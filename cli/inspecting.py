@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from goldore.report.figures import Drawing
     from goldore.report.images import Images
     from goldore.report.material import Material
-    from goldore.selection import Scope, Selection
+    from goldore.selection.pruning import Scope, Selection
     from goldore.store import ScoreFile
 
 _LISTS = (".json", ".json.gz")
@@ -276,7 +276,7 @@ class _Found:
 
 
 def _load(paths: "Sequence[Path]") -> "list[ScoreFile]":
-    from goldore.importing import list_scores
+    from goldore.exchange.importing import list_scores
     from goldore.store import load_scores
 
     loaded = {place: load_scores(path) for place, path in enumerate(paths) if not _is_list(path)}
@@ -308,7 +308,7 @@ def _write_all(
     found: _Found, wanted: _Wanted, csv: Path | None, report: Path | None, figures: Path | None
 ) -> None:
     """Write what was asked for, after seeing that all of it can be written."""
-    from goldore.outputs import check_output
+    from goldore.store.outputs import check_output
 
     to_stdout = csv == Path(_STDOUT)
     say = err() if to_stdout else out()
@@ -329,7 +329,7 @@ def _write_all(
 
 
 def _write_table(found: _Found, target: Path, say: "Console", *, overwrite: bool) -> None:
-    from goldore.exporting import table, write_table
+    from goldore.exchange.exporting import table, write_table
 
     kept = found.kept[0].indices if found.kept is not None else None
     if str(target) == _STDOUT:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from goldore.datasets.dataset import ImageDataset
-    from goldore.mapping import Mapped
-    from goldore.selection import Selection
+    from goldore.repositories.mapping import Mapped
+    from goldore.selection.pruning import Selection
     from goldore.store import Header
 
 
@@ -66,8 +66,8 @@ def map_index_command(
     Samples are found by a hash of their pixels, equal images by their class and in the order in which they
     appear.
     """
-    from goldore.indexfile import check_suffix, load_index, save_index
-    from goldore.mapping import map_index
+    from goldore.repositories.mapping import map_index
+    from goldore.selection.index_file import check_suffix, load_index, save_index
 
     if image_size is not None and not any(Path(each).is_dir() for each in (dataset or "", to) if each):
         raise UsageError("--image-size is about folder trees, and neither dataset is one; leave it out.")
@@ -100,7 +100,7 @@ class Translated:
             if data_root is not None:
                 raise UsageError("--data-root is the folder of --order; say it with that.")
             return cls(selection.indices, selection.provenance)
-        from goldore.mapping import map_index
+        from goldore.repositories.mapping import map_index
         from goldore.store import load_header
 
         source = load_header(file)
@@ -167,6 +167,6 @@ def _load(dataset: str, data_root: Path, image_size: int | None) -> "ImageDatase
 
 
 def _plain(text: str) -> str:
-    from goldore.atomic import file_name
+    from goldore.files.atomic import file_name
 
     return file_name(Path(text).name or text)

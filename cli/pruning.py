@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from goldore.atomic import file_name
 from goldore.errors import UsageError
+from goldore.files.atomic import file_name
 from goldore.wording import count, number, plural
 
 from .mapping import Translated
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from goldore.selection import Missing, Scope, Selection
+    from goldore.selection.pruning import Missing, Scope, Selection
     from goldore.store import Score, ScoreFile
 
 _MAX_ROWS = 20
@@ -188,8 +188,8 @@ def prune_command(
         as_folder, as_list, target, copy=copy, naming=class_folders, images=images, overwrite=overwrite
     )
 
-    from goldore.indexfile import check_suffix, save_index, side_car
-    from goldore.selection import parse_criterion, prune
+    from goldore.selection.index_file import check_suffix, save_index, side_car
+    from goldore.selection.pruning import parse_criterion, prune
     from goldore.store import load_header, load_scores
 
     if out is not None:
@@ -292,7 +292,7 @@ def _show(
     import numpy as np
     from rich.table import Table
 
-    from goldore.selection import chance_overlap
+    from goldore.selection.pruning import chance_overlap
 
     console = output()
     total = int(selection.total_per_class.sum())

@@ -9,20 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from goldore.budget import Budget
 from goldore.errors import GoldoreError, UsageError
-from goldore.launching import rank_and_size
-from goldore.recipe import (
-    Activation,
-    ConvNetConfig,
-    DistillRecipe,
-    EvalSplit,
-    LossRecipe,
-    Norm,
-    Pooling,
-    UtilityRecipe,
-)
+from goldore.networks.config import DEFAULT_FAMILY, FAMILIES, network_of
+from goldore.runs.budget import Budget
+from goldore.runs.launching import rank_and_size
 from goldore.scores import MONTE_CARLO, TRAINING_SCORES, TrainingScore, find_scores
+from goldore.trials import DistillRecipe, EvalSplit, LossRecipe, UtilityRecipe
 from goldore.wording import plural
 
 from .screen import err, line, reports_errors, warn
@@ -281,21 +273,35 @@ def score_command(
             rich_help_panel=_TRAINING,
         ),
     ] = None,
+    network: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help=f"Family of the networks ({', '.join(FAMILIES)}), and settings of it: convnet,width=64.",
+            rich_help_panel=_NETWORK,
+        ),
+    ] = DEFAULT_FAMILY,
     depth: Annotated[
         int | None,
         typer.Option(
-            help="Blocks (default: by image size: 3 up to 32 pixels, 4 at 64, 5 at 128, 6 from 224).",
+            help="Blocks (default: 3 up to 32 pixels, 4 at 64, 5 at 128, 6 from 224).",
             rich_help_panel=_NETWORK,
         ),
     ] = None,
-    width: Annotated[int, typer.Option(help="Channels of every block.", rich_help_panel=_NETWORK)] = 128,
+    width: Annotated[
+        int | None, typer.Option(help="Channels of every block (default: 128).", rich_help_panel=_NETWORK)
+    ] = None,
     norm: Annotated[
-        str, typer.Option(help="instance, batch, layer, group or none.", rich_help_panel=_NETWORK)
-    ] = "instance",
+        str | None,
+        typer.Option(help="instance (default), batch, layer, group or none.", rich_help_panel=_NETWORK),
+    ] = None,
     activation: Annotated[
-        str, typer.Option(help="relu, leakyrelu, sigmoid or swish.", rich_help_panel=_NETWORK)
-    ] = "relu",
-    pooling: Annotated[str, typer.Option(help="avg, max or none.", rich_help_panel=_NETWORK)] = "avg",
+        str | None,
+        typer.Option(help="relu (default), leakyrelu, sigmoid or swish.", rich_help_panel=_NETWORK),
+    ] = None,
+    pooling: Annotated[
+        str | None, typer.Option(help="avg (default), max or none.", rich_help_panel=_NETWORK)
+    ] = None,
     device: Annotated[
         str,
         typer.Option(
@@ -344,15 +350,10 @@ def score_command(
 
     The same command resumes an interrupted run; with more --trials it adds to the file.
     """
-    network = ConvNetConfig(
-        depth=depth,
-        width=width,
-        norm=cast("Norm", norm),  # the three are checked by ConvNetConfig itself
-        activation=cast("Activation", activation),
-        pooling=cast("Pooling", pooling),
-    )
     shared: dict[str, Any] = {
-        "network": network,
+        "network": network_of(
+            network, depth=depth, width=width, norm=norm, activation=activation, pooling=pooling
+        ),
         "batch_size": batch_size,
         "lr": lr,
         "momentum": momentum,
@@ -414,9 +415,9 @@ def score_command(
             channels=cast("Channels", channels),
         )
         # Only now torch, which takes seconds to import: a mistyped dataset is reported at once.
-        from goldore.devices import keep_freed_memory
-        from goldore.scoring import score
-        from goldore.team import find_team
+        from goldore.runs.scoring import score
+        from goldore.runs.team import find_team
+        from goldore.training.devices import keep_freed_memory
 
         keep_freed_memory()
         with watcher:

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from goldore.repositories.limits import Problem
     from goldore.repositories.model import Repository, Settings
-    from goldore.selection import Selection
+    from goldore.repositories.tree import Naming
+    from goldore.selection.pruning import Selection
     from goldore.store import Header, ScoreFile
-    from goldore.tree import Naming
 
     from .mapping import Translated
 
@@ -175,7 +175,7 @@ class Tree:
             header: of the score file.
             taken: files that the list may not be: the score file, the index file and its side-car.
         """
-        from goldore.tree import check_list, check_tree
+        from goldore.repositories.tree import check_list, check_tree
 
         if self.listing is not None:
             if self.listing.resolve() in {each.resolve() for each in taken}:
@@ -191,7 +191,7 @@ class Tree:
 
     def write(self, indices: "NDArray[np.int64]", header: "Header") -> None:
         """Write both."""
-        from goldore.tree import write_list, write_tree
+        from goldore.repositories.tree import write_list, write_tree
 
         if self.folder is not None:
             write_tree(indices, header, self.folder, images=self.images, copy=self.copy, naming=self.naming)
@@ -207,6 +207,6 @@ class Tree:
 
 
 def _tag(path: Path) -> str:
-    from goldore.indexfile import load_index
+    from goldore.selection.index_file import load_index
 
     return str(load_index(path).provenance["sha256"])[:_TAG]

@@ -5,9 +5,9 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from goldore.estimators.estimate import UNRELIABLE
+from goldore.runs.watching import End, UtilityPlan
+from goldore.scores.estimators.estimate import UNRELIABLE
 from goldore.store import Score, UtilityResult
-from goldore.watching import End, UtilityPlan
 from goldore.wording import count, duration, number, plural
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ def is_noise(score: Score) -> bool:
 
 
 def _needed(score: Score, target: float) -> float:
-    from goldore.estimators import trials_needed
+    from goldore.scores.estimators import trials_needed
 
     return trials_needed(score.trust, score.trials, target)
 

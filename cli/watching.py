@@ -17,11 +17,11 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from goldore.ensemble.progress import Progress as TrainingProgress
-from goldore.estimators.estimate import UNRELIABLE
+from goldore.runs.watching import End, Plan, UtilityPlan, Watcher
+from goldore.scores.estimators.estimate import UNRELIABLE
 from goldore.store import LossResult, Score, ScoreFile, UtilityResult
-from goldore.trials import Trial
-from goldore.watching import End, Plan, UtilityPlan, Watcher
+from goldore.training.progress import Progress as TrainingProgress
+from goldore.trials.seeds import Trial
 from goldore.wording import count, duration, number, plural
 
 from .screen import err, line, out, show_table, warn
@@ -111,7 +111,6 @@ class ScreenWatcher(Watcher):
         """Say what is going to happen."""
         self._plan, self.out, self.kept = plan, plan.out, plan.usable
         dataset, recipe = plan.dataset, plan.run.recipe
-        network = recipe.network
         shape = "x".join(map(str, dataset.image_shape))
         self.say(
             f"{dataset.name}: {count(dataset.num_samples)} training images of {shape}, "
@@ -121,9 +120,7 @@ class ScreenWatcher(Watcher):
         for note in dataset.notes:
             self.say(note, verbose_only=True)
         self.say(
-            f"ConvNet: depth {network.depth}, width {network.width}, {network.norm} norm, "
-            f"{network.activation}, {network.pooling} pooling; {count(plan.parameters)} parameters, "
-            f"trained in {recipe.precision}"
+            f"{recipe.network.describe()}; {count(plan.parameters)} parameters, trained in {recipe.precision}"
         )
         self.say(f"recipe {recipe.to_json()}", verbose_only=True)
         there = f", {plan.there} of them done before" if plan.there else ""
@@ -209,10 +206,8 @@ class ScreenWatcher(Watcher):
                 f"{dataset.name}: {count(dataset.num_samples)} training images of {shape}, "
                 f"{dataset.num_classes} classes"
             )
-            network = recipe.network
             self.say(
-                f"ConvNet: depth {network.depth}, width {network.width}, {network.norm} norm, "
-                f"{network.activation}, {network.pooling} pooling; {count(plan.parameters)} parameters, "
+                f"{recipe.network.describe()}; {count(plan.parameters)} parameters, "
                 f"trained in {recipe.precision}"
             )
         self.say(f"recipe {recipe.to_json()}", verbose_only=True)

@@ -24,7 +24,7 @@ def share_out(processes: int | None, device: str) -> None:
     count = processes or _devices_at_hand(device)
     if count == 1:
         return
-    from goldore.launching import run_workers
+    from goldore.runs.launching import run_workers
 
     try:
         raise typer.Exit(run_workers(sys.argv[1:], count))
@@ -39,7 +39,7 @@ def _devices_at_hand(device: str) -> int:
     """
     if "," not in device and (device not in ("auto", "cuda") or not _may_have_several_cards()):
         return 1
-    from goldore.devices import list_devices
+    from goldore.training.devices import list_devices
 
     return len(list_devices(device))
 

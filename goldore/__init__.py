@@ -23,17 +23,18 @@ from goldore.version import __version__
 
 if TYPE_CHECKING:
     from goldore.datasets import ImageDataset, load_dataset
-    from goldore.dropping import drop_samples
-    from goldore.exporting import export_lists
-    from goldore.importing import import_scores
-    from goldore.indexfile import load_index, load_indices
-    from goldore.keeping import keep_mask, subset
-    from goldore.mapping import map_index
-    from goldore.recipe import ConvNetConfig, DistillRecipe, LossRecipe, UtilityRecipe
-    from goldore.scoring import score
-    from goldore.selection import Selection, prune
+    from goldore.exchange.dropping import drop_samples
+    from goldore.exchange.exporting import export_lists
+    from goldore.exchange.importing import import_scores
+    from goldore.networks.config import ConvNetConfig
+    from goldore.repositories.mapping import map_index
+    from goldore.runs.scoring import score
+    from goldore.runs.watching import Watcher
+    from goldore.selection.index_file import load_index, load_indices
+    from goldore.selection.keeping import keep_mask, subset
+    from goldore.selection.pruning import Selection, prune
     from goldore.store import ScoreFile, load_scores, merge, reestimate
-    from goldore.watching import Watcher
+    from goldore.trials import DistillRecipe, LossRecipe, UtilityRecipe
 
 __all__ = [
     "ConvNetConfig",
@@ -64,28 +65,28 @@ __all__ = [
 ]
 
 _HOME = {
-    "ConvNetConfig": "goldore.recipe",
-    "DistillRecipe": "goldore.recipe",
+    "ConvNetConfig": "goldore.networks.config",
+    "DistillRecipe": "goldore.trials",
     "ImageDataset": "goldore.datasets",
-    "LossRecipe": "goldore.recipe",
-    "UtilityRecipe": "goldore.recipe",
+    "LossRecipe": "goldore.trials",
+    "UtilityRecipe": "goldore.trials",
     "ScoreFile": "goldore.store",
-    "Watcher": "goldore.watching",
-    "Selection": "goldore.selection",
-    "drop_samples": "goldore.dropping",
-    "export_lists": "goldore.exporting",
-    "import_scores": "goldore.importing",
-    "keep_mask": "goldore.keeping",
-    "map_index": "goldore.mapping",
-    "subset": "goldore.keeping",
+    "Watcher": "goldore.runs.watching",
+    "Selection": "goldore.selection.pruning",
+    "drop_samples": "goldore.exchange.dropping",
+    "export_lists": "goldore.exchange.exporting",
+    "import_scores": "goldore.exchange.importing",
+    "keep_mask": "goldore.selection.keeping",
+    "map_index": "goldore.repositories.mapping",
+    "subset": "goldore.selection.keeping",
     "load_dataset": "goldore.datasets",
-    "load_index": "goldore.indexfile",
-    "load_indices": "goldore.indexfile",
+    "load_index": "goldore.selection.index_file",
+    "load_indices": "goldore.selection.index_file",
     "load_scores": "goldore.store",
     "merge": "goldore.store",
     "reestimate": "goldore.store",
-    "prune": "goldore.selection",
-    "score": "goldore.scoring",
+    "prune": "goldore.selection.pruning",
+    "score": "goldore.runs.scoring",
 }
 
 

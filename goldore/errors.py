@@ -69,6 +69,16 @@ class OutOfMemoryError(GoldoreError):
     """The device's memory does not hold the work; the message says what to lower."""
 
 
+def require(condition: bool, sentence: str) -> None:
+    """Refuse a value.
+
+    Raises:
+        UsageError: with the sentence, unless the condition holds.
+    """
+    if not condition:
+        raise UsageError(sentence)
+
+
 def reason(error: BaseException) -> str:
     """An error's message as part of a sentence: on one line, without a full stop, the type if it is empty."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)

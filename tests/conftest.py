@@ -16,9 +16,10 @@ import pytest
 
 from goldore.datasets.dataset import ImageDataset
 from goldore.store import DatasetInfo, Score, ScoreFile
-from goldore.store.kinds import KINDS
 from goldore.store.reading import read_header
 from goldore.store.seal import seal
+from goldore.store.trial_kinds import KINDS
+from goldore.trials.seeds import Stream
 
 pytest_plugins = ["tests.cuda_rules"]
 
@@ -123,3 +124,20 @@ def shared_data():
     if not SHARED_DATA.is_dir():
         pytest.skip("needs the folder ../shared/data")
     return SHARED_DATA
+
+
+def diverge(monkeypatch, trials):
+    """Let the networks of these trials diverge: their first losses are infinite."""
+    from goldore.networks import stacked  # torch is imported where it is needed
+
+    starts = [trial.stream(Stream.WEIGHTS).bit_generator.state for trial in trials]
+    draw = stacked.draw_parameters
+
+    def explode(architecture, stream):
+        bad = stream.bit_generator.state in starts
+        drawn = draw(architecture, stream)
+        if bad:
+            drawn["head.bias"][:] = np.inf
+        return drawn
+
+    monkeypatch.setattr(stacked, "draw_parameters", explode)

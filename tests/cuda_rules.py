@@ -39,7 +39,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
-from goldore.ensemble import fused
+from goldore.networks import fused
 
 ROOT = Path(__file__).resolve().parents[1]
 WORKSPACE = 32 * 2**20  # bytes that cuBLAS takes for each stream that it is used on

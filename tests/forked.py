@@ -7,6 +7,4 @@ import multiprocessing
 
 FORKS = multiprocessing.get_context("forkserver")
 # torch._dynamo is what torch itself imports late
-FORKS.set_forkserver_preload(
-    ["torch._dynamo", "goldore.scoring", "tests.durability.runs", "tests.teams.loaded"]
-)
+FORKS.set_forkserver_preload(["torch._dynamo", "goldore.runs", "tests.durability.runs", "tests.teams.loaded"])

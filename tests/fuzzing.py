@@ -26,8 +26,8 @@ from goldore.datasets.dataset import ImageDataset
 from goldore.datasets.idx import read_idx
 from goldore.datasets.named import load_tiny_imagenet_file
 from goldore.errors import GoldoreError
-from goldore.importing import read_labels, read_list
-from goldore.indexfile import SUFFIXES, Index, load_index, save_index, side_car
+from goldore.exchange.importing import read_labels, read_list
+from goldore.selection.index_file import SUFFIXES, Index, load_index, save_index, side_car
 
 MEMORY = 3 * 2**29  # the 256 MiB that are always read, what is made of them, and hypothesis
 

@@ -20,136 +20,136 @@ without_card = pytest.mark.skipif(
 )
 
 TRAINING = "TheSameTraining and every_layout and grouped and not last and not fused"
-# What is changed, where, and the tests of tests/ensemble/test_cuda.py that must notice.
+# What is changed, where, and the tests of tests/training/test_cuda.py that must notice.
 MUTATIONS = {
     "the step reads a loss": (
-        "stepping",
+        "training.stepping",
         "self._optimizer.step()",
         "self._optimizer.step(); losses.sum().item()",
         "host_runs_ahead and True",
     ),
     "the step takes a number from the host": (
-        "stepping",
-        "self.losses.double(), alpha=len(images)",
+        "training.stepping",
+        "self.losses.to(self.loss_sum.dtype), alpha=len(images)",
         "self.losses.double() * torch.tensor(float(len(images)))",
         TRAINING,
     ),
     "the capture does not wait for the batch": (
-        "graphs",
+        "training.graphs",
         "side.wait_stream(current)",
         "pass",
         TRAINING,
     ),
     "nobody waits for what was done before the capture failed": (
-        "graphs",
+        "training.graphs",
         "current.wait_stream(side)",
         "pass",
         "running_out and warming",
     ),
     "a graph reads the first batch's memory": (
-        "graphs",
+        "training.graphs",
         "tuple(each.clone() for each in arguments)",
         "tuple(arguments)",
         "in_their_own_memory",
     ),
     "batches are not copied to where a graph reads them": (
-        "graphs",
+        "training.graphs",
         "target.copy_(each)",
         "pass",
         TRAINING,
     ),
     "the steps of a capture count": (
-        "graphs",
+        "training.graphs",
         "each.copy_(before)",
         "pass",
         TRAINING,
     ),
     "capturing on the stream that is current": (
-        "graphs",
+        "training.graphs",
         "stream=side)",
         "stream=current)",
         TRAINING,
     ),
     "a stream for every capture": (
-        "graphs",
+        "training.graphs",
         "@functools.cache\ndef _side_stream",
         "def _side_stream",
         "many_steppers",
     ),
     "a failed capture's stream stays current": (
-        "graphs",
+        "training.graphs",
         "torch.cuda.set_stream(current)",
         "pass",
         "capture_that_fails",
     ),
     "the allocator is not told that a capture failed": (
-        "graphs",
+        "training.graphs",
         "_leave(pool, self._device)",
         "pass",
         "capture_that_fails",
     ),
     "the compiler is blamed for a failed capture": (
-        "stepping",
+        "training.stepping",
         "or in_capture",
         "",
         "capture_that_fails",
     ),
     "graphs that keep their stepper": (
-        "graphs",
+        "training.graphs",
         "self._pool: Any = None",
         "self.itself = self; self._pool: Any = None",
         "goes_without_the_garbage_collector",
     ),
     "momentum is made in the step": (
-        "stepping",
+        "training.stepping",
         "if recipe.momentum:",
         "if False:",
         TRAINING,
     ),
     "losses are allocated anew": (
-        "stepping",
+        "training.stepping",
         "self.losses.copy_(losses.detach())",
         "self.losses = losses.detach()",
         "in_their_own_memory",
     ),
     "networks restart in other memory": (
-        "convnet",
+        "networks.stacked",
         "self.parameters[name].copy_(values)",
         "self.parameters[name] = values.to(self.parameters[name].device).requires_grad_()",
         "on_subsets and 256",
     ),
     "the normalisation is on the host": (
-        "images",
+        "training.images",
         "dtype=torch.float32, device=device).view(channel) * 255\n        self.scale",
         "dtype=torch.float32).view(channel) * 255\n        self.scale",
         TRAINING,
     ),
     "buffers are filled again while they are sent": (
-        "sending",
+        "training.sending",
         "slot.read.synchronize()",
         "pass",
         "host_runs_ahead and False",
     ),
     "sending from ordinary memory": (
-        "sending",
+        "training.sending",
         "pin_memory=True",
         "pin_memory=False",
         "host_runs_ahead and False",
     ),
     "a new buffer for every batch": (
-        "sending",
+        "training.sending",
         "len(self._slots) < _BUFFERS",
         "True",
         "bounded_page_locked_memory",
     ),
     "progress is read before it is there": (
-        "training",
+        "training.loop",
         "self._sent[2].query()",
         "True",
         "progress_is_told",
     ),
     "synthetic images move": (
-        "distill",
+        "training.distill",
         "self.synthetic.sub_(self._velocity, alpha=recipe.learning_rate)",
         "self.synthetic = self.synthetic - recipe.learning_rate * self._velocity",
         "distilled_subsets and 256-dm",
@@ -171,7 +171,7 @@ def test_a_mutation_of_the_source_is_noticed(name, tmp_path):
 def test_the_unchanged_source_passes_in_such_a_process(tmp_path):
     log = tmp_path / "log"
     process = FORKS.Process(
-        target=_run_mutated, args=("graphs", "each.clone()", "each.clone()", TRAINING, str(log))
+        target=_run_mutated, args=("training.graphs", "each.clone()", "each.clone()", TRAINING, str(log))
     )
     process.start()
     process.join(PATIENCE)
@@ -180,17 +180,15 @@ def test_the_unchanged_source_passes_in_such_a_process(tmp_path):
 
 def _run_mutated(module_name, old, new, expression, log):
     """Run some gpu tests with one module changed; exits with pytest's code."""
-    import goldore.ensemble  # noqa: F401
-
-    importlib.import_module("goldore.ensemble.distill")
-    module = sys.modules[f"goldore.ensemble.{module_name}"]
+    importlib.import_module("goldore.training.distill")
+    module = sys.modules[f"goldore.{module_name}"]
     source = Path(module.__file__).read_text(encoding="utf-8")
     assert old in source, f"{module_name} has no {old!r}"
     _replace(module, source.replace(old, new))
     said = io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
         options = ["-q", "-x", "-p", "no:xdist", "-p", "no:cacheprovider", "--rootdir", str(ROOT)]
-        code = pytest.main([*options, "-k", expression, str(ROOT / "tests/ensemble/test_cuda.py")])
+        code = pytest.main([*options, "-k", expression, str(ROOT / "tests/training/test_cuda.py")])
     Path(log).write_text(said.getvalue(), encoding="utf-8")
     sys.exit(code)
 

@@ -1,10 +1,14 @@
-"""No circles among the modules, imports inside of functions included."""
+"""The rooms of goldore/ import only what their docstrings allow, and nothing imports in a circle."""
 
 import ast
+import re
 from graphlib import TopologicalSorter
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[1]
+MAY = re.compile(r"^May import: ([a-z, ]+)\.$", re.MULTILINE)
 
 
 def modules():
@@ -17,7 +21,7 @@ def modules():
 
 
 def imported(path, known):
-    """The modules among those known that a file imports anywhere."""
+    """The modules among those known that a file imports anywhere, inside of functions too."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -28,15 +32,48 @@ def imported(path, known):
     return found & set(known)
 
 
-def test_no_circles():
-    known = modules()
-    graph = {name: imported(path, known) - {name} for name, path in known.items()}
+KNOWN = modules()
+ROOMS = sorted(path.name for path in (ROOT / "goldore").iterdir() if (path / "__init__.py").is_file())
+
+
+def allowed(room):
+    """The rooms that a room may import from, as its docstring says."""
+    docstring = ast.get_docstring(ast.parse(KNOWN[f"goldore.{room}"].read_text(encoding="utf-8")))
+    found = MAY.search(docstring or "")
+    assert found, f"the docstring of goldore/{room}/__init__.py does not say what it may import"
+    return set() if found[1] == "nothing" else set(found[1].split(", "))
+
+
+def test_no_circles_among_modules():
+    graph = {name: imported(path, KNOWN) - {name} for name, path in KNOWN.items()}
     assert len(graph) > 100
     TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
 
 
-def test_the_library_does_not_import_its_command_line():
-    known = modules()
-    for name, path in known.items():
-        if name.startswith("goldore"):
-            assert not any(each.startswith("cli") for each in imported(path, known)), name
+def test_the_rooms_are_in_order():
+    graph = {room: allowed(room) for room in ROOMS}
+    assert set().union(*graph.values()) <= set(ROOMS)
+    TopologicalSorter(graph).prepare()
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_imports_what_its_docstring_allows(room):
+    inside = {name: path for name, path in KNOWN.items() if f"{name}.".startswith(f"goldore.{room}.")}
+    used = {each for path in inside.values() for each in imported(path, KNOWN)}
+    rooms = {name.split(".")[1] for name in used if name.count(".")} & set(ROOMS)
+    assert rooms - {room} == allowed(room), "what the docstring allows is what is used"
+    assert "goldore" not in used, "a room imports from where a thing is, not from the package's front door"
+
+
+@pytest.mark.parametrize("name", sorted(name for name in KNOWN if name.startswith("goldore")))
+def test_the_library_does_not_import_its_command_line(name):
+    assert not any(each.startswith("cli") for each in imported(KNOWN[name], KNOWN))
+
+
+def test_every_package_is_installed():
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    listed = re.findall(r'"(goldore[.a-z_]*)"', text[text.index("packages = [") : text.index("package-dir")])
+    there = {
+        name for name, path in KNOWN.items() if path.name == "__init__.py" and name.startswith("goldore")
+    }
+    assert sorted(listed) == sorted(there | {"goldore_cli"})

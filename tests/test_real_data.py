@@ -11,14 +11,13 @@ import torch
 from scipy.stats import spearmanr
 
 import goldore
-from goldore.ensemble.convnet import Architecture
-from goldore.ensemble.distill import Distiller
-from goldore.ensemble.images import DeviceDataset
-from goldore.ensemble.subsets import EvaluationSet, SubsetTrainer
-from goldore.importing import import_scores
+from goldore.exchange.importing import import_scores
 from goldore.report import summarize
-from goldore.scoring import complete_recipe
-from goldore.trials import make_utility_trials
+from goldore.runs.job import complete_recipe
+from goldore.training.distill import Distiller
+from goldore.training.images import DeviceDataset
+from goldore.training.subsets import EvaluationSet, SubsetTrainer
+from goldore.trials.seeds import make_utility_trials
 
 FASHION = Path("/usr/share/datasets/fashion-mnist")  # where Debian's dataset-fashion-mnist puts it
 
@@ -91,7 +90,7 @@ def test_distilled_images_teach_more_than_random_real_ones(real, name, method, s
     recipe = complete_recipe(
         goldore.UtilityRecipe(network=goldore.ConvNetConfig(width=16), steps=100), dataset
     )
-    architecture = Architecture(recipe.network, dataset.image_shape, 10)
+    architecture = recipe.network.architecture(dataset.image_shape, 10)
     data = DeviceDataset(dataset, recipe.mean, recipe.std, torch.device("cpu"))
     trials, evaluation = make_utility_trials(0, range(8), 1), EvaluationSet(*data.test)
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from goldore.datasets.dataset import ImageDataset
 from goldore.datasets.pixels import Channels, images_from_array, labels_from_array, numbered_classes
 from goldore.errors import DatasetError, reason
-from goldore.untrusted import read_hdf5, read_npz
+from goldore.files.untrusted import read_hdf5, read_npz
 
 _NUMBERS, _NAMES = "biufc", "SU"
 _KINDS = dict.fromkeys(("x_train", "y_train", "x_test", "y_test"), _NUMBERS) | {"class_names": _NAMES}

@@ -10,7 +10,7 @@ from PIL import Image
 from goldore.datasets.dataset import ImageDataset
 from goldore.datasets.pixels import EXACTLY, WITH_ROUNDING, Channels, images_from_array, numbered_classes
 from goldore.errors import DatasetError, reason
-from goldore.user_code import import_object, working_directory_first
+from goldore.files.user_code import import_object, working_directory_first
 
 _BLOCK = 1024  # items converted to 8 bits at a time, so that memory holds no more floats
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from goldore.datasets.dataset import ImageDataset
 from goldore.datasets.pixels import numbered_classes
 from goldore.errors import DatasetError, reason
-from goldore.untrusted import check_dense
+from goldore.files.untrusted import check_dense
 
 _UBYTE = 0x08  # the format's code for unsigned bytes, the only type MNIST and its relatives use
 _STEMS = {

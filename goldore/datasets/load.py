@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
-from goldore.atomic import user_path
 from goldore.datasets.dataset import ImageDataset
 from goldore.datasets.named import READERS, Place, idx_class_names, load_named
 from goldore.datasets.pixels import Channels
@@ -14,6 +13,7 @@ from goldore.datasets.tfds import NAMES as TFDS_NAMES
 from goldore.datasets.tfds import PREFIX as TFDS_PREFIX
 from goldore.datasets.tfds import load_tfds
 from goldore.errors import DatasetError, UsageError
+from goldore.files.atomic import user_path
 from goldore.wording import plain_name
 
 BUNDLED = "FashionMNIST-sample"

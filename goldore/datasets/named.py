@@ -11,7 +11,7 @@ from goldore.datasets.dataset import ImageDataset
 from goldore.datasets.idx import find_idx, load_idx
 from goldore.datasets.pixels import labels_from_array
 from goldore.errors import DatasetError, GoldoreError, UsageError, reason
-from goldore.untrusted import INDEX_BYTES, read_bytes, read_torch, tensor_array
+from goldore.files.untrusted import INDEX_BYTES, read_bytes, read_torch, tensor_array
 
 _FASHION_CLASSES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",

@@ -9,6 +9,8 @@ samples. The terminal, the page and --json show the same dictionary, so they can
 * `images`: images of single samples, where the dataset is at hand;
 * `curves`: how the reliability grows with the trials;
 * `figures/`, `page.py`: drawn by matplotlib, laid out by Jinja2 (the extra "report").
+
+May import: datasets, files, networks, scores, selection, store, trials.
 """
 
 from goldore.report.comparison import compare

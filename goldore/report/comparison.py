@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldore.errors import UsageError
-from goldore.report.ranks import Ranked, rank_correlation
 from goldore.report.summary import number_or_none
-from goldore.selection import Criterion, Scope, chance_overlap, drop_keys, make_rule
+from goldore.selection.pruning import Criterion, Scope, chance_overlap, drop_keys, make_rule
+from goldore.selection.ranks import Ranked, rank_correlation
 from goldore.store import Score, ScoreFile
 
 KEEP_RATIOS = ("0.01", "0.05", "0.1", "0.3", "0.5")

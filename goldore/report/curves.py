@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from goldore.draws import make_strata
-from goldore.estimators import class_members, mean_over_trials, trials_needed
-from goldore.estimators.reliability import spearman_brown
+from goldore.scores.estimators import class_members, mean_over_trials, trials_needed
+from goldore.scores.estimators.reliability import spearman_brown
 from goldore.store import Score, ScoreFile
 from goldore.store.trialwise import estimate_from, loss_values
+from goldore.trials.draws import make_strata
 
 RELIABILITY_TARGETS = (0.8, 0.9)
 UTILITY_TARGETS = (0.5, 0.8)

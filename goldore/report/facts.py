@@ -3,8 +3,9 @@
 import math
 from typing import Any
 
-from goldore.estimators.estimate import UNRELIABLE
+from goldore.networks.config import describe_network
 from goldore.scores import MONTE_CARLO
+from goldore.scores.estimators.estimate import UNRELIABLE
 from goldore.wording import count, number, percent, plural, took
 
 Facts = dict[str, str]
@@ -51,7 +52,7 @@ def loss_facts(trials: dict[str, Any]) -> Facts:
         for name, (first, last) in trials["windows"].items()
     ]
     facts = {
-        "ConvNet": _network(recipe["network"]),
+        "networks": describe_network(recipe["network"]),
         "training": f"{plural(recipe['epochs'], 'epoch')}, batch {recipe['batch_size']}, "
         f"lr {recipe['lr']:g}, momentum {recipe['momentum']:g}, weight decay {recipe['weight_decay']:g}",
         "averaged": ", ".join(averaged),
@@ -100,7 +101,7 @@ def utility_facts(trials: dict[str, Any]) -> Facts:
     return {
         "subsets": f"{_sizes(trials['subset_sizes'])} of each class{made}; every sample drawn once in "
         f"{plural(trials['per_sweep'], 'trial')}",
-        "ConvNet": _network(recipe["network"]),
+        "networks": describe_network(recipe["network"]),
         "training": f"{plural(recipe['steps'], 'step')}, lr {recipe['lr']:g}, momentum "
         f"{recipe['momentum']:g}, weight decay {recipe['weight_decay']:g}{init}",
         "evaluation": f"{images} images of each class of the {split}; mean accuracy "
@@ -245,13 +246,6 @@ def per_trial_text(found: dict[str, Any], most: int) -> str:
         return "  ".join(number(value) for value in found["per_trial"])
     middle = (values[(len(values) - 1) // 2] + values[len(values) // 2]) / 2
     return f"{count(len(values))} from {number(values[0])} to {number(values[-1])}, median {number(middle)}"
-
-
-def _network(network: dict[str, Any]) -> str:
-    return (
-        f"depth {network['depth']}, width {network['width']}, {network['norm']} norm, "
-        f"{network['activation']}, {network['pooling']} pooling"
-    )
 
 
 def _cost(seconds: float | None, trials: int) -> Facts:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from goldore.report.material import Material
-from goldore.report.ranks import Ranked
-from goldore.selection import Selection
+from goldore.selection.pruning import Selection
+from goldore.selection.ranks import Ranked
 
 EACH = 6  # images at either end of a class
 _MOST_CLASSES = 20

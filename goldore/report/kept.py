@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from goldore.errors import UsageError
 from goldore.report.summary import number_or_none
-from goldore.selection import (
+from goldore.selection.pruning import (
     RANDOM,
     Ratio,
     Scope,

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from goldore.report.images import Images
-from goldore.selection import Selection
+from goldore.selection.pruning import Selection
 from goldore.store import ScoreFile
 
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import jinja2
 import numpy as np
 
-from goldore.atomic import replacing
-from goldore.outputs import check_output
+from goldore.files.atomic import replacing
 from goldore.report import facts
 from goldore.report.figures import Drawing, svg
 from goldore.report.gallery import GalleryRow, Picture, examples, extremes, most_classes, pictures
 from goldore.report.material import Material
-from goldore.selection import RANDOM
+from goldore.selection.pruning import RANDOM
+from goldore.store.outputs import check_output
 from goldore.wording import count, number, percent, printable
 
 _FOLDED = 30  # classes: longer tables are folded

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldore.errors import UsageError
-from goldore.report.ranks import Ranked
 from goldore.report.summary import number_or_none
+from goldore.selection.ranks import Ranked
 from goldore.store import Score, ScoreFile, load_header
 from goldore.store.trialwise import UtilityOfSample, loss_values, utility_of_samples
 

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from goldore.draws import make_strata
-from goldore.estimators import class_members, trials_needed
 from goldore.report.curves import reliability_curve, targets_of
-from goldore.report.ranks import Ranked, rank_correlation
 from goldore.scores import TRAINING_SCORES
+from goldore.scores.estimators import class_members, trials_needed
+from goldore.selection.ranks import Ranked, rank_correlation
 from goldore.store import LossTrials, Score, ScoreFile, UtilityTrials
+from goldore.trials.draws import make_strata
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 _BINS = 16

@@ -1,4 +1,10 @@
-"""The distillation repositories: where each reads its data, what it survives, and the plug for it."""
+"""Distillation repositories: where each reads its data, what it survives, and the plug for it.
+
+`catalogue` is the table of them, `needs` what each survives; `plug` puts `keep_block` into a clone, `limits`
+checks a selection, `mapping` gives positions in another loader's order, `tree` makes pruned folder trees.
+
+May import: datasets, files, store.
+"""
 
 import difflib
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from goldore.atomic import replacing
 from goldore.errors import PlugError, reason
+from goldore.files.atomic import replacing
+from goldore.files.untrusted import read_bytes
 from goldore.repositories.keep_block import goldore_keep
 from goldore.repositories.model import MARK, Edit, Repository
-from goldore.untrusted import read_bytes
 
 _WRITABLE = 0o222
 _SOURCE_BYTES = 2**24

@@ -2,8 +2,10 @@
 
 `table` has a row for each score; `find_scores` finds users' own rows too. `definition` says what a row is,
 `predictions` what a pass over the samples shows, and `recorders` how passes become one number per sample and
-network. Only these last two import torch, and only training imports them. Of goldore, recipes, errors,
-wording and `user_code` may be imported here.
+network; only these two import torch, and only training imports them. `estimators/` makes scores of stored
+trials, with standard errors and reliability.
+
+May import: datasets, files, trials.
 """
 
 from goldore.scores.definition import ScoreDefinition, TrainingScore, mean_of

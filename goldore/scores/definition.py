@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from goldore.errors import UsageError, reason
-from goldore.recipe import LossRecipe
+from goldore.trials import LossRecipe
 
 if TYPE_CHECKING:
     import torch

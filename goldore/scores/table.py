@@ -7,9 +7,9 @@ import difflib
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 from goldore.errors import UsageError, reason
-from goldore.recipe import LossRecipe
+from goldore.files.user_code import import_object
 from goldore.scores.definition import ScoreDefinition, TrainingScore, mean_of
-from goldore.user_code import import_object
+from goldore.trials import LossRecipe
 from goldore.wording import plain_name
 
 

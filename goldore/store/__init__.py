@@ -11,12 +11,14 @@
     /stderr/<Name>       float64 [N]
     /halves/<Name>       float32 [2, N], the score from either half of the trials
     /counts/<Name>       int32 [N], the trials that contain the sample (MonteCarlo)
-    /trials/loss         see `goldore.store.loss`
-    /trials/utility      see `goldore.store.utility`
+    /trials/loss         see `goldore.store.loss_trials`
+    /trials/utility      see `goldore.store.utility_trials`
 
 Row i of every [N] array is position i of the original training set; nothing is sorted or regrouped. A file is
 never changed in place: each batch of finished trials is added to a copy that then replaces the file, so that
 a crash at any moment leaves the previous, complete state.
+
+May import: datasets, files, scores, trials.
 """
 
 from goldore.store.checks import check_same_run, check_storable, run_differences

@@ -6,11 +6,11 @@ from typing import Any
 
 import h5py
 
-from goldore.atomic import check_space, check_writable, temporary_prefix
 from goldore.errors import GoldoreError, ScoreFileError, UsageError, reason
+from goldore.files.atomic import check_space, check_writable, temporary_prefix
 from goldore.store.format import INDEX_SUFFIXES, LIBVER
-from goldore.store.kinds import KINDS
 from goldore.store.model import Header, Run, ScoreFile
+from goldore.store.trial_kinds import KINDS
 from goldore.store.writing import size_of, write_header
 
 

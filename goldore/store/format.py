@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from goldore.untrusted import check_chunk_count
+from goldore.files.untrusted import check_chunk_count
 
 FORMAT = "goldore-scores"
 FORMAT_VERSION = 2

@@ -17,12 +17,12 @@ from typing import Self
 import h5py
 import numpy as np
 
-from goldore.atomic import sync_folder
 from goldore.errors import ScoreFileError
+from goldore.files.atomic import sync_folder
 from goldore.store.format import has
 from goldore.store.model import Header, UtilityResult
 from goldore.store.reading import opened, read_header
-from goldore.store.utility import UTILITY
+from goldore.store.utility_trials import UTILITY
 
 KIND = UTILITY  # whose trials come by the thousand
 _MAGIC = b"goldore\n"

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from goldore.atomic import file_name, user_path
+from goldore.files.atomic import file_name, user_path
 
 _CACHE_VARIABLE = "GOLDORE_CACHE"
 _CACHE_FOLDER = "scores_cache"

@@ -9,15 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldore.errors import ScoreFileError, UsageError
-from goldore.locking import writing_to
+from goldore.files.locking import writing_to
 from goldore.store import journal
 from goldore.store.checks import run_differences
 from goldore.store.format import has
-from goldore.store.kind import BESIDE, TrialKind
-from goldore.store.kinds import KINDS
 from goldore.store.model import Header, Run, ScoreFile, UtilityResult
 from goldore.store.reading import load_scores, opened, read_header
-from goldore.store.utility import UTILITY
+from goldore.store.trial_kind import BESIDE, TrialKind
+from goldore.store.trial_kinds import KINDS
+from goldore.store.utility_trials import UTILITY
 from goldore.store.writing import estimate_all, new_state
 
 _RELATIVE, _ABSOLUTE = 1e-2, 5e-2  # what rounding may make of one trial, trained among others or alone

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldore.datasets.dataset import ImageDataset
-from goldore.estimators.estimate import Estimate
-from goldore.estimators.utility import Estimator
-from goldore.recipe import OUTCOMES, LossRecipe, Outcome, UtilityRecipe
 from goldore.scores import SCORES, ScoreDefinition
-from goldore.trials import Trial
+from goldore.scores.estimators.estimate import Estimate
+from goldore.scores.estimators.utility import Estimator
+from goldore.trials import OUTCOMES, LossRecipe, Outcome, UtilityRecipe
+from goldore.trials.seeds import Trial
 
 
 @dataclass(frozen=True)

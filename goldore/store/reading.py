@@ -21,9 +21,9 @@ from goldore.store.format import (
     read_text,
     read_text_list,
 )
-from goldore.store.kinds import KINDS
 from goldore.store.model import DatasetInfo, Header, Score, ScoreFile
 from goldore.store.seal import check_seal, is_sealed
+from goldore.store.trial_kinds import KINDS
 from goldore.wording import plain_name
 
 _MOST_SCORES = 64

@@ -21,11 +21,11 @@ from goldore.errors import NewerFormatError, reason
 from goldore.store import journal
 from goldore.store.digests import header_digest
 from goldore.store.format import has, node_at, read_text
-from goldore.store.kind import TrialKind
-from goldore.store.kinds import KINDS
 from goldore.store.model import Header
 from goldore.store.reading import read_whole_header
 from goldore.store.seal import sealed_size
+from goldore.store.trial_kind import TrialKind
+from goldore.store.trial_kinds import KINDS
 from goldore.store.writing import estimate_all, new_state, size_of, write_header
 
 _LONGEST = 2**42  # bytes of a file that can have been cut short

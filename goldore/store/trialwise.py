@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from goldore.estimators import Estimate
+from goldore.scores.estimators import Estimate
 from goldore.store.format import has
-from goldore.store.loss import LOSS
+from goldore.store.loss_trials import LOSS
 from goldore.store.reading import opened, read_header
-from goldore.store.utility import UTILITY, check_choice, estimate
+from goldore.store.utility_trials import UTILITY, check_choice, estimate
 
 _BLOCK = 2**22  # numbers that are held at once, about
 

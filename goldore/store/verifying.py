@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from goldore.errors import GoldoreError, NewerFormatError, ScoreFileError, UsageError
-from goldore.locking import writing_to
+from goldore.files.locking import writing_to
 from goldore.scores import ScoreDefinition
 from goldore.store.format import has
 from goldore.store.journal import remove as remove_journal
-from goldore.store.kinds import KINDS
 from goldore.store.model import ScoreFile
 from goldore.store.reading import load_scores, not_sealed, opened, read_header
 from goldore.store.seal import damage, is_sealed
+from goldore.store.trial_kinds import KINDS
 
 if TYPE_CHECKING:
-    from goldore.estimators import Estimate
+    from goldore.scores.estimators import Estimate
     from goldore.store.model import Score
 
 _PACKAGE = Path(__file__).resolve().parents[2]

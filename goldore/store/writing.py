@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
-from goldore.atomic import check_space, replacing
 from goldore.errors import ScoreFileError
-from goldore.estimators import Estimate, trials_needed
-from goldore.estimators import loss as loss_estimator
-from goldore.estimators import utility as utility_estimator
-from goldore.locking import writing_to
+from goldore.files.atomic import check_space, replacing
+from goldore.files.locking import writing_to
 from goldore.scores import MONTE_CARLO_DEFINITIONS, SCORES, UTILITY_UNITS, ScoreDefinition
+from goldore.scores.estimators import Estimate, trials_needed
+from goldore.scores.estimators import mean as mean_estimator
+from goldore.scores.estimators import utility as utility_estimator
 from goldore.store.digests import header_digest
 from goldore.store.format import FORMAT, FORMAT_VERSION, LIBVER, has, text_array, write_text_list
-from goldore.store.kinds import KINDS
 from goldore.store.model import Header, Result, Run
 from goldore.store.reading import opened, read_header
 from goldore.store.seal import SIZE as SEAL_SIZE
 from goldore.store.seal import check_seal, seal
-from goldore.store.utility import UTILITY, check_choice
+from goldore.store.trial_kinds import KINDS
+from goldore.store.utility_trials import UTILITY, check_choice
 from goldore.version import __version__
 
 if TYPE_CHECKING:
@@ -239,10 +239,10 @@ def write_score(
         "trials": estimate.trials,
         "reliability": estimate.reliability,
         "reliability_stderr": estimate.reliability_stderr,
-        "reliability_method": loss_estimator.RELIABILITY_METHOD,
+        "reliability_method": mean_estimator.RELIABILITY_METHOD,
         "rank_reliability": estimate.rank_reliability,
         "rank_reliability_stderr": estimate.rank_reliability_stderr,
-        "rank_reliability_method": loss_estimator.RANK_RELIABILITY_METHOD,
+        "rank_reliability_method": mean_estimator.RANK_RELIABILITY_METHOD,
         "class_reliability": estimate.class_reliability,
         "class_rank_reliability": estimate.class_rank_reliability,
         **about,

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from cli.app import app
 from goldore.datasets.dataset import ImageDataset
-from goldore.estimators import Estimate
+from goldore.scores.estimators import Estimate
 from goldore.store import Header, write_new
 from goldore.store.format import text_array
 from tests.conftest import contents, edited

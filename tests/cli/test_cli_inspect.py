@@ -144,7 +144,7 @@ class TestText:
     def test_shows_the_recipe(self, text):
         lines = [" ".join(line.split()) for line in text.splitlines()]
         assert "loss trials: 2 done, base seed 0" in lines
-        assert "ConvNet depth 1, width 4, instance norm, relu, avg pooling" in lines
+        assert "networks ConvNet: depth 1, width 4, instance norm, relu, avg pooling" in lines
         assert "training 2 epochs, batch 256, lr 0.01, momentum 0.9, weight decay 0.0005" in lines
         assert "averaged LossInit over the first 1 epoch, LossConverge over the last 1 epoch" in lines
 

@@ -1,21 +1,26 @@
 import inspect
 import subprocess
 import sys
+from typing import get_args
 
 import pytest
 
-from goldore.recipe import ConvNetConfig, LossRecipe
-from goldore.scoring import DEFAULT_TRIALS
+from goldore.networks.config import ConvNetConfig
+from goldore.runs.scoring import DEFAULT_TRIALS
+from goldore.trials import LossRecipe
 
 scoring = pytest.importorskip("goldore_cli.scoring", reason="needs an installation, not only a checkout")
 
 
 def test_the_options_defaults_are_those_of_the_library():
     parameters = inspect.signature(scoring.score_command).parameters
-    for config in (LossRecipe(), ConvNetConfig()):
-        for field, value in vars(config).items():
-            if field != "network":
-                assert parameters[field].default == value, field
+    for field, value in vars(LossRecipe()).items():
+        if field != "network":
+            assert parameters[field].default == value, field
+    for field, value in vars(ConvNetConfig()).items():
+        told = get_args(parameters[field].annotation)[1].help
+        assert parameters[field].default is None  # another family may not have it
+        assert value is None or f"{value} (default)" in told or f"(default: {value})" in told, field
     assert parameters["trials"].default == DEFAULT_TRIALS
 
 
@@ -24,7 +29,7 @@ def test_the_progress_after_a_diverged_trial_goes_forward(monkeypatch, capsys):
 
     import numpy as np
 
-    from goldore.ensemble.progress import Progress
+    from goldore.training.progress import Progress
 
     watching = pytest.importorskip("goldore_cli.watching")
     clock = iter(range(0, 100_000, 50))

@@ -51,7 +51,7 @@ def score(out, loss=LOSS_TRIALS, utility=UTILITY_TRIALS, **fields):
 
 def write_often(seconds=0.05):
     """Fold the journal into the file several times a second."""
-    from goldore.scoring import output
+    from goldore.runs import output
 
     output._SECONDS_BETWEEN_WRITES, output._SHARE_OF_WRITING = seconds, 1
 
@@ -65,8 +65,8 @@ def cut_run(out, log, seconds=0.05, **fields):
 
 def killed_at(out, log, point, call, **fields):
     """Be killed at a certain point of the code, at the n-th time that it is reached."""
-    import goldore.atomic
-    import goldore.scoring.output
+    import goldore.files.atomic
+    import goldore.runs.output
     import goldore.store.journal
     import goldore.store.writing
 
@@ -104,9 +104,9 @@ def killed_at(out, log, point, call, **fields):
             "before the copy": (goldore.store.writing.shutil, "copyfile"),
             "while scores are estimated": (goldore.store.writing, "estimate_all"),
             "before the seal": (goldore.store.writing, "seal"),
-            "before the rename": (goldore.atomic, "give_usual_mode"),
-            "after the rename": (goldore.atomic, "sync_folder"),
-            "before the journal is removed": (goldore.scoring.output, "remove_journal"),
+            "before the rename": (goldore.files.atomic, "give_usual_mode"),
+            "after the rename": (goldore.files.atomic, "sync_folder"),
+            "before the journal is removed": (goldore.runs.output, "remove_journal"),
             "before a record": (journal.Journal, "append"),
         }[point]
         before(module, name)

@@ -12,7 +12,7 @@ import pytest
 
 import goldore
 from goldore.errors import GoldoreError, ScoreFileError
-from goldore.estimators import Estimate
+from goldore.scores.estimators import Estimate
 from goldore.store import journal as journals
 from goldore.store import load_header, load_scores, salvage, verifying, write_new
 from goldore.store.seal import SIZE

@@ -12,13 +12,13 @@ import pytest
 
 import goldore
 from goldore.errors import GoldoreError
-from goldore.indexfile import load_index, save_index
-from goldore.scoring import output
-from goldore.scoring.parts import Parts, part_of
+from goldore.runs import output
+from goldore.runs.parts import Parts, part_of
+from goldore.runs.team import Team
+from goldore.selection.index_file import load_index, save_index
 from goldore.store import journal, load_header, load_scores, verifying
-from goldore.store.loss import LOSS
-from goldore.store.utility import UTILITY
-from goldore.team import Team
+from goldore.store.loss_trials import LOSS
+from goldore.store.utility_trials import UTILITY
 from tests.conftest import edited
 from tests.durability import runs
 
@@ -70,7 +70,7 @@ def test_diverged_trials_do_not_spoil_a_file_that_has_others(tmp_path):
 
 
 def test_a_part_that_grows_while_parts_are_joined_stays(tmp_path, monkeypatch):
-    from goldore.scoring import parts as module
+    from goldore.runs import parts as module
 
     out = tmp_path / "s.h5"
     part = part_of(out, 1)

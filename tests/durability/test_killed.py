@@ -8,7 +8,7 @@ import time
 import h5py
 import pytest
 
-import goldore.atomic
+import goldore.files.atomic
 from goldore.store.verifying import verify
 from tests.durability import runs
 from tests.forked import FORKS
@@ -165,13 +165,13 @@ def test_the_longest_name_has_temporaries_too(tmp_path):
 
 
 def test_an_interrupt_just_after_a_temporary_was_made_leaves_nothing(tmp_path, monkeypatch):
-    made = goldore.atomic.tempfile.mkstemp
+    made = goldore.files.atomic.tempfile.mkstemp
 
     def interrupted(*args, **fields):
         made(*args, **fields)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(goldore.atomic.tempfile, "mkstemp", interrupted)
+    monkeypatch.setattr(goldore.files.atomic.tempfile, "mkstemp", interrupted)
     with pytest.raises(KeyboardInterrupt):
         runs.score(tmp_path / "a.h5", loss=1, scores="LossInit")
     assert names(tmp_path) == []

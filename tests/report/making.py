@@ -3,8 +3,7 @@
 import numpy as np
 
 from goldore.datasets.dataset import ImageDataset
-from goldore.draws import Sweeps, make_strata
-from goldore.recipe import ConvNetConfig, LossRecipe, UtilityRecipe
+from goldore.networks.config import ConvNetConfig
 from goldore.report import describe_samples, summarize
 from goldore.report.figures import draw
 from goldore.report.kept import select, usual_selections
@@ -13,7 +12,9 @@ from goldore.report.page import render
 from goldore.scores import SCORES
 from goldore.store import Header, LossResult, LossRun, UtilityResult, UtilityRun, add_trials, load_scores
 from goldore.store.writing import write_new
-from goldore.trials import make_trials, make_utility_trials
+from goldore.trials import LossRecipe, UtilityRecipe
+from goldore.trials.draws import Sweeps, make_strata
+from goldore.trials.seeds import make_trials, make_utility_trials
 from tests.conftest import edited
 
 LOSSES = ("LossInit", "LossConverge")
@@ -117,7 +118,7 @@ def _with_put(counts, values, name="LossInit", utilities=0, where=None):
 def _imported(path):
     header = Header.of(noise((20, 30)))
     unknown = np.full(2, np.nan)
-    from goldore.estimators import Estimate
+    from goldore.scores.estimators import Estimate
 
     found = Estimate(
         values=np.random.default_rng(0).random(50),

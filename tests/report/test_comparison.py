@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import goldore
 from goldore.errors import UsageError
-from goldore.importing import import_scores
+from goldore.exchange.importing import import_scores
 from goldore.report import compare
 from goldore.report.comparison import KEEP_RATIOS, check_same_dataset
 from goldore.store import load_scores

@@ -5,11 +5,11 @@ import pytest
 
 import goldore
 from goldore.errors import ScoreFileError
-from goldore.estimators import class_members, mean_over_trials
 from goldore.report import curves
 from goldore.report.curves import reliability_curve
+from goldore.scores.estimators import class_members, mean_over_trials
 from goldore.store import load_scores, write_new
-from tests.report.test_trialwise import header_of, write_losses, write_utility
+from tests.store.test_trialwise import header_of, write_losses, write_utility
 
 LABELS = np.random.default_rng(0).permutation(np.repeat(np.arange(3), [30, 20, 10]))
 

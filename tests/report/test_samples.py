@@ -8,9 +8,10 @@ import pytest
 import goldore
 from goldore.datasets.dataset import FOLDER_SOURCE
 from goldore.errors import ScoreFileError, UsageError
-from goldore.importing import import_scores
-from goldore.recipe import ConvNetConfig, LossRecipe, UtilityRecipe
+from goldore.exchange.importing import import_scores
+from goldore.networks.config import ConvNetConfig
 from goldore.report import describe_samples
+from goldore.trials import LossRecipe, UtilityRecipe
 from tests.conftest import edited, make_dataset
 
 NETWORK = ConvNetConfig(depth=1, width=4)

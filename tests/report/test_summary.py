@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goldore.recipe import ConvNetConfig, LossRecipe, UtilityRecipe
+from goldore.networks.config import ConvNetConfig
 from goldore.report import summarize
 from goldore.scores import LOSS_INIT
 from goldore.store import LossTrials, UtilityTrials
+from goldore.trials import LossRecipe, UtilityRecipe
 from tests.conftest import make_score_file
 
 

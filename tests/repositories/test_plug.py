@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from goldore.classes import labels_digest
+from goldore.datasets.classes import labels_digest
 from goldore.errors import PlugError, UsageError
-from goldore.indexfile import save_index
 from goldore.repositories import REPOSITORIES, find_repository
 from goldore.repositories import plug as plug_module
 from goldore.repositories.keep_block import goldore_keep
 from goldore.repositories.plug import inspect_clone, plug, unplug
+from goldore.selection.index_file import save_index
 
 PLUGGED = [each for each in REPOSITORIES.values() if each.edits]
 BEFORE = "def load(path):\n    data = read(path)\n    if data:\n"

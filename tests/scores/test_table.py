@@ -11,14 +11,13 @@ import pytest
 
 import goldore
 from goldore import ConvNetConfig, GoldoreError, LossRecipe, UsageError
-from goldore.ensemble.convnet import Architecture
-from goldore.ensemble.reference import train_one
-from goldore.ensemble.training import Trained
+from goldore.runs.job import complete_recipe
+from goldore.runs.loss_stage import _check_own
 from goldore.scores import SCORES, TRAINING_SCORES, ScoreDefinition, TrainingScore, find_scores, score_name
-from goldore.scoring import complete_recipe
-from goldore.scoring.loss import _check_own
 from goldore.store.verifying import repair
-from goldore.trials import make_trials
+from goldore.training.loop import Trained
+from goldore.training.reference import train_one
+from goldore.trials.seeds import make_trials
 from tests.conftest import make_dataset
 
 RECIPE = LossRecipe(
@@ -54,7 +53,7 @@ def plain():
     """The values of a quantity, averaged over epochs and trials, of one plain network at a time."""
     dataset = make_dataset()
     recipe = complete_recipe(RECIPE, dataset)
-    architecture = Architecture(recipe.network, dataset.image_shape, dataset.num_classes)
+    architecture = recipe.network.architecture(dataset.image_shape, dataset.num_classes)
     trials = [train_one(dataset, architecture, recipe, trial) for trial in make_trials(SEED, range(TRIALS))]
 
     def values(quantity, epochs):

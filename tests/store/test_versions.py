@@ -11,7 +11,7 @@ from goldore.errors import ScoreFileError
 from goldore.report import facts, summarize
 from goldore.store import journal, load_header
 from goldore.store.format import write_text_list
-from goldore.store.utility import UTILITY as KIND
+from goldore.store.utility_trials import UTILITY as KIND
 from goldore.store.verifying import verify
 from tests.conftest import edited
 from tests.durability import runs

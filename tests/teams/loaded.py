@@ -8,7 +8,7 @@ _command_line_from_checkout()
 for name in (
     "goldore_cli.app",
     "goldore_cli.watching",
-    "goldore.scoring",
+    "goldore.runs",
     "torch.distributed",
     "torch._dynamo",  # which the first optimizer of a process imports, in seconds
 ):

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 import goldore
-from goldore.recipe import ConvNetConfig, DistillRecipe, LossRecipe, UtilityRecipe
+from goldore.networks.config import ConvNetConfig
+from goldore.trials import DistillRecipe, LossRecipe, UtilityRecipe
 from tests.cuda_rules import emulated
 from tests.teams.commands import Command
 from tests.teams.conftest import LOSS, UTILITY

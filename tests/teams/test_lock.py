@@ -1,4 +1,4 @@
-"""goldore.locking: one writer a file, and what is said to the second; a lock never outlives its owner."""
+"""Locks: one writer a file, and what is said to the second; a lock never outlives its owner."""
 
 import errno
 import fcntl
@@ -16,14 +16,14 @@ import pytest
 
 import goldore
 from goldore.errors import GoldoreError, LockedError
-from goldore.locking import clear_lock, lock_of, writing_to
+from goldore.files.locking import clear_lock, lock_of, writing_to
 from goldore.store import reestimate
 from tests.cli.conftest import environment
 from tests.teams.conftest import LOSS, NETWORK, UTILITY, files_in, sentence
 
 ENDLESS = (*NETWORK, "--epochs", 10**6, "--trials", 1)
 HOST = re.escape(socket.gethostname())
-HOLD = "import sys, time; from pathlib import Path; from goldore.locking import writing_to\n"
+HOLD = "import sys, time; from pathlib import Path; from goldore.files.locking import writing_to\n"
 HOLD += "with writing_to(Path(sys.argv[1])): print('held', flush=True); time.sleep(600)"
 
 

@@ -12,7 +12,7 @@ import pytest
 
 import goldore
 from goldore.datasets import load_dataset
-from goldore.scoring.parts import part_of
+from goldore.runs.parts import part_of
 from tests.cli.conftest import TIMEOUT, environment
 from tests.teams.commands import wait_until
 from tests.teams.conftest import LOSS, NETWORK, UTILITY, assert_same, files_in, sentence

@@ -6,8 +6,8 @@ from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from goldore.atomic import check_writable, file_name, replacing
 from goldore.errors import UsageError
+from goldore.files.atomic import check_writable, file_name, replacing
 from goldore.report.figures.agreement import overlaps
 from goldore.report.figures.gallery import gallery
 from goldore.report.figures.kept import kept_and_dropped

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from goldore.report.figures.style import Drawing, class_labels, new_figure
 from goldore.report.gallery import as_pil, chosen_classes, most_classes
 from goldore.report.material import Material
-from goldore.report.ranks import Ranked
+from goldore.selection.ranks import Ranked
 
 _EACH = 8  # images at either end
 _SIDE = 64  # pixels: larger images are made smaller

@@ -23,7 +23,7 @@ from goldore.report.figures.style import (
     scale_axis,
 )
 from goldore.report.material import Material
-from goldore.report.ranks import Ranked
+from goldore.selection.ranks import Ranked
 from goldore.wording import count, number
 
 _LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)

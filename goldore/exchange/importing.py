@@ -1,0 +1,269 @@
+"""Published score lists, made into score files: inspected, compared and pruned like one's own.
+
+The paper's repository publishes JSON lists, one number a sample in the dataset's original order, named
+`<dataset>_<Score>.json`. They come without trials, so how far they can be trusted is unknown. Its MonteCarlo
+lists hold 0.0 for samples that were never drawn; here those are missing.
+"""
+
+import dataclasses
+import io
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goldore.datasets.dataset import ImageDataset
+from goldore.errors import ScoreFileError, UsageError, reason
+from goldore.files.atomic import file_name
+from goldore.files.locking import writing_to
+from goldore.files.untrusted import INDEX_BYTES, read_bytes, read_json, read_npy
+from goldore.scores import MONTE_CARLO, SCORES, UTILITY_UNITS, score_name
+from goldore.scores.estimators import Estimate
+from goldore.store import (
+    DatasetInfo,
+    Header,
+    Score,
+    ScoreFile,
+    is_score_file,
+    load_scores,
+    remove_journal,
+    write_new,
+)
+from goldore.version import __version__
+from goldore.wording import plain_name
+
+_SUFFIXES = (".json", ".json.gz")
+_LIST_BYTES = 2**29  # of the unpacked text: twenty times ImageNet's
+_LARGEST = 1e100  # sizes of scores are far below, and arithmetic with larger ones overflows
+NEVER_DRAWN = 0.0  # in a list of MonteCarlo
+DRAWN_IN_VAIN = 1e-12  # there, as goldore writes it: an in-mean of 0
+
+
+def import_scores(
+    source: str | Path,
+    out: str | Path,
+    *,
+    dataset: ImageDataset | None = None,
+    labels: NDArray[np.integer] | None = None,
+    score: str | None = None,
+    name: str | None = None,
+    overwrite: bool = False,
+) -> ScoreFile:
+    """Make a score file from published lists.
+
+    Args:
+        source: a JSON list of N numbers (null or NaN: missing), gzipped or not; or a folder, of which all
+            lists `<dataset>_<Score>.json` of the dataset are taken, capitals and hyphens in its name ignored.
+        out: the score file to write.
+        dataset: that the lists are about; or
+        labels: of its training samples, integer [N], where the images are not at hand.
+        score: name of the score of a single list; None takes it from a file name `<dataset>_<Score>.json`.
+        name: of the dataset, with labels; None takes it from the file name likewise, a folder needs it.
+        overwrite: replace `out` if it exists.
+
+    Returns:
+        The score file, without trials, so without standard errors and reliability.
+
+    Raises:
+        UsageError: if an argument is missing or wrong.
+        ScoreFileError: if a list cannot be read or has another length than the dataset.
+        LockedError: if another process writes to `out`.
+    """
+    path, target = Path(source), Path(out)
+    if (dataset is None) == (labels is None):
+        raise UsageError("a list has no classes of its own; give either the dataset or its labels.")
+    if is_score_file(path):
+        raise UsageError(f"{path} is a score file already; goldore inspect and prune read it as it is.")
+    if path.is_dir():
+        title = dataset.name if dataset is not None else name
+        if score is not None or title is None:
+            raise UsageError(
+                f"{path} is a folder of lists; "
+                + ("--score is for one list." if score is not None else "name their dataset with --name.")
+            )
+        lists = _lists_of(path, title)
+    else:
+        lists = {score_name(score) if score is not None else _score_in_name(path): path}
+        title = name or _dataset_in_name(path) or path.stem
+        if dataset is not None:
+            _check_dataset(path, dataset.name)
+    if target.exists() and not overwrite:
+        raise UsageError(f"{target} exists already; choose another --out or use --overwrite.")
+    if any(target.exists() and target.samefile(each) for each in lists.values()):
+        raise UsageError(f"{target} is the list itself; choose another --out.")
+    header = Header.of(dataset) if dataset is not None else _header(labels, title, path)
+    values = {each: _values(where, each, header.info) for each, where in lists.items()}
+    found = {
+        each: (_as_estimate(values[each], header.info.num_classes), _about(where, each, values[each]))
+        for each, where in lists.items()
+    }
+    with writing_to(target):
+        write_new(target, header, found)
+        remove_journal(target)
+    return load_scores(target)
+
+
+def _lists_of(folder: Path, dataset: str) -> dict[str, Path]:
+    """The lists of a dataset in a folder, by score."""
+    known = {plain_name(name): name for name in SCORES}
+    titles = {plain_name(dataset), plain_name(file_name(dataset))}
+    found: dict[str, Path] = {}
+    others = set()
+    for path in sorted(folder.iterdir()):
+        name = known.get(plain_name(_stem(path).rpartition("_")[2]))
+        if name is None or not path.name.endswith(_SUFFIXES):
+            continue
+        if plain_name(_dataset_in_name(path)) not in titles:
+            others.add(_dataset_in_name(path))
+        elif name in found:
+            raise UsageError(f"{folder} has {found[name].name} and {path.name}; move one of them away.")
+        else:
+            found[name] = path
+    if not found:
+        there = f"it has lists of {', '.join(sorted(others))}" if others else "it has none at all"
+        raise UsageError(f"{folder} has no list {dataset}_<Score>.json; {there}.")
+    return {name: found[name] for name in SCORES if name in found}
+
+
+def _stem(path: Path) -> str:
+    return path.name.removesuffix(".gz").removesuffix(".json")
+
+
+def _dataset_in_name(path: Path) -> str:
+    return _stem(path).rpartition("_")[0]
+
+
+def _check_dataset(path: Path, dataset: str) -> None:
+    """Refuse a list whose name is that of another well-known dataset; nothing in it says what it is about.
+
+    Raises:
+        UsageError: naming both.
+    """
+    from goldore.datasets.load import KNOWN
+
+    there = {plain_name(each): each for each in KNOWN}.get(plain_name(_dataset_in_name(path)))
+    if there is not None and plain_name(there) != plain_name(dataset):
+        raise UsageError(f"{path} is about {there} by its name, not about {dataset}; give one of {dataset}.")
+
+
+def _score_in_name(path: Path) -> str:
+    if not path.exists():
+        raise ScoreFileError(f"there is no file {path}; check the path.")
+    return score_name(_stem(path).rpartition("_")[2])
+
+
+def _values(path: Path, name: str, info: DatasetInfo) -> NDArray[np.float64]:
+    values = read_list(path)
+    if len(values) != info.num_samples:
+        raise ScoreFileError(
+            f"{path} has {len(values):,} scores but {info.name} has {info.num_samples:,} "
+            "training samples; check that they belong together."
+        )
+    if name == MONTE_CARLO.name:
+        values[values == NEVER_DRAWN] = np.nan
+        values[values == DRAWN_IN_VAIN] = 0
+    return values
+
+
+def _as_estimate(values: NDArray[np.float64], classes: int) -> Estimate:
+    unknown = np.full(classes, np.nan)
+    return Estimate(
+        values=values,
+        stderr=np.full(len(values), np.nan),
+        trials=0,
+        reliability=float("nan"),
+        rank_reliability=float("nan"),
+        class_reliability=unknown,
+        class_rank_reliability=unknown,
+    )
+
+
+def _about(path: Path, name: str, values: NDArray[np.float64]) -> dict[str, str]:
+    unit, known = SCORES[name].unit, values[np.isfinite(values)]
+    if name == MONTE_CARLO.name and ((known >= 0) & (known <= 1)).all():
+        unit = UTILITY_UNITS["accuracy"]
+    return {
+        "definition": f"imported from {path.name}, as published",
+        "unit": unit,
+        "reliability_method": "unknown: no trials are stored",
+        "rank_reliability_method": "unknown: no trials are stored",
+    }
+
+
+def list_scores(source: str | Path, like: ScoreFile) -> ScoreFile:
+    """Take a published list as scores of the samples of a score file, without writing a file.
+
+    Args:
+        source: as for `import_scores`, named `<dataset>_<Score>.json`.
+        like: a score file of the dataset that the list is about.
+
+    Returns:
+        The scores, with the dataset and labels of `like`, but no fingerprint: a list has none.
+
+    Raises:
+        UsageError: if the name of the file does not say which score it is, or names another dataset.
+        ScoreFileError: if the list cannot be read or has another length than the dataset.
+    """
+    path = Path(source)
+    name = _score_in_name(path)
+    _check_dataset(path, like.dataset.name)
+    info = dataclasses.replace(like.dataset, fingerprint="", source=f"list {path.name}")
+    values = _values(path, name, info)
+    estimate, about = _as_estimate(values, info.num_classes), _about(path, name, values)
+    score = Score(
+        name=name,
+        definition=about["definition"],
+        direction=SCORES[name].direction,
+        unit=about["unit"],
+        **vars(estimate),
+    )
+    return ScoreFile(
+        path, info, like.labels, (name,), {name: score}, None, "unknown", "", "", __version__, "unknown"
+    )
+
+
+def read_list(path: Path) -> NDArray[np.float64]:
+    """Read a JSON list of numbers, gzipped or not; null is NaN.
+
+    Raises:
+        ScoreFileError: if it is missing or something else.
+    """
+    try:
+        content = read_json(path, _LIST_BYTES)
+        if not isinstance(content, list) or not {type(each) for each in content} <= {int, float, type(None)}:
+            raise ValueError("it is no list of numbers")
+        values = np.array(content, dtype=np.float64)
+        if len(values) == 0 or np.isinf(values).any():
+            raise ValueError("it is no list of finite numbers")
+        if np.nanmax(np.abs(values), initial=0) > _LARGEST:
+            raise ValueError(f"no score is larger than {_LARGEST:g}")
+    except Exception as error:
+        raise ScoreFileError(f"{path} cannot be read as a list of scores ({reason(error)}).") from error
+    return values
+
+
+def read_labels(path: Path) -> NDArray[np.int64]:
+    """Read labels, one integer a training sample: a .npy array, or a text with one per line.
+
+    Raises:
+        UsageError: if the file is missing or something else.
+    """
+    try:
+        if path.suffix == ".npy":
+            raw = read_npy(path, "iu")
+        else:
+            raw = np.loadtxt(io.BytesIO(read_bytes(path, INDEX_BYTES)), dtype=np.int64, ndmin=1)
+        labels: NDArray[np.int64] = raw.astype(np.int64)
+        if labels.ndim != 1 or len(labels) == 0 or labels.min() < 0 or labels.max() >= len(labels):
+            raise ValueError("labels are numbers from 0 on, one a sample")
+    except Exception as error:
+        raise UsageError(f"{path} cannot be read as labels ({reason(error)}).") from error
+    return labels
+
+
+def _header(labels: NDArray[np.integer] | None, name: str, path: Path) -> Header:
+    whole = np.asarray(labels, dtype=np.int64)
+    classes = int(whole.max()) + 1
+    names = tuple(str(label) for label in range(classes))
+    info = DatasetInfo(name, "train", len(whole), classes, names, (0, 0, 0), "", f"labels beside {path.name}")
+    return Header(info, whole)

@@ -1,0 +1,192 @@
+"""What proxy networks look like, as a part of every recipe: the families, and the ConvNet's settings.
+
+A family is a frozen dataclass here, whose fields are its settings, and an `Architecture` that computes it.
+`FAMILIES` lists them. No torch here: recipes are read where nothing is trained.
+"""
+
+import dataclasses
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args
+
+from goldore.errors import UsageError, require
+
+if TYPE_CHECKING:
+    from goldore.networks.architecture import Architecture
+
+Norm = Literal["instance", "batch", "layer", "group", "none"]
+Activation = Literal["relu", "leakyrelu", "sigmoid", "swish"]
+Pooling = Literal["avg", "max", "none"]
+
+NORM_GROUPS = 4  # of a group norm, as in DatasetCondensation
+DEFAULT_FAMILY = "convnet"
+
+
+class NetworkConfig(ABC):
+    """The settings of a family: a frozen dataclass, whose fields JSON can hold.
+
+    A family other than the ConvNet has a field `family` that holds its name, by which a recipe is read again.
+
+    Attributes:
+        computed_by: its `Architecture`, as module:name: it needs torch, and is imported when it is asked for.
+    """
+
+    computed_by: ClassVar[str]
+
+    @abstractmethod
+    def for_images(self, height: int, width: int) -> Self:
+        """Fill in what depends on the images' size, in pixels, and check that it suffices.
+
+        Raises:
+            UsageError: if the images are too small.
+        """
+
+    def architecture(self, image_shape: tuple[int, int, int], num_classes: int) -> "Architecture":
+        """The networks of these settings, for images [C, H, W] and this many classes."""
+        module, _, name = self.computed_by.partition(":")
+        kind: type[Architecture] = getattr(import_module(module), name)
+        return kind(self.for_images(*image_shape[1:]), image_shape, num_classes)
+
+    @abstractmethod
+    def describe(self) -> str:
+        """The family and its settings in words, for one line."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ConvNetConfig(NetworkConfig):
+    """The proxy network: the ConvNet of the distillation literature (Gidaris & Komodakis; Zhao et al. 2020).
+
+    `depth` blocks of [3x3 convolution, norm, activation, 2x2 pooling], then a linear head.
+
+    Attributes:
+        depth: number of blocks; None chooses by the image size (`default_depth`).
+        width: channels of every block.
+        norm: "instance" (per-channel, affine), "batch", "layer", "group" (4 groups) or "none".
+        activation: "relu", "leakyrelu" (slope 0.01), "sigmoid" or "swish".
+        pooling: "avg", "max" (both 2x2, stride 2) or "none".
+
+    Raises:
+        UsageError: if a value is outside its range.
+    """
+
+    computed_by: ClassVar[str] = "goldore.networks.convnet:ConvNet"
+    depth: int | None = None
+    width: int = 128
+    norm: Norm = "instance"
+    activation: Activation = "relu"
+    pooling: Pooling = "avg"
+
+    def __post_init__(self) -> None:
+        require(self.depth is None or self.depth >= 1, f"--depth is {self.depth}; it must be 1 or more.")
+        require(self.width >= 1, f"--width is {self.width}; it must be 1 or more.")
+        for field, allowed in (("norm", Norm), ("activation", Activation), ("pooling", Pooling)):
+            value = getattr(self, field)
+            options = get_args(allowed)
+            require(value in options, f"--{field} is {value!r}; choose among {', '.join(options)}.")
+        require(
+            self.norm != "group" or self.width % NORM_GROUPS == 0,
+            f"--width is {self.width}; with --norm group it must be a multiple of {NORM_GROUPS}.",
+        )
+
+    def for_images(self, height: int, width: int) -> Self:
+        """Fill in the depth for images of this size and check that pooling leaves at least one pixel.
+
+        Args:
+            height: of the images, in pixels.
+            width: of the images, in pixels.
+
+        Returns:
+            The same configuration with `depth` a number.
+
+        Raises:
+            UsageError: if the images are too small for the depth.
+        """
+        depth = self.depth if self.depth is not None else default_depth(min(height, width))
+        if height * width == 1 and self.norm != "none":
+            raise UsageError("images of one pixel leave a norm nothing to average; use --norm none.")
+        if self.pooling != "none" and min(padded_size(height, width)) >> depth < 1:
+            raise UsageError(
+                f"images of {height}x{width} pixels are too small for {depth} pooling blocks; "
+                f"lower --depth or use --pooling none."
+            )
+        return dataclasses.replace(self, depth=depth)
+
+    def describe(self) -> str:
+        """The ConvNet in words."""
+        return (
+            f"ConvNet: depth {self.depth}, width {self.width}, {self.norm} norm, {self.activation}, "
+            f"{self.pooling} pooling"
+        )
+
+
+FAMILIES: dict[str, type[NetworkConfig]] = {DEFAULT_FAMILY: ConvNetConfig}
+
+
+def family_of(settings: Mapping[str, Any]) -> type[NetworkConfig] | None:
+    """The family whose settings these are, read from JSON; None if this goldore does not know it."""
+    return FAMILIES.get(str(settings.get("family", DEFAULT_FAMILY)))
+
+
+def make_network(family: str = DEFAULT_FAMILY, **settings: Any) -> NetworkConfig:
+    """Make the settings of a family.
+
+    Args:
+        family: a name in `FAMILIES`.
+        settings: of it; those that are None take their defaults.
+
+    Raises:
+        UsageError: if there is no such family, or a setting is not one of it or out of its range.
+    """
+    if family not in FAMILIES:
+        raise UsageError(f"there is no network {family!r}; choose {' or '.join(FAMILIES)}.")
+    kind: Any = FAMILIES[family]
+    known = {field.name for field in dataclasses.fields(kind)} - {"family"}
+    given = {name: value for name, value in settings.items() if value is not None}
+    for name in given:
+        require(name in known, f"the network {family} has no {name}; it has {', '.join(sorted(known))}.")
+    made: NetworkConfig = kind(**given)
+    return made
+
+
+def network_of(text: str, **settings: Any) -> NetworkConfig:
+    """Make the settings of a family that is named in a text, NAME or NAME,KEY=VALUE,...
+
+    Args:
+        text: of a user; values are numbers where they look like it.
+        settings: more of them; those that are None take their defaults.
+
+    Raises:
+        UsageError: as `make_network`, or if the text is not of that form.
+    """
+    family, *pairs = text.split(",")
+    for pair in pairs:
+        name, equals, value = pair.strip().partition("=")
+        require(bool(name and equals), f"--network has {pair!r}; write NAME,KEY=VALUE.")
+        require(settings.get(name) is None, f"--network and --{name} both say {name}; leave one out.")
+        settings[name] = int(value) if value.isdecimal() else value
+    return make_network(family.strip(), **settings)
+
+
+def describe_network(settings: Mapping[str, Any]) -> str:
+    """A family and its settings in words, from what JSON holds of them; the JSON where it is not known."""
+    kind: Any = family_of(settings)
+    return str(settings) if kind is None else str(kind(**settings).describe())
+
+
+def default_depth(side: int) -> int:
+    """Blocks for images of this side: 3 up to 32 pixels, 4 at 64, 5 at 128, 6 from 224.
+
+    Args:
+        side: the shorter side in pixels; sizes in between take the nearest power of two.
+
+    Returns:
+        A depth from 3 to 6.
+    """
+    return min(6, max(3, round(math.log2(side)) - 2))
+
+
+def padded_size(height: int, width: int) -> tuple[int, int]:
+    """Size after the first convolution: 28x28 images are padded to 32x32, as DatasetCondensation does."""
+    return (32, 32) if (height, width) == (28, 28) else (height, width)

@@ -1,0 +1,265 @@
+"""Pruned folder trees and file lists, for repositories that read folders.
+
+A tree holds every class folder, empty ones too: a missing one would renumber the classes silently.
+"""
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goldore.datasets.dataset import FOLDER_SOURCE
+from goldore.errors import TreeError, UsageError, reason
+from goldore.files.atomic import check_writable, give_usual_mode, replacing
+from goldore.store import Header
+
+Naming = Literal["original", "zero-padded"]
+_OTHER_SPLITS = ("val", "test")
+
+
+def write_tree(
+    indices: NDArray[np.int64],
+    header: Header,
+    out: str | Path,
+    *,
+    images: str | Path | None = None,
+    copy: bool = False,
+    naming: Naming = "original",
+) -> Path:
+    """Write a folder tree that holds the kept images alone.
+
+    If the original has train/, so has this one, and val/ and test/ of the original are linked beside it.
+
+    Args:
+        indices: positions to keep, int64.
+        header: of the score file of a folder tree, with paths.
+        out: the folder to make; must not exist, or be empty.
+        images: the folder that was scored; None takes it from the score file.
+        copy: copy files instead of linking to them.
+        naming: of class folders: "original", or "zero-padded" for 00000, 00001, ... with the files
+            directly in them, as RDED wants.
+
+    Returns:
+        The folder.
+
+    Raises:
+        UsageError: if the dataset was not read from a folder tree, or the naming is unknown.
+        TreeError: if an image is missing, two would have one name, or the folder is not empty or cannot be
+            written.
+    """
+    check_tree(indices, header, out, images=images, naming=naming)
+    paths, target, root = kept_paths(indices, header), Path(out), _root(header, images)
+    train, folders = _train(root), _class_folders(header, naming)
+    check_writable(target / "file" if target.is_dir() else target)
+    try:
+        made = Path(tempfile.mkdtemp(prefix=".goldore-", dir=target.resolve().parent))
+        try:
+            top = made / "train" if train != root else made
+            for folder in folders.values():
+                (top / folder).mkdir(parents=True)
+            for path in paths:
+                _place(train / path, top / _new_path(path, folders, naming), copy=copy)
+            if train != root:
+                _link_others(root, made, folders, copy=copy)
+            give_usual_mode(made, 0o777)
+            made.replace(target.resolve())
+        finally:
+            shutil.rmtree(made, ignore_errors=True)
+    except OSError as error:
+        raise TreeError(f"{target} cannot be written ({reason(error)}); choose another folder.") from error
+    return target
+
+
+def check_tree(
+    indices: NDArray[np.int64],
+    header: Header,
+    out: str | Path,
+    *,
+    images: str | Path | None = None,
+    naming: Naming = "original",
+) -> None:
+    """Refuse what `write_tree` would refuse, and write nothing.
+
+    Args:
+        indices: as of `write_tree`, like the rest.
+        header: of the score file.
+        out: the folder to make.
+        images: the folder that was scored.
+        naming: of class folders.
+
+    Raises:
+        UsageError: as `write_tree`.
+        TreeError: as `write_tree`, but for a folder that cannot be written.
+    """
+    if naming not in ("original", "zero-padded"):
+        raise UsageError(f"the naming of class folders is {naming!r}; choose original or zero-padded.")
+    paths, target = kept_paths(indices, header), Path(out)
+    train, folders = _train(_root(header, images)), _class_folders(header, naming)
+    new: dict[str, str] = {}
+    for path in paths:
+        if not (train / path).is_file():
+            raise TreeError(f"{train} has no {path}; say with --images where the images lie.")
+        other = new.setdefault(_new_path(path, folders, naming), path)
+        if other != path:
+            raise TreeError(f"{other} and {path} would have one name in {target}; rename one of them.")
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise TreeError(f"{target} exists and is not empty; remove it or choose another folder.")
+    root = _root(header, images)
+    if root == target.resolve() or root in target.resolve().parents:
+        raise TreeError(
+            f"{target} lies in {root}, and would be one more of its classes; choose a folder outside."
+        )
+
+
+def write_list(
+    indices: NDArray[np.int64], header: Header, out: str | Path, *, overwrite: bool = False
+) -> Path:
+    """Write the kept images' paths, relative to the training folder, one per line.
+
+    Args:
+        indices: positions to keep, int64.
+        header: of the score file of a folder tree, with paths.
+        out: the file.
+        overwrite: replace a list of other files of the dataset; any other file is never replaced.
+
+    Returns:
+        The path.
+
+    Raises:
+        UsageError: if the dataset was not read from a folder tree, or a path holds a line end.
+        GoldoreError: if the file cannot be written.
+    """
+    target = Path(out)
+    text = check_list(indices, header, target, overwrite=overwrite)
+    with replacing(target) as temporary:
+        temporary.write_bytes(text)
+    return target
+
+
+def check_list(
+    indices: NDArray[np.int64], header: Header, out: str | Path, *, overwrite: bool = False
+) -> bytes:
+    """Refuse what `write_list` would refuse, and write nothing.
+
+    Args:
+        indices: as of `write_list`, like the rest.
+        header: of the score file.
+        out: the file.
+        overwrite: replace a list of other files of the dataset; any other file is never replaced.
+
+    Returns:
+        What the file will hold.
+
+    Raises:
+        UsageError, GoldoreError: as `write_list`.
+    """
+    paths, target = kept_paths(indices, header), Path(out)
+    if any("\n" in path for path in paths):
+        raise UsageError("a path holds a line end, so that no list can be made of them; rename the file.")
+    text = "".join(f"{path}\n" for path in paths).encode("utf-8", "surrogateescape")
+    if target.is_dir():
+        raise TreeError(f"{target} is a folder; give --as-list the name of a file.")
+    known = {path.encode("utf-8", "surrogateescape") for path in header.paths or ()}
+    if target.exists() and target.stat().st_size > sum(len(path) + 1 for path in known):
+        raise TreeError(f"{target} exists and is no list of these files; choose another --as-list.")
+    if target.exists() and target.read_bytes() != text:
+        if target.is_symlink() or not known.issuperset(target.read_bytes().splitlines()):
+            raise TreeError(f"{target} exists and is no list of these files; choose another --as-list.")
+        if not overwrite:
+            raise TreeError(f"{target} exists and lists other files; use --overwrite or another --as-list.")
+    check_writable(target)
+    return text
+
+
+def kept_paths(indices: NDArray[np.int64], header: Header) -> list[str]:
+    """Relative paths of the kept images, in their order.
+
+    Raises:
+        UsageError: if the dataset was not read from a folder tree, or a path leads out of it.
+    """
+    if header.paths is None:
+        raise UsageError(
+            f"{header.info.name} was not read from a folder tree, so that its samples have no files; leave "
+            "--as-folder and --as-list out."
+        )
+    if len(indices) and not 0 <= indices.min() <= indices.max() < len(header.paths):
+        raise UsageError(
+            f"positions run from {indices.min()} to {indices.max()}, and {header.info.name} has "
+            f"{len(header.paths)} samples; choose the score file that they were made from."
+        )
+    if len(np.unique(indices)) < len(indices):
+        raise UsageError("a position occurs twice among those to keep; give each once.")
+    paths = [header.paths[index] for index in indices]
+    names = set(header.info.class_names)
+    for path in paths:
+        first, *others = path.split("/")
+        if first not in names or not others or not all(map(_is_plain, (first, *others))):
+            raise UsageError(
+                f"the score file names a file {path} outside the folders of its classes; score the dataset "
+                "again."
+            )
+    return paths
+
+
+def _is_plain(name: str) -> bool:
+    """Whether a part of a path names something in the folder before it."""
+    return name not in ("", ".", "..") and "\0" not in name
+
+
+def _root(header: Header, images: str | Path | None) -> Path:
+    if images is not None:
+        root = Path(images)
+    else:
+        text = header.info.source.removeprefix(FOLDER_SOURCE)
+        root = Path(text.partition(", images resized to ")[0])
+    if not root.is_dir():
+        raise TreeError(f"there is no folder {root}; say with --images where the images lie.")
+    return root.resolve()
+
+
+def _train(root: Path) -> Path:
+    return root / "train" if (root / "train").is_dir() else root
+
+
+def _class_folders(header: Header, naming: Naming) -> dict[str, str]:
+    """The new name of each class folder."""
+    for name in header.info.class_names:
+        if not _is_plain(name) or "/" in name:
+            raise UsageError(
+                f"the score file names a class {name!r}, which is no folder; score the dataset again."
+            )
+    names = enumerate(header.info.class_names)
+    return {name: f"{label:05}" if naming == "zero-padded" else name for label, name in names}
+
+
+def _new_path(path: str, folders: dict[str, str], naming: Naming) -> str:
+    name, _, rest = path.partition("/")
+    return f"{folders[name]}/{rest.replace('/', '_') if naming == 'zero-padded' else rest}"
+
+
+def _place(source: Path, target: Path, *, copy: bool) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if copy:
+        shutil.copyfile(source, target)
+    else:
+        target.symlink_to(source)
+
+
+def _link_others(root: Path, made: Path, folders: dict[str, str], *, copy: bool) -> None:
+    """Give the tree the other splits of the original, with its class folders named alike."""
+    for split in _OTHER_SPLITS:
+        if not (root / split).is_dir():
+            continue
+        renamed = [(root / split / old, made / split / new) for old, new in folders.items()]
+        whole = any(not old.is_dir() for old, _ in renamed) or all(
+            old.name == new.name for old, new in renamed
+        )
+        for old, new in [(root / split, made / split)] if whole else renamed:
+            new.parent.mkdir(exist_ok=True)
+            if copy:
+                shutil.copytree(old, new)
+            else:
+                new.symlink_to(old, target_is_directory=True)

@@ -1,0 +1,222 @@
+"""The stage that trains loss trials."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from goldore.errors import GoldoreError, OutOfMemoryError, UsageError
+from goldore.networks.architecture import Architecture
+from goldore.runs.groups import Groups
+from goldore.runs.job import Job, complete_recipe, memory_errors
+from goldore.runs.output import Output, interrupts_held_back
+from goldore.runs.watching import Plan
+from goldore.scores import TRAINING_SCORES, TrainingScore
+from goldore.store import LossResult, LossRun, ScoreFile, run_differences
+from goldore.training.devices import default_precision
+from goldore.training.execution import Execution
+from goldore.training.images import DeviceDataset
+from goldore.training.loop import Trained, errors_of, train
+from goldore.training.progress import Progress
+from goldore.training.tuning import Work, choose_engine
+from goldore.trials import LossRecipe, Precision
+from goldore.trials.seeds import Trial, make_trials
+
+_SECONDS_BETWEEN_REPORTS = 0.2
+
+
+class LossStage:
+    """The loss trials of a call of `score`.
+
+    Args:
+        job: what they are part of.
+        recipe: perhaps with open settings.
+        scores: that are asked for, by name.
+        numbers: of the trials that the file shall hold.
+    """
+
+    def __init__(
+        self, job: Job, recipe: LossRecipe, scores: Mapping[str, TrainingScore], numbers: Sequence[int]
+    ) -> None:
+        self._job, self._recipe, self._scores, self._numbers = job, recipe, scores, numbers
+
+    def plan(self, stored: ScoreFile | None) -> tuple[LossRun, list[str]]:
+        """Fill in what the recipe leaves open; see `Stage.plan`.
+
+        Raises:
+            UsageError: if the recipe does not fit the dataset.
+        """
+        job = self._job
+        own = default_precision(job.device)
+        there = stored.loss_trials if stored is not None else None
+        theirs = (there.recipe.precision or own) if there is not None else own
+        same = self._run(theirs)
+        if stored is not None and job.overwrite and run_differences(stored, job.header, same):
+            return self._run(own), []
+        return same, []
+
+    def _run(self, precision: Precision) -> LossRun:
+        recipe = complete_recipe(self._recipe, self._job.dataset, precision)
+        return LossRun(recipe, self._job.seed, tuple(self._scores.values()), **self._job.made_on)
+
+    def train(self, run: LossRun, existing: ScoreFile | None, notes: Sequence[str]) -> None:
+        """Train the loss trials that are missing; see `Stage.train`.
+
+        Raises:
+            UsageError: if the file records a score that is not at hand, or the recipe is too short for one.
+        """
+        del notes
+        job, numbers = self._job, self._numbers
+        dataset, header, parts, watcher = job.dataset, job.header, job.parts, job.watcher
+        alone = parts.team.size == 1
+        there = np.empty(0, dtype=np.int64) if existing is None and alone else parts.done(run)
+        missing = np.setdiff1d(np.asarray(numbers, dtype=np.int64), there)
+        usable = len(existing.loss_trials.done) if existing and existing.loss_trials else 0
+        fresh = existing is None and alone
+        output = Output(parts.own, header, run, fresh=fresh, is_part=not alone, useful=usable > 0)
+        architecture = run.recipe.network.architecture(dataset.image_shape, dataset.num_classes)
+        rows = rows_of(run, self._scores, needed=len(missing) > 0)
+        looks = {epoch for row in rows for epoch in row.window(run.recipe)} or {run.recipe.epochs}
+        epochs, passes = max(looks), len(looks)
+        work = Work(
+            batch=min(run.recipe.batch_size, dataset.num_samples),
+            held=min(run.recipe.batch_size, dataset.num_samples),
+            trials=-(-len(missing) // parts.team.size),
+            trained=epochs * dataset.num_samples,
+            scored=passes * dataset.num_samples,
+            cpu_networks=1,
+            cuda_networks=16,
+        )
+        with memory_errors():
+            data = DeviceDataset(dataset, run.recipe.mean or (), run.recipe.std or (), job.device)
+            engine = choose_engine(data, architecture, run.recipe, work, **dataclasses.asdict(job.settings))
+        watcher.planned(
+            Plan(
+                dataset=dataset,
+                run=run,
+                out=parts.path,
+                trials=len(numbers),
+                epochs=epochs,
+                there=len(numbers) - len(missing),
+                usable=usable,
+                ensemble_size=engine.size,
+                parameters=architecture.num_parameters(),
+                note=engine.note,
+                processes=parts.team.size,
+            )
+        )
+        while len(missing):
+            groups = Groups(parts.team.claims(missing), engine.size)
+            for group in groups:
+                trials = make_trials(run.base_seed, group)
+                watcher.started(trials)
+                results = None
+                try:
+                    with memory_errors():
+                        results = _train_group(
+                            data,
+                            architecture,
+                            run,
+                            rows,
+                            trials,
+                            _now_and_then(watcher.progressed),
+                            engine.execution,
+                        )
+                except OutOfMemoryError:
+                    if len(group) == 1:
+                        raise
+                if results is None:
+                    groups.put_back(group)
+                    watcher.ensemble_lowered(groups.size)
+                    continue
+                with interrupts_held_back():
+                    output.add(results)
+                    watcher.finished(results)
+            output.close()
+            still = np.setdiff1d(missing, parts.done(run, watcher.waited))
+            if len(still) == len(missing):
+                raise GoldoreError(f"{parts.path} does not keep what is written to it; choose another --out.")
+            missing = still  # nothing, unless somebody removed the file
+
+
+def rows_of(run: LossRun, scores: Mapping[str, TrainingScore], *, needed: bool = True) -> list[TrainingScore]:
+    """How to record what a run records.
+
+    Args:
+        run: whose scores are meant.
+        scores: that were asked for, by name; those of the table are known.
+        needed: whether something is going to be recorded; else those that are not at hand are left out.
+
+    Raises:
+        UsageError: if one is a user's own that was not asked for, or the recipe is too short for one.
+    """
+    known = {**TRAINING_SCORES, **scores}
+    for name in run.recorded:
+        if name not in known and needed:
+            raise UsageError(
+                f"the file records {name}, which is not one of goldore's own scores; name it in scores as "
+                f"well, as package.module:{name}."
+            )
+    rows = [known[name] for name in run.recorded if name in known]
+    for row in rows:
+        row.window(run.recipe)
+    return rows
+
+
+def _train_group(
+    data: DeviceDataset,
+    architecture: Architecture,
+    run: LossRun,
+    rows: Sequence[TrainingScore],
+    group: Sequence[Trial],
+    tick: Callable[[Callable[[], Progress]], None],
+    execution: Execution,
+) -> list[LossResult]:
+    observers = []
+    for row in rows:
+        with errors_of(row.name):
+            observers.append(row.observe(run.recipe, len(group), len(data.labels), data.score_device))
+    start = time.perf_counter()
+    trained = train(data, architecture, run.recipe, group, observers, tick, execution)
+    seconds = (time.perf_counter() - start) / len(group)
+    _check_own(trained, rows)
+    return [
+        LossResult(
+            trial=trial,
+            failed=bool(trained.failed[row]),
+            recorded={name: values[row] for name, values in trained.recorded.items()},
+            train_loss=trained.train_loss[row],
+            test_accuracy=float(trained.test_accuracy[row]),
+            seconds=seconds,
+        )
+        for row, trial in enumerate(group)
+    ]
+
+
+def _check_own(trained: Trained, rows: Sequence[TrainingScore]) -> None:
+    """Tell a score of a user's own that is not finite from a training that diverged."""
+    healthy = ~trained.diverged
+    for row in rows:
+        if row.name in TRAINING_SCORES:
+            healthy &= np.isfinite(trained.recorded[row.name]).all(axis=1)
+    for row in rows:
+        if not np.isfinite(trained.recorded[row.name][healthy]).all():
+            raise GoldoreError(
+                f"the score {row.name} gives values that are not finite, in a training that went well; mend "
+                "it, or leave it out."
+            )
+
+
+def _now_and_then(report: Callable[[Progress], None]) -> Callable[[Callable[[], Progress]], None]:
+    """Ask for the progress, which waits for the device, only a few times a second."""
+    last = 0.0
+
+    def tick(progress: Callable[[], Progress]) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= _SECONDS_BETWEEN_REPORTS:
+            last = now
+            report(progress())
+
+    return tick

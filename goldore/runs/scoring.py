@@ -1,0 +1,185 @@
+"""The door: what a call of `score` does, stage by stage."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from goldore.datasets import ImageDataset, load_dataset
+from goldore.errors import UsageError
+from goldore.runs.budget import Budget
+from goldore.runs.job import Job, Settings, Stage
+from goldore.runs.loss_stage import LossStage
+from goldore.runs.parts import Parts
+from goldore.runs.preparation import prepare
+from goldore.runs.sharing import shared_watcher
+from goldore.runs.team import Team
+from goldore.runs.utility_stage import UtilityStage
+from goldore.runs.watching import Watcher
+from goldore.scores import MONTE_CARLO, TRAINING_SCORES, TrainingScore, find_scores
+from goldore.store import Header, ScoreFile, default_path, load_scores
+from goldore.store.utility_trials import check_choice
+from goldore.training.devices import (
+    describe,
+    prepare_determinism,
+    resolve_device,
+    running_on,
+)
+from goldore.trials import LossRecipe, UtilityRecipe
+from goldore.trials.seeds import MAX_SEED
+from goldore.version import __version__
+
+DEFAULT_TRIALS = 5  # why: docs/scores.md
+
+
+def score(
+    source: str | ImageDataset,
+    *,
+    scores: str | Sequence[str] = tuple(TRAINING_SCORES),
+    trials: int = DEFAULT_TRIALS,
+    recipe: LossRecipe | None = None,
+    utility: UtilityRecipe | None = None,
+    utility_trials: int | None = None,
+    until_reliability: float | None = None,
+    max_trials: int | None = None,
+    max_seconds: float | None = None,
+    outcome: str | None = None,
+    estimator: str | None = None,
+    trial_range: range | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    ensemble_size: int | None = None,
+    compile_mode: str = "auto",
+    deterministic: bool = False,
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    data_root: str | Path = "data",
+    download: bool = False,
+    watcher: Watcher | None = None,
+    team: Team | None = None,
+) -> ScoreFile:
+    """Score every training sample of a dataset and write a score file.
+
+    Trains `trials` proxy networks on the whole training set and records each sample's loss; one training
+    serves both loss scores. For MonteCarlo, trains proxy networks on drawn subsets. A file that already holds
+    trials of the same dataset, recipe and seed is resumed: only missing trials are trained. Results do
+    not depend on `ensemble_size` or on what was resumed, beyond rounding.
+
+    Args:
+        source: a dataset, or what `load_dataset` takes.
+        scores: names out of "LossInit", "LossConverge" and "MonteCarlo", or "package.module:NAME" of a
+            `goldore.scores.TrainingScore` of your own, as a list or separated by commas.
+        trials: loss trials that the file shall hold in the end, 1 or more; two give standard errors.
+        recipe: how to train loss trials; None takes the defaults. Depth, mean and std are filled in from
+            the dataset where they are None.
+        utility: how to train utility trials, likewise; a pilot chooses subset_per_class where it is None.
+        utility_trials: that the file shall hold in the end; None: as many as draw every sample twice, and at
+            least 100.
+        until_reliability: instead, add utility trials until the ranking by MonteCarlo has this reliability.
+        max_trials: stop then at so many utility trials; None: 100,000.
+        max_seconds: stop the utility trials after so long, counted from the first one.
+        outcome: of a utility trial that MonteCarlo is about: "accuracy", "logprob" or "margin"; None: as in
+            the file, or accuracy.
+        estimator: of MonteCarlo: "in-minus-out", "in-mean" or "ridge"; None: as in the file, or
+            in-minus-out.
+        trial_range: run only the trials with these numbers, to be merged with others later.
+        seed: base seed, 0 to 2**63 - 1.
+        device: "auto", "cuda", "cuda:1" or "cpu"; of a team also "cuda:0,2", which are shared out by local
+            rank, as all cards are by "auto" and "cuda".
+        ensemble_size: networks trained at once; None chooses. Running out of memory lowers it.
+        compile_mode: "on" or "off" for torch.compile; "auto": where it pays.
+        deterministic: the same call gives the same bits on the same machine; on CUDA that is slower.
+        out: the score file; None takes `<dataset>.h5` in the folder that the environment variable
+            GOLDORE_CACHE names, or in scores_cache.
+        overwrite: replace an existing file of another run.
+        data_root: folder of the named datasets.
+        download: let torchvision fetch a named dataset that is missing.
+        watcher: told how the run goes; of a team, rank 0's is told of all.
+        team: processes that share the trials, of `goldore.runs.team.find_team`: each calls this function with
+            the same arguments, and writes a part file that rank 0 joins. None: this process alone.
+
+    Returns:
+        The content of the score file; on a rank of a team that does not see it, of this rank's part.
+
+    Raises:
+        UsageError: if an argument is wrong.
+        DatasetError: if the dataset cannot be read.
+        ScoreFileError: if the file holds another run and overwrite is not set.
+        LockedError: if another process writes to the file.
+        OutOfMemoryError: if the device's memory does not suffice.
+        GoldoreError: if all trials diverge, or the file cannot be written.
+    """
+    rows = find_scores(scores)
+    recorded = {name: row for name, row in rows.items() if isinstance(row, TrainingScore)}
+    _check_numbers(trials, seed, ensemble_size)
+    check_choice(outcome, estimator)
+    if trial_range is not None and recorded and MONTE_CARLO.name in rows:
+        raise UsageError(
+            "--trial-range numbers the trials of one kind; score the losses and MonteCarlo in two runs."
+        )
+    budget = Budget(utility_trials, until_reliability, max_trials, max_seconds, trial_range)
+    team = team or Team()
+    where = resolve_device(device, team.local_rank if team.size > 1 else None)
+    if deterministic:
+        prepare_determinism(where)
+    if isinstance(source, ImageDataset):
+        dataset = source
+    else:
+        dataset = load_dataset(source, data_root=data_root, download=download)
+    parts = Parts(Path(out) if out is not None else default_path(dataset.name), team)
+    job = Job(
+        dataset=dataset,
+        header=Header.of(dataset),
+        parts=parts,
+        device=where,
+        settings=Settings(ensemble_size, compile_mode, deterministic),
+        watcher=shared_watcher(watcher or Watcher(), team),
+        seed=seed,
+        overwrite=overwrite,
+        made_on={"device": describe(where), "torch_version": str(torch.__version__)},
+    )
+    stages: list[Stage] = []
+    if recorded:
+        numbers = range(trials) if trial_range is None else trial_range
+        stages.append(LossStage(job, recipe or LossRecipe(), recorded, numbers))
+    if MONTE_CARLO.name in rows:
+        stages.append(UtilityStage(job, utility or UtilityRecipe(), budget, outcome, estimator))
+    with running_on(where, deterministic=deterministic), parts.locked():
+        plans, existing = prepare(job, stages)
+        for stage, run in zip(stages, plans.runs, strict=True):
+            stage.train(run, existing, plans.notes)
+            existing = load_scores(parts.path, only=()) if parts.path.exists() else None
+        try:
+            parts.close(plans.runs)
+        finally:
+            team.leave()
+    return _seen(parts, job)
+
+
+def _seen(parts: Parts, job: Job) -> ScoreFile:
+    """What this process sees of the run: the score file, else its part, else that it trained nothing."""
+    there = next((path for path in (parts.path, parts.own) if path.exists()), None)
+    if there is not None:
+        return load_scores(there)
+    return ScoreFile(
+        path=parts.path,
+        dataset=job.header.info,
+        labels=job.header.labels,
+        score_names=(),
+        scores={},
+        loss_trials=None,
+        created="",
+        updated="",
+        goldore_version=__version__,
+        device=job.made_on["device"],
+        torch_version=job.made_on["torch_version"],
+    )
+
+
+def _check_numbers(trials: int, seed: int, ensemble_size: int | None) -> None:
+    if trials < 1:
+        raise UsageError(f"--trials is {trials}; it must be 1 or more.")
+    if not 0 <= seed <= MAX_SEED:
+        raise UsageError(f"--seed is {seed}; it must be 0 to {MAX_SEED}.")
+    if ensemble_size is not None and ensemble_size < 1:
+        raise UsageError(f"--ensemble-size is {ensemble_size}; it must be 1 or more.")

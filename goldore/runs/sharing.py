@@ -1,0 +1,140 @@
+"""One screen for many processes: ranks tell rank 0 how they are getting on, and its watcher sees one run."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from goldore.runs.team import Team
+from goldore.runs.watching import End, Plan, UtilityPlan, Watcher
+from goldore.store import LossResult, Score, UtilityResult
+from goldore.training.progress import Progress
+from goldore.trials.seeds import Trial
+
+
+def shared_watcher(watcher: Watcher, team: Team) -> Watcher:
+    """The watcher to give to a run, so that rank 0's own sees what all ranks do, and no other anything."""
+    if team.size == 1:
+        return watcher
+    return _Listener(watcher, team) if team.rank == 0 else _Teller(team)
+
+
+class _Teller(Watcher):
+    """Tells rank 0 how another rank is getting on."""
+
+    def __init__(self, team: Team) -> None:
+        self._team = team
+
+    def progressed(self, progress: Progress) -> None:
+        self._tell("images", progress.images)
+
+    def ensemble_lowered(self, size: int) -> None:
+        self._tell("lowered", size)
+
+    def finished(self, results: Sequence[LossResult]) -> None:
+        told = [
+            {
+                "trial": [result.trial.number, result.trial.seed],
+                "failed": result.failed,
+                "train_loss": result.train_loss.tolist(),
+                "test_accuracy": result.test_accuracy,
+            }
+            for result in results
+        ]
+        self._tell("finished", told)
+
+    def utility_finished(self, results: Sequence[UtilityResult]) -> None:
+        told = [
+            [result.trial.number, result.trial.seed, result.failed, result.train_loss] for result in results
+        ]
+        self._tell("utility", told)
+
+    def _tell(self, what: str, value: Any) -> None:
+        self._team.tell([self._team.rank, what, value])
+
+
+class _Listener(Watcher):
+    """Shows rank 0's watcher what it does itself, and what the others tell."""
+
+    def __init__(self, watcher: Watcher, team: Team) -> None:
+        self._watcher, self._team = watcher, team
+        self._images: dict[int, int] = {}  # of trials under way, by rank
+        self._own: Progress | None = None
+
+    def planned(self, plan: Plan) -> None:
+        self._watcher.planned(plan)
+
+    def started(self, trials: Sequence[Trial]) -> None:
+        self._watcher.started(trials)
+
+    def progressed(self, progress: Progress) -> None:
+        self._own = progress
+        self._listen()
+        self._show()
+
+    def waited(self) -> None:
+        if self._listen():
+            self._show()
+
+    def ensemble_lowered(self, size: int) -> None:
+        self._watcher.ensemble_lowered(size)
+
+    def finished(self, results: Sequence[LossResult]) -> None:
+        if self._own is not None:
+            self._own = dataclasses.replace(self._own, images=0)
+        self._listen()
+        self._watcher.finished(results)
+
+    def utility_planned(self, plan: UtilityPlan) -> None:
+        self._watcher.utility_planned(plan)
+
+    def utility_finished(self, results: Sequence[UtilityResult]) -> None:
+        self._listen()
+        self._watcher.utility_finished(results)
+
+    def estimated(self, score: Score) -> None:
+        self._listen()
+        self._watcher.estimated(score)
+
+    def utility_ended(self, end: End, score: Score | None, seconds: float, trials: int) -> None:
+        self._listen()
+        self._watcher.utility_ended(end, score, seconds, trials)
+
+    def pilot_started(self, sizes: Sequence[int]) -> None:
+        self._watcher.pilot_started(sizes)
+
+    def _show(self) -> None:
+        """All images of trials under way, as if one process trained them."""
+        if self._own is not None:
+            images = self._own.images + sum(self._images.values())
+            self._watcher.progressed(dataclasses.replace(self._own, images=images))
+
+    def _listen(self) -> bool:
+        told = self._team.heard()
+        for rank, what, value in told:
+            if what == "images":
+                self._images[rank] = value
+            elif what == "lowered":
+                self._watcher.ensemble_lowered(value)
+            elif what == "finished":
+                self._images[rank] = 0
+                self._watcher.finished([_loss_result(each) for each in value])
+            elif what == "utility":
+                self._watcher.utility_finished([_utility_result(*each) for each in value])
+        return bool(told)
+
+
+def _loss_result(told: dict[str, Any]) -> LossResult:
+    """A result without what was recorded of samples, which is in the part of its rank."""
+    return LossResult(
+        trial=Trial(*told["trial"]),
+        failed=told["failed"],
+        recorded={},
+        train_loss=np.array(told["train_loss"], dtype=np.float32),
+        test_accuracy=told["test_accuracy"],
+    )
+
+
+def _utility_result(number: int, seed: int, failed: bool, train_loss: float) -> UtilityResult:
+    return UtilityResult(Trial(number, seed), failed, np.empty(0, np.int32), {}, train_loss)

@@ -1,0 +1,287 @@
+"""The stage that trains utility trials, by the hundred or by the hundred thousand."""
+
+import dataclasses
+import math
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goldore.errors import GoldoreError, OutOfMemoryError
+from goldore.runs.budget import Budget, Checks
+from goldore.runs.evaluation import check_evaluable, evaluation_fingerprint, evaluation_sets
+from goldore.runs.groups import Groups
+from goldore.runs.job import Job, complete_recipe, memory_errors
+from goldore.runs.output import Output, interrupts_held_back
+from goldore.runs.parts import Parts
+from goldore.runs.pilot import choose_subset_size, images_at_once
+from goldore.runs.team import Claims
+from goldore.runs.watching import End, UtilityPlan, Watcher
+from goldore.scores import MONTE_CARLO
+from goldore.scores.estimators.utility import ESTIMATORS
+from goldore.store import (
+    Score,
+    ScoreFile,
+    UtilityResult,
+    UtilityRun,
+    estimate_anew,
+    load_scores,
+    run_differences,
+)
+from goldore.store.utility_trials import ESTIMATOR, OUTCOME
+from goldore.training.devices import default_precision
+from goldore.training.images import DeviceDataset
+from goldore.training.subsets import Outcomes, SubsetTrainer
+from goldore.training.tuning import Work, choose_engine
+from goldore.trials import OUTCOMES, UtilityRecipe
+from goldore.trials.draws import Strata, Sweeps, make_strata
+from goldore.trials.seeds import Trial, make_utility_trials
+
+_CPU_NETWORKS, _CUDA_NETWORKS = 8, 64  # at once; the second at the most
+_EXPECTED_SWEEPS = 8  # of a run until a reliability is reached, for choosing how to run
+_COMPLETE: End = "complete"
+_REACHED: End = "reliable"
+_LATE: End = "time"
+
+
+class UtilityStage:
+    """The utility trials of a call of `score`.
+
+    Args:
+        job: what they are part of.
+        recipe: perhaps with open settings.
+        budget: how many trials there shall be.
+        outcome: that MonteCarlo is about; None: that of the file, or accuracy.
+        estimator: of MonteCarlo; None: that of the file, or in-minus-out.
+    """
+
+    def __init__(
+        self, job: Job, recipe: UtilityRecipe, budget: Budget, outcome: str | None, estimator: str | None
+    ) -> None:
+        self._job, self._recipe, self._budget = job, recipe, budget
+        self._outcome, self._estimator = outcome, estimator
+
+    def plan(self, stored: ScoreFile | None) -> tuple[UtilityRun, list[str]]:
+        """Fill in what is left open, from the file or by a pilot; see `Stage.plan`.
+
+        Raises:
+            UsageError: if there are no images to evaluate on.
+        """
+        job, dataset = self._job, self._job.dataset
+        own = complete_recipe(self._recipe, dataset, default_precision(job.device))
+        check_evaluable(dataset, own)
+        fingerprint = evaluation_fingerprint(dataset, own)
+        run = UtilityRun(own, job.seed, OUTCOMES[0], ESTIMATORS[0], fingerprint, **job.made_on)
+        there = stored.utility_trials if stored is not None else None
+        if stored is not None and there is not None:
+            same = complete_recipe(self._recipe, dataset, there.recipe.precision or "float32")
+            size = same.subset_per_class or there.recipe.subset_per_class
+            going_on = dataclasses.replace(run, recipe=dataclasses.replace(same, subset_per_class=size))
+            if job.overwrite and run_differences(stored, job.header, going_on):
+                there = None
+            else:
+                run = going_on
+        notes: list[str] = []
+        if run.recipe.subset_per_class is None:
+            with memory_errors():
+                size, note = choose_subset_size(
+                    dataset, run.recipe, job.device, job.settings.ensemble_size, job.watcher
+                )
+            notes = [note]
+            run = dataclasses.replace(run, recipe=dataclasses.replace(run.recipe, subset_per_class=size))
+        run = dataclasses.replace(
+            run,
+            outcome=OUTCOME[self._outcome or (there.outcome if there else OUTCOMES[0])],
+            estimator=ESTIMATOR[self._estimator or (there.estimator if there else ESTIMATORS[0])],
+        )
+        return run, notes
+
+    def train(self, run: UtilityRun, existing: ScoreFile | None, notes: Sequence[str]) -> None:
+        """Train the utility trials that are missing; see `Stage.train`."""
+        job, budget = self._job, self._budget
+        dataset, header, parts, watcher = job.dataset, job.header, job.parts, job.watcher
+        recipe = run.recipe
+        known = existing.utility_trials if existing is not None else None
+        team, path = parts.team, parts.path
+        there = parts.done(run) if existing is not None or team.size > 1 else np.empty(0, dtype=np.int64)
+        strata = make_strata(
+            dataset.labels, dataset.num_classes, recipe.subset_per_class or 1, recipe.folds, run.base_seed
+        )
+        numbers = budget.numbers(strata)
+        missing = np.setdiff1d(np.arange(numbers.start, numbers.stop), there, assume_unique=True)
+        alone = team.size == 1
+        useful = known is not None and len(known.done) > 0
+        fresh = existing is None and alone
+        output = Output(parts.own, header, run, fresh=fresh, is_part=not alone, useful=useful)
+        expected = len(missing)
+        if budget.until_reliability is not None:
+            expected = min(expected, _EXPECTED_SWEEPS * strata.trials_for_sweeps(1))
+        expected = -(-expected // team.size)
+        training = _Training(job, run, strata, expected, budget.max_seconds or math.inf)
+        engine = training.engine
+        watcher.utility_planned(
+            UtilityPlan(
+                dataset=dataset,
+                run=run,
+                out=path,
+                trials=len(numbers),
+                there=len(numbers) - len(missing),
+                usable=len(known.done) if known else 0,
+                per_sweep=strata.trials_for_sweeps(1),
+                subset_sizes=strata.sizes,
+                evaluation_images=training.evaluation_images,
+                until_reliability=budget.until_reliability,
+                max_seconds=budget.max_seconds,
+                ensemble_size=engine.size,
+                parameters=training.architecture.num_parameters(),
+                notes=(*notes, *([engine.note] if engine.note else [])),
+                processes=team.size,
+            )
+        )
+        if (
+            team.rank == 0
+            and known is not None
+            and (known.outcome, known.estimator) != (run.outcome, run.estimator)
+        ):
+            estimate_anew(path, run.outcome, run.estimator, path)  # this process holds the lock
+        checks = Checks(strata, budget)
+        start, started_with = time.monotonic(), len(missing)
+        stop_at = start + (budget.max_seconds or math.inf)
+        end: End | None = _REACHED if len(missing) and _agreed(parts, checks) else None
+        while len(missing) and end is None:
+            batch = missing[: checks.until_next(len(there))]
+            late = _train(training.groups(team.claims(batch), watcher), output, stop_at, watcher, path)
+            output.close()
+            there = parts.done(run, watcher.waited)
+            still = np.setdiff1d(missing, there)
+            if any(team.gather(late, watcher.waited)) and len(still):
+                end = _LATE
+            elif len(still) and len(still) == len(missing):
+                raise GoldoreError(f"{path} does not keep what is written to it; choose another --out.")
+            missing = still
+            estimated = _estimated(path) if team.rank == 0 else None
+            if estimated is not None and (budget.until_reliability is not None or not alone):
+                watcher.estimated(estimated)
+            if _agreed(parts, checks):
+                end = _REACHED
+        score = _estimated(path) if team.rank == 0 else None
+        watcher.utility_ended(end or _COMPLETE, score, time.monotonic() - start, started_with - len(missing))
+
+
+def _train(
+    groups: Iterable[list[UtilityResult]], output: Output, stop_at: float, watcher: Watcher, path: Path
+) -> bool:
+    """Take in group after group until there are no more, or time is up; whether it is."""
+    try:
+        for results in groups:
+            with interrupts_held_back():
+                written = output.add_soon(results)
+                watcher.utility_finished(results)
+            estimated = _estimated(path) if written and output.path == path else None
+            if estimated is not None:
+                watcher.estimated(estimated)
+            if time.monotonic() > stop_at:
+                return True
+    finally:
+        with interrupts_held_back():
+            output.add(())
+    return False
+
+
+def _agreed(parts: Parts, checks: Checks) -> bool:
+    """Whether the reliability is reached, as rank 0 finds; all ranks ask together."""
+    enough = parts.team.rank == 0 and checks.enough(_estimated(parts.path))
+    return bool(parts.team.gather(enough)[0])
+
+
+class _Training:
+    """Trains groups of utility trials on the device.
+
+    Args:
+        job: what they are part of.
+        run: what the trials share.
+        strata: that they draw from.
+        count: trials to be trained, as far as can be told.
+        seconds: after which they are stopped.
+
+    Attributes:
+        architecture: of the networks.
+        engine: how they are computed.
+        evaluation_images: that each network is evaluated on.
+    """
+
+    def __init__(self, job: Job, run: UtilityRun, strata: Strata, count: int, seconds: float) -> None:
+        dataset = job.dataset
+        self._run, self._strata = run, strata
+        self.architecture = run.recipe.network.architecture(dataset.image_shape, dataset.num_classes)
+        images = images_at_once(run.recipe, strata)
+        distill = run.recipe.distill
+        made = distill.images_per_class * dataset.num_classes if distill is not None else 0
+        with memory_errors():
+            self._data = DeviceDataset(dataset, run.recipe.mean or (), run.recipe.std or (), job.device)
+            self._evaluations = evaluation_sets(dataset, self._data, run.recipe, strata)
+            self.evaluation_images = len(self._evaluations[0].labels)
+            work = Work(
+                batch=images if distill is None else made,
+                held=images,
+                trials=count,
+                trained=(images if distill is None else made) * run.recipe.steps,
+                scored=self.evaluation_images,
+                cpu_networks=_CPU_NETWORKS,
+                cuda_networks=_CUDA_NETWORKS,
+                compiles=distill is None,
+                seconds=seconds,
+            )
+            self.engine = choose_engine(
+                self._data, self.architecture, run.recipe, work, **dataclasses.asdict(job.settings)
+            )
+
+    def groups(self, take: Claims, watcher: Watcher) -> Iterator[list[UtilityResult]]:
+        """Train the trials that are given, as many at once as memory holds."""
+        sweeps = Sweeps(self._strata, self._run.base_seed)
+        trainer = self._trainer()
+        groups = Groups(take, self.engine.size, self._strata.folds)
+        for group in groups:
+            trials = make_utility_trials(self._run.base_seed, group, self._run.recipe.common_init)
+            members = np.stack([sweeps.subset(trial.number) for trial in trials]).astype(np.int32)
+            evaluation = self._evaluations[group[0] % self._strata.folds]
+            outcomes, start = None, time.perf_counter()
+            try:
+                with memory_errors():
+                    outcomes = trainer.on_subsets(trials, members, self._strata.sizes, evaluation)
+            except OutOfMemoryError:
+                if len(group) == 1:
+                    raise
+            if outcomes is None:
+                trainer = self._trainer()  # the last one holds memory
+                groups.put_back(group)
+                watcher.ensemble_lowered(groups.size)
+                continue
+            seconds = (time.perf_counter() - start) / len(group)
+            yield _results(trials, members, outcomes, seconds)
+
+    def _trainer(self) -> SubsetTrainer:
+        return SubsetTrainer(self._data, self.architecture, self._run.recipe, self.engine.execution)
+
+
+def _estimated(path: Path) -> Score | None:
+    """MonteCarlo as it stands in the file."""
+    return load_scores(path, only=(MONTE_CARLO.name,)).scores.get(MONTE_CARLO.name) if path.exists() else None
+
+
+def _results(
+    trials: Sequence[Trial], members: NDArray[np.int32], outcomes: Outcomes, seconds: float
+) -> list[UtilityResult]:
+    return [
+        UtilityResult(
+            trial=trial,
+            failed=bool(outcomes.failed[row]),
+            members=members[row],
+            outcomes={name: values[row] for name, values in outcomes.by_class.items()},
+            train_loss=float(outcomes.train_loss[row]),
+            seconds=seconds,
+        )
+        for row, trial in enumerate(trials)
+    ]

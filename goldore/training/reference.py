@@ -1,0 +1,59 @@
+"""The reference: one network, one plain loop, nothing stacked. Slow and obviously right.
+
+Tests hold the ensemble against it, and benchmarks take it as the loop that the distillation repositories
+write. Keep it plain.
+"""
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+from goldore.datasets import ImageDataset
+from goldore.networks.architecture import Architecture
+from goldore.networks.stacked import draw_parameters
+from goldore.trials import LossRecipe
+from goldore.trials.seeds import Stream, Trial
+
+
+def train_one(
+    dataset: ImageDataset, architecture: Architecture, recipe: LossRecipe, trial: Trial
+) -> dict[int, np.ndarray]:
+    """Train one trial on the CPU and give every sample's logits after every epoch.
+
+    Args:
+        dataset: to train on.
+        architecture: of the network.
+        recipe: with mean and std filled in.
+        trial: decides the initial weights and the order of the samples.
+
+    Returns:
+        Per epoch, counted from 1, float32 [N, K].
+    """
+    images = _normalized(dataset, recipe)
+    labels = torch.from_numpy(dataset.labels)
+    network = architecture.plain()
+    drawn = draw_parameters(architecture, trial.stream(Stream.WEIGHTS))
+    start = {name: torch.from_numpy(value) for name, value in drawn.items()}
+    network.load_state_dict(start, strict=False)  # batch norm's running statistics start as they are
+    optimizer = torch.optim.SGD(
+        network.parameters(), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay
+    )
+    order = trial.stream(Stream.ORDER)
+    found = {}
+    for epoch in range(1, recipe.epochs + 1):
+        network.train()
+        for batch in torch.split(torch.from_numpy(order.permutation(len(labels))), recipe.batch_size):
+            optimizer.zero_grad()
+            F.cross_entropy(network(images[batch]), labels[batch]).backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+        network.eval()
+        with torch.no_grad():
+            logits = torch.cat([network(part) for part in torch.split(images, recipe.batch_size)])
+        found[epoch] = logits.numpy()
+    return found
+
+
+def _normalized(dataset: ImageDataset, recipe: LossRecipe) -> Tensor:
+    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (recipe.mean, recipe.std))
+    return (torch.from_numpy(dataset.images.copy()) / 255 - mean) / std

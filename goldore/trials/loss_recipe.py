@@ -1,0 +1,57 @@
+"""The recipe of a loss trial."""
+
+import dataclasses
+
+from goldore.errors import require
+from goldore.trials.checks import option
+from goldore.trials.recipe import Recipe
+
+_WINDOW = 5  # epochs that a loss score averages unless told otherwise
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LossRecipe(Recipe):
+    """How a loss trial trains on the whole training set, and which epochs its scores average.
+
+    A fresh order of the samples every epoch, the last short batch included.
+
+    Attributes:
+        epochs: passes over the training set; LossConverge is read at their end.
+        init_epochs: LossInit averages the losses after epochs 1..init_epochs; None means 5, or half of
+            the epochs if that is less.
+        converge_epochs: LossConverge averages the losses after the last converge_epochs epochs; None means
+            5, or half of the epochs if that is less.
+
+    Raises:
+        UsageError: if a value is outside its range.
+    """
+
+    epochs: int = 30
+    init_epochs: int | None = None
+    converge_epochs: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for field in ("epochs", "init_epochs", "converge_epochs"):
+            value = getattr(self, field)
+            require(value is None or value >= 1, f"{option(field)} is {value}; it must be 1 or more.")
+        for field in ("init_epochs", "converge_epochs"):
+            value = getattr(self, field)
+            require(
+                value is None or value <= self.epochs,
+                f"{option(field)} is {value} of {self.epochs} epochs; lower it or raise --epochs.",
+            )
+
+    @property
+    def init_window(self) -> range:
+        """The epochs, counted from 1, whose losses make LossInit."""
+        return range(1, (self.init_epochs or self._default_window) + 1)
+
+    @property
+    def converge_window(self) -> range:
+        """The epochs, counted from 1, whose losses make LossConverge."""
+        return range(self.epochs - (self.converge_epochs or self._default_window) + 1, self.epochs + 1)
+
+    @property
+    def _default_window(self) -> int:
+        return max(1, min(_WINDOW, self.epochs // 2))

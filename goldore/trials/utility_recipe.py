@@ -1,0 +1,105 @@
+"""The recipe of a utility trial: training on a drawn subset, and an outcome for each class."""
+
+import dataclasses
+import math
+from typing import Literal, get_args
+
+from goldore.errors import require
+from goldore.trials.checks import option
+from goldore.trials.recipe import Recipe
+
+EvalSplit = Literal["test", "heldout"]
+DistillMethod = Literal["dc", "dm"]
+_DISTILL_LR = {"dc": 0.1, "dm": 1.0}
+Outcome = Literal["accuracy", "logprob", "margin"]
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DistillRecipe:
+    """How the drawn subset is distilled into synthetic images before the network is trained on those.
+
+    Attributes:
+        method: "dc", gradient matching (Zhao et al., arXiv 2006.05929), or "dm", distribution matching
+            (Zhao & Bilen, arXiv 2110.04181).
+        distill_steps: updates of the synthetic images, each against a freshly drawn random network.
+        distill_lr: learning rate of the synthetic images, SGD with momentum 0.5; None takes that of the
+            method's paper, 0.1 for dc and 1 for dm.
+        images_per_class: synthetic images of each class.
+        real_batch: real images of each class in a step; smaller subsets are taken whole.
+
+    Raises:
+        UsageError: if a value is outside its range.
+    """
+
+    method: DistillMethod = "dm"
+    distill_steps: int = 100
+    distill_lr: float | None = None
+    images_per_class: int = 1
+    real_batch: int = 256
+
+    def __post_init__(self) -> None:
+        methods = get_args(DistillMethod)
+        require(
+            self.method in methods, f"--distill-method is {self.method!r}; choose {' or '.join(methods)}."
+        )
+        for field in ("distill_steps", "images_per_class", "real_batch"):
+            value = getattr(self, field)
+            require(value >= 1, f"{option(field)} is {value}; it must be 1 or more.")
+        require(
+            self.distill_lr is None or 0 < self.distill_lr < math.inf,
+            f"--distill-lr is {self.distill_lr}; it must be above 0.",
+        )
+
+    @property
+    def learning_rate(self) -> float:
+        """`distill_lr`, or that of the method's paper."""
+        return self.distill_lr or _DISTILL_LR[self.method]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class UtilityRecipe(Recipe):
+    """How a utility trial draws, trains and is evaluated.
+
+    Attributes:
+        subset_per_class: samples of each class that a trial draws (k); a class with less than three times
+            as many gives a third of its samples. None lets a pilot choose.
+        steps: optimiser steps, with the whole subset in each if it has at most batch_size samples.
+        eval_split: evaluate on the "test" split, or on "heldout" training samples: those of the half of the
+            training set that the trial does not draw from.
+        eval_per_class: evaluation images of each class, the first of the split; None takes all.
+        common_init: so many consecutive trials start from the same initial weights and are compared within
+            their block (common random numbers); 1 gives each trial weights of its own.
+        distill: None trains on the drawn samples themselves; else they are distilled first, as in the
+            trials of the paper.
+
+    Raises:
+        UsageError: if a value is outside its range.
+    """
+
+    subset_per_class: int | None = None
+    steps: int = 50
+    eval_split: EvalSplit = "test"
+    eval_per_class: int | None = 100
+    common_init: int = 1
+    distill: DistillRecipe | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for field in ("subset_per_class", "steps", "eval_per_class", "common_init"):
+            value = getattr(self, field)
+            require(value is None or value >= 1, f"{option(field)} is {value}; it must be 1 or more.")
+        splits = get_args(EvalSplit)
+        require(
+            self.eval_split in splits, f"--eval-split is {self.eval_split!r}; choose {' or '.join(splits)}."
+        )
+
+    @property
+    def folds(self) -> int:
+        """Parts of the training set that trials draw from in turn; 2 if they evaluate on training samples."""
+        return 2 if self.eval_split == "heldout" else 1
+
+    @property
+    def learning_rates(self) -> tuple[str, ...]:
+        """Names of the settings to lower if trainings diverge, `lr` first."""
+        return ("lr",) if self.distill is None else ("lr", "distill_lr")

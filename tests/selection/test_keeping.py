@@ -1,0 +1,128 @@
+"""subset and keep_mask against plain Python."""
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import Dataset, TensorDataset
+
+import goldore
+from goldore.datasets.classes import labels_digest
+from goldore.errors import IndexFileError
+from goldore.selection.index_file import SUFFIXES, save_index
+
+LABELS = np.random.default_rng(0).integers(0, 3, 50)
+KEPT = np.flatnonzero(np.random.default_rng(1).random(50) < 0.3)
+ABOUT = {"dataset": "made", "num_samples": 50, "labels_sha256": labels_digest(LABELS)}
+
+
+class Numbers(Dataset):
+    """Each item is its position and its label; the labels stand in an attribute of this name."""
+
+    def __init__(self, labels=LABELS, name=None):
+        self.all = list(map(int, labels))
+        if name is not None:
+            setattr(self, name, labels)
+
+    def __len__(self):
+        return len(self.all)
+
+    def __getitem__(self, position):
+        return position, self.all[position]
+
+
+@pytest.fixture(params=SUFFIXES)
+def index_file(request, tmp_path):
+    return save_index(tmp_path / f"keep{request.param}", KEPT, ABOUT)
+
+
+@pytest.fixture
+def npy(tmp_path):
+    return save_index(tmp_path / "keep.npy", KEPT, ABOUT)
+
+
+def test_a_subset_holds_the_kept_items_in_their_order(index_file):
+    kept = goldore.subset(Numbers(name="targets"), index_file)
+    assert list(kept) == [(position, int(LABELS[position])) for position in KEPT.tolist()]
+    assert isinstance(kept, torch.utils.data.Subset)
+    assert all(type(position) is int for position in kept.indices)
+
+
+def test_a_mask_is_true_where_a_sample_is_kept(index_file):
+    mask = goldore.keep_mask(index_file, labels=LABELS)
+    assert mask.dtype == np.bool_
+    assert mask.tolist() == [position in set(KEPT.tolist()) for position in range(50)]
+    assert goldore.keep_mask(index_file).tolist() == mask.tolist()
+    assert goldore.keep_mask(index_file, 50).tolist() == mask.tolist()
+
+
+def test_a_mask_picks_what_positions_pick(npy):
+    images = np.random.default_rng(2).random((50, 2, 2))
+    assert np.array_equal(images[goldore.keep_mask(npy)], images[np.load(npy)])
+
+
+@pytest.mark.parametrize("name", ["targets", "labels"])
+@pytest.mark.parametrize("kind", [list, np.asarray, torch.tensor])
+def test_labels_of_any_kind_are_compared(npy, name, kind):
+    assert len(goldore.subset(Numbers(kind(LABELS.tolist()), name), npy)) == len(KEPT)
+    with pytest.raises(IndexFileError, match=r"not those of made.*map-index"):
+        goldore.subset(Numbers(kind(LABELS[::-1].tolist()), name), npy)
+
+
+def test_labels_that_are_numbered_in_another_way_are_the_same(npy):
+    renumbered = np.array([7, 0, 3])[LABELS]
+    assert goldore.keep_mask(npy, labels=renumbered).sum() == len(KEPT)
+    assert len(goldore.subset(Numbers(renumbered, "targets"), npy)) == len(KEPT)
+
+
+@pytest.mark.parametrize("length", [49, 51])
+def test_another_number_of_samples_is_refused(npy, length):
+    sentence = f"about the 50 samples of made, and here are {length}"
+    with pytest.raises(IndexFileError, match=sentence):
+        goldore.subset(TensorDataset(torch.zeros(length)), npy)
+    with pytest.raises(IndexFileError, match=sentence):
+        goldore.keep_mask(npy, length)
+    with pytest.raises(IndexFileError, match=sentence):
+        goldore.keep_mask(npy, labels=np.zeros(length, dtype=np.int64))
+
+
+def test_other_labels_are_refused(npy):
+    with pytest.raises(IndexFileError, match="not those of made"):
+        goldore.keep_mask(npy, labels=np.roll(LABELS, 1))
+
+
+def test_labels_and_number_must_agree(npy):
+    with pytest.raises(IndexFileError, match="there are 50 labels and num_samples is 40"):
+        goldore.keep_mask(npy, 40, LABELS)
+
+
+class TestWithoutProvenance:
+    @pytest.fixture
+    def bare(self, tmp_path):
+        np.save(tmp_path / "bare.npy", np.array([0, 3, 9]))
+        return tmp_path / "bare.npy"
+
+    def test_the_number_of_samples_must_be_given(self, bare):
+        with pytest.raises(IndexFileError, match="give num_samples"):
+            goldore.keep_mask(bare)
+        assert np.flatnonzero(goldore.keep_mask(bare, 12)).tolist() == [0, 3, 9]
+
+    def test_a_position_out_of_range_is_refused(self, bare):
+        assert goldore.keep_mask(bare, 10).tolist()[-1] is True
+        with pytest.raises(IndexFileError, match="keeps position 9, and here are 9 samples"):
+            goldore.keep_mask(bare, 9)
+        with pytest.raises(IndexFileError, match="keeps position 9, and here are 9 samples"):
+            goldore.subset(TensorDataset(torch.zeros(9)), bare)
+
+    def test_labels_go_unchecked(self, bare):
+        kept = goldore.subset(Numbers(LABELS[:12], "targets"), bare)
+        assert [position for position, _ in kept] == [0, 3, 9]
+
+
+def test_an_index_of_a_selection_fits_its_data_set(dataset, tmp_path):
+    recipe = goldore.LossRecipe(network=goldore.ConvNetConfig(depth=1, width=4), epochs=1)
+    scores = goldore.score(dataset, trials=1, recipe=recipe, out=tmp_path / "s.h5", device="cpu")
+    path = goldore.prune(scores, "Random", keep_per_class=4).save(tmp_path / "keep.npy")
+    kept = goldore.keep_mask(path, labels=dataset.labels)
+    assert np.bincount(dataset.labels[kept]).tolist() == [4, 4, 4]
+    with pytest.raises(IndexFileError, match="not those of corners"):
+        goldore.keep_mask(path, labels=np.sort(dataset.labels))
