@@ -354,7 +354,7 @@ def print_check(data: DeviceDataset, architecture: Architecture) -> None:
     with torch.inference_mode():
         images = data.normalize(raw)
         exact, real = (
-            logits_function(architecture, network.layout, name, compiled=False)(
+            logits_function(architecture, network.layout, name, compiled=False, device=CPU)(
                 network.parameters, network.running, raw, data.shift, data.scale
             )
             for name in ("float32", "bf16")

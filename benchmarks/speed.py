@@ -119,9 +119,8 @@ class Machine:
 
     def ceiling(self, architecture: Architecture) -> tuple[float, str]:
         """Images a second that could be trained at most, and what limits them."""
-        blocks = (math.prod(architecture.block_size(block)) for block in range(architecture.depth))
         width = 2 if self.precision == "bf16" else 4
-        traffic = PASSES * width * architecture.config.width * sum(blocks) / self.copy
+        traffic = PASSES * width * architecture.activations() / self.copy
         arithmetic = 3 * architecture.forward_operations() / self.product[self.precision]
         return 1 / max(traffic, arithmetic), "memory" if traffic > arithmetic else "arithmetic"
 

@@ -53,7 +53,7 @@ def traced(layout: Layout, norm: Norm) -> list[Graph]:
     """Trace the forward and the backward pass, on the CPU, where autograd can run: graphs and inputs."""
     network = ConvNetConfig(norm=norm).for_images(SIDE, SIDE)
     architecture = network.architecture((3, SIDE, SIDE), CLASSES)
-    losses = losses_function(architecture, layout, "bf16", compiled=False)
+    losses = losses_function(architecture, layout, "bf16", compiled=False, device=torch.device("cpu"))
     names = list(architecture.parameter_shapes())
     graphs: list[Graph] = []
 

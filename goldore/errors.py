@@ -79,6 +79,11 @@ def require(condition: bool, sentence: str) -> None:
         raise UsageError(sentence)
 
 
+def option(field: str) -> str:
+    """The command line's spelling of a setting's name."""
+    return "--" + field.replace("_", "-")
+
+
 def reason(error: BaseException) -> str:
     """An error's message as part of a sentence: on one line, without a full stop, the type if it is empty."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)

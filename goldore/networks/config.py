@@ -5,13 +5,14 @@ A family is a frozen dataclass here, whose fields are its settings, and an `Arch
 """
 
 import dataclasses
+import json
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args, get_origin, get_type_hints
 
-from goldore.errors import UsageError, require
+from goldore.errors import NewerFormatError, UsageError, reason, require
 
 if TYPE_CHECKING:
     from goldore.networks.architecture import Architecture
@@ -124,9 +125,16 @@ class ConvNetConfig(NetworkConfig):
 FAMILIES: dict[str, type[NetworkConfig]] = {DEFAULT_FAMILY: ConvNetConfig}
 
 
-def family_of(settings: Mapping[str, Any]) -> type[NetworkConfig] | None:
-    """The family whose settings these are, read from JSON; None if this goldore does not know it."""
-    return FAMILIES.get(str(settings.get("family", DEFAULT_FAMILY)))
+def family_of(settings: Mapping[str, Any]) -> type[NetworkConfig]:
+    """The family whose settings these are, read from JSON.
+
+    Raises:
+        NewerFormatError: if this goldore does not know it.
+    """
+    name = settings.get("family", DEFAULT_FAMILY)
+    if name not in FAMILIES:
+        raise NewerFormatError(f"its networks are {name!r}, which this goldore does not know; update goldore")
+    return FAMILIES[name]
 
 
 def make_network(family: str = DEFAULT_FAMILY, **settings: Any) -> NetworkConfig:
@@ -142,11 +150,17 @@ def make_network(family: str = DEFAULT_FAMILY, **settings: Any) -> NetworkConfig
     if family not in FAMILIES:
         raise UsageError(f"there is no network {family!r}; choose {' or '.join(FAMILIES)}.")
     kind: Any = FAMILIES[family]
-    known = {field.name for field in dataclasses.fields(kind)} - {"family"}
+    hints = get_type_hints(kind)
+    known = sorted({field.name for field in dataclasses.fields(kind)} - {"family"})
     given = {name: value for name, value in settings.items() if value is not None}
     for name in given:
-        require(name in known, f"the network {family} has no {name}; it has {', '.join(sorted(known))}.")
-    made: NetworkConfig = kind(**given)
+        require(name in known, f"the network {family} has no {name}; it has {', '.join(known)}.")
+    try:
+        made: NetworkConfig = kind(**given)
+    except TypeError as error:
+        raise UsageError(f"the network {family} cannot be made of {given} ({reason(error)}).") from error
+    for name, value in given.items():
+        require(fits(value, hints[name]), f"{name} of the network {family} cannot be {value!r}.")
     return made
 
 
@@ -164,15 +178,35 @@ def network_of(text: str, **settings: Any) -> NetworkConfig:
     for pair in pairs:
         name, equals, value = pair.strip().partition("=")
         require(bool(name and equals), f"--network has {pair!r}; write NAME,KEY=VALUE.")
-        require(settings.get(name) is None, f"--network and --{name} both say {name}; leave one out.")
-        settings[name] = int(value) if value.isdecimal() else value
+        require(settings.get(name) is None, f"{name} of the network is given twice; leave one out.")
+        settings[name] = _as_number(value)
     return make_network(family.strip(), **settings)
 
 
+def _as_number(text: str) -> Any:
+    """What JSON makes of a text; the text itself where it is none."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
 def describe_network(settings: Mapping[str, Any]) -> str:
-    """A family and its settings in words, from what JSON holds of them; the JSON where it is not known."""
+    """A family and its settings in words, from what JSON holds of them."""
     kind: Any = family_of(settings)
-    return str(settings) if kind is None else str(kind(**settings).describe())
+    return str(kind(**settings).describe())
+
+
+def fits(value: Any, kind: Any) -> bool:
+    """Whether a JSON value is of an annotated type: a number, a text, a list of numbers or one of several."""
+    choices = get_args(kind)
+    if get_origin(kind) is tuple:
+        return isinstance(value, list) and all(fits(each, choices[0]) for each in value)
+    if get_origin(kind) is Literal:
+        return value in choices
+    if choices:
+        return any(fits(value, each) for each in choices)
+    return type(value) in ((int, float) if kind is float else (kind,))
 
 
 def default_depth(side: int) -> int:

@@ -17,17 +17,18 @@ from goldore.networks import fused
 from goldore.networks.architecture import Architecture, Layout, Parameters, Running
 from goldore.networks.config import NORM_GROUPS, ConvNetConfig, padded_size
 from goldore.networks.convolution import CONVOLUTIONS, stacked_conv2d
-from goldore.networks.layers import LEAK, MOMENTUM, activate, instance_norm
+from goldore.networks.layers import MOMENTUM, activate, instance_norm
 
+# Of the plain network, written out apart from the stacked one that tests compare with it.
 _NORMS: dict[str, Callable[[int, tuple[int, int]], nn.Module]] = {
     "instance": lambda width, _: nn.GroupNorm(width, width),
     "batch": lambda width, _: nn.BatchNorm2d(width),
     "layer": lambda width, size: nn.LayerNorm([width, *size]),
-    "group": lambda width, _: nn.GroupNorm(NORM_GROUPS, width),
+    "group": lambda width, _: nn.GroupNorm(4, width),
 }
 _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
-    "leakyrelu": lambda: nn.LeakyReLU(LEAK),
+    "leakyrelu": nn.LeakyReLU,
     "sigmoid": nn.Sigmoid,
     "swish": nn.SiLU,
 }
@@ -71,7 +72,7 @@ class ConvNet(Architecture):
         return shapes
 
     def running_channels(self) -> tuple[int, ...]:
-        """The width, for each block with batch norm."""
+        """The width, for every block; batch norm alone reads and moves them."""
         return (self.config.width,) * self.depth
 
     def forward_operations(self) -> int:
@@ -133,9 +134,8 @@ class ConvNet(Architecture):
         config, channels = self.config, self.image_shape[0]
         network = nn.Sequential()
         for block in range(self.depth):
-            network.add_module(
-                f"conv{block}", nn.Conv2d(channels, config.width, 3, padding=self._padding(block))
-            )
+            padding = 3 if block == 0 and self.image_shape[1:] == (28, 28) else 1
+            network.add_module(f"conv{block}", nn.Conv2d(channels, config.width, 3, padding=padding))
             if config.norm != "none":
                 network.add_module(f"norm{block}", _NORMS[config.norm](config.width, self.block_size(block)))
             network.add_module(f"act{block}", _ACTIVATIONS[config.activation]())

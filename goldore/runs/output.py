@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from goldore.errors import GoldoreError, ScoreFileError, reason
+from goldore.errors import GoldoreError, ScoreFileError, option, reason
 from goldore.store import (
     Header,
     Result,
@@ -24,7 +24,6 @@ from goldore.store import (
 )
 from goldore.store.journal import Journal
 from goldore.store.seal import stamp
-from goldore.trials.checks import option
 
 _SECONDS_BETWEEN_WRITES = 20.0
 _SHARE_OF_WRITING = 15  # at least so many times the last writing passes before the next

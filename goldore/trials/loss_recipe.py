@@ -2,8 +2,7 @@
 
 import dataclasses
 
-from goldore.errors import require
-from goldore.trials.checks import option
+from goldore.errors import option, require
 from goldore.trials.recipe import Recipe
 
 _WINDOW = 5  # epochs that a loss score averages unless told otherwise

@@ -7,7 +7,7 @@ import typing
 from typing import Any, Self
 
 from goldore.errors import NewerFormatError, UsageError, require
-from goldore.networks.config import NetworkConfig, family_of, make_network
+from goldore.networks.config import NetworkConfig, family_of, fits, make_network
 
 Precision = typing.Literal["float32", "bf16"]
 _MOST_TEXT = 2**16  # characters of a recipe
@@ -133,40 +133,18 @@ def _built(kind: type[Any], fields: dict[str, Any]) -> Any:
     values = {}
     for name, value in fields.items():
         if types[name] is NetworkConfig:
-            values[name] = _built(_family(value), value)
+            values[name] = _built(family_of(value), value)
             continue
         nested = [
             each for each in (types[name], *typing.get_args(types[name])) if dataclasses.is_dataclass(each)
         ]
         if nested and value is not None:
             values[name] = _built(typing.cast("type[Any]", nested[0]), value)
-        elif not _fits(value, types[name]):
+        elif not fits(value, types[name]):
             raise TypeError(f"{name} is {value!r}")
         else:
             values[name] = tuple(value) if isinstance(value, list) else value
     return kind(**values)
-
-
-def _family(settings: dict[str, Any]) -> type[Any]:
-    """The dataclass of a network's settings."""
-    found = family_of(settings)
-    if found is None:
-        raise NewerFormatError(
-            f"its networks are {settings['family']!r}, which this goldore does not know; update goldore"
-        )
-    return found
-
-
-def _fits(value: Any, kind: Any) -> bool:
-    """Whether a JSON value is of an annotated type: a number, a text, a list of numbers or one of several."""
-    choices = typing.get_args(kind)
-    if typing.get_origin(kind) is tuple:
-        return isinstance(value, list) and all(_fits(each, choices[0]) for each in value)
-    if typing.get_origin(kind) is typing.Literal:
-        return value in choices
-    if choices:
-        return any(_fits(value, each) for each in choices)
-    return type(value) in ((int, float) if kind is float else (kind,))
 
 
 def _flat(fields: dict[str, Any]) -> dict[str, Any]:

@@ -4,8 +4,7 @@ import dataclasses
 import math
 from typing import Literal, get_args
 
-from goldore.errors import require
-from goldore.trials.checks import option
+from goldore.errors import option, require
 from goldore.trials.recipe import Recipe
 
 EvalSplit = Literal["test", "heldout"]

@@ -1,13 +1,22 @@
+import dataclasses
 import operator
 import os
 from contextlib import contextmanager
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from goldore.errors import UsageError
+from goldore.networks.config import ConvNetConfig
 from goldore.training import devices
 from goldore.training.devices import describe, keep_freed_memory, resolve_device
+from goldore.training.execution import Execution
+from goldore.training.images import DeviceDataset
+from goldore.training.stepping import Stepper
+from goldore.trials import LossRecipe
+from goldore.trials.seeds import make_trials
+from tests.conftest import make_dataset
 from tests.forked import FORKS
 
 
@@ -123,3 +132,28 @@ def test_cublas_is_told_before_it_starts_or_the_user_is(monkeypatch):
 def test_keeping_freed_memory_does_no_harm():
     keep_freed_memory()
     assert torch.ones(1000, 1000).sum() == 10**6
+
+
+class Float64Seen(TorchDispatchMode):
+    """Notes whether anything gives a tensor of float64."""
+
+    seen = False
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        given = function(*args, **(kwargs or {}))
+        self.seen |= isinstance(given, torch.Tensor) and given.dtype == torch.float64
+        return given
+
+
+@pytest.mark.parametrize("able", [True, False])
+def test_a_step_computes_in_float64_only_where_the_device_does(monkeypatch, able):
+    monkeypatch.setitem(devices.ABILITIES, "cpu", dataclasses.replace(devices.ABILITIES["cpu"], float64=able))
+    dataset, cpu = make_dataset(), torch.device("cpu")
+    recipe = LossRecipe(network=ConvNetConfig(depth=1, width=4), mean=(0.5,), std=(0.5,))
+    data = DeviceDataset(dataset, (0.5,), (0.5,), cpu)
+    architecture = recipe.network.architecture(dataset.image_shape, dataset.num_classes)
+    with Float64Seen() as noted:
+        step = Stepper(architecture, recipe, make_trials(0, range(2)), data, Execution())
+        step(*data.batch(torch.arange(8).view(4, 2)))
+    assert noted.seen is able
+    assert torch.isfinite(step.loss_sum).all()
