@@ -155,12 +155,17 @@ def make_network(family: str = DEFAULT_FAMILY, **settings: Any) -> NetworkConfig
     given = {name: value for name, value in settings.items() if value is not None}
     for name in given:
         require(name in known, f"the network {family} has no {name}; it has {', '.join(known)}.")
+    unfit = [
+        f"{name} of the network {family} cannot be {value!r}."
+        for name, value in given.items()
+        if not fits(value, hints[name])
+    ]
     try:
-        made: NetworkConfig = kind(**given)
+        made: NetworkConfig = kind(**given)  # says what it takes, where it knows
     except TypeError as error:
-        raise UsageError(f"the network {family} cannot be made of {given} ({reason(error)}).") from error
-    for name, value in given.items():
-        require(fits(value, hints[name]), f"{name} of the network {family} cannot be {value!r}.")
+        raise UsageError(next(iter(unfit), f"the network {family}: {reason(error)}.")) from error
+    if unfit:
+        raise UsageError(unfit[0])
     return made
 
 

@@ -137,7 +137,7 @@ def test_a_family_is_named_with_its_settings():
         ("vgg", {}, "there is no network 'vgg'; choose convnet"),
         ("convnet,layers=3", {}, "the network convnet has no layers; it has activation, depth"),
         ("convnet,width", {}, "write NAME,KEY=VALUE"),
-        ("convnet,width=wide", {}, "cannot be made of {'width': 'wide'}"),
+        ("convnet,width=wide", {}, "width of the network convnet cannot be 'wide'"),
         ("convnet,width=-5", {}, "--width is -5; it must be 1 or more"),
         ("convnet,depth=2.5", {}, "depth of the network convnet cannot be 2.5"),
         ("convnet,norm=3", {}, "--norm is 3; choose among instance"),
