@@ -22,7 +22,7 @@ def write_score_file(path: Path, trials: int, names: tuple[str, ...]) -> None:
 
     from goldore.datasets import ImageDataset
     from goldore.scores import SCORES
-    from goldore.store import Header, LossResult, LossRun, add_trials
+    from goldore.store import Header, LossResult, LossRun, add_trials, estimate_scores
     from goldore.trials import LossRecipe
     from goldore.trials.seeds import make_trials
 
@@ -47,6 +47,7 @@ def write_score_file(path: Path, trials: int, names: tuple[str, ...]) -> None:
         for trial in make_trials(0, range(trials))
     ]
     add_trials(path, Header.of(dataset), run, results)
+    estimate_scores(path)
 
 
 def measure(command: list[str]) -> tuple[float, float]:

@@ -20,8 +20,8 @@ from goldore.files.atomic import file_name, replacing
 from goldore.scores import MONTE_CARLO, score_name
 from goldore.selection.ranks import Ranked
 from goldore.store import Score, ScoreFile, load_header
+from goldore.store.estimating import estimate_from
 from goldore.store.outputs import check_output
-from goldore.store.trialwise import estimate_from
 
 LIST_FORMAT = "goldfromores"
 TABLE_FORMAT = "csv"

@@ -93,10 +93,7 @@ def import_scores(
         raise UsageError(f"{target} is the list itself; choose another --out.")
     header = Header.of(dataset) if dataset is not None else _header(labels, title, path)
     values = {each: _values(where, each, header.info) for each, where in lists.items()}
-    found = {
-        each: (_as_estimate(values[each], header.info.num_classes), _about(where, each, values[each]))
-        for each, where in lists.items()
-    }
+    found = [_as_score(where, each, values[each], header.info.num_classes) for each, where in lists.items()]
     with writing_to(target):
         write_new(target, header, found)
         remove_journal(target)
@@ -165,9 +162,13 @@ def _values(path: Path, name: str, info: DatasetInfo) -> NDArray[np.float64]:
     return values
 
 
-def _as_estimate(values: NDArray[np.float64], classes: int) -> Estimate:
-    unknown = np.full(classes, np.nan)
-    return Estimate(
+def _as_score(path: Path, name: str, values: NDArray[np.float64], classes: int) -> Score:
+    unknown, known = np.full(classes, np.nan), values[np.isfinite(values)]
+    row = SCORES[name]
+    unit = row.unit
+    if name == MONTE_CARLO.name and ((known >= 0) & (known <= 1)).all():
+        unit = UTILITY_UNITS["accuracy"]
+    estimate = Estimate(
         values=values,
         stderr=np.full(len(values), np.nan),
         trials=0,
@@ -176,18 +177,8 @@ def _as_estimate(values: NDArray[np.float64], classes: int) -> Estimate:
         class_reliability=unknown,
         class_rank_reliability=unknown,
     )
-
-
-def _about(path: Path, name: str, values: NDArray[np.float64]) -> dict[str, str]:
-    unit, known = SCORES[name].unit, values[np.isfinite(values)]
-    if name == MONTE_CARLO.name and ((known >= 0) & (known <= 1)).all():
-        unit = UTILITY_UNITS["accuracy"]
-    return {
-        "definition": f"imported from {path.name}, as published",
-        "unit": unit,
-        "reliability_method": "unknown: no trials are stored",
-        "rank_reliability_method": "unknown: no trials are stored",
-    }
+    definition = f"imported from {path.name}, as published"
+    return Score.of(dataclasses.replace(row, definition=definition, unit=unit), estimate)
 
 
 def list_scores(source: str | Path, like: ScoreFile) -> ScoreFile:
@@ -209,14 +200,7 @@ def list_scores(source: str | Path, like: ScoreFile) -> ScoreFile:
     _check_dataset(path, like.dataset.name)
     info = dataclasses.replace(like.dataset, fingerprint="", source=f"list {path.name}")
     values = _values(path, name, info)
-    estimate, about = _as_estimate(values, info.num_classes), _about(path, name, values)
-    score = Score(
-        name=name,
-        definition=about["definition"],
-        direction=SCORES[name].direction,
-        unit=about["unit"],
-        **vars(estimate),
-    )
+    score = _as_score(path, name, values, info.num_classes)
     return ScoreFile(
         path, info, like.labels, (name,), {name: score}, None, "unknown", "", "", __version__, "unknown"
     )

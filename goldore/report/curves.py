@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from goldore.scores.estimators import class_members, mean_over_trials, trials_needed
 from goldore.scores.estimators.reliability import spearman_brown
 from goldore.store import Score, ScoreFile
-from goldore.store.trialwise import estimate_from, loss_values
+from goldore.store.estimating import estimate_from
+from goldore.store.trialwise import loss_values
 from goldore.trials.draws import make_strata
 
 RELIABILITY_TARGETS = (0.8, 0.9)

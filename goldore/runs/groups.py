@@ -1,9 +1,15 @@
 """Which trials are trained together: in order, as many as the device holds."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
+from goldore.errors import OutOfMemoryError
+from goldore.runs.job import memory_errors
 from goldore.runs.team import Claims
+from goldore.runs.watching import Watcher
 from goldore.training.memory import release_memory
+
+Results = TypeVar("Results")
 
 
 class Groups:
@@ -33,6 +39,30 @@ class Groups:
             if not self._queue:
                 return
             yield self._queue.pop(0)
+
+    def trained(self, train: Callable[[list[int]], Results], watcher: Watcher) -> Iterator[Results]:
+        """Train group after group; one for which memory does not suffice, in parts.
+
+        Args:
+            train: the trials with these numbers.
+            watcher: told when groups become smaller.
+
+        Raises:
+            OutOfMemoryError: if memory does not suffice for one trial alone.
+        """
+        for group in self:
+            results = None
+            try:
+                with memory_errors():
+                    results = train(group)
+            except OutOfMemoryError:
+                if len(group) == 1:
+                    raise
+            if results is None:
+                self.put_back(group)
+                watcher.ensemble_lowered(self.size)
+                continue
+            yield results
 
     def put_back(self, group: list[int]) -> None:
         """Take back a group of two or more that memory did not hold; the next ones are half as large.

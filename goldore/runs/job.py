@@ -63,14 +63,21 @@ class Job:
 class Stage(Protocol):
     """The trials of one kind in a call of `score`."""
 
-    def plan(self, stored: ScoreFile | None) -> tuple[Run, list[str]]:
-        """Fill in what is left open; on rank 0 alone.
+    def plan(self, stored: ScoreFile | None) -> Run:
+        """Say what the trials share, without training anything; on rank 0 alone.
 
         Args:
             stored: the file that is there.
+        """
+
+    def settle(self, run: Any) -> tuple[Run, list[str]]:
+        """Find out by training what nobody has said and no file; on rank 0 alone.
+
+        Args:
+            run: as it was planned; it fits the file that is there, if any.
 
         Returns:
-            What the trials share, and what was found out meanwhile.
+            What the trials share, with nothing left open, and what was found out.
         """
 
     def train(self, run: Any, existing: ScoreFile | None, notes: Sequence[str]) -> None:

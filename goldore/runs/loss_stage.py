@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from goldore.errors import GoldoreError, OutOfMemoryError, UsageError
+from goldore.errors import GoldoreError, UsageError
 from goldore.networks.architecture import Architecture
 from goldore.runs.groups import Groups
 from goldore.runs.job import Job, complete_recipe, memory_errors
@@ -41,7 +41,7 @@ class LossStage:
     ) -> None:
         self._job, self._recipe, self._scores, self._numbers = job, recipe, scores, numbers
 
-    def plan(self, stored: ScoreFile | None) -> tuple[LossRun, list[str]]:
+    def plan(self, stored: ScoreFile | None) -> LossRun:
         """Fill in what the recipe leaves open; see `Stage.plan`.
 
         Raises:
@@ -53,8 +53,12 @@ class LossStage:
         theirs = (there.recipe.precision or own) if there is not None else own
         same = self._run(theirs)
         if stored is not None and job.overwrite and run_differences(stored, job.header, same):
-            return self._run(own), []
-        return same, []
+            return self._run(own)
+        return same
+
+    def settle(self, run: LossRun) -> tuple[LossRun, list[str]]:
+        """Nothing is left open; see `Stage.settle`."""
+        return run, []
 
     def _run(self, precision: Precision) -> LossRun:
         recipe = complete_recipe(self._recipe, self._job.dataset, precision)
@@ -106,33 +110,20 @@ class LossStage:
                 processes=parts.team.size,
             )
         )
+        tick = _now_and_then(watcher.progressed)
+
+        def of_group(numbers: list[int]) -> list[LossResult]:
+            trials = make_trials(run.base_seed, numbers)
+            watcher.started(trials)
+            return _train_group(data, architecture, run, rows, trials, tick, engine.execution)
+
         while len(missing):
             groups = Groups(parts.team.claims(missing), engine.size)
-            for group in groups:
-                trials = make_trials(run.base_seed, group)
-                watcher.started(trials)
-                results = None
-                try:
-                    with memory_errors():
-                        results = _train_group(
-                            data,
-                            architecture,
-                            run,
-                            rows,
-                            trials,
-                            _now_and_then(watcher.progressed),
-                            engine.execution,
-                        )
-                except OutOfMemoryError:
-                    if len(group) == 1:
-                        raise
-                if results is None:
-                    groups.put_back(group)
-                    watcher.ensemble_lowered(groups.size)
-                    continue
-                with interrupts_held_back():
-                    output.add(results)
-                    watcher.finished(results)
+            with output.flushed():
+                for results in groups.trained(of_group, watcher):
+                    with interrupts_held_back():
+                        output.add(results)
+                        watcher.finished(results)
             output.close()
             still = np.setdiff1d(missing, parts.done(run, watcher.waited))
             if len(still) == len(missing):

@@ -15,7 +15,6 @@ from goldore.store import (
     Result,
     Run,
     ScoreFile,
-    UtilityResult,
     add_trials,
     check_same_run,
     is_score_file,
@@ -25,8 +24,7 @@ from goldore.store import (
 from goldore.store.journal import Journal
 from goldore.store.seal import stamp
 
-_SECONDS_BETWEEN_WRITES = 20.0
-_SHARE_OF_WRITING = 15  # at least so many times the last writing passes before the next
+_SECONDS_BETWEEN, _SHARE = 20.0, 15  # times what it took the last time, at the least
 
 
 def existing_file(path: Path, header: Header, runs: Sequence[Run], *, overwrite: bool) -> ScoreFile | None:
@@ -49,6 +47,25 @@ def existing_file(path: Path, header: Header, runs: Sequence[Run], *, overwrite:
     return existing
 
 
+class Pace:
+    """How often something is done that takes time: every twenty seconds at most, a fifteenth of all time."""
+
+    def __init__(self) -> None:
+        self._next = 0.0
+
+    def is_due(self) -> bool:
+        """Whether it is to be done now; always at first."""
+        return time.monotonic() >= self._next
+
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        """Do it within, so that it is known what it takes."""
+        start = time.monotonic()
+        yield
+        end = time.monotonic()
+        self._next = end + max(_SECONDS_BETWEEN, _SHARE * (end - start))
+
+
 class Output:
     """The file that a process writes its trials to, from plan to end.
 
@@ -66,6 +83,7 @@ class Output:
 
     Attributes:
         path: of the file.
+        is_part: whether it is a part.
     """
 
     def __init__(
@@ -79,45 +97,43 @@ class Output:
         useful: bool = False,
     ) -> None:
         self.path, self._header, self._run, self._fresh = path, header, run, fresh
-        self._is_part, self._useful = is_part, useful
+        self.is_part, self._useful = is_part, useful
         self._waiting: list[Any] = []  # results of the run's kind
         self._seen = stamp(path)
-        self._due = 0.0
+        self._written = False  # by this object, so that it holds trials of the run's kind
+        self._pace = Pace()
         self._journal: Journal | None = None  # beside this state of the file
 
-    def add_soon(self, results: Sequence[UtilityResult]) -> bool:
-        """Make finished trials durable: now and then in the file, for they come by the thousand.
+    def add(self, results: Sequence[Result]) -> bool:
+        """Make finished trials durable: beside the file, and now and then in it, since that copies it.
 
         Returns:
             Whether they were written to the file now.
         """
-        in_order = not self._fresh and self._seen is not None and stamp(self.path) == self._seen
-        if in_order and time.monotonic() < self._due:
+        if self._written and stamp(self.path) == self._seen and not self._pace.is_due():
             with errors_of_writing(self.path):
-                self._journal = self._journal or Journal.beside(self.path, self._header)
+                self._journal = self._journal or Journal.beside(self.path, self._header, self._run.kind)
                 self._journal.append(self.path, results)
             self._waiting += results
             return False
-        start = time.monotonic()
-        self.add(results)
-        spent = time.monotonic() - start
-        self._due = time.monotonic() + max(_SECONDS_BETWEEN_WRITES, _SHARE_OF_WRITING * spent)
+        self._waiting += results
+        with self._pace.timed():
+            self.flush()
         return True
 
-    def add(self, results: Sequence[Result]) -> None:
-        """Write finished trials to the file, those that wait included."""
-        self._waiting += results
+    def flush(self) -> None:
+        """Write the trials that wait to the file."""
         if not self._waiting:
             return
         self._fresh = self._fresh or not self.path.exists()  # it may have been removed meanwhile
         self._useful = self._useful and not self._fresh
-        if not self._useful and not self._is_part and all(result.failed for result in self._waiting):
+        if not self._useful and not self.is_part and all(result.failed for result in self._waiting):
             return
         if self.path.exists() and stamp(self.path) != self._seen:
             self._look_again()
         self._write(self.path, fresh=self._fresh)
         self._waiting, self._fresh, self._seen = [], False, stamp(self.path)
-        self._useful = True
+        self._useful = self._written = True
 
     def _look_again(self) -> None:
         """The file is not as it was left: go on if it can take this run's trials, else save them beside."""
@@ -142,8 +158,18 @@ class Output:
             remove_journal(path)
             self._journal = None
 
+    @contextmanager
+    def flushed(self) -> Iterator[None]:
+        """At the end, whatever it is, write what waits."""
+        try:
+            yield
+        finally:
+            with interrupts_held_back():
+                self.flush()
+
     def close(self) -> None:
-        """Complain if trials diverged and none ended well."""
+        """Write what waits, and complain if trials diverged and none ended well."""
+        self.flush()
         if self._waiting:
             raise all_diverged(self._run)
 

@@ -7,7 +7,7 @@ joined into the file by the next one, whether that has one process or many.
 import re
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from goldore.errors import GoldoreError
 from goldore.files.locking import clear_lock, writing_to
-from goldore.runs.output import all_diverged, errors_of_writing
+from goldore.runs.output import all_diverged, errors_of_writing, interrupts_held_back
 from goldore.runs.team import Team, as_ranges, from_ranges
-from goldore.store import Run, drop_trials, join, journal_of, load_scores, remove_journal
+from goldore.store import Run, drop_trials, estimate_scores, join, journal_of, load_scores, remove_journal
 from goldore.store.seal import Stamp, stamp
 
 
@@ -85,6 +85,27 @@ class Parts:
         found = set().union(*(finished(path, run) for path in mine))
         of_all = self.team.gather(as_ranges(sorted(found)))
         return from_ranges([each for ranges in of_all for each in ranges])
+
+    @contextmanager
+    def estimated(self) -> Iterator[None]:
+        """At the end, whatever it is, let the scores in the file say what its trials say; on rank 0."""
+        try:
+            yield
+        except BaseException:
+            with suppress(GoldoreError), interrupts_held_back():  # what happened within is what is told
+                self.estimate()
+            raise
+        self.estimate()
+
+    def estimate(self) -> None:
+        """Rank 0: write the scores of the trials in the file, where they are not there yet.
+
+        Raises:
+            GoldoreError: if the file cannot be read or written.
+        """
+        if self.team.rank == 0 and self.path.exists():
+            with errors_of_writing(self.path):
+                estimate_scores(self.path)
 
     def close(self, runs: Sequence[Run]) -> None:
         """See that all that was done is in the score file, and useful; all ranks call it together.

@@ -55,12 +55,13 @@ def prepare(job: Job, stages: Sequence[Stage]) -> tuple[Plans, ScoreFile | None]
                 raise
             left = parts_of(parts.path)
         stored = _stored_file(parts)
-        planned = [stage.plan(stored) for stage in stages]
-        runs, notes = [run for run, _ in planned], [note for _, found in planned for note in found]
+        runs = [stage.plan(stored) for stage in stages]
         for run in runs:
             check_storable(parts.path, header, run)
         existing = existing_file(parts.path, header, runs, overwrite=overwrite)
         parts.fresh = existing is None
+        settled = [stage.settle(run) for stage, run in zip(stages, runs, strict=True)]
+        runs, notes = [run for run, _ in settled], [note for _, found in settled for note in found]
         discard([part for part in left if not _fits(part, header, runs)])
         if parts.fresh and parts_of(parts.path):  # this run began to replace another one, and was stopped
             parts.take_in()

@@ -147,7 +147,8 @@ def score(
     with running_on(where, deterministic=deterministic), parts.locked():
         plans, existing = prepare(job, stages)
         for stage, run in zip(stages, plans.runs, strict=True):
-            stage.train(run, existing, plans.notes)
+            with parts.estimated():
+                stage.train(run, existing, plans.notes)
             existing = load_scores(parts.path, only=()) if parts.path.exists() else None
         try:
             parts.close(plans.runs)

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from goldore.errors import GoldoreError, OutOfMemoryError
+from goldore.errors import GoldoreError
 from goldore.runs.budget import Budget, Checks
 from goldore.runs.evaluation import check_evaluable, evaluation_fingerprint, evaluation_sets
 from goldore.runs.groups import Groups
 from goldore.runs.job import Job, complete_recipe, memory_errors
-from goldore.runs.output import Output, interrupts_held_back
+from goldore.runs.output import Output, Pace, interrupts_held_back
 from goldore.runs.parts import Parts
 from goldore.runs.pilot import choose_subset_size, images_at_once
 from goldore.runs.team import Claims
@@ -63,8 +63,8 @@ class UtilityStage:
         self._job, self._recipe, self._budget = job, recipe, budget
         self._outcome, self._estimator = outcome, estimator
 
-    def plan(self, stored: ScoreFile | None) -> tuple[UtilityRun, list[str]]:
-        """Fill in what is left open, from the file or by a pilot; see `Stage.plan`.
+    def plan(self, stored: ScoreFile | None) -> UtilityRun:
+        """Fill in what is left open, as far as the file says it; see `Stage.plan`.
 
         Raises:
             UsageError: if there are no images to evaluate on.
@@ -83,20 +83,22 @@ class UtilityStage:
                 there = None
             else:
                 run = going_on
-        notes: list[str] = []
-        if run.recipe.subset_per_class is None:
-            with memory_errors():
-                size, note = choose_subset_size(
-                    dataset, run.recipe, job.device, job.settings.ensemble_size, job.watcher
-                )
-            notes = [note]
-            run = dataclasses.replace(run, recipe=dataclasses.replace(run.recipe, subset_per_class=size))
-        run = dataclasses.replace(
+        return dataclasses.replace(
             run,
             outcome=OUTCOME[self._outcome or (there.outcome if there else OUTCOMES[0])],
             estimator=ESTIMATOR[self._estimator or (there.estimator if there else ESTIMATORS[0])],
         )
-        return run, notes
+
+    def settle(self, run: UtilityRun) -> tuple[UtilityRun, list[str]]:
+        """Let a pilot choose the size of the subsets, if nobody did; see `Stage.settle`."""
+        if run.recipe.subset_per_class is not None:
+            return run, []
+        job = self._job
+        with memory_errors():
+            size, note = choose_subset_size(
+                job.dataset, run.recipe, job.device, job.settings.ensemble_size, job.watcher
+            )
+        return dataclasses.replace(run, recipe=dataclasses.replace(run.recipe, subset_per_class=size)), [note]
 
     def train(self, run: UtilityRun, existing: ScoreFile | None, notes: Sequence[str]) -> None:
         """Train the utility trials that are missing; see `Stage.train`."""
@@ -149,10 +151,11 @@ class UtilityStage:
         checks = Checks(strata, budget)
         start, started_with = time.monotonic(), len(missing)
         stop_at = start + (budget.max_seconds or math.inf)
-        end: End | None = _REACHED if len(missing) and _agreed(parts, checks) else None
+        score = _estimated(path) if team.rank == 0 and len(missing) else None
+        end: End | None = _REACHED if len(missing) and _agreed(parts, checks, score) else None
         while len(missing) and end is None:
             batch = missing[: checks.until_next(len(there))]
-            late = _train(training.groups(team.claims(batch), watcher), output, stop_at, watcher, path)
+            late = _train(training.groups(team.claims(batch), watcher), output, stop_at, watcher)
             output.close()
             there = parts.done(run, watcher.waited)
             still = np.setdiff1d(missing, there)
@@ -161,39 +164,38 @@ class UtilityStage:
             elif len(still) and len(still) == len(missing):
                 raise GoldoreError(f"{path} does not keep what is written to it; choose another --out.")
             missing = still
-            estimated = _estimated(path) if team.rank == 0 else None
-            if estimated is not None and (budget.until_reliability is not None or not alone):
-                watcher.estimated(estimated)
-            if _agreed(parts, checks):
-                end = _REACHED
+            if budget.until_reliability is not None or not alone:
+                score = _estimated(path) if team.rank == 0 else None
+                if score is not None:
+                    watcher.estimated(score)
+                if _agreed(parts, checks, score):
+                    end = _REACHED
+        parts.estimate()
         score = _estimated(path) if team.rank == 0 else None
         watcher.utility_ended(end or _COMPLETE, score, time.monotonic() - start, started_with - len(missing))
 
 
-def _train(
-    groups: Iterable[list[UtilityResult]], output: Output, stop_at: float, watcher: Watcher, path: Path
-) -> bool:
+def _train(groups: Iterable[list[UtilityResult]], output: Output, stop_at: float, watcher: Watcher) -> bool:
     """Take in group after group until there are no more, or time is up; whether it is."""
-    try:
+    looking = Pace()
+    with output.flushed():
         for results in groups:
             with interrupts_held_back():
-                written = output.add_soon(results)
+                written = output.add(results)
                 watcher.utility_finished(results)
-            estimated = _estimated(path) if written and output.path == path else None
-            if estimated is not None:
-                watcher.estimated(estimated)
+            if written and not output.is_part and looking.is_due():
+                with looking.timed():
+                    estimated = _estimated(output.path)
+                if estimated is not None:
+                    watcher.estimated(estimated)
             if time.monotonic() > stop_at:
                 return True
-    finally:
-        with interrupts_held_back():
-            output.add(())
     return False
 
 
-def _agreed(parts: Parts, checks: Checks) -> bool:
+def _agreed(parts: Parts, checks: Checks, score: Score | None) -> bool:
     """Whether the reliability is reached, as rank 0 finds; all ranks ask together."""
-    enough = parts.team.rank == 0 and checks.enough(_estimated(parts.path))
-    return bool(parts.team.gather(enough)[0])
+    return bool(parts.team.gather(checks.enough(score))[0])
 
 
 class _Training:
@@ -240,30 +242,22 @@ class _Training:
 
     def groups(self, take: Claims, watcher: Watcher) -> Iterator[list[UtilityResult]]:
         """Train the trials that are given, as many at once as memory holds."""
-        sweeps = Sweeps(self._strata, self._run.base_seed)
-        trainer = self._trainer()
-        groups = Groups(take, self.engine.size, self._strata.folds)
-        for group in groups:
-            trials = make_utility_trials(self._run.base_seed, group, self._run.recipe.common_init)
-            members = np.stack([sweeps.subset(trial.number) for trial in trials]).astype(np.int32)
-            evaluation = self._evaluations[group[0] % self._strata.folds]
-            outcomes, start = None, time.perf_counter()
-            try:
-                with memory_errors():
-                    outcomes = trainer.on_subsets(trials, members, self._strata.sizes, evaluation)
-            except OutOfMemoryError:
-                if len(group) == 1:
-                    raise
-            if outcomes is None:
-                trainer = self._trainer()  # the last one holds memory
-                groups.put_back(group)
-                watcher.ensemble_lowered(groups.size)
-                continue
-            seconds = (time.perf_counter() - start) / len(group)
-            yield _results(trials, members, outcomes, seconds)
+        sweeps, run = Sweeps(self._strata, self._run.base_seed), self._run
+        trainer: SubsetTrainer | None = None
 
-    def _trainer(self) -> SubsetTrainer:
-        return SubsetTrainer(self._data, self.architecture, self._run.recipe, self.engine.execution)
+        def of_group(numbers: list[int]) -> list[UtilityResult]:
+            nonlocal trainer
+            kept, trainer = trainer, None  # one that fails holds memory
+            kept = kept or SubsetTrainer(self._data, self.architecture, run.recipe, self.engine.execution)
+            trials = make_utility_trials(run.base_seed, numbers, run.recipe.common_init)
+            members = np.stack([sweeps.subset(trial.number) for trial in trials]).astype(np.int32)
+            evaluation = self._evaluations[numbers[0] % self._strata.folds]
+            start = time.perf_counter()
+            outcomes = kept.on_subsets(trials, members, self._strata.sizes, evaluation)
+            trainer = kept
+            return _results(trials, members, outcomes, (time.perf_counter() - start) / len(numbers))
+
+        return Groups(take, self.engine.size, self._strata.folds).trained(of_group, watcher)
 
 
 def _estimated(path: Path) -> Score | None:

@@ -22,6 +22,7 @@ May import: datasets, files, scores, trials.
 """
 
 from goldore.store.checks import check_same_run, check_storable, run_differences
+from goldore.store.estimating import estimate_anew, estimate_scores, reestimate
 from goldore.store.journal import journal_of
 from goldore.store.journal import remove as remove_journal
 from goldore.store.location import default_path
@@ -41,7 +42,7 @@ from goldore.store.model import (
     UtilityTrials,
 )
 from goldore.store.reading import is_score_file, load_header, load_scores
-from goldore.store.writing import add_trials, drop_trials, estimate_anew, reestimate, write_new
+from goldore.store.writing import add_trials, drop_trials, write_new
 
 __all__ = [
     "DatasetInfo",
@@ -62,6 +63,7 @@ __all__ = [
     "default_path",
     "drop_trials",
     "estimate_anew",
+    "estimate_scores",
     "is_score_file",
     "join",
     "journal_of",

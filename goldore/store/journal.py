@@ -1,8 +1,8 @@
-"""Finished utility trials that are not in the score file yet, in a file beside it, FILE.h5.journal.
+"""Finished trials that are not in the score file yet, in a file beside it, FILE.h5.journal.
 
-Short trials come by the thousand and a score file is replaced as a whole, so that happens now and then; each
-trial is durable at once all the same, by being appended here. A record holds some trials as rows of one fixed
-layout, and before them their number, a checksum, and the key of the run that they belong to (see
+A score file is replaced as a whole, so that happens now and then; each trial is durable at once all the same,
+by being appended here. A record holds some trials of one kind as rows of one fixed layout, and before them
+their number, a checksum, and the key of the run that they belong to (see
 `goldore.store.digests`). The end of a record that was cut short is passed over, and one that is damaged too.
 """
 
@@ -12,7 +12,7 @@ import os
 import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import h5py
 import numpy as np
@@ -20,11 +20,11 @@ import numpy as np
 from goldore.errors import ScoreFileError
 from goldore.files.atomic import sync_folder
 from goldore.store.format import has
-from goldore.store.model import Header, UtilityResult
+from goldore.store.model import Header, Result
 from goldore.store.reading import opened, read_header
-from goldore.store.utility_trials import UTILITY
+from goldore.store.trial_kind import TrialKind
+from goldore.store.trial_kinds import KINDS
 
-KIND = UTILITY  # whose trials come by the thousand
 _MAGIC = b"goldore\n"
 _HEAD = struct.Struct("<8sQ32s32s")  # magic, trials, key, sha256 of the rows that follow
 
@@ -36,25 +36,26 @@ def journal_of(path: Path) -> Path:
 
 
 class Journal:
-    """What trials are journaled as beside a score file that has some of their kind.
+    """What trials of a kind are journaled as beside a score file that has some of them.
 
     Args:
         file: the score file, open.
         header: of its dataset.
+        kind: of the trials.
     """
 
-    def __init__(self, file: h5py.File, header: Header) -> None:
-        group = file[KIND.group]
-        self._key, self._layout = KIND.key_in(file, header), KIND.layout_in(group)
-        self._names = KIND.content_names(group)
+    def __init__(self, file: h5py.File, header: Header, kind: TrialKind[Any, Any, Any]) -> None:
+        group = file[kind.group]
+        self._key, self._layout = kind.key_in(file, header), kind.layout_in(group)
+        self._names, self._kind = kind.content_names(group), kind
 
     @classmethod
-    def beside(cls, path: Path, header: Header) -> Self:
+    def beside(cls, path: Path, header: Header, kind: str) -> Self:
         """Open the score file for it, without looking at its seal."""
         with h5py.File(path, "r", locking=False) as file:
-            return cls(file, header)
+            return cls(file, header, KINDS[kind])
 
-    def append(self, path: Path, results: Sequence[UtilityResult]) -> None:
+    def append(self, path: Path, results: Sequence[Result]) -> None:
         """Make trials durable.
 
         Args:
@@ -66,7 +67,7 @@ class Journal:
         """
         rows = np.empty(len(results), dtype=self._layout)
         rows["number"] = [result.trial.number for result in results]
-        for name, values in KIND.columns_of(results, self._names).items():
+        for name, values in self._kind.columns_of(results, self._names).items():
             rows[name] = values
         content = rows.tobytes()
         with journal_of(path).open("ab", buffering=0) as file:
@@ -83,7 +84,7 @@ class Journal:
                 file.truncate(start)
                 raise
 
-    def waiting(self, path: Path) -> Iterator[UtilityResult]:
+    def waiting(self, path: Path) -> Iterator[Result]:
         """The trials of a journal whose checksum is right and whose key is this one.
 
         Args:
@@ -105,7 +106,7 @@ class Journal:
                     if part and hashlib.sha256(part).digest() == digest:
                         rows = np.frombuffer(part, dtype=layout)
                         columns = {name: rows[name] for name in layout.names or () if name != "number"}
-                        yield from KIND.results_of(rows["number"], columns)
+                        yield from self._kind.results_of(rows["number"], columns)
                         place = end - 1
                         break
                 place = content.find(_MAGIC, place + 1)
@@ -115,23 +116,25 @@ class Journal:
         return _begins_with(journal_of(path), self._key)
 
 
-def read(path: Path) -> list[UtilityResult]:
-    """The trials that wait beside a score file; empty without a journal.
+def read(path: Path) -> dict[str, list[Result]]:
+    """The trials that wait beside a score file, by kind; empty without a journal.
 
     Raises:
         ScoreFileError: if the score file cannot be read, or the journal is another run's.
     """
     if not journal_of(path).is_file():
-        return []
-    found, right = [], False
+        return {}
+    found: dict[str, list[Result]] = {}
+    right = _begins_with(journal_of(path), b"")
     with opened(path) as file:
-        if has(file, KIND.group):
-            header = read_header(file)
-            KIND.read(file, header.info)
-            journal = Journal(file, header)
-            found, right = list(journal.waiting(path)), journal.begins(path)
-        else:
-            right = _begins_with(journal_of(path), b"")
+        header = read_header(file)
+        for kind in KINDS.values():
+            if has(file, kind.group):
+                kind.read(file, header.info)
+                journal = Journal(file, header, kind)
+                right = right or journal.begins(path)
+                waiting = list(journal.waiting(path))
+                found |= {kind.name: waiting} if waiting else {}
     if not found and not right:
         raise ScoreFileError(
             f"{journal_of(path)} holds no trial of {path.name}; it is another run's, or damaged: "

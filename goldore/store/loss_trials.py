@@ -1,7 +1,7 @@
 """Loss trials in a score file.
 
 /trials/loss         attrs: recipe (JSON), base_seed, recorded, scores (JSON: what each recorded score is),
-                     scores_checksum (its sha256)
+                     scores_checksum (its sha256), stale (while /scores is still to be estimated)
 /trials/loss/<Name>  float32 [T, N]; row t is trial t
 /trials/loss/...     seed uint64 [T], train_loss float32 [T, epochs], test_accuracy float32 [T],
                      seconds float32 [T], failed uint8 [T], done uint8 [T],
@@ -33,8 +33,8 @@ from goldore.store.format import (
     rows_at,
     write_text_list,
 )
-from goldore.store.model import DatasetInfo, Header, LossResult, LossRun, LossTrials
-from goldore.store.trial_kind import Columns, Estimates, TrialKind
+from goldore.store.model import DatasetInfo, Header, LossResult, LossRun, LossTrials, Score
+from goldore.store.trial_kind import Columns, TrialKind
 from goldore.trials import LossRecipe
 from goldore.trials.seeds import Trial, make_trials
 
@@ -178,11 +178,15 @@ class LossKind(TrialKind[LossRun, LossTrials, LossResult]):
         """Upper estimate, in bytes, of what a file grows by when these results are added to it."""
         return header.info.num_samples * len(run.recorded) * (2 * 8 + 2 * 4 + 4 * len(results))
 
-    def estimates(self, file: h5py.File, header: Header) -> Estimates:
+    def score_names(self, trials: LossTrials) -> tuple[str, ...]:
+        """Those that each trial recorded."""
+        return trials.recorded if trials.done else ()
+
+    def estimates(self, file: h5py.File, header: Header) -> list[Score]:
         """Average every recorded score over the trials that ended well."""
         known = self.read(file, header.info)
         if not known.done:
-            return {}
+            return []
         shape = len(known.done), header.info.num_samples
         values = {name: np.empty(shape, np.float32) for name in known.recorded}
         place = 0
@@ -193,8 +197,7 @@ class LossKind(TrialKind[LossRun, LossTrials, LossResult]):
                 all_trials[place : place + len(numbers)] = columns[name]
             place += len(numbers)
         members = class_members(header.labels, header.info.num_classes)
-        about = {"recipe": str(file[self.group].attrs["recipe"])}
-        return {score: (mean_over_trials(values[score.name], members), about) for score in known.scores}
+        return [Score.of(score, mean_over_trials(values[score.name], members)) for score in known.scores]
 
 
 LOSS = LossKind()

@@ -12,13 +12,13 @@ from goldore.errors import ScoreFileError, UsageError
 from goldore.files.locking import writing_to
 from goldore.store import journal
 from goldore.store.checks import run_differences
+from goldore.store.estimating import estimate_scores
 from goldore.store.format import has
-from goldore.store.model import Header, Run, ScoreFile, UtilityResult
+from goldore.store.model import Header, Result, Run, ScoreFile
 from goldore.store.reading import load_scores, opened, read_header
 from goldore.store.trial_kind import BESIDE, TrialKind
 from goldore.store.trial_kinds import KINDS
-from goldore.store.utility_trials import UTILITY
-from goldore.store.writing import estimate_all, new_state
+from goldore.store.writing import new_state
 
 _RELATIVE, _ABSOLUTE = 1e-2, 5e-2  # what rounding may make of one trial, trained among others or alone
 _REPAIR = "goldore verify FILE.h5 --repair NEW.h5 leaves it out."
@@ -47,6 +47,7 @@ def merge(parts: Sequence[str | Path], out: str | Path, *, overwrite: bool = Fal
         raise UsageError(f"{target} exists already; choose another --out or use --overwrite.")
     with writing_to(target):
         join(paths, target)
+        estimate_scores(target)
         journal.remove(target)  # its trials are in the file, or it was that of what is replaced
     return load_scores(target)
 
@@ -83,10 +84,8 @@ def join(paths: Sequence[Path], target: Path) -> None:
             with opened(path) as part:
                 _join(whole, part, header, known, path)
         for path, waiting in journals:
-            if waiting:
-                _join_journal(whole, waiting, header, known[UTILITY.name], path)
-        for kind in known:
-            estimate_all(whole, header, kind)
+            for name, results in waiting.items():
+                _join_journal(whole, results, header, known[name], path)
 
 
 def runs_of(file: ScoreFile) -> list[Run]:
@@ -109,14 +108,13 @@ def _join(whole: h5py.File, part: h5py.File, header: Header, known: Mapping[str,
             _add(whole, header, run, (numbers, columns), new, path)
 
 
-def _join_journal(
-    whole: h5py.File, waiting: Sequence[UtilityResult], header: Header, run: Run, path: Path
-) -> None:
+def _join_journal(whole: h5py.File, waiting: Sequence[Result], header: Header, run: Run, path: Path) -> None:
     """Add the trials of a part's journal that the whole does not have."""
     ordered = sorted(waiting, key=lambda result: result.trial.number)
     numbers = np.array([result.trial.number for result in ordered])
-    columns = UTILITY.columns_of(ordered, list(ordered[0].outcomes))
-    _add(whole, header, run, (numbers, columns), _new(whole, UTILITY, numbers), path)
+    kind = KINDS[run.kind]
+    columns = kind.columns_of(ordered, kind.content_names(whole[kind.group]))
+    _add(whole, header, run, (numbers, columns), _new(whole, kind, numbers), path)
 
 
 def _new(whole: h5py.File, kind: TrialKind[Any, Any, Any], numbers: NDArray[np.int64]) -> NDArray[np.int64]:

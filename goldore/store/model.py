@@ -1,6 +1,6 @@
 """What a score file holds, as Python objects."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldore.datasets.dataset import ImageDataset
-from goldore.scores import SCORES, ScoreDefinition
+from goldore.scores import MONTE_CARLO_DEFINITIONS, SCORES, UTILITY_UNITS, ScoreDefinition
 from goldore.scores.estimators.estimate import Estimate
 from goldore.scores.estimators.utility import Estimator
 from goldore.trials import OUTCOMES, LossRecipe, Outcome, UtilityRecipe
@@ -104,6 +104,22 @@ class Score(Estimate):
         for key, otherwise in (("drops", "large"), ("lowest", "lowest"), ("highest", "highest")):
             known = getattr(self, key) or (getattr(row, key) if row else otherwise)
             object.__setattr__(self, key, known)
+
+    @classmethod
+    def of(cls, score: ScoreDefinition, estimate: Estimate, outcome: str = "", estimator: str = "") -> Self:
+        """Say of an estimate which score it is of."""
+        return cls(
+            **{each.name: getattr(estimate, each.name) for each in fields(Estimate)},
+            name=score.name,
+            definition=MONTE_CARLO_DEFINITIONS.get(estimator, score.definition),
+            direction=score.direction,
+            unit=UTILITY_UNITS.get(outcome, score.unit),
+            drops=score.drops,
+            lowest=score.lowest,
+            highest=score.highest,
+            outcome=outcome,
+            estimator=estimator,
+        )
 
     @property
     def criterion(self) -> str:

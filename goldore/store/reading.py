@@ -1,6 +1,6 @@
 """Reading a score file."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args
@@ -36,6 +36,7 @@ def load_scores(path: str | Path, only: Collection[str] | None = None) -> ScoreF
         path: of the file.
         only: names of the scores to read (case and hyphens ignored); None reads all. Others stay unread,
             which saves time on large files.
+            Scores that were not written yet, since a run was killed, are estimated from the trials.
 
     Returns:
         Its content.
@@ -48,23 +49,30 @@ def load_scores(path: str | Path, only: Collection[str] | None = None) -> ScoreF
     with opened(path) as file:
         header = read_header(file)
         dataset = header.info
-        names = _score_names(file)
         about: dict[str, Any] = {
             key: read_text(file, key)
             for key in ("device", "created", "updated", "goldore_version", "torch_version")
         }
         for kind in KINDS.values():
             about[f"{kind.name}_trials"] = kind.read(file, dataset) if has(file, kind.group) else None
+        stale = {
+            kind: kind.score_names(about[f"{kind.name}_trials"])
+            for kind in KINDS.values()
+            if kind.is_stale(file)
+        }
+        names = _score_names(file, [name for of_kind in stale.values() for name in of_kind])
+        read = [name for name in names if wanted is None or plain_name(name) in wanted]
+        fresh = {
+            score.name: score
+            for kind, of_kind in stale.items()
+            for score in (kind.estimates(file, header) if set(of_kind) & set(read) else ())
+        }
         return ScoreFile(
             path=path,
             dataset=dataset,
             labels=header.labels,
             score_names=names,
-            scores={
-                name: _read_score(file, name, dataset)
-                for name in names
-                if wanted is None or plain_name(name) in wanted
-            },
+            scores={name: fresh.get(name) or _read_score(file, name, dataset) for name in read},
             **about,
         )
 
@@ -182,13 +190,12 @@ def _read_info(file: h5py.File) -> DatasetInfo:
     return info
 
 
-def _score_names(file: h5py.File) -> tuple[str, ...]:
-    """The names of the scores in the order of the table of definitions; HDF5's is the alphabet."""
-    if not has(file, "scores"):
-        return ()
-    names = node_at(file, "scores")
-    if len(names) > _MOST_SCORES:
-        raise ValueError(f"it claims {len(names):,} scores")
+def _score_names(file: h5py.File, others: Sequence[str]) -> tuple[str, ...]:
+    """The names of the scores in a file, and others, in the order of the table; HDF5's is the alphabet."""
+    there = node_at(file, "scores") if has(file, "scores") else ()
+    if len(there) > _MOST_SCORES:
+        raise ValueError(f"it claims {len(there):,} scores")
+    names = dict.fromkeys([*there, *others])
     known = [name for name in SCORES if name in names]
     return (*known, *(name for name in names if name not in SCORES))
 

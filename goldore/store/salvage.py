@@ -26,7 +26,7 @@ from goldore.store.reading import read_whole_header
 from goldore.store.seal import sealed_size
 from goldore.store.trial_kind import TrialKind
 from goldore.store.trial_kinds import KINDS
-from goldore.store.writing import estimate_all, new_state, size_of, write_header
+from goldore.store.writing import new_state, size_of, write_header
 
 _LONGEST = 2**42  # bytes of a file that can have been cut short
 _FLETCHER32 = 4  # bytes of the checksum at the end of a chunk
@@ -104,7 +104,7 @@ class _Trials:
         self._kind, self._path, self._header = kind, path, header
         self._group, self._key = node_at(file, kind.group), kind.key_in(file, header)
         self._run = kind.run_in(self._group, made_on)
-        self._journal = journal.Journal(file, header) if kind is journal.KIND else None
+        self._journal = journal.Journal(file, header, kind)
         self.good: list[int] = []
         self.waiting: list[Any] = []
 
@@ -119,7 +119,7 @@ class _Trials:
             damaged += rows[there & ~fits].tolist()
             failed += int(columns["failed"][fits].sum())
         known = set(self.good)
-        if self._journal is not None and journal.journal_of(self._path).is_file():
+        if journal.journal_of(self._path).is_file():
             waiting = self._journal.waiting(self._path)
             self.waiting = [result for result in waiting if result.trial.number not in known]
         usable = len(self.good) - failed
@@ -132,7 +132,6 @@ class _Trials:
             kept = {name: columns[name][good] for name in self._kind.names_in(self._group)}
             self._kind.add(new, self._header, self._run, self._kind.results_of(rows[good], kept))
         self._kind.add(new, self._header, self._run, self.waiting)
-        estimate_all(new, self._header, self._kind.name)
 
     def _blocks(self) -> Iterator[tuple[NDArray[np.int64], dict[str, NDArray[Any]]]]:
         """Rows of all columns, some at a time."""

@@ -13,20 +13,18 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from goldore.scores import ScoreDefinition
-from goldore.scores.estimators import Estimate
 from goldore.store.digests import digests, key_of
-from goldore.store.format import create_seconds
-from goldore.store.model import DatasetInfo, Header, Result, Run, StoredTrials
+from goldore.store.format import create_seconds, has
+from goldore.store.model import DatasetInfo, Header, Result, Run, Score, StoredTrials
 from goldore.trials.seeds import Trial
 
 Columns = Mapping[str, NDArray[Any]]
-Estimates = dict[ScoreDefinition, tuple[Estimate, dict[str, str]]]  # and how each was made
 AnyRun = TypeVar("AnyRun", bound=Run)
 AnyTrials = TypeVar("AnyTrials", bound=StoredTrials)
 AnyResult = TypeVar("AnyResult", bound=Result)
 _BLOCK = 2**25  # bytes of trials that are held in memory together
 BESIDE = ("seconds", "digest", "done", "number")  # what is no result of a trial
+_STALE = "stale"  # attribute of a group whose trials say more than the scores in the file
 
 
 class TrialKind(ABC, Generic[AnyRun, AnyTrials, AnyResult]):
@@ -100,12 +98,28 @@ class TrialKind(ABC, Generic[AnyRun, AnyTrials, AnyResult]):
         """Upper estimate, in bytes, of what a file grows by when these results are added to it."""
 
     @abstractmethod
-    def estimates(self, file: h5py.File, header: Header) -> Estimates:
-        """Estimate every score from the trials that ended well, and say how; empty if none did.
+    def score_names(self, trials: AnyTrials) -> tuple[str, ...]:
+        """Names of the scores that these trials give."""
+
+    @abstractmethod
+    def estimates(self, file: h5py.File, header: Header) -> list[Score]:
+        """Estimate every score from the trials that ended well; empty if none did.
 
         Raises:
             ValueError: if a trial does not fit its digest.
         """
+
+    def is_stale(self, file: h5py.File) -> bool:
+        """Whether trials were added, and the scores in the file do not rest on them yet."""
+        return has(file, self.group) and _STALE in file[self.group].attrs
+
+    def mark(self, file: h5py.File, *, stale: bool) -> None:
+        """Note whether the scores in the file are still to be estimated from these trials."""
+        attrs = file[self.group].attrs
+        if stale:
+            attrs[_STALE] = np.uint8(1)
+        elif _STALE in attrs:
+            del attrs[_STALE]
 
     def rows_at_once(self, group: h5py.Group) -> int:
         """Trials that are held in memory together."""
@@ -135,7 +149,7 @@ class TrialKind(ABC, Generic[AnyRun, AnyTrials, AnyResult]):
         return digests(key, [numbers.astype("<i8"), *content])
 
     def add(self, file: h5py.File, header: Header, run: AnyRun, results: Sequence[AnyResult]) -> None:
-        """Write finished trials; their done flags are written last."""
+        """Write finished trials, their done flags last; scores are estimated later."""
         if self.group not in file:
             self.create(file, header, run)
         group = file[self.group]
@@ -143,6 +157,7 @@ class TrialKind(ABC, Generic[AnyRun, AnyTrials, AnyResult]):
         ordered = sorted(results, key=lambda result: result.trial.number)
         if not ordered:
             return
+        self.mark(file, stale=True)
         create_seconds(group)
         names = self.content_names(group)
         rows = max(len(group["done"]), ordered[-1].trial.number + 1)

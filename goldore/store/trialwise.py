@@ -1,4 +1,4 @@
-"""What single trials say: of some samples, or of the first trials of a file."""
+"""What single trials say of some samples."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from goldore.scores.estimators import Estimate
 from goldore.store.format import has
 from goldore.store.loss_trials import LOSS
 from goldore.store.reading import opened, read_header
-from goldore.store.utility_trials import UTILITY, check_choice, estimate
+from goldore.store.utility_trials import UTILITY
 
 _BLOCK = 2**22  # numbers that are held at once, about
 
@@ -94,28 +93,6 @@ def utility_of_samples(path: Path, positions: Sequence[int]) -> list[UtilityOfSa
             )
             for theirs, values in zip(numbers, outcomes, strict=True)
         ]
-
-
-def estimate_from(path: Path, *, estimator: str | None = None, trials: int | None = None) -> Estimate | None:
-    """Estimate MonteCarlo from the stored trials, without writing it.
-
-    Args:
-        path: of a score file.
-        estimator: None takes that of the file.
-        trials: only the first so many that ended well; None takes all.
-
-    Returns:
-        The estimate; None without utility trials that ended well.
-
-    Raises:
-        UsageError: if there is no such estimator.
-        ScoreFileError: if the file cannot be read.
-    """
-    check_choice(None, estimator)
-    with opened(path) as file:
-        if not has(file, UTILITY.group):
-            return None
-        return estimate(file, read_header(file), estimator=estimator, trials=trials)
 
 
 def _compared(done: NDArray[np.int64], common_init: int) -> NDArray[np.int64]:

@@ -1,6 +1,7 @@
 """Utility trials in a score file.
 
-    /trials/utility             attrs: recipe (JSON), base_seed, outcome, estimator, evaluation, outcomes
+    /trials/utility             attrs: recipe (JSON), base_seed, outcome, estimator, evaluation, outcomes,
+                                stale (while /scores is still to be estimated)
     /trials/utility/members     int32 [T, S]; the positions that trial t drew, class by class
     /trials/utility/subset_sizes int64 [K]; how many of the S columns belong to each class
     /trials/utility/accuracy    float32 [T, K]; share of the class's evaluation images classified correctly
@@ -39,8 +40,8 @@ from goldore.store.format import (
     rows_at,
     write_text_list,
 )
-from goldore.store.model import DatasetInfo, Header, UtilityResult, UtilityRun, UtilityTrials
-from goldore.store.trial_kind import BESIDE, Columns, Estimates, TrialKind
+from goldore.store.model import DatasetInfo, Header, Score, UtilityResult, UtilityRun, UtilityTrials
+from goldore.store.trial_kind import BESIDE, Columns, TrialKind
 from goldore.trials import OUTCOMES, Outcome, UtilityRecipe
 from goldore.trials.draws import Strata, make_strata
 from goldore.trials.seeds import Trial, make_utility_trials
@@ -205,12 +206,15 @@ class UtilityKind(TrialKind[UtilityRun, UtilityTrials, UtilityResult]):
         per_trial = sum(4 * len(result.members) + 12 * header.info.num_classes + 64 for result in results)
         return header.info.num_samples * (2 * 8 + 3 * 4) + chunks + per_trial
 
-    def estimates(self, file: h5py.File, header: Header) -> Estimates:
+    def score_names(self, trials: UtilityTrials) -> tuple[str, ...]:
+        """MonteCarlo."""
+        return (MONTE_CARLO.name,) if len(trials.done) else ()
+
+    def estimates(self, file: h5py.File, header: Header) -> list[Score]:
         """Estimate MonteCarlo by the outcome and the estimator that the file names."""
         found = estimate(file, header)
-        attrs = file[self.group].attrs
-        how = {name: str(attrs[name]) for name in ("recipe", "outcome", "estimator")}
-        return {} if found is None else {MONTE_CARLO: (found, how)}
+        outcome, estimator = about(file[self.group])
+        return [] if found is None else [Score.of(MONTE_CARLO, found, outcome, estimator)]
 
 
 UTILITY = UtilityKind()
@@ -263,30 +267,39 @@ def layout(subset: int, classes: int, outcomes: Sequence[str]) -> dict[str, tupl
 
 
 def estimate(
-    file: h5py.File, header: Header, *, estimator: str | None = None, trials: int | None = None
+    file: h5py.File,
+    header: Header,
+    *,
+    outcome: str | None = None,
+    estimator: str | None = None,
+    trials: int | None = None,
 ) -> Estimate | None:
     """Estimate MonteCarlo from the trials that ended well; None if none did.
 
     Args:
         file: an open score file with utility trials.
         header: of its dataset.
-        estimator: None takes that of the file.
+        outcome: that MonteCarlo is to be about; None takes that of the file.
+        estimator: likewise.
         trials: only the first so many; None takes all.
 
     Raises:
-        ScoreFileError: if the file does not hold the outcome that its MonteCarlo is to be about.
+        ScoreFileError: if the file does not hold that outcome.
     """
     known = UTILITY.read(file, header.info)
+    known = dataclasses.replace(
+        known,
+        done=known.done[:trials],
+        outcome=OUTCOME[outcome or known.outcome],
+        estimator=ESTIMATOR[estimator or known.estimator],
+    )
     if known.outcome not in known.outcomes:
         raise ScoreFileError(
             f"the trials of this file hold no {known.outcome}, which came with a later goldore; choose among "
             f"the outcomes {', '.join(known.outcomes)}."
         )
-    if len(known.done[:trials]) == 0:
+    if len(known.done) == 0:
         return None
-    known = dataclasses.replace(
-        known, done=known.done[:trials], estimator=ESTIMATOR[estimator or known.estimator]
-    )
     return estimate_utility(_Stored(file, header, known).trials(), header.info.num_samples, known.estimator)
 
 

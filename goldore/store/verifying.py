@@ -12,7 +12,7 @@ import numpy as np
 
 from goldore.errors import GoldoreError, NewerFormatError, ScoreFileError, UsageError
 from goldore.files.locking import writing_to
-from goldore.scores import ScoreDefinition
+from goldore.store.estimating import estimate_scores
 from goldore.store.format import has
 from goldore.store.journal import remove as remove_journal
 from goldore.store.model import ScoreFile
@@ -21,7 +21,6 @@ from goldore.store.seal import damage, is_sealed
 from goldore.store.trial_kinds import KINDS
 
 if TYPE_CHECKING:
-    from goldore.scores.estimators import Estimate
     from goldore.store.model import Score
 
 _PACKAGE = Path(__file__).resolve().parents[2]
@@ -115,6 +114,7 @@ def repair(path: str | Path, out: str | Path, *, overwrite: bool = False) -> Ver
     with writing_to(out):
         found = _verify(path, out)
         if found.recoverable:
+            estimate_scores(out)
             remove_journal(out)  # of what was replaced
     if not found.recoverable:
         why = "; ".join(found.problems) or "it has no trials"
@@ -193,28 +193,23 @@ def _examined(path: Path, out: Path | None) -> dict[str, Any]:
         return {"problems": ["HDF5 does not survive opening it"], "unwritten": None}
 
 
-def _unlike_their_trials(path: Path, file: ScoreFile) -> tuple[list[str], "dict[str, Estimate]"]:
+def _unlike_their_trials(path: Path, file: ScoreFile) -> tuple[list[str], "dict[str, Score]"]:
     """Names of the scores that are not what their trials give, and what these give."""
-    given: dict[ScoreDefinition, Estimate] = {}
+    given: dict[str, Score] = {}
     with opened(path) as stored:
         header = read_header(stored)
         for kind in KINDS.values():
             if has(stored, kind.group):
-                given |= {score: found for score, (found, _) in kind.estimates(stored, header).items()}
-    unlike = [
-        score.name
-        for score, estimate in given.items()
-        if not _is_as(file.scores.get(score.name), score, estimate)
-    ]
-    return unlike, {score.name: estimate for score, estimate in given.items()}
+                given |= {score.name: score for score in kind.estimates(stored, header)}
+    return [name for name, score in given.items() if not _is_as(file.scores.get(name), score)], given
 
 
-def _is_as(score: "Score | None", definition: ScoreDefinition, estimate: "Estimate") -> bool:
-    """Whether a score in a file is this estimate, uncertainty and meaning included."""
-    if score is None or score.direction != definition.direction:
+def _is_as(score: "Score | None", given: "Score") -> bool:
+    """Whether a score in a file is this one, uncertainty and meaning included."""
+    if score is None or score.direction != given.direction:
         return False
     names = ("values", "stderr", "reliability", "rank_reliability", "trials", "class_reliability")
-    pairs = [(getattr(score, name), getattr(estimate, name)) for name in names]
+    pairs = [(getattr(score, name), getattr(given, name)) for name in names]
     return all(np.allclose(here, there, _RELATIVE, _RELATIVE, equal_nan=True) for here, there in pairs)
 
 

@@ -1,4 +1,4 @@
-"""Writing a score file: whole, or not at all."""
+"""Writing a score file: whole, or not at all. Scores are estimated elsewhere (`goldore.store.estimating`)."""
 
 import shutil
 from collections.abc import Iterator, Sequence
@@ -10,29 +10,41 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
-from goldore.errors import ScoreFileError
 from goldore.files.atomic import check_space, replacing
-from goldore.files.locking import writing_to
-from goldore.scores import MONTE_CARLO_DEFINITIONS, SCORES, UTILITY_UNITS, ScoreDefinition
-from goldore.scores.estimators import Estimate, trials_needed
 from goldore.scores.estimators import mean as mean_estimator
+from goldore.scores.estimators import trials_needed
 from goldore.scores.estimators import utility as utility_estimator
 from goldore.store.digests import header_digest
-from goldore.store.format import FORMAT, FORMAT_VERSION, LIBVER, has, text_array, write_text_list
-from goldore.store.model import Header, Result, Run
-from goldore.store.reading import opened, read_header
+from goldore.store.format import FORMAT, FORMAT_VERSION, LIBVER, text_array, write_text_list
+from goldore.store.model import Header, Result, Run, Score
 from goldore.store.seal import SIZE as SEAL_SIZE
 from goldore.store.seal import check_seal, seal
 from goldore.store.trial_kinds import KINDS
-from goldore.store.utility_trials import UTILITY, check_choice
+from goldore.store.utility_trials import ESTIMATOR
 from goldore.version import __version__
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 TARGETS = (0.5, 0.8)  # reliabilities for which the trials needed are written
-_OF_A_SCORE = 2 * 8 + 3 * 4  # bytes for each sample: values, errors, halves, counts
+OF_A_SCORE = 2 * 8 + 3 * 4  # bytes for each sample: values, errors, halves, counts
 _OVERHEAD = 2**18  # bytes of a file beside its arrays, generously
+_NO_TRIALS = "unknown: no trials are stored"
+_TOLD = (
+    "definition",
+    "direction",
+    "drops",
+    "lowest",
+    "highest",
+    "unit",
+    "trials",
+    "reliability",
+    "reliability_stderr",
+    "rank_reliability",
+    "rank_reliability_stderr",
+    "class_reliability",
+    "class_rank_reliability",
+)
 
 
 def add_trials(
@@ -43,8 +55,9 @@ def add_trials(
     *,
     fresh: bool = False,
 ) -> None:
-    """Add finished trials to a score file, and estimate their scores anew; make the file if need be.
+    """Add finished trials to a score file; make the file if need be.
 
+    Their scores are not estimated here, but by whoever reads the file, until `estimate_scores` writes them.
     The caller has checked that an existing file belongs to the same dataset and run (`check_same_run`).
 
     Args:
@@ -63,42 +76,7 @@ def add_trials(
         if start is None:
             write_header(file, header)
         KINDS[run.kind].add(file, header, run, results)
-        estimate_all(file, header, run.kind)
         file.attrs.update({"device": run.device, "torch_version": run.torch_version})
-
-
-def reestimate(path: Path, outcome: str, estimator: str, out: Path | None = None) -> None:
-    """Estimate MonteCarlo anew from the stored trials, without training.
-
-    Args:
-        path: of the score file.
-        outcome: "accuracy", "logprob" or "margin".
-        estimator: "in-minus-out", "in-mean" or "ridge".
-        out: write another file and leave this one as it is.
-
-    Raises:
-        UsageError: if there is no such outcome or estimator.
-        ScoreFileError: if the file cannot be read or has no utility trials.
-        LockedError: if another process writes to the file.
-    """
-    check_choice(outcome, estimator)
-    with writing_to(out or path):
-        estimate_anew(path, outcome, estimator, out or path)
-
-
-def estimate_anew(path: Path, outcome: str, estimator: str, target: Path) -> None:
-    """Do what `reestimate` does, for a caller that holds the lock of `target`."""
-    with opened(path) as file:
-        header = read_header(file)
-        if not has(file, UTILITY.group):
-            raise ScoreFileError(
-                f"{path} has no utility trials to estimate from; make some with: "
-                "goldore score DATASET --scores MonteCarlo"
-            )
-        UTILITY.read(file, header.info)
-    with new_state(target, size_of(header, None, ()), path) as file:
-        file[UTILITY.group].attrs.update({"outcome": outcome, "estimator": estimator})
-        estimate_all(file, header, UTILITY.name)
 
 
 def drop_trials(path: Path, kind: str) -> None:
@@ -107,19 +85,19 @@ def drop_trials(path: Path, kind: str) -> None:
         del file[KINDS[kind].group]
 
 
-def write_new(path: Path, header: Header, scores: dict[str, tuple[Estimate, dict[str, Any]]]) -> None:
+def write_new(path: Path, header: Header, scores: Sequence[Score]) -> None:
     """Write a file of scores without trials, in place of whatever is there.
 
     Args:
         path: of the file; its folder exists.
         header: of the dataset.
-        scores: estimate and further attributes, by name.
+        scores: to write.
     """
-    growth = size_of(header, None, ()) + 48 * len(scores) * header.info.num_samples
+    growth = size_of(header, None, ()) + OF_A_SCORE * len(scores) * header.info.num_samples
     with new_state(path, growth, None) as file:
         write_header(file, header)
-        for name, (found, about) in scores.items():
-            write_score(file, SCORES[name], found, about)
+        for score in scores:
+            write_score(file, score)
         file.attrs.update({"device": "unknown", "torch_version": "unknown"})
 
 
@@ -193,33 +171,24 @@ def size_of(header: Header, run: Run | None, results: Sequence[Result]) -> int:
     )
     size = _OVERHEAD + 2 * names + header.info.num_samples * (4 + 8)
     if run is None:
-        return size + _OF_A_SCORE * header.info.num_samples
+        return size + OF_A_SCORE * header.info.num_samples
     return size + KINDS[run.kind].size_of(header, run, results)
 
 
-def estimate_all(file: h5py.File, header: Header, kind: str) -> None:
-    """Estimate the scores of one kind of trials anew from what the file stores, and write them."""
-    for score, (found, about) in KINDS[kind].estimates(file, header).items():
-        write_score(file, score, found, about)
-
-
-def write_score(
-    file: h5py.File, definition: ScoreDefinition, estimate: Estimate, about: dict[str, Any]
-) -> None:
+def write_score(file: h5py.File, score: Score, recipe: str = "") -> None:
     """Write one score with its uncertainty, in place of an earlier estimate.
 
     Args:
         file: open for writing.
-        definition: of the score.
-        estimate: values and uncertainty.
-        about: further attributes: recipe, outcome, estimator and so on.
+        score: values, uncertainty and meaning.
+        recipe: of the trials that it rests on, JSON; empty without trials.
     """
-    name = definition.name
+    name = score.name
     arrays: dict[str, NDArray[Any] | None] = {
-        "scores": estimate.values,
-        "stderr": estimate.stderr,
-        "halves": estimate.halves,
-        "counts": None if estimate.counts is None else estimate.counts.astype(np.int32),
+        "scores": score.values,
+        "stderr": score.stderr,
+        "halves": score.halves,
+        "counts": None if score.counts is None else score.counts.astype(np.int32),
     }
     for group, values in arrays.items():
         if values is None:
@@ -229,34 +198,25 @@ def write_score(
             file[group][name][...] = values
         else:
             file[group][name] = values
-    attrs: dict[str, Any] = {
-        "definition": definition.definition,
-        "direction": definition.direction,
-        "drops": definition.drops,
-        "lowest": definition.lowest,
-        "highest": definition.highest,
-        "unit": UTILITY_UNITS.get(about.get("outcome", ""), definition.unit),
-        "trials": estimate.trials,
-        "reliability": estimate.reliability,
-        "reliability_stderr": estimate.reliability_stderr,
-        "reliability_method": mean_estimator.RELIABILITY_METHOD,
-        "rank_reliability": estimate.rank_reliability,
-        "rank_reliability_stderr": estimate.rank_reliability_stderr,
-        "rank_reliability_method": mean_estimator.RANK_RELIABILITY_METHOD,
-        "class_reliability": estimate.class_reliability,
-        "class_rank_reliability": estimate.class_rank_reliability,
-        **about,
-    }
-    if estimate.class_signal_share is not None:
+    attrs: dict[str, Any] = {key: getattr(score, key) for key in _TOLD}
+    attrs |= {"reliability_method": _NO_TRIALS, "rank_reliability_method": _NO_TRIALS}
+    if score.trials:
         attrs |= {
-            "signal_share": estimate.signal_share,
-            "class_signal_share": estimate.class_signal_share,
-            "definition": MONTE_CARLO_DEFINITIONS[about["estimator"]],
-            "reliability_method": utility_estimator.RELIABILITY_METHODS[about["estimator"]],
+            "reliability_method": mean_estimator.RELIABILITY_METHOD,
+            "rank_reliability_method": mean_estimator.RANK_RELIABILITY_METHOD,
+            "recipe": recipe,
+        }
+    if score.estimator:
+        attrs |= {
+            "outcome": score.outcome,
+            "estimator": score.estimator,
+            "reliability_method": utility_estimator.RELIABILITY_METHODS[ESTIMATOR[score.estimator]],
             "rank_reliability_method": utility_estimator.RANK_RELIABILITY_METHOD,
         }
-    for target in TARGETS if estimate.trials else ():
-        attrs[f"trials_for_{target}"] = trials_needed(estimate.trust, estimate.trials, target)
+    if score.class_signal_share is not None:
+        attrs |= {"signal_share": score.signal_share, "class_signal_share": score.class_signal_share}
+    for target in TARGETS if score.trials else ():
+        attrs[f"trials_for_{target}"] = trials_needed(score.trust, score.trials, target)
     file["scores"][name].attrs.update(attrs)
 
 

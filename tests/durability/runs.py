@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 import goldore
+import goldore.store.estimating
 from goldore import ConvNetConfig, LossRecipe, UtilityRecipe, Watcher
 from goldore.store import journal
 from tests.conftest import make_dataset
@@ -53,7 +54,7 @@ def write_often(seconds=0.05):
     """Fold the journal into the file several times a second."""
     from goldore.runs import output
 
-    output._SECONDS_BETWEEN_WRITES, output._SHARE_OF_WRITING = seconds, 1
+    output._SECONDS_BETWEEN, output._SHARE = seconds, 1
 
 
 def cut_run(out, log, seconds=0.05, **fields):
@@ -102,7 +103,7 @@ def killed_at(out, log, point, call, **fields):
     else:
         module, name = {
             "before the copy": (goldore.store.writing.shutil, "copyfile"),
-            "while scores are estimated": (goldore.store.writing, "estimate_all"),
+            "while scores are estimated": (goldore.store.estimating, "write_score"),
             "before the seal": (goldore.store.writing, "seal"),
             "before the rename": (goldore.files.atomic, "give_usual_mode"),
             "after the rename": (goldore.files.atomic, "sync_folder"),
@@ -151,12 +152,13 @@ def kept(out):
     if not out.exists():
         return {"loss": set(), "utility": set()}
     file = goldore.load_scores(out)
-    utility = file.utility_trials
-    waiting = {result.trial.number for result in journal.read(out)}
-    return {
-        "loss": set(file.loss_trials.done if file.loss_trials else ()),
-        "utility": {int(each) for each in (utility.done if utility else ())} | waiting,
-    }
+    waiting = journal.read(out)
+    found = {}
+    for kind in ("loss", "utility"):
+        trials = file.trials_of(kind)
+        done = {int(each) for each in (trials.done if trials else ())}
+        found[kind] = done | {result.trial.number for result in waiting.get(kind, ())}
+    return found
 
 
 def arrays(file):

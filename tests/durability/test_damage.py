@@ -12,10 +12,12 @@ import pytest
 
 import goldore
 from goldore.errors import GoldoreError, ScoreFileError
+from goldore.scores import SCORES
 from goldore.scores.estimators import Estimate
 from goldore.store import journal as journals
-from goldore.store import load_header, load_scores, salvage, verifying, write_new
+from goldore.store import Score, load_header, load_scores, salvage, verifying, write_new
 from goldore.store.seal import SIZE
+from goldore.store.trial_kinds import KINDS
 from tests.conftest import edited, make_dataset
 from tests.durability import runs
 
@@ -246,9 +248,9 @@ def waiting(whole, tmp_path):
     with h5py.File(whole) as file:
         rows = np.arange(10, 30)
         columns = {name: file[UTILITY][name][10:30] for name in file[UTILITY] if name != "subset_sizes"}
-    results = journals.KIND.results_of(rows, columns)
+    results = KINDS["utility"].results_of(rows, columns)
     for start in range(0, 20, 2):
-        journals.Journal.beside(path, header).append(path, results[start : start + 2])
+        journals.Journal.beside(path, header, "utility").append(path, results[start : start + 2])
     return path
 
 
@@ -367,7 +369,7 @@ class TestVerify:
             class_rank_reliability=np.full(3, np.nan),
         )
         path = tmp_path / "list.h5"
-        write_new(path, goldore.store.Header.of(dataset), {"LossConverge": (estimate, {})})
+        write_new(path, goldore.store.Header.of(dataset), [Score.of(SCORES["LossConverge"], estimate)])
         found = verifying.verify(path)
         assert found.intact
         assert (found.unchecked, found.trials) == (["LossConverge"], {})

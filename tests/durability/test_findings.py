@@ -121,7 +121,7 @@ def test_a_journal_of_a_goldore_that_stored_no_times_is_taken_in(tmp_path):
         rows[name] = columns[name]
     head = journal._HEAD.pack(journal._MAGIC, 2, key, hashlib.sha256(rows.tobytes()).digest())
     journal.journal_of(path).write_bytes(head + rows.tobytes())
-    found = journal.read(path)
+    found = journal.read(path)["utility"]
     assert [result.trial.number for result in found] == [10, 11]
     assert [result.members.tolist() for result in found] == columns["members"].tolist()
     assert all(np.isnan(result.seconds) for result in found)

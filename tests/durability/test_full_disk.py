@@ -166,7 +166,7 @@ def test_a_journal_that_cannot_grow(tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert watcher.told == [0, 1, 2, 3]
-    assert [result.trial.number for result in journal.read(out)] == [1, 2, 3]
+    assert [result.trial.number for result in journal.read(out)["utility"]] == [1, 2, 3]
     check_and_go_on(out, watcher)
 
 

@@ -11,8 +11,7 @@ from goldore.datasets.dataset import ImageDataset
 from goldore.errors import GoldoreError, ScoreFileError, UsageError
 from goldore.exchange.exporting import export_lists, table, write_table
 from goldore.exchange.importing import import_scores, list_scores
-from goldore.store import load_scores
-from goldore.store.writing import reestimate
+from goldore.store import load_scores, reestimate
 from tests.report.making import noise, put, scored
 
 SCORES = ("LossInit", "LossConverge", "MonteCarlo")

@@ -10,7 +10,16 @@ from goldore.report.kept import select, usual_selections
 from goldore.report.material import Material
 from goldore.report.page import render
 from goldore.scores import SCORES
-from goldore.store import Header, LossResult, LossRun, UtilityResult, UtilityRun, add_trials, load_scores
+from goldore.store import (
+    Header,
+    LossResult,
+    LossRun,
+    UtilityResult,
+    UtilityRun,
+    add_trials,
+    estimate_scores,
+    load_scores,
+)
 from goldore.store.writing import write_new
 from goldore.trials import LossRecipe, UtilityRecipe
 from goldore.trials.draws import Sweeps, make_strata
@@ -94,6 +103,7 @@ def scored(path, dataset, losses=3, utilities=0, seed=0, outcome="accuracy", per
         ]
         run = UtilityRun(recipe, outcome=outcome, estimator="in-minus-out", evaluation="", **about)
         add_trials(path, header, run, drawn)
+    estimate_scores(path)
     return path
 
 

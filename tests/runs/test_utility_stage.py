@@ -80,7 +80,7 @@ def test_a_killed_run_goes_on(dataset, tmp_path):
     out, whole = tmp_path / "killed.h5", tmp_path / "whole.h5"
     code = (
         "import sys; sys.path[:0] = sys.argv[2:]\n"
-        "from goldore.runs import output; output._SECONDS_BETWEEN_WRITES = output._SHARE_OF_WRITING = 0\n"
+        "from goldore.runs import output; output._SECONDS_BETWEEN = output._SHARE = 0\n"
         "from tests.runs.test_utility_stage import score; from tests.conftest import make_dataset\n"
         "score(make_dataset(), sys.argv[1], utility_trials=4000)"
     )

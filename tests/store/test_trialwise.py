@@ -18,7 +18,8 @@ from goldore.store import (
     trialwise,
     write_new,
 )
-from goldore.store.trialwise import estimate_from, loss_values, utility_of_samples
+from goldore.store.estimating import estimate_from
+from goldore.store.trialwise import loss_values, utility_of_samples
 from goldore.trials import OUTCOMES, LossRecipe, UtilityRecipe
 from goldore.trials.seeds import Trial
 from tests.conftest import make_dataset

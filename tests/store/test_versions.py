@@ -71,8 +71,8 @@ class TestRecipes:
         with h5py.File(tmp_path / "whole.h5") as file:
             numbers = np.arange(8, 12)
             waiting = KIND.results_of(numbers, KIND.columns_at(file[KIND.group], numbers))
-        journal.Journal.beside(path, load_header(path)).append(path, waiting)
-        assert [result.trial.number for result in journal.read(path)] == [8, 9, 10, 11]
+        journal.Journal.beside(path, load_header(path), KIND.name).append(path, waiting)
+        assert [result.trial.number for result in journal.read(path)[KIND.name]] == [8, 9, 10, 11]
         assert len(runs.score(path, loss=2, utility=12).utility_trials.done) == 12
         assert verify(path).problems == []
 

@@ -16,6 +16,7 @@ from goldore.store import (
     add_trials,
     check_same_run,
     check_storable,
+    estimate_scores,
 )
 from goldore.store.writing import size_of
 from goldore.trials import LossRecipe
@@ -60,6 +61,7 @@ def results(dataset, numbers, failed=()):
 @pytest.fixture
 def path(tmp_path, dataset):
     add_trials(tmp_path / "scores.h5", Header.of(dataset), run(), results(dataset, [0, 1, 2]))
+    estimate_scores(tmp_path / "scores.h5")
     return tmp_path / "scores.h5"
 
 
@@ -141,7 +143,7 @@ def test_a_crash_while_writing_leaves_the_previous_file(path, dataset, monkeypat
     def crash(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("goldore.store.writing.estimate_all", crash)
+    monkeypatch.setattr("goldore.store.writing.seal", crash)
     with pytest.raises(KeyboardInterrupt):
         add_trials(path, Header.of(dataset), run(), results(dataset, [3]))
     assert path.read_bytes() == content
