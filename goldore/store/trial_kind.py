@@ -150,13 +150,13 @@ class TrialKind(ABC, Generic[AnyRun, AnyTrials, AnyResult]):
 
     def add(self, file: h5py.File, header: Header, run: AnyRun, results: Sequence[AnyResult]) -> None:
         """Write finished trials, their done flags last; scores are estimated later."""
+        ordered = sorted(results, key=lambda result: result.trial.number)
+        if not ordered:
+            return
         if self.group not in file:
             self.create(file, header, run)
         group = file[self.group]
         self.update(group, run)
-        ordered = sorted(results, key=lambda result: result.trial.number)
-        if not ordered:
-            return
         self.mark(file, stale=True)
         create_seconds(group)
         names = self.content_names(group)

@@ -53,6 +53,8 @@ def test_an_interrupt_while_results_are_written_waits(tmp_path, monkeypatch):
         add(*args, **fields)
 
     monkeypatch.setattr(output, "add_trials", interrupted)
+    monkeypatch.setattr(output, "_SECONDS_BETWEEN", 0)
+    monkeypatch.setattr(output, "_SHARE", 0)
     with pytest.raises(KeyboardInterrupt):
         runs.score(tmp_path / "s.h5", loss=5, scores="LossInit")
     signal.signal(signal.SIGINT, before)

@@ -131,7 +131,7 @@ def test_a_run_that_is_killed_again_and_again_loses_nothing(start, uninterrupted
 def test_a_run_that_is_killed_at_a_point_of_its_writing_loses_nothing(start, uninterrupted, tmp_path, point):
     (tmp_path / "run").mkdir()
     out, log = tmp_path / "run" / "scores.h5", tmp_path / "log"
-    for call in (1, 2, 11) if "record" in point else (1, 2, 5):
+    for call in (1, 2, 11) if "record" in point else (1, 2, 3):
         process = start(runs.killed_at, out, log, point, call, utility=24)
         process.join(PATIENCE)
         assert process.exitcode == -9

@@ -144,6 +144,17 @@ def test_another_run_is_refused_with_both_values(dataset, out, change):
     assert out.read_bytes() == before
 
 
+def test_what_cannot_be_stored_is_refused_before_the_pilot(dataset, out, monkeypatch):
+    """Planning trains nothing: a pilot may take minutes."""
+    score(dataset, out)
+    monkeypatch.setattr("goldore.runs.utility_stage.choose_subset_size", lambda *_: pytest.fail("trained"))
+    open_size = replace(RECIPE, subset_per_class=None)
+    with pytest.raises(ScoreFileError, match="another run.*steps: 5 there / 6 now"):
+        score(dataset, out, utility=replace(open_size, steps=6))
+    with pytest.raises(GoldoreError):
+        score(dataset, out / "below a file" / "s.h5", utility=open_size)
+
+
 def test_the_pilot_chooses_and_the_file_remembers(dataset, out):
     class Notes(Watcher):
         notes = ()

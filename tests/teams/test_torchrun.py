@@ -350,7 +350,8 @@ class TestMachines:
             each.mkdir()
         command = ("score", data, *LOSS, "--trials", 6, "--out", "s.h5")
         hidden = folders[1] / "s.rank1.part.h5"
-        assert run("score", data, *LOSS, "--trial-range", "5:6", "--out", hidden).code == 0
+        for path, numbers in ((folders[0] / "s.h5", "0:1"), (hidden, "5:6")):
+            assert run("score", data, *LOSS, "--trial-range", numbers, "--out", path).code == 0
         ranks = start_ranks(command, command, folders=folders)
         for each in ranks:
             assert each.wait().code == 1
