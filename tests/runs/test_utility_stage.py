@@ -149,7 +149,7 @@ def test_what_cannot_be_stored_is_refused_before_the_pilot(dataset, out, monkeyp
     score(dataset, out)
     monkeypatch.setattr("goldore.runs.utility_stage.choose_subset_size", lambda *_: pytest.fail("trained"))
     open_size = replace(RECIPE, subset_per_class=None)
-    with pytest.raises(ScoreFileError, match="another run.*steps: 5 there / 6 now"):
+    with pytest.raises(ScoreFileError, match=r"another run.*steps: 5 there / 6 now"):
         score(dataset, out, utility=replace(open_size, steps=6))
     with pytest.raises(GoldoreError):
         score(dataset, out / "below a file" / "s.h5", utility=open_size)
