@@ -33,7 +33,7 @@ def estimate_command(
     from goldore.errors import ScoreFileError, UsageError
     from goldore.store import load_scores, reestimate
 
-    from .utility_screen import trust_sentence
+    from .courses import trust_sentence
     from .views import scores_table
 
     if to is not None and to.exists() and not overwrite:
@@ -64,7 +64,7 @@ def merge_command(
     """Join score files of one run that were made in parts (--trial-range)."""
     from goldore.store import load_scores, merge
 
-    from .utility_screen import trust_sentence
+    from .courses import trust_sentence
     from .views import scores_table
 
     held = sum(_trials(load_scores(part, only=())) for part in parts)

@@ -1,45 +1,25 @@
 """How a scoring run looks: a live progress bar on a terminal, plain lines now and then elsewhere."""
 
-import math
 import time
 from collections.abc import Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from rich.progress import (
-    BarColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TaskProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
-
-from goldore.runs.watching import End, Plan, UtilityPlan, Watcher
+from goldore.runs.watching import End, Plan, Watcher
 from goldore.scores.estimators.estimate import UNRELIABLE
-from goldore.store import LossResult, Score, ScoreFile, UtilityResult
+from goldore.store import Result, Score, ScoreFile
 from goldore.training.progress import Progress as TrainingProgress
 from goldore.trials.seeds import Trial
-from goldore.wording import count, duration, number, plural
+from goldore.wording import count, plural
 
+from .courses import COURSES, Course, is_noise, trust_sentence
 from .screen import err, line, out, show_table, warn
-from .utility_screen import UtilityCourse, ending, is_noise, trust_sentence, utility_bar
 from .views import scores_table
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 _SECONDS_BETWEEN_LINES = 30.0
-_SMOOTHING_SECONDS = 60.0  # the window over which the rate is averaged
-
-
-class _Rate(ProgressColumn):
-    """Images trained a second, over the last minute."""
-
-    def render(self, task: Task) -> Text:
-        return Text(f"{task.speed:,.0f} images/s" if task.speed else "- images/s")
 
 
 class ScreenWatcher(Watcher):
@@ -63,53 +43,81 @@ class ScreenWatcher(Watcher):
             and not self._console.is_dumb_terminal
             and not quiet
         )
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=None),
-            TaskProgressColumn(),
-            _Rate(),
-            TextColumn("loss {task.fields[loss]}"),
-            TimeRemainingColumn(compact=True),
-            TextColumn("left"),
-            console=self._console,
-            expand=True,
-            transient=True,
-            speed_estimate_period=_SMOOTHING_SECONDS,
-        )
-        self._task = self._bar.add_task("starting", total=None, visible=False, loss="-")
-        self._spoke, self._spoken = 0.0, 0  # time of the last line, and images trained by then
-        self._images_before, self._done = 0, 0  # trained in groups that are done, and their trials
-        self._group: Sequence[Trial] = ()
-        self._plan: Plan | None = None
-        self._utility: UtilityCourse | None = None
-        self._utility_bar = utility_bar(self._console)
-        self._utility_task = self._utility_bar.add_task(
-            "starting", total=1.0, visible=False, rate="", left=""
-        )
-        self._judged = 0  # trials when it was last said how far MonteCarlo can be trusted
+        self._course: Course[Any, Any] | None = None  # of the trials under way
+        self._spoke = 0.0  # time of the last line
         self.out: Path | None = None
         self.kept = 0
 
     def __enter__(self) -> Self:
-        if self._live:
-            self._bar.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._live:
-            self._bar.stop()
-            self._utility_bar.stop()
+        self._stop()
 
     def say(self, text: str, *, verbose_only: bool = False) -> None:
         """Print a line above the bar."""
         if not self._quiet and (self._verbose or not verbose_only):
             line(self._console, text)
 
+    def pilot_started(self, sizes: Sequence[int]) -> None:
+        """Say what takes a moment before anything else is seen."""
+        tried = ", ".join(map(str, sizes))
+        self.say(f"a pilot looks for the smallest subset that teaches something ({tried} of each class) ...")
+
     def planned(self, plan: Plan) -> None:
         """Say what is going to happen."""
-        self._plan, self.out, self.kept = plan, plan.out, plan.usable
+        self._stop()
+        self.out, self.kept = plan.out, self.kept + plan.usable
+        if self._course is None:
+            self._introduce(plan)
+        self._course = COURSES[plan.run.kind](plan, self._console)
+        self.say(f"recipe {plan.run.recipe.to_json()}", verbose_only=True)
+        for text in self._course.announcement():
+            self.say(text)
+        self._spoke = time.monotonic()
+        if self._live:
+            self._course.bar.start()
+
+    def started(self, trials: Sequence[Trial]) -> None:
+        """Begin a group of trials."""
+        if self._course is not None:
+            self._course.group = trials
+
+    def progressed(self, progress: TrainingProgress) -> None:
+        """Move the bar, or print a line if the last one is long ago."""
+        if self._course is not None:
+            self._course.progress = progress
+            self._show(self._course)
+
+    def ensemble_lowered(self, size: int) -> None:
+        """Say that memory ran out and nothing is lost."""
+        warn(f"out of memory; going on with {plural(size, 'network')} at once, finished trials are kept.")
+
+    def finished(self, results: Sequence[Result]) -> None:
+        """Count the trials, and say what there is to say of each."""
+        self.kept += sum(not result.failed for result in results)
+        if self._course is not None:
+            self._course.add(results)
+            told = [self._tell_of(self._course, result) for result in results]
+            if not any(told):
+                self._show(self._course)
+
+    def estimated(self, score: Score) -> None:
+        """Show how far the scores can be trusted by now: in the bar, and in a line where trials doubled."""
+        sentence = self._course.estimated(score) if self._course is not None else None
+        if sentence:
+            self.say(sentence)
+
+    def ended(self, end: End, score: Score | None, seconds: float, trials: int) -> None:
+        """Say why the trials ended, where that is not plain."""
+        self._stop()
+        sentence = self._course.ending(end, score, seconds, trials) if self._course is not None else None
+        if sentence:
+            self.say(sentence)
+
+    def _introduce(self, plan: Plan) -> None:
         dataset, recipe = plan.dataset, plan.run.recipe
         shape = "x".join(map(str, dataset.image_shape))
         self.say(
@@ -122,175 +130,29 @@ class ScreenWatcher(Watcher):
         self.say(
             f"{recipe.network.describe()}; {count(plan.parameters)} parameters, trained in {recipe.precision}"
         )
-        self.say(f"recipe {recipe.to_json()}", verbose_only=True)
-        there = f", {plan.there} of them done before" if plan.there else ""
-        trials, epochs = plural(plan.trials, "trial"), plural(plan.epochs, "epoch")
-        self.say(f"{trials} of {epochs}{there}, {_at_once(plan)}")
-        if plan.note:
-            self.say(plan.note)
-        if plan.trials <= plan.there:
-            self.say("nothing to do: all trials are there already")
 
-    def started(self, trials: Sequence[Trial]) -> None:
-        """Begin a group of trials."""
-        self._group = trials
-        self._spoke = self._spoke or time.monotonic()
+    def _tell_of(self, course: Course[Any, Any], result: Result) -> bool:
+        """Say of a trial what there is to say, if anything."""
+        told = course.about(result)
+        if told is not None and result.failed:
+            warn(told)
+        elif told is not None:
+            self.say(told)
+        return told is not None
 
-    def progressed(self, progress: TrainingProgress) -> None:
+    def _show(self, course: Course[Any, Any]) -> None:
         """Move the bar, or print a line if the last one is long ago."""
-        if self._plan is None or self._quiet:
-            return
-        done = self._images_before + progress.images
-        per_trial = self._plan.dataset.num_samples * self._plan.epochs
-        total = max((self._plan.trials - self._plan.there) * per_trial, done)
-        where = self._where(self._plan, progress)
-        if self._live:
-            self._bar.update(
-                self._task,
-                description=where,
-                total=total,
-                completed=done,
-                visible=True,
-                loss=number(progress.loss),
-            )
-        elif time.monotonic() - self._spoke >= _SECONDS_BETWEEN_LINES:
-            now = time.monotonic()
-            rate = max(done - self._spoken, 1) / (now - self._spoke)
-            self._spoke, self._spoken = now, done
-            left = (total - done) / rate
-            self.say(
-                f"{where}: {done / total:.0%}, {rate:,.0f} images/s, loss {number(progress.loss)}, "
-                f"{duration(left)} left"
-            )
-
-    def ensemble_lowered(self, size: int) -> None:
-        """Say that memory ran out and nothing is lost."""
-        warn(f"out of memory; going on with {plural(size, 'network')} at once, finished trials are kept.")
-
-    def finished(self, results: Sequence[LossResult]) -> None:
-        """Count the trials, and say which diverged."""
-        if self._plan is None:
-            return
-        samples = self._plan.dataset.num_samples
-        self._images_before += (
-            samples * self._plan.epochs * len(results)
-        )  # diverged ones may have stopped early
-        self.kept += sum(not result.failed for result in results)
-        self._done += len(results)
-        for result in results:
-            number_of = result.trial.number + 1
-            if result.failed:
-                warn(
-                    f"trial {number_of} diverged (its loss became infinite or NaN) and is not averaged in; "
-                    "a lower --lr may help."
-                )
-            else:
-                accuracy = f", test accuracy {result.test_accuracy:.1%}" if result.test_accuracy >= 0 else ""
-                final = result.train_loss[result.train_loss >= 0][-1]
-                which = f"trial {number_of}{_of_all(self._plan, number_of)}"
-                self.say(f"{which} done: training loss {number(float(final))}{accuracy}")
-
-    def pilot_started(self, sizes: Sequence[int]) -> None:
-        """Say what takes a moment before anything else is seen."""
-        tried = ", ".join(map(str, sizes))
-        self.say(f"a pilot looks for the smallest subset that teaches something ({tried} of each class) ...")
-
-    def utility_planned(self, plan: UtilityPlan) -> None:
-        """Say what is going to happen."""
-        self.out, self.kept = plan.out, self.kept + plan.usable
-        self._utility = UtilityCourse(plan)
-        dataset, recipe = plan.dataset, plan.run.recipe
-        if self._plan is None:
-            shape = "x".join(map(str, dataset.image_shape))
-            self.say(
-                f"{dataset.name}: {count(dataset.num_samples)} training images of {shape}, "
-                f"{dataset.num_classes} classes"
-            )
-            self.say(
-                f"{recipe.network.describe()}; {count(plan.parameters)} parameters, "
-                f"trained in {recipe.precision}"
-            )
-        self.say(f"recipe {recipe.to_json()}", verbose_only=True)
-        for note in plan.notes:
-            self.say(note)
-        made = f" distilled by {recipe.distill.method}" if recipe.distill else ""
-        split = "test" if recipe.eval_split == "test" else "held-out training"
-        self.say(
-            f"utility trials: {plan.subset_sizes.max()} of each class{made}, {plural(recipe.steps, 'step')}, "
-            f"evaluated on {count(plan.evaluation_images)} {split} images; every sample is drawn once in "
-            f"{plural(plan.per_sweep, 'trial')}"
-        )
-        there = f", {count(plan.there)} of them done before" if plan.there else ""
-        many = plural(plan.trials, "trial")
-        goal = (
-            f"until the reliability is {plan.until_reliability:g}, at most {many}"
-            if plan.until_reliability is not None
-            else many
-        )
-        self.say(f"{goal}{there}, {_at_once(plan)}")
-        self._spoke = time.monotonic()
-        if self._live:
-            self._bar.stop()
-            self._utility_bar.start()
-
-    def utility_finished(self, results: Sequence[UtilityResult]) -> None:
-        """Move the bar, or print a line if the last one is long ago."""
-        if self._utility is None:
-            return
-        self.kept += sum(not result.failed for result in results)
-        self._utility.add(results)
         if self._quiet:
             return
         if self._live:
-            left = self._utility.seconds_left()
-            self._utility_bar.update(
-                self._utility_task,
-                description=self._utility.where(),
-                completed=self._utility.share(),
-                visible=True,
-                rate=f"{self._utility.per_second() * 3600:,.0f}/hour",
-                left=f"{duration(left)} left" if math.isfinite(left) else "",
-            )
+            course.move_bar()
         elif time.monotonic() - self._spoke >= _SECONDS_BETWEEN_LINES:
             self._spoke = time.monotonic()
-            self.say(self._utility.line())
+            self.say(course.line())
 
-    def estimated(self, score: Score) -> None:
-        """Show how far the scores can be trusted by now: in the bar, and in a line where trials doubled."""
-        if self._utility is None:
-            return
-        self._utility.score = score
-        if score.trials >= 2 * self._judged and math.isfinite(score.trust):
-            self._judged = score.trials
-            self.say(trust_sentence(score))
-
-    def utility_ended(self, end: End, score: Score | None, seconds: float, trials: int) -> None:
-        """Say why the trials ended, where that is not plain."""
-        if self._live:
-            self._utility_bar.stop()
-        if self._utility is not None:
-            sentence = ending(end, self._utility.plan, score, seconds, trials)
-            if sentence:
-                self.say(sentence)
-
-    def _where(self, plan: Plan, progress: TrainingProgress) -> str:
-        """What is under way: this process's trials and their epoch, or what many have done between them."""
-        if plan.processes > 1:
-            return f"{count(plan.there + self._done)} of {plural(plan.trials, 'trial')} done"
-        first, last = self._group[0].number + 1, self._group[-1].number + 1
-        trials = f"trial {first}" if first == last else f"trials {first}-{last}"
-        return f"{trials}{_of_all(plan, last)}, epoch {progress.epoch}/{plan.epochs}"
-
-
-def _of_all(plan: Plan, number_of: int) -> str:
-    """Of how many trials this is one; nothing where a --trial-range has numbers beyond."""
-    return f" of {plan.trials}" if number_of <= plan.trials else ""
-
-
-def _at_once(plan: Plan | UtilityPlan) -> str:
-    """How many networks are trained at the same time, and where."""
-    shared = f", in {plan.processes} processes" if plan.processes > 1 else ""
-    return f"{plan.ensemble_size} at once on {plan.run.device}{shared}"
+    def _stop(self) -> None:
+        if self._live and self._course is not None:
+            self._course.bar.stop()
 
 
 def show_result(file: ScoreFile) -> None:

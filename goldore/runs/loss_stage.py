@@ -11,7 +11,7 @@ from goldore.networks.architecture import Architecture
 from goldore.runs.groups import Groups
 from goldore.runs.job import Job, complete_recipe, memory_errors
 from goldore.runs.output import Output, interrupts_held_back
-from goldore.runs.watching import Plan
+from goldore.runs.watching import LossPlan
 from goldore.scores import TRAINING_SCORES, TrainingScore
 from goldore.store import LossResult, LossRun, ScoreFile, run_differences
 from goldore.training.devices import default_precision
@@ -96,7 +96,7 @@ class LossStage:
             data = DeviceDataset(dataset, run.recipe.mean or (), run.recipe.std or (), job.device)
             engine = choose_engine(data, architecture, run.recipe, work, **dataclasses.asdict(job.settings))
         watcher.planned(
-            Plan(
+            LossPlan(
                 dataset=dataset,
                 run=run,
                 out=parts.path,
@@ -106,10 +106,11 @@ class LossStage:
                 usable=usable,
                 ensemble_size=engine.size,
                 parameters=architecture.num_parameters(),
-                note=engine.note,
+                notes=(engine.note,) if engine.note else (),
                 processes=parts.team.size,
             )
         )
+        start, missing_at_first = time.monotonic(), len(missing)
         tick = _now_and_then(watcher.progressed)
 
         def of_group(numbers: list[int]) -> list[LossResult]:
@@ -129,6 +130,7 @@ class LossStage:
             if len(still) == len(missing):
                 raise GoldoreError(f"{parts.path} does not keep what is written to it; choose another --out.")
             missing = still  # nothing, unless somebody removed the file
+        watcher.ended("complete", None, time.monotonic() - start, missing_at_first)
 
 
 def rows_of(run: LossRun, scores: Mapping[str, TrainingScore], *, needed: bool = True) -> list[TrainingScore]:

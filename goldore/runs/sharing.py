@@ -4,11 +4,10 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from goldore.runs.team import Team
-from goldore.runs.watching import End, Plan, UtilityPlan, Watcher
-from goldore.store import LossResult, Score, UtilityResult
+from goldore.runs.watching import End, Plan, Watcher
+from goldore.store import Result, Score
+from goldore.store.trial_kinds import KINDS
 from goldore.training.progress import Progress
 from goldore.trials.seeds import Trial
 
@@ -32,23 +31,11 @@ class _Teller(Watcher):
     def ensemble_lowered(self, size: int) -> None:
         self._tell("lowered", size)
 
-    def finished(self, results: Sequence[LossResult]) -> None:
-        told = [
-            {
-                "trial": [result.trial.number, result.trial.seed],
-                "failed": result.failed,
-                "train_loss": result.train_loss.tolist(),
-                "test_accuracy": result.test_accuracy,
-            }
-            for result in results
-        ]
-        self._tell("finished", told)
+    def planned(self, plan: Plan) -> None:
+        self._kind = plan.run.kind
 
-    def utility_finished(self, results: Sequence[UtilityResult]) -> None:
-        told = [
-            [result.trial.number, result.trial.seed, result.failed, result.train_loss] for result in results
-        ]
-        self._tell("utility", told)
+    def finished(self, results: Sequence[Result]) -> None:
+        self._tell("finished", [self._kind, [result.told() for result in results]])
 
     def _tell(self, what: str, value: Any) -> None:
         self._team.tell([self._team.rank, what, value])
@@ -80,26 +67,19 @@ class _Listener(Watcher):
     def ensemble_lowered(self, size: int) -> None:
         self._watcher.ensemble_lowered(size)
 
-    def finished(self, results: Sequence[LossResult]) -> None:
+    def finished(self, results: Sequence[Result]) -> None:
         if self._own is not None:
             self._own = dataclasses.replace(self._own, images=0)
         self._listen()
         self._watcher.finished(results)
 
-    def utility_planned(self, plan: UtilityPlan) -> None:
-        self._watcher.utility_planned(plan)
-
-    def utility_finished(self, results: Sequence[UtilityResult]) -> None:
-        self._listen()
-        self._watcher.utility_finished(results)
-
     def estimated(self, score: Score) -> None:
         self._listen()
         self._watcher.estimated(score)
 
-    def utility_ended(self, end: End, score: Score | None, seconds: float, trials: int) -> None:
+    def ended(self, end: End, score: Score | None, seconds: float, trials: int) -> None:
         self._listen()
-        self._watcher.utility_ended(end, score, seconds, trials)
+        self._watcher.ended(end, score, seconds, trials)
 
     def pilot_started(self, sizes: Sequence[int]) -> None:
         self._watcher.pilot_started(sizes)
@@ -119,22 +99,6 @@ class _Listener(Watcher):
                 self._watcher.ensemble_lowered(value)
             elif what == "finished":
                 self._images[rank] = 0
-                self._watcher.finished([_loss_result(each) for each in value])
-            elif what == "utility":
-                self._watcher.utility_finished([_utility_result(*each) for each in value])
+                kind, results = value
+                self._watcher.finished([KINDS[kind].result.from_told(each) for each in results])
         return bool(told)
-
-
-def _loss_result(told: dict[str, Any]) -> LossResult:
-    """A result without what was recorded of samples, which is in the part of its rank."""
-    return LossResult(
-        trial=Trial(*told["trial"]),
-        failed=told["failed"],
-        recorded={},
-        train_loss=np.array(told["train_loss"], dtype=np.float32),
-        test_accuracy=told["test_accuracy"],
-    )
-
-
-def _utility_result(number: int, seed: int, failed: bool, train_loss: float) -> UtilityResult:
-    return UtilityResult(Trial(number, seed), failed, np.empty(0, np.int32), {}, train_loss)

@@ -123,7 +123,7 @@ class UtilityStage:
         expected = -(-expected // team.size)
         training = _Training(job, run, strata, expected, budget.max_seconds or math.inf)
         engine = training.engine
-        watcher.utility_planned(
+        watcher.planned(
             UtilityPlan(
                 dataset=dataset,
                 run=run,
@@ -172,7 +172,7 @@ class UtilityStage:
                     end = _REACHED
         parts.estimate()
         score = _estimated(path) if team.rank == 0 else None
-        watcher.utility_ended(end or _COMPLETE, score, time.monotonic() - start, started_with - len(missing))
+        watcher.ended(end or _COMPLETE, score, time.monotonic() - start, started_with - len(missing))
 
 
 def _train(groups: Iterable[list[UtilityResult]], output: Output, stop_at: float, watcher: Watcher) -> bool:
@@ -182,7 +182,7 @@ def _train(groups: Iterable[list[UtilityResult]], output: Output, stop_at: float
         for results in groups:
             with interrupts_held_back():
                 written = output.add(results)
-                watcher.utility_finished(results)
+                watcher.finished(results)
             if written and not output.is_part and looking.is_due():
                 with looking.timed():
                     estimated = _estimated(output.path)
@@ -250,6 +250,7 @@ class _Training:
             kept, trainer = trainer, None  # one that fails holds memory
             kept = kept or SubsetTrainer(self._data, self.architecture, run.recipe, self.engine.execution)
             trials = make_utility_trials(run.base_seed, numbers, run.recipe.common_init)
+            watcher.started(trials)
             members = np.stack([sweeps.subset(trial.number) for trial in trials]).astype(np.int32)
             evaluation = self._evaluations[numbers[0] % self._strata.folds]
             start = time.perf_counter()

@@ -45,6 +45,7 @@ class LossKind(TrialKind[LossRun, LossTrials, LossResult]):
     """Trainings on the whole training set, which record the samples' scores."""
 
     name = "loss"
+    result = LossResult
 
     def read(self, file: h5py.File, info: DatasetInfo) -> LossTrials:
         """Read what the file says of its loss trials, without the [T, N] arrays."""

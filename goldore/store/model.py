@@ -1,6 +1,6 @@
 """What a score file holds, as Python objects."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import astuple, dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -314,6 +314,21 @@ class LossResult:
     test_accuracy: float = float("nan")
     seconds: float = float("nan")
 
+    def told(self) -> dict[str, Any]:
+        """As JSON values, without what was recorded of samples."""
+        return {
+            "trial": astuple(self.trial),
+            "failed": self.failed,
+            "train_loss": self.train_loss.tolist(),
+            "test_accuracy": self.test_accuracy,
+        }
+
+    @classmethod
+    def from_told(cls, told: dict[str, Any]) -> Self:
+        """What `told` gave."""
+        loss = np.array(told["train_loss"], dtype=np.float32)
+        return cls(**told | {"trial": Trial(*told["trial"]), "recorded": {}, "train_loss": loss})
+
 
 @dataclass(frozen=True)
 class UtilityResult:
@@ -334,6 +349,17 @@ class UtilityResult:
     outcomes: dict[str, NDArray[np.float32]] = field(repr=False)
     train_loss: float = float("nan")
     seconds: float = float("nan")
+
+    def told(self) -> dict[str, Any]:
+        """As JSON values, without what it drew and what came of it."""
+        return {"trial": astuple(self.trial), "failed": self.failed, "train_loss": self.train_loss}
+
+    @classmethod
+    def from_told(cls, told: dict[str, Any]) -> Self:
+        """What `told` gave."""
+        return cls(
+            **told | {"trial": Trial(*told["trial"]), "members": np.empty(0, np.int32), "outcomes": {}}
+        )
 
 
 Run = LossRun | UtilityRun

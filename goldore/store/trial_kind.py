@@ -32,9 +32,11 @@ class TrialKind(ABC, Generic[AnyRun, AnyTrials, AnyResult]):
 
     Attributes:
         name: of the kind.
+        result: what a trial of it gives.
     """
 
     name: str
+    result: type[AnyResult]
 
     @property
     def group(self) -> str:

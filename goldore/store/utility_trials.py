@@ -62,6 +62,7 @@ class UtilityKind(TrialKind[UtilityRun, UtilityTrials, UtilityResult]):
     """Trainings on drawn subsets, which give an outcome for each class."""
 
     name = "utility"
+    result = UtilityResult
 
     def read(self, file: h5py.File, info: DatasetInfo) -> UtilityTrials:
         """Read what the file says of its utility trials, without members."""

@@ -12,8 +12,9 @@ from typer.testing import CliRunner
 
 from cli.app import app
 from goldore.datasets.dataset import ImageDataset
+from goldore.scores import SCORES
 from goldore.scores.estimators import Estimate
-from goldore.store import Header, write_new
+from goldore.store import Header, Score, write_new
 from goldore.store.format import text_array
 from tests.conftest import contents, edited
 
@@ -179,7 +180,7 @@ def write_scores():
             class_reliability=unknown,
             class_rank_reliability=unknown,
         )
-        write_new(path, header, {"LossConverge": (found, {})})
+        write_new(path, header, [Score.of(SCORES["LossConverge"], found)])
         return path
 
     return write

@@ -34,14 +34,11 @@ class Told(Watcher):
     def __init__(self, log):
         self._log = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
+    def planned(self, plan):
+        self._kind = plan.run.kind
+
     def finished(self, results):
-        self._tell("loss", results)
-
-    def utility_finished(self, results):
-        self._tell("utility", results)
-
-    def _tell(self, kind, results):
-        os.write(self._log, "".join(f"{kind} {each.trial.number}\n" for each in results).encode())
+        os.write(self._log, "".join(f"{self._kind} {each.trial.number}\n" for each in results).encode())
 
 
 def score(out, loss=LOSS_TRIALS, utility=UTILITY_TRIALS, **fields):

@@ -14,6 +14,7 @@ from goldore.store import (
     Header,
     LossResult,
     LossRun,
+    Score,
     UtilityResult,
     UtilityRun,
     add_trials,
@@ -139,7 +140,7 @@ def _imported(path):
         class_reliability=unknown,
         class_rank_reliability=unknown,
     )
-    write_new(path, header, {"LossConverge": (found, {}), "MonteCarlo": (found, {})})
+    write_new(path, header, [Score.of(SCORES[name], found) for name in ("LossConverge", "MonteCarlo")])
     return path
 
 

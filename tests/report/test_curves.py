@@ -7,8 +7,9 @@ import goldore
 from goldore.errors import ScoreFileError
 from goldore.report import curves
 from goldore.report.curves import reliability_curve
+from goldore.scores import SCORES
 from goldore.scores.estimators import class_members, mean_over_trials
-from goldore.store import load_scores, write_new
+from goldore.store import Score, load_scores, write_new
 from tests.store.test_trialwise import header_of, write_losses, write_utility
 
 LABELS = np.random.default_rng(0).permutation(np.repeat(np.arange(3), [30, 20, 10]))
@@ -104,7 +105,7 @@ def test_an_imported_score_has_no_curve(path):
     estimate = mean_over_trials(made, class_members(LABELS, 3))
     imported = dataclasses.replace(estimate, trials=0, rank_reliability=np.nan, reliability=np.nan)
     listed = path.with_name("listed.h5")
-    write_new(listed, header_of(LABELS, 3), {"LossInit": (imported, {})})
+    write_new(listed, header_of(LABELS, 3), [Score.of(SCORES["LossInit"], imported)])
     assert curve_of(load_scores(listed)) is None
 
 

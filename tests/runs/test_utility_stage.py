@@ -47,7 +47,7 @@ def test_the_trials_do_not_depend_on_how_the_run_was_cut(dataset, tmp_path, spli
     class Interrupt(Watcher):
         seen = 0
 
-        def utility_finished(self, results):
+        def finished(self, results):
             self.seen += len(results)
             if self.seen >= 16:
                 raise KeyboardInterrupt
@@ -159,7 +159,7 @@ def test_the_pilot_chooses_and_the_file_remembers(dataset, out):
     class Notes(Watcher):
         notes = ()
 
-        def utility_planned(self, plan):
+        def planned(self, plan):
             self.notes = plan.notes
 
     recipe, watcher = replace(RECIPE, subset_per_class=None), Notes()
@@ -278,7 +278,7 @@ def test_another_outcome_is_estimated_before_its_reliability_is_looked_at(out):
     class Ends(Watcher):
         end = None
 
-        def utility_ended(self, end, score, seconds, trials):
+        def ended(self, end, score, seconds, trials):
             self.end, self.trials = end, trials
 
     watcher = Ends()
@@ -304,7 +304,7 @@ def test_a_pilot_that_finds_nothing_above_chance_says_so(out):
     noise = replace(dataset, labels=np.random.default_rng(0).permutation(dataset.labels))
 
     class Notes(Watcher):
-        def utility_planned(self, plan):
+        def planned(self, plan):
             self.note = plan.notes[0]
 
     watcher = Notes()

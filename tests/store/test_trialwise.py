@@ -190,7 +190,7 @@ def test_without_any_good_trial_there_are_no_outcomes(path):
 
 
 def test_a_file_without_trials_says_nothing_of_single_ones(path):
-    write_new(path, header_of(np.arange(6) % 2, 2), {})
+    write_new(path, header_of(np.arange(6) % 2, 2), [])
     assert loss_values(path, np.arange(6)) == {}
     assert utility_of_samples(path, [0]) == []
     assert estimate_from(path) is None
