@@ -1,18 +1,12 @@
 """A network family is one module and one row: made in a copy of goldore, and run from its command line."""
 
-import os
-import shutil
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
 import goldore
 from goldore import UsageError
 from goldore.networks.config import ConvNetConfig, network_of
+from tests.copies import changed_copy
 
-ROOT = Path(__file__).resolve().parents[2]
 MLP = '''
 """A perceptron with one hidden layer."""
 
@@ -67,7 +61,7 @@ class MLP(Architecture):
         return nn.Sequential(OrderedDict(layers))
 '''
 ROW = "FAMILIES: dict[str, type[NetworkConfig]] = {DEFAULT_FAMILY: ConvNetConfig}"
-MORE = "\nfrom goldore.networks.mlp import MLPConfig  # noqa: E402\nFAMILIES['mlp'] = MLPConfig\n"
+MORE = "\nfrom goldore.networks.mlp import MLPConfig\nFAMILIES['mlp'] = MLPConfig\n"
 EQUAL = """
 import torch
 from goldore.networks.config import network_of
@@ -89,28 +83,12 @@ for row, trial in enumerate(trials):
 @pytest.fixture(scope="module")
 def goldore_with_mlp(tmp_path_factory):
     """Run Python in a copy of goldore that has another family."""
-    copy = tmp_path_factory.mktemp("copy")
-    for name in ("goldore", "cli"):
-        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-    (copy / "goldore/networks/mlp.py").write_text(MLP)
-    config = copy / "goldore/networks/config.py"
-    text = config.read_text()
-    assert ROW in text
-    config.write_text(text + MORE)
-
-    def run(*arguments):
-        done = subprocess.run(
-            [sys.executable, *map(str, arguments)],
-            cwd=copy,
-            env=os.environ | {"PYTHONPATH": str(copy)},
-            capture_output=True,
-            encoding="utf-8",
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return done
-
-    return run
+    config = "goldore/networks/config.py"
+    return changed_copy(
+        tmp_path_factory.mktemp("copy"),
+        added=[("goldore/networks/mlp.py", MLP)],
+        edits=[(config, ROW, f"{ROW}{MORE}")],
+    )
 
 
 def test_stacked_networks_of_another_family_equal_separate_ones(goldore_with_mlp):
