@@ -99,6 +99,11 @@ class Checks:
         self._sweep = strata.trials_for_sweeps(1)
         self._next = strata.trials_for_sweeps(DEFAULT_SWEEPS)
 
+    @property
+    def wanted(self) -> bool:
+        """Whether a reliability is to be reached."""
+        return self._target is not None
+
     def until_next(self, count: int) -> int | None:
         """Trials that are to be added to so many before the next look; None: there is none before the end."""
         if self._target is None:

@@ -10,7 +10,7 @@ from goldore.errors import GoldoreError, UsageError
 from goldore.networks.architecture import Architecture
 from goldore.runs.groups import Groups
 from goldore.runs.job import Job, complete_recipe, memory_errors
-from goldore.runs.output import Output, interrupts_held_back
+from goldore.runs.todo import Todo
 from goldore.runs.watching import LossPlan
 from goldore.scores import TRAINING_SCORES, TrainingScore
 from goldore.store import LossResult, LossRun, ScoreFile, run_differences
@@ -37,7 +37,7 @@ class LossStage:
     """
 
     def __init__(
-        self, job: Job, recipe: LossRecipe, scores: Mapping[str, TrainingScore], numbers: Sequence[int]
+        self, job: Job, recipe: LossRecipe, scores: Mapping[str, TrainingScore], numbers: range
     ) -> None:
         self._job, self._recipe, self._scores, self._numbers = job, recipe, scores, numbers
 
@@ -70,47 +70,28 @@ class LossStage:
         Raises:
             UsageError: if the file records a score that is not at hand, or the recipe is too short for one.
         """
-        del notes
-        job, numbers = self._job, self._numbers
-        dataset, header, parts, watcher = job.dataset, job.header, job.parts, job.watcher
-        alone = parts.team.size == 1
-        there = np.empty(0, dtype=np.int64) if existing is None and alone else parts.done(run)
-        missing = np.setdiff1d(np.asarray(numbers, dtype=np.int64), there)
-        usable = len(existing.loss_trials.done) if existing and existing.loss_trials else 0
-        fresh = existing is None and alone
-        output = Output(parts.own, header, run, fresh=fresh, is_part=not alone, useful=usable > 0)
-        architecture = run.recipe.network.architecture(dataset.image_shape, dataset.num_classes)
-        rows = rows_of(run, self._scores, needed=len(missing) > 0)
-        looks = {epoch for row in rows for epoch in row.window(run.recipe)} or {run.recipe.epochs}
-        epochs, passes = max(looks), len(looks)
+        job, recipe = self._job, run.recipe
+        dataset, watcher = job.dataset, job.watcher
+        todo = Todo(job, run, existing, self._numbers)
+        rows = rows_of(run, self._scores, needed=len(todo.missing) > 0)
+        looks = {epoch for row in rows for epoch in row.window(recipe)} or {recipe.epochs}
+        batch, epochs = min(recipe.batch_size, dataset.num_samples), max(looks)
         work = Work(
-            batch=min(run.recipe.batch_size, dataset.num_samples),
-            held=min(run.recipe.batch_size, dataset.num_samples),
-            trials=-(-len(missing) // parts.team.size),
+            batch=batch,
+            held=batch,
+            trials=-(-len(todo.missing) // job.parts.team.size),
             trained=epochs * dataset.num_samples,
-            scored=passes * dataset.num_samples,
+            scored=len(looks) * dataset.num_samples,
             cpu_networks=1,
             cuda_networks=16,
         )
+        architecture = recipe.network.architecture(dataset.image_shape, dataset.num_classes)
         with memory_errors():
-            data = DeviceDataset(dataset, run.recipe.mean or (), run.recipe.std or (), job.device)
-            engine = choose_engine(data, architecture, run.recipe, work, **dataclasses.asdict(job.settings))
-        watcher.planned(
-            LossPlan(
-                dataset=dataset,
-                run=run,
-                out=parts.path,
-                trials=len(numbers),
-                epochs=epochs,
-                there=len(numbers) - len(missing),
-                usable=usable,
-                ensemble_size=engine.size,
-                parameters=architecture.num_parameters(),
-                notes=(engine.note,) if engine.note else (),
-                processes=parts.team.size,
-            )
-        )
-        start, missing_at_first = time.monotonic(), len(missing)
+            data = DeviceDataset(dataset, recipe.mean or (), recipe.std or (), job.device)
+            engine = choose_engine(data, architecture, recipe, work, **dataclasses.asdict(job.settings))
+        plan = todo.plan(engine.size, architecture.num_parameters(), [*notes, engine.note])
+        watcher.planned(LossPlan(**plan, epochs=epochs))
+        start, missing_at_first = time.monotonic(), len(todo.missing)
         tick = _now_and_then(watcher.progressed)
 
         def of_group(numbers: list[int]) -> list[LossResult]:
@@ -118,18 +99,10 @@ class LossStage:
             watcher.started(trials)
             return _train_group(data, architecture, run, rows, trials, tick, engine.execution)
 
-        while len(missing):
-            groups = Groups(parts.team.claims(missing), engine.size)
-            with output.flushed():
-                for results in groups.trained(of_group, watcher):
-                    with interrupts_held_back():
-                        output.add(results)
-                        watcher.finished(results)
-            output.close()
-            still = np.setdiff1d(missing, parts.done(run, watcher.waited))
-            if len(still) == len(missing):
-                raise GoldoreError(f"{parts.path} does not keep what is written to it; choose another --out.")
-            missing = still  # nothing, unless somebody removed the file
+        while len(todo.missing):  # once, unless somebody removed the file
+            groups = Groups(job.parts.team.claims(todo.missing), engine.size)
+            todo.take_in(groups.trained(of_group, watcher), lambda _: False)
+            todo.look_again()
         watcher.ended("complete", None, time.monotonic() - start, missing_at_first)
 
 

@@ -3,21 +3,21 @@
 import dataclasses
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from goldore.errors import GoldoreError
 from goldore.runs.budget import Budget, Checks
 from goldore.runs.evaluation import check_evaluable, evaluation_fingerprint, evaluation_sets
 from goldore.runs.groups import Groups
 from goldore.runs.job import Job, complete_recipe, memory_errors
-from goldore.runs.output import Output, Pace, interrupts_held_back
+from goldore.runs.output import Pace
 from goldore.runs.parts import Parts
 from goldore.runs.pilot import choose_subset_size, images_at_once
 from goldore.runs.team import Claims
+from goldore.runs.todo import Todo
 from goldore.runs.watching import End, UtilityPlan, Watcher
 from goldore.scores import MONTE_CARLO
 from goldore.scores.estimators.utility import ESTIMATORS
@@ -102,100 +102,70 @@ class UtilityStage:
 
     def train(self, run: UtilityRun, existing: ScoreFile | None, notes: Sequence[str]) -> None:
         """Train the utility trials that are missing; see `Stage.train`."""
-        job, budget = self._job, self._budget
-        dataset, header, parts, watcher = job.dataset, job.header, job.parts, job.watcher
-        recipe = run.recipe
+        job, budget, recipe = self._job, self._budget, run.recipe
+        dataset, parts, watcher, path = job.dataset, job.parts, job.watcher, job.parts.path
         known = existing.utility_trials if existing is not None else None
-        team, path = parts.team, parts.path
-        there = parts.done(run) if existing is not None or team.size > 1 else np.empty(0, dtype=np.int64)
         strata = make_strata(
             dataset.labels, dataset.num_classes, recipe.subset_per_class or 1, recipe.folds, run.base_seed
         )
-        numbers = budget.numbers(strata)
-        missing = np.setdiff1d(np.arange(numbers.start, numbers.stop), there, assume_unique=True)
-        alone = team.size == 1
-        useful = known is not None and len(known.done) > 0
-        fresh = existing is None and alone
-        output = Output(parts.own, header, run, fresh=fresh, is_part=not alone, useful=useful)
-        expected = len(missing)
+        todo = Todo(job, run, existing, budget.numbers(strata))
+        expected = len(todo.missing)
         if budget.until_reliability is not None:
             expected = min(expected, _EXPECTED_SWEEPS * strata.trials_for_sweeps(1))
-        expected = -(-expected // team.size)
-        training = _Training(job, run, strata, expected, budget.max_seconds or math.inf)
+        training = _Training(
+            job, run, strata, -(-expected // parts.team.size), budget.max_seconds or math.inf
+        )
         engine = training.engine
         watcher.planned(
             UtilityPlan(
-                dataset=dataset,
-                run=run,
-                out=path,
-                trials=len(numbers),
-                there=len(numbers) - len(missing),
-                usable=len(known.done) if known else 0,
+                **todo.plan(engine.size, training.architecture.num_parameters(), [*notes, engine.note]),
                 per_sweep=strata.trials_for_sweeps(1),
                 subset_sizes=strata.sizes,
                 evaluation_images=training.evaluation_images,
                 until_reliability=budget.until_reliability,
                 max_seconds=budget.max_seconds,
-                ensemble_size=engine.size,
-                parameters=training.architecture.num_parameters(),
-                notes=(*notes, *([engine.note] if engine.note else [])),
-                processes=team.size,
             )
         )
-        if (
-            team.rank == 0
-            and known is not None
-            and (known.outcome, known.estimator) != (run.outcome, run.estimator)
-        ):
+        other = known is not None and (known.outcome, known.estimator) != (run.outcome, run.estimator)
+        if parts.team.rank == 0 and other:
             estimate_anew(path, run.outcome, run.estimator, path)  # this process holds the lock
-        checks = Checks(strata, budget)
-        start, started_with = time.monotonic(), len(missing)
-        stop_at = start + (budget.max_seconds or math.inf)
-        score = _estimated(path) if team.rank == 0 and len(missing) else None
-        end: End | None = _REACHED if len(missing) and _agreed(parts, checks, score) else None
-        while len(missing) and end is None:
-            batch = missing[: checks.until_next(len(there))]
-            late = _train(training.groups(team.claims(batch), watcher), output, stop_at, watcher)
-            output.close()
-            there = parts.done(run, watcher.waited)
-            still = np.setdiff1d(missing, there)
-            if any(team.gather(late, watcher.waited)) and len(still):
-                end = _LATE
-            elif len(still) and len(still) == len(missing):
-                raise GoldoreError(f"{path} does not keep what is written to it; choose another --out.")
-            missing = still
-            if budget.until_reliability is not None or not alone:
-                score = _estimated(path) if team.rank == 0 else None
-                if score is not None:
-                    watcher.estimated(score)
-                if _agreed(parts, checks, score):
-                    end = _REACHED
-        parts.estimate()
-        score = _estimated(path) if team.rank == 0 else None
-        watcher.ended(end or _COMPLETE, score, time.monotonic() - start, started_with - len(missing))
+        checks, looking = Checks(strata, budget), Pace()
+        start, missing_at_first = time.monotonic(), len(todo.missing)
+        stop_at = start + seconds
 
-
-def _train(groups: Iterable[list[UtilityResult]], output: Output, stop_at: float, watcher: Watcher) -> bool:
-    """Take in group after group until there are no more, or time is up; whether it is."""
-    looking = Pace()
-    with output.flushed():
-        for results in groups:
-            with interrupts_held_back():
-                written = output.add(results)
-                watcher.finished(results)
-            if written and not output.is_part and looking.is_due():
+        def enough(written: bool) -> bool:
+            if written and parts.team.size == 1 and looking.is_due():
                 with looking.timed():
-                    estimated = _estimated(output.path)
-                if estimated is not None:
-                    watcher.estimated(estimated)
-            if time.monotonic() > stop_at:
-                return True
-    return False
+                    _look(path, watcher)
+            return time.monotonic() > stop_at
+
+        end: End | None = _REACHED if missing_at_first and _agreed(parts, checks) else None
+        while len(todo.missing) and end is None:
+            batch = todo.missing[: checks.until_next(len(todo.there))]
+            groups = training.groups(parts.team.claims(batch), watcher)
+            if todo.look_again(stopped=todo.take_in(groups, enough)):
+                end = _LATE
+            if _agreed(parts, checks, watcher):
+                end = _REACHED
+        parts.estimate()
+        score = _estimated(path) if parts.team.rank == 0 else None
+        watcher.ended(end or _COMPLETE, score, time.monotonic() - start, missing_at_first - len(todo.missing))
 
 
-def _agreed(parts: Parts, checks: Checks, score: Score | None) -> bool:
-    """Whether the reliability is reached, as rank 0 finds; all ranks ask together."""
+def _agreed(parts: Parts, checks: Checks, watcher: Watcher | None = None) -> bool:
+    """Whether a reliability that was asked for is reached, as rank 0 finds; all ranks ask together."""
+    if not checks.wanted:
+        return False
+    score = _look(parts.path, watcher) if parts.team.rank == 0 else None
     return bool(parts.team.gather(checks.enough(score))[0])
+
+
+def _look(path: Path, watcher: Watcher | None) -> Score | None:
+    """Estimate MonteCarlo from the file as it stands, and tell of it."""
+    score = _estimated(path)
+    if score is not None and watcher is not None:
+        watcher.estimated(score)
+    return score
 
 
 class _Training:
