@@ -112,9 +112,8 @@ class UtilityStage:
         expected = len(todo.missing)
         if budget.until_reliability is not None:
             expected = min(expected, _EXPECTED_SWEEPS * strata.trials_for_sweeps(1))
-        training = _Training(
-            job, run, strata, -(-expected // parts.team.size), budget.max_seconds or math.inf
-        )
+        seconds = budget.max_seconds or math.inf
+        training = _Training(job, run, strata, -(-expected // parts.team.size), seconds)
         engine = training.engine
         watcher.planned(
             UtilityPlan(
