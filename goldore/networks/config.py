@@ -5,14 +5,14 @@ A family is a frozen dataclass here, whose fields are its settings, and an `Arch
 """
 
 import dataclasses
-import json
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args
 
-from goldore.errors import NewerFormatError, UsageError, reason, require
+from goldore.errors import NewerFormatError, UsageError, require
+from goldore.files.user_code import read_settings, with_settings
 
 if TYPE_CHECKING:
     from goldore.networks.architecture import Architecture
@@ -149,23 +149,7 @@ def make_network(family: str = DEFAULT_FAMILY, **settings: Any) -> NetworkConfig
     """
     if family not in FAMILIES:
         raise UsageError(f"there is no network {family!r}; choose {' or '.join(FAMILIES)}.")
-    kind: Any = FAMILIES[family]
-    hints = get_type_hints(kind)
-    known = sorted({field.name for field in dataclasses.fields(kind)} - {"family"})
-    given = {name: value for name, value in settings.items() if value is not None}
-    for name in given:
-        require(name in known, f"the network {family} has no {name}; it has {', '.join(known)}.")
-    unfit = [
-        f"{name} of the network {family} cannot be {value!r}."
-        for name, value in given.items()
-        if not fits(value, hints[name])
-    ]
-    try:
-        made: NetworkConfig = kind(**given)  # says what it takes, where it knows
-    except TypeError as error:
-        raise UsageError(next(iter(unfit), f"the network {family}: {reason(error)}.")) from error
-    if unfit:
-        raise UsageError(unfit[0])
+    made: NetworkConfig = with_settings(FAMILIES[family], f"the network {family}", settings, ("family",))
     return made
 
 
@@ -179,39 +163,14 @@ def network_of(text: str, **settings: Any) -> NetworkConfig:
     Raises:
         UsageError: as `make_network`, or if the text is not of that form.
     """
-    family, *pairs = text.split(",")
-    for pair in pairs:
-        name, equals, value = pair.strip().partition("=")
-        require(bool(name and equals), f"--network has {pair!r}; write NAME,KEY=VALUE.")
-        require(settings.get(name) is None, f"{name} of the network is given twice; leave one out.")
-        settings[name] = _as_number(value)
-    return make_network(family.strip(), **settings)
-
-
-def _as_number(text: str) -> Any:
-    """What JSON makes of a text; the text itself where it is none."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
+    family, settings = read_settings(text, "network", **settings)
+    return make_network(family, **settings)
 
 
 def describe_network(settings: Mapping[str, Any]) -> str:
     """A family and its settings in words, from what JSON holds of them."""
     kind: Any = family_of(settings)
     return str(kind(**settings).describe())
-
-
-def fits(value: Any, kind: Any) -> bool:
-    """Whether a JSON value is of an annotated type: a number, a text, a list of numbers or one of several."""
-    choices = get_args(kind)
-    if get_origin(kind) is tuple:
-        return isinstance(value, list) and all(fits(each, choices[0]) for each in value)
-    if get_origin(kind) is Literal:
-        return value in choices
-    if choices:
-        return any(fits(value, each) for each in choices)
-    return type(value) in ((int, float) if kind is float else (kind,))
 
 
 def default_depth(side: int) -> int:

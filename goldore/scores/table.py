@@ -6,8 +6,8 @@ Scoring, the score file, selection, reports and the command line read it; nothin
 import difflib
 from collections.abc import Callable, Collection, Iterable, Sequence
 
-from goldore.errors import UsageError, reason
-from goldore.files.user_code import import_object
+from goldore.errors import UsageError
+from goldore.files.user_code import import_named
 from goldore.scores.definition import ScoreDefinition, TrainingScore, mean_of
 from goldore.trials import LossRecipe
 from goldore.wording import plain_name
@@ -85,13 +85,7 @@ def find_scores(given: str | Sequence[str]) -> dict[str, ScoreDefinition]:
 
 
 def _imported(spec: str) -> TrainingScore:
-    try:
-        row = import_object(spec)
-    except (Exception, SystemExit) as error:
-        raise UsageError(
-            f"the score {spec} cannot be imported ({type(error).__name__}: {reason(error)}); name it "
-            "package.module:NAME, as seen from the working directory."
-        ) from error
+    row = import_named(spec, "the score")
     if not isinstance(row, TrainingScore):
         raise UsageError(f"{spec} is {type(row).__name__}; a score is a goldore.scores.TrainingScore.")
     return row

@@ -4,7 +4,7 @@
 recipes share; `loss_recipe` and `utility_recipe` are the two kinds. A recipe is written word for word into
 the score file, and two trials may be averaged only if their recipes are equal.
 
-May import: datasets, networks.
+May import: datasets, files, networks.
 """
 
 from goldore.trials.loss_recipe import LossRecipe

@@ -7,7 +7,8 @@ import typing
 from typing import Any, Self
 
 from goldore.errors import NewerFormatError, UsageError, require
-from goldore.networks.config import NetworkConfig, family_of, fits, make_network
+from goldore.files.user_code import fits
+from goldore.networks.config import NetworkConfig, family_of, make_network
 
 Precision = typing.Literal["float32", "bf16"]
 _MOST_TEXT = 2**16  # characters of a recipe
