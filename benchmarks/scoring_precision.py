@@ -36,7 +36,8 @@ from goldore.networks.stacked import StackedNetworks
 from goldore.scores.estimators import class_members, mean_over_trials, spearman
 from goldore.scores.predictions import Predictions
 from goldore.scores.recorders import Mean
-from goldore.selection.pruning import chance_overlap, kept_positions, make_rule, overlap_of
+from goldore.selection.amount import make_amount
+from goldore.selection.pruning import chance_overlap, choose_samples, groups_of, overlap_of
 from goldore.training.devices import keep_freed_memory
 from goldore.training.execution import Execution, logits_function
 from goldore.training.images import DeviceDataset, Images
@@ -284,8 +285,9 @@ class Ranks:
 
     def kept(self, ratio: str, values: np.ndarray) -> np.ndarray:
         """Positions that are kept where the highest of each class are dropped."""
-        rule = make_rule(keep_ratio=ratio)
-        return kept_positions(-values.astype(np.float64), self.labels, self.classes, rule, "class")
+        amount = make_amount(keep_ratio=ratio)
+        groups = groups_of(self.labels, self.classes, "class")
+        return choose_samples(-values.astype(np.float64), groups, amount)
 
     def chance(self, ratio: str) -> float:
         """What two random selections share."""

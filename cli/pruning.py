@@ -7,6 +7,7 @@ import typer
 
 from goldore.errors import UsageError
 from goldore.files.atomic import file_name
+from goldore.selection.strategies import STRATEGIES, strategy_of
 from goldore.wording import count, number, plural
 
 from .mapping import Translated
@@ -18,13 +19,15 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from goldore.selection.pruning import Missing, Scope, Selection
+    from goldore.selection.criteria import Missing
+    from goldore.selection.pruning import Scope, Selection
     from goldore.store import Score, ScoreFile
 
 _MAX_ROWS = 20
 _HOW_MUCH = "How much to keep (exactly one)"
 _WHAT_FOR = "What for"
 _FOLDERS = "Folder trees"
+_RULES = "; ".join(f"{name}: {row.does}" for name, row in STRATEGIES.items())
 
 
 @reports_errors
@@ -57,10 +60,18 @@ def prune_command(
             rich_help_panel=_HOW_MUCH,
         ),
     ] = None,
+    rule: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help=f"How the kept samples are chosen from the order in which samples are dropped. {_RULES}. Or "
+            "package.module:NAME of your own. Settings follow: draw,after=0.2.",
+        ),
+    ] = "end",
     scope: Annotated[
-        str, typer.Option(help="class: the rule holds in every class; global: over all samples.")
+        str, typer.Option(help="class: amount and rule hold in every class; global: over all samples.")
     ] = "class",
-    seed: Annotated[int, typer.Option(help="Seed of the criterion Random.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the criterion Random and of rules that draw.")] = 0,
     missing: Annotated[
         str, typer.Option(help="Samples without a score: error, drop (first) or keep (dropped last).")
     ] = "error",
@@ -176,20 +187,22 @@ def prune_command(
     """
     if quiet and verbose:
         raise UsageError("--quiet and --verbose exclude each other; leave one out.")
-    rule = {
+    how_much = {
         "drop_ratio": drop_ratio,
         "keep_ratio": keep_ratio,
         "keep_per_class": keep_per_class,
         "keep_range": _range(keep_range),
     }
-    ipc = _ipc_for(repository, ipc, rule)
+    ipc = _ipc_for(repository, ipc, how_much)
+    strategy = strategy_of(rule)
     target = Target.of(repository, ipc=ipc, batch_real=batch_real, factor=factor)
     tree = Tree.of(
         as_folder, as_list, target, copy=copy, naming=class_folders, images=images, overwrite=overwrite
     )
 
+    from goldore.selection.criteria import parse_criterion
     from goldore.selection.index_file import check_suffix, save_index, side_car
-    from goldore.selection.pruning import parse_criterion, prune
+    from goldore.selection.pruning import prune
     from goldore.store import load_header, load_scores
 
     if out is not None:
@@ -203,6 +216,7 @@ def prune_command(
         return prune(
             scores,
             criterion,
+            strategy=strategy,
             scope=cast("Scope", scope),
             seed=seed,
             missing=cast("Missing", missing),
@@ -210,7 +224,7 @@ def prune_command(
             **how_much,
         )
 
-    selection = select(**rule)
+    selection = select(**how_much)
     translated = Translated.of(selection, file, order, data_root)
     if target is not None:
         target.check(selection, scores, select, translated, out)
@@ -233,13 +247,13 @@ def prune_command(
         target.show(scores.dataset.name, path, tree)
 
 
-def _ipc_for(repository: str | None, ipc: int | None, rule: dict[str, Any]) -> int | None:
-    """The --ipc that is about a repository; without one it is --keep-per-class, and goes into the rule."""
+def _ipc_for(repository: str | None, ipc: int | None, how_much: dict[str, Any]) -> int | None:
+    """The --ipc that is about a repository; without one it is --keep-per-class, and goes into `how_much`."""
     if repository is not None or ipc is None:
         return ipc
-    if any(value is not None for value in rule.values()):
+    if any(value is not None for value in how_much.values()):
         raise UsageError("--ipc beside another rule says what the set is for; use --for REPO with it.")
-    rule["keep_per_class"] = ipc
+    how_much["keep_per_class"] = ipc
     return None
 
 
@@ -254,12 +268,13 @@ def _range(text: str | None) -> tuple[str, str] | None:
 
 def _default_name(selection: "Selection", order: str | None) -> Path:
     about = selection.provenance
-    rule = about["rule"].replace("_ratio ", "").replace("_range ", "").replace(" ", "").replace(":", "to")
+    amount = about["rule"].replace("_ratio ", "").replace("_range ", "").replace(" ", "").replace(":", "to")
+    rule = f"-{file_name(about['strategy'])}" if "strategy" in about else ""
     dataset = file_name(about["dataset"])
     scope = "-global" if about["scope"] == "global" else ""
     random = f"-seed{about['seed']}" if about["seed"] is not None else ""
     other = f"-{file_name(order)}" if order is not None else ""
-    return Path(f"{dataset}-{about['criterion']}-{rule}{scope}{random}{other}.npy")
+    return Path(f"{dataset}-{about['criterion']}-{amount}{rule}{scope}{random}{other}.npy")
 
 
 def _warn(selection: "Selection", scores: "ScoreFile", name: str) -> None:
@@ -302,6 +317,10 @@ def _show(
         f"{selection.provenance['dataset']}: kept {count(kept)} of {count(total)} samples "
         f"({kept / total:.2%}), dropped {count(total - kept)}",
     )
+    if "strategy" in selection.provenance:
+        seed = selection.provenance["seed"]
+        drawn = f", drawn with seed {seed}" if seed is not None else ""
+        line(console, f"by the rule {selection.provenance['strategy']}{drawn}")
     if drops is None:
         line(console, f"Random: drawn with seed {selection.provenance['seed']}")
     else:

@@ -85,7 +85,7 @@ class Target:
         for each in found if not refused else refused[1:]:
             warn(each.text)
         if refused:
-            whole = int(counts.sum()) == len(selection.indices)
+            whole = int(counts.sum()) == len(selection.indices) and "strategy" not in about
             advice = self._advice(settings, refused, selection, select) if whole else "; keep more."
             raise TargetError(refused[0].text.rstrip(".") + advice)
 

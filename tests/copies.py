@@ -22,6 +22,7 @@ def changed_copy(folder, added=(), edits=()):
     """
     for name in ("goldore", "cli"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", folder)  # by which its own command line is taken
     for path, text in added:
         assert not (folder / path).exists()
         (folder / path).write_text(text)

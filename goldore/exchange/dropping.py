@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from goldore.errors import ScoreFileError, UsageError
 from goldore.exchange.importing import read_list
 from goldore.files.atomic import user_path
+from goldore.selection.amount import Ratio, exact_ratio
+from goldore.selection.criteria import drop_keys, parse_criterion, random_keys
 from goldore.selection.index_file import SUFFIXES, load_index
 from goldore.selection.keeping import check_index
-from goldore.selection.pruning import Ratio, drop_keys, exact_ratio, parse_criterion, random_keys
 from goldore.store import default_path, load_scores
 
 if TYPE_CHECKING:

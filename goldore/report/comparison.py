@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 
 from goldore.errors import UsageError
 from goldore.report.summary import number_or_none
-from goldore.selection.pruning import Criterion, Scope, chance_overlap, drop_keys, make_rule
+from goldore.selection.amount import make_amount
+from goldore.selection.criteria import Criterion, drop_keys
+from goldore.selection.pruning import Scope, chance_overlap
 from goldore.selection.ranks import Ranked, rank_correlation
 from goldore.store import Score, ScoreFile
 
@@ -200,7 +202,6 @@ def _places(
 
 def _starts(ratio: str, total: NDArray[np.int64], scope: Scope) -> NDArray[np.int64]:
     """How many samples a keep ratio drops, for each class the count that applies to it, int64 [K]."""
-    rule = make_rule(keep_ratio=ratio)
-    if scope == "global":
-        return np.full(len(total), rule.bounds(int(total.sum()))[0])
-    return np.array([rule.bounds(int(each))[0] for each in total])
+    amount = make_amount(keep_ratio=ratio)
+    groups = np.full(len(total), total.sum()) if scope == "global" else total
+    return np.array([each - amount.of(int(each)) for each in groups])

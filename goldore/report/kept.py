@@ -7,15 +7,9 @@ from numpy.typing import NDArray
 
 from goldore.errors import UsageError
 from goldore.report.summary import number_or_none
-from goldore.selection.pruning import (
-    RANDOM,
-    Ratio,
-    Scope,
-    Selection,
-    chance_overlap,
-    parse_criterion,
-    prune,
-)
+from goldore.selection.amount import Ratio
+from goldore.selection.criteria import RANDOM, parse_criterion
+from goldore.selection.pruning import Scope, Selection, chance_overlap, prune
 from goldore.store import ScoreFile
 
 USUAL_RATIO = "0.1"

@@ -12,7 +12,7 @@ from goldore.report import facts
 from goldore.report.figures import Drawing, svg
 from goldore.report.gallery import GalleryRow, Picture, examples, extremes, most_classes, pictures
 from goldore.report.material import Material
-from goldore.selection.pruning import RANDOM
+from goldore.selection.criteria import RANDOM
 from goldore.store.outputs import check_output
 from goldore.wording import count, number, percent, printable
 

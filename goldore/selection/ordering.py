@@ -1,10 +1,13 @@
 """The order of values, ties by position."""
 
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
-def ascending(values: NDArray[np.float64]) -> NDArray[np.int64]:
+def ascending(values: "NDArray[np.float64]") -> "NDArray[np.int64]":
     """Positions from the lowest value to the highest; equal ones in the order of positions, NaN last in any.
 
     What a stable argsort gives, in a third of the time where few values are equal.
@@ -15,6 +18,8 @@ def ascending(values: NDArray[np.float64]) -> NDArray[np.int64]:
     Returns:
         int64 [N].
     """
+    import numpy as np
+
     order = np.argsort(values)
     ordered = values[order]
     tied = ordered[1:] == ordered[:-1]

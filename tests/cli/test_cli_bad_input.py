@@ -271,6 +271,16 @@ PRUNE = {
     "range-of-letters": ([*LARGE, "--keep-range", "a:1"], ["--keep-range is 'a'"]),
     "unknown-scope": ([*HALF, "--scope", "local"], ["scope is 'local'", "class or global"]),
     "unknown-missing": ([*HALF, "--missing", "guess"], ["missing is 'guess'", "error, drop or keep"]),
+    "unknown-rule": ([*HALF, "--rule", "middle"], ["no rule 'middle'", "end, window, draw"]),
+    "rule-without-value": ([*HALF, "--rule", "draw,after"], ["--rule has 'after'", "NAME,KEY=VALUE"]),
+    "rule-of-letters": ([*HALF, "--rule", "window,start=a"], ["start of the rule window is 'a'"]),
+    "rule-passes-too-much": ([*HALF, "--rule", "draw,after=0.6"], ["passes over 12 of 20 samples", "10 are"]),
+    "rule-and-range": (
+        [*LARGE, "--keep-range", "0:1", "--rule", "draw"],
+        ["--keep-range is a window of its own", "draw,after=0"],
+    ),
+    "rule-nowhere": ([*HALF, "--rule", "nowhere:Rule"], ["nowhere:Rule cannot be imported"]),
+    "rule-seed-below-0": ([*HALF, "--rule", "draw", "--seed", "-1"], ["--seed is -1"]),
     "seed-below-0": (
         ["prune", "scores.h5", "--criterion", "Random", "--keep-per-class", "1", "--seed", "-1"],
         ["--seed is -1"],

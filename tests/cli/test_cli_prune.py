@@ -147,6 +147,67 @@ class TestRandom:
         assert len(np.load(tmp_path / "tiny-Random-keep_per_class2-seed7.npy")) == 6
 
 
+OWN = """
+from goldore.selection import Strategy
+
+class Own(Strategy):
+    def choose(self, keys, labels, budget, random):
+        return {}
+"""
+
+
+class TestRules:
+    def test_a_rule_of_ones_own_is_found_in_the_working_directory(self, goldore, score_file, tmp_path):
+        (tmp_path / "own_rules.py").write_text(OWN.format("range(len(keys))[::-1][:budget]"))
+        command = ("prune", score_file, "--criterion", "LossInit_large", "--keep-per-class", 3)
+        done = goldore(*command, "--rule", "own_rules:Own")
+        assert done.returncode == 0, done.stderr
+        assert "by the rule own_rules:Own\n" in done.stdout
+        name = "tiny-LossInit_large-keep_per_class3-own_rules_Own.npy"
+        with h5py.File(score_file, "r") as file:
+            labels = file["dataset/labels"][()]
+        expected = np.concatenate([np.flatnonzero(labels == each)[-3:] for each in range(3)])
+        assert np.load(tmp_path / name).tolist() == sorted(expected.tolist())
+        about = json.loads((tmp_path / f"{name}.json").read_text())
+        assert (about["strategy"], about["rule"]) == ("own_rules:Own", "keep_per_class 3")
+
+    @pytest.mark.parametrize(
+        ("given", "says"),
+        [
+            ("[0, 1]", "the rule own_rules:Own gave an array of shape (2,); it must give 3 different"),
+            ("[0, 1, 1]", "the rule own_rules:Own gave a position twice"),
+            ("[0, 1, 20]", "the rule own_rules:Own gave positions from 0 to 20"),
+            ("1 / 0", "the rule own_rules:Own failed (ZeroDivisionError: division by zero)"),
+        ],
+    )
+    def test_what_is_wrong_with_it_is_said_in_one_sentence(self, given, says, goldore, score_file, tmp_path):
+        (tmp_path / "own_rules.py").write_text(OWN.format(given))
+        options = ("--criterion", "Random", "--keep-per-class", 3, "--rule", "own_rules:Own")
+        done = goldore("prune", score_file, *options)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.startswith(f"error: {says}")
+        assert done.stderr.count("\n") == 1
+        assert not list(tmp_path.glob("*.npy*"))
+
+    def test_a_rule_that_draws_tells_its_seed(self, goldore, score_file, tmp_path):
+        command = ("prune", score_file, "--criterion", "LossInit_large", "--keep-ratio", "0.25")
+        done = goldore(*command, "--rule", "draw,after=0.3", "--seed", 7)
+        assert done.returncode == 0, done.stderr
+        assert "by the rule draw,after=0.3, drawn with seed 7" in done.stdout
+        name = "tiny-LossInit_large-keep0.25-draw_after_0.3-seed7.npy"
+        first = brute_force(score_file, "LossInit", "large", lambda n: (0, math.floor(0.3 * n)))
+        kept = np.load(tmp_path / name)
+        assert len(kept) == 15
+        assert not np.isin(kept, first).any()
+
+    def test_keep_range_is_a_window(self, goldore, score_file, tmp_path):
+        command = ("prune", score_file, "--criterion", "LossInit_large")
+        assert goldore(*command, "--keep-range", "0.2:0.45", "--out", "a.npy").returncode == 0
+        options = ("--keep-ratio", "0.25", "--rule", "window,start=0.2", "--out", "b.npy")
+        assert goldore(*command, *options).returncode == 0
+        assert np.load(tmp_path / "a.npy").tolist() == np.load(tmp_path / "b.npy").tolist()
+
+
 @pytest.mark.parametrize(
     ("options", "name"),
     [

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from goldore import UsageError, prune
-from goldore.selection.pruning import kept_positions, make_rule, parse_criterion
+from goldore.selection.amount import make_amount
+from goldore.selection.pruning import choose_samples, groups_of
 from tests.conftest import make_score_file
 
 
@@ -66,24 +67,6 @@ def test_ipc_keeps_exactly_so_many_of_every_class(labels, count, seed):
         selection = prune(file, "LossConverge_small", keep_per_class=count)
         expected = brute_force(values, relabelled, len(present), "small", lambda _: count, "class")
         assert selection.indices.tolist() == expected
-
-
-@pytest.mark.parametrize("size", [500, 600, 5000, 6000])
-def test_counts_are_exact_for_every_thousandth(size):
-    for thousandth in range(1, 1000):
-        text = f"0.{thousandth:03d}"
-        start, stop = make_rule(keep_ratio=text).bounds(size)
-        assert stop - start == -(-thousandth * size // 1000)
-        assert make_rule(drop_ratio=f"0.{1000 - thousandth:03d}").bounds(size) == (start, stop)
-        assert make_rule(keep_ratio=float(text)).bounds(size) == (start, stop)
-
-
-def test_the_counts_that_binary_floating_point_misses():
-    # integrations.md, section 11: 1.0 - 0.9 keeps 4501 of 5000, and int(0.57 * 600) is 341.
-    assert make_rule(keep_ratio=0.9).bounds(5000) == (500, 5000)
-    assert make_rule(keep_ratio="0.8").bounds(6000) == (1200, 6000)
-    assert make_rule(drop_ratio=0.57).bounds(600) == (342, 600)
-    assert make_rule(keep_ratio=0.1).bounds(5000) == (4500, 5000)
 
 
 def test_among_ties_the_lower_position_is_dropped_first():
@@ -167,43 +150,10 @@ def test_rules_out_of_range_are_refused(rule):
         prune(make_score_file([1.0, 2.0, 3.0], [0, 0, 0], 1), "LossConverge_large", **rule)
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("LossConverge_large", "LossConverge_large"),
-        ("loss-converge-SMALL", "LossConverge_small"),
-        ("lossinit_small", "LossInit_small"),
-        ("Rand", "Random"),
-    ],
-)
-def test_criterion_spellings(text, expected):
-    assert str(parse_criterion(text, ("LossInit", "LossConverge"))) == expected
-
-
-@pytest.mark.parametrize("text", ["LossConverge", "large", "_large", "Loss_large", "LossConverge_big", ""])
-def test_unknown_criteria_are_refused(text):
-    with pytest.raises(UsageError):
-        parse_criterion(text, ("LossInit", "LossConverge"))
-
-
 def test_half_a_million_samples_keep_their_order():
     draw = np.random.default_rng(0)
     labels, keys = draw.integers(0, 1000, 500_000), draw.random(500_000)
-    kept = kept_positions(keys, labels, 1000, make_rule(keep_ratio="0.5"), "class")
+    kept = choose_samples(keys, groups_of(labels, 1000, "class"), make_amount(keep_ratio="0.5"))
     assert (np.diff(kept) > 0).all()
     totals = np.bincount(labels, minlength=1000)
     assert np.array_equal(np.bincount(labels[kept], minlength=1000), -(-totals // 2))
-
-
-@pytest.mark.parametrize("ratio", ["1e-99999999", "1e-400", "0e-99999999", "1e99999999"])
-def test_ratios_with_absurd_exponents_are_answered_at_once(ratio):
-    file = make_score_file([1.0, 2.0], [0, 0], 1)
-    with pytest.raises(UsageError, match="--keep-ratio"):
-        prune(file, "LossConverge_large", keep_ratio=ratio)
-
-
-def test_a_near_miss_of_a_criterion_gets_a_hint():
-    with pytest.raises(UsageError, match=r"did you mean LossConverge_large\?"):
-        parse_criterion("LossConverge_larg", ("LossInit", "LossConverge"))
-    with pytest.raises(UsageError, match="it has LossInit_large, LossInit_small, Random"):
-        parse_criterion("EL2N_small", ("LossInit",))

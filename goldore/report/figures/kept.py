@@ -18,7 +18,8 @@ from goldore.report.figures.style import (
     scale_axis,
 )
 from goldore.report.material import Material
-from goldore.selection.pruning import RANDOM, Selection
+from goldore.selection.criteria import RANDOM
+from goldore.selection.pruning import Selection
 from goldore.wording import count, plural
 
 _ROW = 0.22
