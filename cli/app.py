@@ -17,6 +17,7 @@ from .mapping import map_index_command
 from .plugging import plug_command
 from .pruning import prune_command
 from .scoring import score_command
+from .screen import learn_options
 from .signals import end_in_order, exit_code, is_exit_of_interrupt
 from .verifying import verify_command
 
@@ -49,6 +50,7 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
+    context: typer.Context,
     *,
     _version: Annotated[
         bool,
@@ -56,6 +58,7 @@ def _options(
     ] = False,
 ) -> None:
     """Score the samples of an image dataset and keep the ones worth distilling."""
+    learn_options(context)
 
 
 def main() -> None:

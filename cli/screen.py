@@ -1,11 +1,12 @@
-"""What all commands share of the screen: consoles, errors, numbers."""
+"""What all commands share of the screen: consoles, errors, numbers, how options are spelled."""
 
 import contextlib
 import functools
 import os
+import re
 import sys
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import typer
 from rich.cells import cell_len
@@ -27,6 +28,15 @@ _PIPE_WIDTH = 10_000
 _NAME_WIDTH = 28
 _NAME_LEAST = 10
 _LABEL_WIDTH = 13
+_NAMED = re.compile(r"`([a-z_][a-z0-9_]*)`")
+ALIASES = {  # arguments that have another name on the command line
+    "max_seconds": "--max-time",
+    "method": "--distill-method",  # of a DistillRecipe
+    "source": "--dataset",  # of map_index
+    "folder": "--figures",  # of check_figures; the export command has one of its own
+    "target": "DIR",  # of write_table, as the export command calls it
+}
+_spellings: dict[str, str] = {}  # as the running command spells arguments
 
 
 class _Console(Console):
@@ -57,9 +67,40 @@ def line(console: Console, text: str, style: str = "", label: str = "") -> None:
     console.print(sentence, soft_wrap=not console.is_terminal)
 
 
+def learn_options(context: typer.Context) -> None:
+    """Learn how arguments are spelled: by the command that is run, by `ALIASES`, or by the other commands.
+
+    Args:
+        context: of the application, with all its commands.
+    """
+    commands = getattr(context.command, "commands", {})
+    own = commands.get(context.invoked_subcommand)
+    for each in reversed(commands.values()):
+        _spellings.update(_options_of(each))
+    _spellings.update(ALIASES)
+    _spellings.update(_options_of(own) if own is not None else {})
+
+
+def _options_of(command: Any) -> dict[str, str]:
+    """The options and positional arguments of a command, by their names in Python."""
+    found = {}
+    for each in command.params:
+        if each.param_type_name == "argument":
+            found[each.name] = each.metavar or each.name.upper()
+            continue
+        option = next(text for text in each.opts if text.startswith("--"))
+        found[each.name] = found[option[2:].replace("-", "_")] = option
+    return found
+
+
+def spelled(text: str) -> str:
+    """A sentence of the library with `keep_ratio` as --keep-ratio; names of no option stay as they are."""
+    return _NAMED.sub(lambda found: _spellings.get(found[1], found[0]), text)
+
+
 def warn(text: str) -> None:
-    """Print a warning on stderr."""
-    line(err(), text, "bold yellow", "warning: ")
+    """Print a warning on stderr, with arguments as options."""
+    line(err(), spelled(text), "bold yellow", "warning: ")
 
 
 def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
@@ -70,7 +111,7 @@ def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
         try:
             return command(*args, **kwargs)
         except GoldoreError as error:
-            line(err(), str(error), "bold red", "error: ")
+            line(err(), spelled(str(error)), "bold red", "error: ")
             if isinstance(error, PlugError) and error.details:
                 line(err(), f"\n{error.details}")
             raise typer.Exit(error.exit_code) from error

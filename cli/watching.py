@@ -13,7 +13,7 @@ from goldore.trials.seeds import Trial
 from goldore.wording import count, plural
 
 from .courses import COURSES, Course, is_noise, trust_sentence
-from .screen import err, line, out, show_table, warn
+from .screen import err, line, out, show_table, spelled, warn
 from .views import scores_table
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class ScreenWatcher(Watcher):
     def say(self, text: str, *, verbose_only: bool = False) -> None:
         """Print a line above the bar."""
         if not self._quiet and (self._verbose or not verbose_only):
-            line(self._console, text)
+            line(self._console, spelled(text))
 
     def pilot_started(self, sizes: Sequence[int]) -> None:
         """Say what takes a moment before anything else is seen."""

@@ -35,7 +35,7 @@ def changed_copy(folder, added=(), edits=()):
         done = subprocess.run(
             [sys.executable, *map(str, arguments)],
             cwd=folder,
-            env=os.environ | {"PYTHONPATH": str(folder)},
+            env=os.environ | {"PYTHONPATH": str(folder), "COLUMNS": "200"},
             capture_output=True,
             encoding="utf-8",
             check=False,

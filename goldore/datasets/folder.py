@@ -86,7 +86,7 @@ def _decode_all(files: Sequence[Path], image_size: int | None) -> NDArray[np.uin
     except MemoryError:
         raise DatasetError(
             f"{len(files)} images of {first.shape[1]}x{first.shape[2]} do not fit into memory; "
-            "use --image-size with a smaller one."
+            "use `image_size` with a smaller one."
         ) from None
 
     def fill(position: int) -> None:
@@ -94,7 +94,7 @@ def _decode_all(files: Sequence[Path], image_size: int | None) -> NDArray[np.uin
         if image.shape != first.shape:
             raise DatasetError(
                 f"images differ in size ({files[0].name} is {first.shape[1]}x{first.shape[2]}, "
-                f"{files[position].name} {image.shape[1]}x{image.shape[2]}); use --image-size."
+                f"{files[position].name} {image.shape[1]}x{image.shape[2]}); use `image_size`."
             )
         images[position] = image
 
@@ -134,7 +134,7 @@ def _class_folders(train: Path, classes: Sequence[str] | None) -> list[str]:
     if classes is None:
         return list(found)
     if not classes:
-        raise DatasetError(f"--classes names no class of {train}; name some or leave it out.")
+        raise DatasetError(f"`classes` names no class of {train}; name some or leave it out.")
     unknown = sorted(set(classes) - set(found))
     if unknown:
         raise DatasetError(f"{train} has no class folder {', '.join(unknown)}; it has {len(found)} others.")
@@ -149,7 +149,7 @@ def _list_files(split: Path, chosen: list[str]) -> tuple[list[Path], NDArray[np.
         empty = [name for name in chosen if not _has_image(split / name)]
         raise DatasetError(
             f"no image in the class folder {', '.join(empty[:5]) or '(unknown)'} of {split}; "
-            "add images or leave the class out with --classes."
+            "add images or leave the class out with `classes`."
         ) from error
     return [Path(file) for file, _ in samples], np.array([label for _, label in samples], dtype=np.int64)
 

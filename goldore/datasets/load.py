@@ -58,9 +58,9 @@ def load_dataset(
         DatasetError: if files are missing, damaged or unfit.
     """
     if image_size is not None and image_size < 1:
-        raise UsageError(f"--image-size is {image_size}; it must be 1 or more.")
+        raise UsageError(f"`image_size` is {image_size}; it must be 1 or more.")
     if channels not in get_args(Channels):
-        raise UsageError(f"--channels is {channels!r}; choose auto, first or last.")
+        raise UsageError(f"`channels` is {channels!r}; choose auto, first or last.")
     if not source.strip():
         raise UsageError("the dataset is an empty text; give a name or a path.")
     kind, where = _recognise(source)
@@ -118,13 +118,13 @@ def _check_options(
     folder = kind == "path" and user_path(where).is_dir()
     arrays = kind == "function" or (kind == "path" and Path(where).suffix in _ARRAY_FILES)
     if image_size is not None and not (folder or where in {"Imagenette", "TinyImageNet"}):
-        raise UsageError("--image-size applies to folder trees of images only; leave it out.")
+        raise UsageError("`image_size` applies to folder trees of images only; leave it out.")
     if classes is not None and not folder:
-        raise UsageError("--classes applies to folder trees of images only; leave it out.")
+        raise UsageError("`classes` applies to folder trees of images only; leave it out.")
     if channels != "auto" and not arrays:
-        raise UsageError("--channels applies to .npz and .h5 files and to functions only; leave it out.")
+        raise UsageError("`channels` applies to .npz and .h5 files and to functions only; leave it out.")
     if download and kind not in ("named", "tfds"):
-        raise UsageError("--download applies to datasets known by name only; leave it out.")
+        raise UsageError("`download` applies to datasets known by name only; leave it out.")
 
 
 def _load_path(
@@ -136,7 +136,7 @@ def _load_path(
         if find_idx(path):
             if image_size is not None or classes is not None:
                 raise UsageError(
-                    f"{path} holds IDX files; --image-size and --classes apply to folder trees only."
+                    f"{path} holds IDX files; `image_size` and `classes` apply to folder trees only."
                 )
             return load_idx(path, name, idx_class_names(_name_of(path)) or idx_class_names(name))
         if (path / "val" / "val_annotations.txt").is_file() and classes is None:

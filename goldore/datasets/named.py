@@ -25,7 +25,7 @@ class Place:
     """Where a named dataset is read from.
 
     Attributes:
-        root: torchvision's `root`, the user's --data-root.
+        root: torchvision's `root`, `load_dataset`'s `data_root`.
         download: fetch what is missing.
         image_size: for datasets whose images differ in size, else None.
     """
@@ -42,7 +42,7 @@ def load_named(name: str, place: Place) -> ImageDataset:
         DatasetError: if its files are missing or damaged.
     """
     if not place.root.is_dir() and not place.download:
-        remedy = f"name the right one with --data-root{_or_download(name)}"
+        remedy = f"name the right one with `data_root`{_or_download(name)}"
         raise DatasetError(f"the folder {place.root} does not exist; {remedy}.")
     try:
         return READERS[name](name, place)
@@ -54,7 +54,7 @@ def load_named(name: str, place: Place) -> ImageDataset:
         remedy = "" if place.download else _or_download(name)
         raise DatasetError(
             f"{name} could not be read from {place.root} ({reason(error)}); "
-            f"point --data-root at its folder{remedy}."
+            f"point `data_root` at its folder{remedy}."
         ) from error
 
 
@@ -82,7 +82,7 @@ def _read_mnist_like(name: str, place: Place) -> ImageDataset:
             return load_idx(folder, name, idx_class_names(name))
     raise DatasetError(
         f"no IDX files of {name} in {place.root}, {place.root / name} or {place.root / name / 'raw'}; "
-        "point --data-root at them, or fetch them (goldore score --download)."
+        "point `data_root` at them, or fetch them (goldore score --download)."
     )
 
 
@@ -120,7 +120,7 @@ def _read_split(name: str, place: Place) -> ImageDataset:
 
 
 def _read_imagenette(name: str, place: Place) -> ImageDataset:
-    """The largest copy at hand; images are resized to 128 pixels unless --image-size says otherwise."""
+    """The largest copy at hand; images are resized to 128 pixels unless `image_size` says otherwise."""
     sizes = {"full": "imagenette2", "320px": "imagenette2-320", "160px": "imagenette2-160"}
     make = _torchvision(name)
     if place.download:
@@ -128,7 +128,7 @@ def _read_imagenette(name: str, place: Place) -> ImageDataset:
     folder = next((place.root / each for each in sizes.values() if (place.root / each).is_dir()), None)
     if folder is None:
         raise DatasetError(
-            f"none of {', '.join(sizes.values())} in {place.root}; point --data-root at it or use --download."
+            f"none of {', '.join(sizes.values())} in {place.root}; point `data_root` at it or use `download`."
         )
     from goldore.datasets.folder import load_folder
 
@@ -146,10 +146,10 @@ def _read_tiny_imagenet(name: str, place: Place) -> ImageDataset:
             return load_tiny_imagenet_folder(folder, name, place.image_size)
     if (place.root / "tinyimagenet.pt").is_file():
         if place.image_size is not None:
-            raise UsageError("the images of tinyimagenet.pt have one size; leave --image-size out.")
+            raise UsageError("the images of tinyimagenet.pt have one size; leave `image_size` out.")
         return load_tiny_imagenet_file(place.root / "tinyimagenet.pt", name)
     raise DatasetError(
-        f"neither tiny-imagenet-200/ nor tinyimagenet.pt in {place.root}; point --data-root at one of them."
+        f"neither tiny-imagenet-200/ nor tinyimagenet.pt in {place.root}; point `data_root` at one of them."
     )
 
 

@@ -107,6 +107,6 @@ def _detect(shape: tuple[int, ...], where: str) -> Literal["first", "last"]:
     if first == last:
         why = "both its second and its last axis" if first else "neither its second nor its last axis"
         raise DatasetError(
-            f"{where} has shape {shape}, and {why} could hold 1 to 4 channels; use --channels first or last."
+            f"{where} has shape {shape}, and {why} could hold 1 to 4 channels; use `channels` first or last."
         )
     return "first" if first else "last"

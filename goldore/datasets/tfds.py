@@ -59,8 +59,7 @@ def load_tfds(name: str, title: str, data_root: Path, *, download: bool = False)
     except Exception as error:
         raise DatasetError(
             f"{PREFIX}{name} cannot be read from {data_root} ({reason(error)}); give its data_dir as "
-            "--data-root, or "
-            "use --download."
+            "`data_root`, or use `download`."
         ) from error
     return ImageDataset(
         name=title,

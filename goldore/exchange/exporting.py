@@ -91,7 +91,7 @@ def _listed(file: ScoreFile, score: Score) -> NDArray[np.float64]:
         )
         raise ScoreFileError(
             f"{int(missing.sum())} of {len(values)} samples have no {score.name}, and the list would have "
-            f"{why}; add trials, or name other scores with --scores."
+            f"{why}; add trials, or name other scores with `scores`."
         )
     if score.name == MONTE_CARLO.name:
         values = np.where(values == NEVER_DRAWN, DRAWN_IN_VAIN, values)

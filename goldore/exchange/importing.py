@@ -79,7 +79,7 @@ def import_scores(
         if score is not None or title is None:
             raise UsageError(
                 f"{path} is a folder of lists; "
-                + ("--score is for one list." if score is not None else "name their dataset with --name.")
+                + ("`score` is for one list." if score is not None else "name their dataset with `name`.")
             )
         lists = _lists_of(path, title)
     else:
@@ -88,9 +88,9 @@ def import_scores(
         if dataset is not None:
             _check_dataset(path, dataset.name)
     if target.exists() and not overwrite:
-        raise UsageError(f"{target} exists already; choose another --out or use --overwrite.")
+        raise UsageError(f"{target} exists already; choose another `out` or use `overwrite`.")
     if any(target.exists() and target.samefile(each) for each in lists.values()):
-        raise UsageError(f"{target} is the list itself; choose another --out.")
+        raise UsageError(f"{target} is the list itself; choose another `out`.")
     header = Header.of(dataset) if dataset is not None else _header(labels, title, path)
     values = {each: _values(where, each, header.info) for each, where in lists.items()}
     found = [_as_score(where, each, values[each], header.info.num_classes) for each, where in lists.items()]

@@ -49,7 +49,7 @@ def writing_to(path: Path) -> Iterator[None]:
         handle = _acquire(lock, path)
     except OSError as error:
         raise GoldoreError(
-            f"{path} cannot be locked ({reason(error)}); make room or choose another --out."
+            f"{path} cannot be locked ({reason(error)}); make room or choose another `out`."
         ) from error
     try:
         remove_left_behind(path)
@@ -166,4 +166,4 @@ def _held(path: Path, lock: Path, owner: dict[str, Any]) -> str:
     gone = ""
     if owner.get("host") not in (None, socket.gethostname()):
         gone = f" (if it is gone, remove {lock})"
-    return f"{path} is being written by {who}{gone}; wait for it, or give this run an --out of its own."
+    return f"{path} is being written by {who}{gone}; wait for it, or give this run an `out` of its own."

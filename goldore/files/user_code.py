@@ -55,7 +55,7 @@ def read_settings(text: str, what: str, **given: Any) -> tuple[str, dict[str, An
 
     Args:
         text: of a user.
-        what: the option's name without hyphens, for example "network".
+        what: the argument's name, for example "network".
         given: settings from elsewhere; those that are None do not count.
 
     Raises:
@@ -64,7 +64,7 @@ def read_settings(text: str, what: str, **given: Any) -> tuple[str, dict[str, An
     name, *pairs = text.split(",")
     for pair in pairs:
         key, equals, value = (each.strip() for each in pair.partition("="))
-        require(bool(key and equals), f"--{what} has {pair!r}; write NAME,KEY=VALUE.")
+        require(bool(key and equals), f"`{what}` has {pair!r}; write NAME,KEY=VALUE.")
         require(given.get(key) is None, f"{key} of the {what} is given twice; leave one out.")
         given[key] = value
     return name.strip(), given

@@ -80,15 +80,15 @@ class ConvNetConfig(NetworkConfig):
     pooling: Pooling = "avg"
 
     def __post_init__(self) -> None:
-        require(self.depth is None or self.depth >= 1, f"--depth is {self.depth}; it must be 1 or more.")
-        require(self.width >= 1, f"--width is {self.width}; it must be 1 or more.")
+        require(self.depth is None or self.depth >= 1, f"`depth` is {self.depth}; it must be 1 or more.")
+        require(self.width >= 1, f"`width` is {self.width}; it must be 1 or more.")
         for field, allowed in (("norm", Norm), ("activation", Activation), ("pooling", Pooling)):
             value = getattr(self, field)
             options = get_args(allowed)
-            require(value in options, f"--{field} is {value!r}; choose among {', '.join(options)}.")
+            require(value in options, f"`{field}` is {value!r}; choose among {', '.join(options)}.")
         require(
             self.norm != "group" or self.width % NORM_GROUPS == 0,
-            f"--width is {self.width}; with --norm group it must be a multiple of {NORM_GROUPS}.",
+            f"`width` is {self.width}; with `norm` group it must be a multiple of {NORM_GROUPS}.",
         )
 
     def for_images(self, height: int, width: int) -> Self:
@@ -106,11 +106,11 @@ class ConvNetConfig(NetworkConfig):
         """
         depth = self.depth if self.depth is not None else default_depth(min(height, width))
         if height * width == 1 and self.norm != "none":
-            raise UsageError("images of one pixel leave a norm nothing to average; use --norm none.")
+            raise UsageError("images of one pixel leave a norm nothing to average; use `norm` none.")
         if self.pooling != "none" and min(padded_size(height, width)) >> depth < 1:
             raise UsageError(
                 f"images of {height}x{width} pixels are too small for {depth} pooling blocks; "
-                f"lower --depth or use --pooling none."
+                f"lower `depth` or use `pooling` none."
             )
         return dataclasses.replace(self, depth=depth)
 

@@ -46,17 +46,17 @@ def make_settings(
         factor: multi-formation factor; None is the repository's default.
 
     Raises:
-        UsageError: if a number is below 1, or an option does not exist there.
+        UsageError: if a number is below 1, or one does not exist there.
     """
-    for option, value in (("--ipc", ipc), ("--batch-real", batch_real), ("--factor", factor)):
+    for name, value in (("ipc", ipc), ("batch_real", batch_real), ("factor", factor)):
         if value is not None and value < 1:
-            raise UsageError(f"{option} is {value}; it must be 1 or more.")
+            raise UsageError(f"`{name}` is {value}; it must be 1 or more.")
     if batch_real is not None and not repository.batch_real:
         raise UsageError(
-            f"{repository.title} takes no batches of real images by class; leave --batch-real out."
+            f"{repository.title} takes no batches of real images by class; leave `batch_real` out."
         )
     if factor is not None and repository.factor == 1:
-        raise UsageError(f"{repository.title} has no factor; leave --factor out.")
+        raise UsageError(f"{repository.title} has no factor; leave `factor` out.")
     settings = Settings(
         ipc=1 if ipc is None else ipc,
         batch_real=batch_real or repository.batch_real,
@@ -65,12 +65,12 @@ def make_settings(
     if repository.ipcs and settings.ipc not in repository.ipcs:
         known = ", ".join(map(str, repository.ipcs))
         raise UsageError(
-            f"{repository.title} distils {known} images per class only, and --ipc is {settings.ipc}."
+            f"{repository.title} distils {known} images per class only, and `ipc` is {settings.ipc}."
         )
     start = settings.ipc * settings.factor**2
     if repository.batch_holds_start and settings.batch_real < start:
         raise UsageError(
-            f"{repository.title} makes an image of {settings.factor**2} real ones, so --batch-real "
+            f"{repository.title} makes an image of {settings.factor**2} real ones, so `batch_real` "
             f"must be at least {start}."
         )
     return settings
@@ -150,13 +150,13 @@ def _order_problems(repository: Repository, name: str, order: str) -> Iterator[P
     elif repository.order == "tfds" and not tfds:
         text = (
             f"{repository.title} reads the order of TensorFlow Datasets, and positions count in that of "
-            f"{order}; use --order tfds."
+            f"{order}; use `order` tfds."
         )
         yield Problem(text, refuse=True)
     if repository.order == "" and repository.edits and tfds:
         text = (
             f"{repository.title} reads torchvision's order, and positions count in that of {order}; "
-            "use --order with the dataset as torchvision has it."
+            "use `order` with the dataset as torchvision has it."
         )
         yield Problem(text, refuse=True)
     if name == "TinyImageNet" and repository.tiny and not tfds:
@@ -165,7 +165,7 @@ def _order_problems(repository: Repository, name: str, order: str) -> Iterator[P
             text = (
                 f"{repository.title} reads {wanted}, which has another order than {order}; score "
                 "that, or translate "
-                "with --order."
+                "with `order`."
             )
             yield Problem(text, refuse=True)
 

@@ -91,7 +91,7 @@ def map_samples(source: Header, target: ImageDataset, *, partial: bool = False) 
         raise MappingError(
             f"{mapping.missing} of the samples of {source.info.name} are not in {target.name}, and "
             f"{mapping.unknown} the "
-            "other way round; check that both are read alike, or use --partial."
+            "other way round; check that both are read alike, or use `partial`."
         )
     return mapping
 
@@ -123,13 +123,13 @@ def map_index(
     if claimed and source.info.fingerprint and claimed != source.info.fingerprint:
         raise MappingError(
             f"the index is about {provenance.get('dataset')} with the fingerprint {claimed[:12]}, and "
-            f"{source.info.name} has {source.info.fingerprint[:12]}; say with --dataset what it is about."
+            f"{source.info.name} has {source.info.fingerprint[:12]}; say with `source` what it is about."
         )
     digest = provenance.get("labels_sha256")
     if digest is not None and digest != labels_digest(source.labels):
         raise MappingError(
             f"the labels of {source.info.name} are not those of {provenance.get('dataset')}, which the "
-            "index is about; say with --dataset what it is about."
+            "index is about; say with `source` what it is about."
         )
     if len(indices) and not 0 <= indices.min() <= indices.max() < source.info.num_samples:
         raise MappingError(

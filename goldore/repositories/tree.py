@@ -23,7 +23,7 @@ _OTHER_SPLITS = ("val", "test")
 def write_tree(
     indices: NDArray[np.int64],
     header: Header,
-    out: str | Path,
+    as_folder: str | Path,
     *,
     images: str | Path | None = None,
     copy: bool = False,
@@ -36,7 +36,7 @@ def write_tree(
     Args:
         indices: positions to keep, int64.
         header: of the score file of a folder tree, with paths.
-        out: the folder to make; must not exist, or be empty.
+        as_folder: the folder to make; must not exist, or be empty.
         images: the folder that was scored; None takes it from the score file.
         copy: copy files instead of linking to them.
         naming: of class folders: "original", or "zero-padded" for 00000, 00001, ... with the files
@@ -50,8 +50,8 @@ def write_tree(
         TreeError: if an image is missing, two would have one name, or the folder is not empty or cannot be
             written.
     """
-    check_tree(indices, header, out, images=images, naming=naming)
-    paths, target, root = kept_paths(indices, header), Path(out), _root(header, images)
+    check_tree(indices, header, as_folder, images=images, naming=naming)
+    paths, target, root = kept_paths(indices, header), Path(as_folder), _root(header, images)
     train, folders = _train(root), _class_folders(header, naming)
     check_writable(target / "file" if target.is_dir() else target)
     try:
@@ -76,7 +76,7 @@ def write_tree(
 def check_tree(
     indices: NDArray[np.int64],
     header: Header,
-    out: str | Path,
+    as_folder: str | Path,
     *,
     images: str | Path | None = None,
     naming: Naming = "original",
@@ -86,7 +86,7 @@ def check_tree(
     Args:
         indices: as of `write_tree`, like the rest.
         header: of the score file.
-        out: the folder to make.
+        as_folder: the folder to make.
         images: the folder that was scored.
         naming: of class folders.
 
@@ -96,12 +96,12 @@ def check_tree(
     """
     if naming not in ("original", "zero-padded"):
         raise UsageError(f"the naming of class folders is {naming!r}; choose original or zero-padded.")
-    paths, target = kept_paths(indices, header), Path(out)
+    paths, target = kept_paths(indices, header), Path(as_folder)
     train, folders = _train(_root(header, images)), _class_folders(header, naming)
     new: dict[str, str] = {}
     for path in paths:
         if not (train / path).is_file():
-            raise TreeError(f"{train} has no {path}; say with --images where the images lie.")
+            raise TreeError(f"{train} has no {path}; say with `images` where the images lie.")
         other = new.setdefault(_new_path(path, folders, naming), path)
         if other != path:
             raise TreeError(f"{other} and {path} would have one name in {target}; rename one of them.")
@@ -115,14 +115,14 @@ def check_tree(
 
 
 def write_list(
-    indices: NDArray[np.int64], header: Header, out: str | Path, *, overwrite: bool = False
+    indices: NDArray[np.int64], header: Header, as_list: str | Path, *, overwrite: bool = False
 ) -> Path:
     """Write the kept images' paths, relative to the training folder, one per line.
 
     Args:
         indices: positions to keep, int64.
         header: of the score file of a folder tree, with paths.
-        out: the file.
+        as_list: the file.
         overwrite: replace a list of other files of the dataset; any other file is never replaced.
 
     Returns:
@@ -132,7 +132,7 @@ def write_list(
         UsageError: if the dataset was not read from a folder tree, or a path holds a line end.
         GoldoreError: if the file cannot be written.
     """
-    target = Path(out)
+    target = Path(as_list)
     text = check_list(indices, header, target, overwrite=overwrite)
     with replacing(target) as temporary:
         temporary.write_bytes(text)
@@ -140,14 +140,14 @@ def write_list(
 
 
 def check_list(
-    indices: NDArray[np.int64], header: Header, out: str | Path, *, overwrite: bool = False
+    indices: NDArray[np.int64], header: Header, as_list: str | Path, *, overwrite: bool = False
 ) -> bytes:
     """Refuse what `write_list` would refuse, and write nothing.
 
     Args:
         indices: as of `write_list`, like the rest.
         header: of the score file.
-        out: the file.
+        as_list: the file.
         overwrite: replace a list of other files of the dataset; any other file is never replaced.
 
     Returns:
@@ -156,20 +156,20 @@ def check_list(
     Raises:
         UsageError, GoldoreError: as `write_list`.
     """
-    paths, target = kept_paths(indices, header), Path(out)
+    paths, target = kept_paths(indices, header), Path(as_list)
     if any("\n" in path for path in paths):
         raise UsageError("a path holds a line end, so that no list can be made of them; rename the file.")
     text = "".join(f"{path}\n" for path in paths).encode("utf-8", "surrogateescape")
     if target.is_dir():
-        raise TreeError(f"{target} is a folder; give --as-list the name of a file.")
+        raise TreeError(f"{target} is a folder; give `as_list` the name of a file.")
     known = {path.encode("utf-8", "surrogateescape") for path in header.paths or ()}
     if target.exists() and target.stat().st_size > sum(len(path) + 1 for path in known):
-        raise TreeError(f"{target} exists and is no list of these files; choose another --as-list.")
+        raise TreeError(f"{target} exists and is no list of these files; choose another `as_list`.")
     if target.exists() and target.read_bytes() != text:
         if target.is_symlink() or not known.issuperset(target.read_bytes().splitlines()):
-            raise TreeError(f"{target} exists and is no list of these files; choose another --as-list.")
+            raise TreeError(f"{target} exists and is no list of these files; choose another `as_list`.")
         if not overwrite:
-            raise TreeError(f"{target} exists and lists other files; use --overwrite or another --as-list.")
+            raise TreeError(f"{target} exists and lists other files; use `overwrite` or another `as_list`.")
     check_writable(target)
     return text
 
@@ -183,7 +183,7 @@ def kept_paths(indices: NDArray[np.int64], header: Header) -> list[str]:
     if header.paths is None:
         raise UsageError(
             f"{header.info.name} was not read from a folder tree, so that its samples have no files; leave "
-            "--as-folder and --as-list out."
+            "`as_folder` and `as_list` out."
         )
     if len(indices) and not 0 <= indices.min() <= indices.max() < len(header.paths):
         raise UsageError(
@@ -216,7 +216,7 @@ def _root(header: Header, images: str | Path | None) -> Path:
         text = header.info.source.removeprefix(FOLDER_SOURCE)
         root = Path(text.partition(", images resized to ")[0])
     if not root.is_dir():
-        raise TreeError(f"there is no folder {root}; say with --images where the images lie.")
+        raise TreeError(f"there is no folder {root}; say with `images` where the images lie.")
     return root.resolve()
 
 

@@ -80,7 +80,7 @@ def resolve_device(name: str = "auto", local_rank: int | None = None) -> torch.d
     """
     if local_rank is None and "," in name:
         raise UsageError(
-            f"--device is {name!r}, but a process trains on one device; let goldore score start one for each "
+            f"`device` is {name!r}, but a process trains on one device; let goldore score start one for each "
             "(without --processes), or torchrun."
         )
     devices = list_devices(name)
@@ -105,22 +105,22 @@ def list_devices(name: str = "auto") -> list[torch.device]:
     numbers = listed.split(",") if colon else []
     if kind not in ("cpu", "cuda") or not all(each.isdecimal() for each in numbers):
         raise UsageError(
-            f"--device is {name!r}; choose auto, cuda, cuda:1 (a number), cuda:0,2 (several) or cpu."
+            f"`device` is {name!r}; choose auto, cuda, cuda:1 (a number), cuda:0,2 (several) or cpu."
         )
     if kind == "cpu":
         return [torch.device("cpu")]
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if count == 0:
         raise UsageError(
-            f"--device is {name!r} but this torch ({torch.__version__}) sees no CUDA device; "
-            "use --device cpu, or check the driver with nvidia-smi."
+            f"`device` is {name!r} but this torch ({torch.__version__}) sees no CUDA device; "
+            "use `device` cpu, or check the driver with nvidia-smi."
         )
     if not numbers:
         return [torch.device("cuda", index) for index in range(count)]
     chosen = [int(each) for each in numbers]
     if max(chosen) >= count or len(set(chosen)) < len(chosen):
         raise UsageError(
-            f"--device is {name!r} but there are {count} CUDA devices; count from cuda:0, each once."
+            f"`device` is {name!r} but there are {count} CUDA devices; count from cuda:0, each once."
         )
     return [torch.device("cuda", number) for number in chosen]
 

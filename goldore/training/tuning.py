@@ -111,7 +111,7 @@ def choose_engine(
         UsageError: if compile_mode is something else.
     """
     if compile_mode not in get_args(Compile):
-        raise UsageError(f"--compile is {compile_mode!r}; choose {', '.join(get_args(Compile))}.")
+        raise UsageError(f"`compile_mode` is {compile_mode!r}; choose {', '.join(get_args(Compile))}.")
     given = min(ensemble_size, max(work.trials, 1)) if ensemble_size else None
     if not abilities(data.device).own_memory:
         pays = work.compiles and given in (None, 1) and not deterministic

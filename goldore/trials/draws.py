@@ -95,8 +95,8 @@ def make_strata(
     smallest = min(len(members) for members in classes)
     if smallest < folds:
         raise UsageError(
-            "--eval-split heldout needs two samples of every class, and one class has a single one; "
-            "use --eval-split test."
+            "`eval_split` heldout needs two samples of every class, and one class has a single one; "
+            "use `eval_split` test."
         )
     split = [
         np.array_split(_stream(base_seed, _FOLD_KEY, label).permutation(members), folds)

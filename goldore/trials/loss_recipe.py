@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from goldore.errors import option, require
+from goldore.errors import require
 from goldore.trials.recipe import Recipe
 
 _WINDOW = 5  # epochs that a loss score averages unless told otherwise
@@ -33,12 +33,12 @@ class LossRecipe(Recipe):
         super().__post_init__()
         for field in ("epochs", "init_epochs", "converge_epochs"):
             value = getattr(self, field)
-            require(value is None or value >= 1, f"{option(field)} is {value}; it must be 1 or more.")
+            require(value is None or value >= 1, f"`{field}` is {value}; it must be 1 or more.")
         for field in ("init_epochs", "converge_epochs"):
             value = getattr(self, field)
             require(
                 value is None or value <= self.epochs,
-                f"{option(field)} is {value} of {self.epochs} epochs; lower it or raise --epochs.",
+                f"`{field}` is {value} of {self.epochs} epochs; lower it or raise `epochs`.",
             )
 
     @property

@@ -49,24 +49,24 @@ class Recipe:
     precision: Precision | None = None
 
     def __post_init__(self) -> None:
-        require(self.batch_size >= 1, f"--batch-size is {self.batch_size}; it must be 1 or more.")
-        require(0 < self.lr < math.inf, f"--lr is {self.lr}; it must be above 0.")
-        require(0 <= self.momentum < 1, f"--momentum is {self.momentum}; it must be at least 0 and below 1.")
+        require(self.batch_size >= 1, f"`batch_size` is {self.batch_size}; it must be 1 or more.")
+        require(0 < self.lr < math.inf, f"`lr` is {self.lr}; it must be above 0.")
+        require(0 <= self.momentum < 1, f"`momentum` is {self.momentum}; it must be at least 0 and below 1.")
         require(
-            0 <= self.weight_decay < math.inf, f"--weight-decay is {self.weight_decay}; it must be 0 or more."
+            0 <= self.weight_decay < math.inf, f"`weight_decay` is {self.weight_decay}; it must be 0 or more."
         )
         for field in ("mean", "std"):
             values = getattr(self, field)
             require(
                 values is None or all(math.isfinite(value) for value in values),
-                f"--{field} must be finite numbers.",
+                f"`{field}` must be finite numbers.",
             )
         precisions = typing.get_args(Precision)
         require(
             self.precision is None or self.precision in precisions,
-            f"--precision is {self.precision!r}; choose {' or '.join(precisions)}.",
+            f"`precision` is {self.precision!r}; choose {' or '.join(precisions)}.",
         )
-        require(self.std is None or all(value > 0 for value in self.std), "--std must be above 0.")
+        require(self.std is None or all(value > 0 for value in self.std), "`std` must be above 0.")
 
     @property
     def learning_rates(self) -> tuple[str, ...]:

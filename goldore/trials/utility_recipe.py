@@ -4,7 +4,7 @@ import dataclasses
 import math
 from typing import Literal, get_args
 
-from goldore.errors import option, require
+from goldore.errors import require
 from goldore.trials.recipe import Recipe
 
 EvalSplit = Literal["test", "heldout"]
@@ -39,15 +39,13 @@ class DistillRecipe:
 
     def __post_init__(self) -> None:
         methods = get_args(DistillMethod)
-        require(
-            self.method in methods, f"--distill-method is {self.method!r}; choose {' or '.join(methods)}."
-        )
+        require(self.method in methods, f"`method` is {self.method!r}; choose {' or '.join(methods)}.")
         for field in ("distill_steps", "images_per_class", "real_batch"):
             value = getattr(self, field)
-            require(value >= 1, f"{option(field)} is {value}; it must be 1 or more.")
+            require(value >= 1, f"`{field}` is {value}; it must be 1 or more.")
         require(
             self.distill_lr is None or 0 < self.distill_lr < math.inf,
-            f"--distill-lr is {self.distill_lr}; it must be above 0.",
+            f"`distill_lr` is {self.distill_lr}; it must be above 0.",
         )
 
     @property
@@ -87,10 +85,10 @@ class UtilityRecipe(Recipe):
         super().__post_init__()
         for field in ("subset_per_class", "steps", "eval_per_class", "common_init"):
             value = getattr(self, field)
-            require(value is None or value >= 1, f"{option(field)} is {value}; it must be 1 or more.")
+            require(value is None or value >= 1, f"`{field}` is {value}; it must be 1 or more.")
         splits = get_args(EvalSplit)
         require(
-            self.eval_split in splits, f"--eval-split is {self.eval_split!r}; choose {' or '.join(splits)}."
+            self.eval_split in splits, f"`eval_split` is {self.eval_split!r}; choose {' or '.join(splits)}."
         )
 
     @property

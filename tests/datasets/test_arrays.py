@@ -143,7 +143,7 @@ def test_fractional_labels_are_refused(write, arrays, refused, ending, key):
 def test_channels_can_be_said(write, arrays, refused, ending):
     x_train = np.arange(12 * 3 * 5 * 3, dtype=np.uint8).reshape(12, 3, 5, 3)
     path = write(ending, {"x_train": x_train, "y_train": arrays["y_train"]})
-    with refused("x_train in", "--channels first or last"):
+    with refused("x_train in", "`channels` first or last"):
         load_dataset(str(path))
     np.testing.assert_array_equal(load_dataset(str(path), channels="first").images, x_train)
     assert load_dataset(str(path), channels="last").image_shape == (3, 3, 5)

@@ -133,7 +133,7 @@ def test_image_size_makes_different_sizes_equal_in_both_splits(tmp_path, write_i
 def test_different_sizes_need_image_size(tmp_path, write_images, refused):
     write_images(tmp_path, {"a": ["0.png"]}, (30, 12))
     write_images(tmp_path, {"b": ["1.png"]}, (7, 9))
-    with refused("0.png is 12x30", "1.png 9x7", "--image-size"):
+    with refused("0.png is 12x30", "1.png 9x7", "`image_size`"):
         load_folder(tmp_path, "made")
 
 
@@ -152,7 +152,7 @@ def test_empty_class_folder_is_named(tmp_path, write_images, refused, split):
     (tmp_path / "val" / "cow").mkdir()
     if split == "val":
         write_images(tmp_path / "train", {"cow": ["0.png"]})
-    with refused("class folder cow of", tmp_path / split, "--classes"):
+    with refused("class folder cow of", tmp_path / split, "`classes`"):
         load_folder(tmp_path, "made")
 
 

@@ -89,9 +89,9 @@ def test_file_of_unknown_kind_is_refused(tmp_path, refused):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"image_size": 8}, "--image-size applies to folder trees"),
-        ({"classes": ["a"]}, "--classes applies to folder trees"),
-        ({"channels": "last"}, "--channels applies to .npz and .h5"),
+        ({"image_size": 8}, "`image_size` applies to folder trees"),
+        ({"classes": ["a"]}, "`classes` applies to folder trees"),
+        ({"channels": "last"}, "`channels` applies to .npz and .h5"),
     ],
 )
 @pytest.mark.parametrize("source", ["MNIST", "FashionMNIST-sample"])
@@ -114,24 +114,24 @@ def test_options_of_folder_trees_are_refused_for_idx_folders(idx_folder, refused
 
 
 def test_classes_are_refused_for_a_named_folder_tree(tmp_path, refused):
-    with refused("--classes applies to folder trees", kind=UsageError):
+    with refused("`classes` applies to folder trees", kind=UsageError):
         load_dataset("Imagenette", data_root=tmp_path, classes=["a"])
 
 
 def test_channels_are_refused_for_a_folder_tree(tree, refused):
-    with refused("--channels applies to", kind=UsageError):
+    with refused("`channels` applies to", kind=UsageError):
         load_dataset(str(tree), channels="first")
 
 
 def test_download_is_refused_for_all_but_names(npz, tree, refused):
     for source in (str(npz), str(tree), "module:function", "FashionMNIST-sample"):
-        with refused("--download applies to datasets known by name only", kind=UsageError):
+        with refused("`download` applies to datasets known by name only", kind=UsageError):
             load_dataset(source, download=True)
 
 
 @pytest.mark.parametrize("image_size", [0, -3])
 def test_image_size_below_one_is_refused(tree, refused, image_size):
-    with refused(f"--image-size is {image_size}", "1 or more", kind=UsageError):
+    with refused(f"`image_size` is {image_size}", "1 or more", kind=UsageError):
         load_dataset(str(tree), image_size=image_size)
 
 

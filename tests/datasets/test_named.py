@@ -297,31 +297,31 @@ def test_code_in_a_tiny_imagenet_file_is_not_run(tmp_path, tiny_content, refused
 
 def test_image_size_is_not_ignored_for_the_tiny_imagenet_file(tmp_path, tiny_content):
     torch.save(tiny_content, tmp_path / "tinyimagenet.pt")
-    with pytest.raises(GoldoreError, match="image-size"):
+    with pytest.raises(GoldoreError, match="image_size"):
         load_dataset("TinyImageNet", data_root=tmp_path, image_size=4)
 
 
 @pytest.mark.parametrize("name", KNOWN)
 def test_missing_root_is_refused(tmp_path, refused, name):
-    with refused(tmp_path / "nowhere", "does not exist", "--data-root"):
+    with refused(tmp_path / "nowhere", "does not exist", "`data_root`"):
         load_dataset(name, data_root=tmp_path / "nowhere")
     assert not (tmp_path / "nowhere").exists()
 
 
 def test_root_in_the_home_of_nobody_is_refused(refused):
-    with refused("~no_such_user/data does not exist", "--data-root"):
+    with refused("~no_such_user/data does not exist", "`data_root`"):
         load_dataset("MNIST", data_root="~no_such_user/data")
 
 
 @pytest.mark.parametrize("name", [name for name in KNOWN if name != "TinyImageNet"])
 def test_missing_files_are_refused_with_both_remedies(tmp_path, refused, name):
     named = "imagenette2-160" if name == "Imagenette" else name
-    with refused(named, tmp_path, "--data-root", "--download"):
+    with refused(named, tmp_path, "`data_root`", "download"):
         load_dataset(name, data_root=tmp_path)
 
 
 def test_missing_tiny_imagenet_is_refused_without_a_remedy_that_fails(tmp_path):
-    with pytest.raises(DatasetError, match=r"tinyimagenet\.pt.*--data-root") as caught:
+    with pytest.raises(DatasetError, match=r"tinyimagenet\.pt.*`data_root`") as caught:
         load_dataset("TinyImageNet", data_root=tmp_path)
     assert "--download" not in str(caught.value)
     with pytest.raises(DatasetError, match=r"cannot download TinyImageNet.*tiny-imagenet-200\.zip"):
@@ -361,6 +361,6 @@ def test_failed_download_does_not_advise_download(tmp_path, monkeypatch, name):
         raise URLError("no network")
 
     monkeypatch.setattr(torchvision.datasets, name, fetch)
-    with pytest.raises(DatasetError, match=f"{name} could not be read.*no network.*--data-root") as caught:
+    with pytest.raises(DatasetError, match=f"{name} could not be read.*no network.*`data_root`") as caught:
         load_dataset(name, data_root=tmp_path, download=True)
     assert "--download" not in str(caught.value)

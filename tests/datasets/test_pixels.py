@@ -37,7 +37,7 @@ def test_grey_images_get_one_channel_and_a_note():
 )
 def test_ambiguous_channels_must_be_said(refused, shape, why):
     array = sequence(*shape)
-    with refused("x has shape", shape, why, "--channels first or last"):
+    with refused("x has shape", shape, why, "`channels` first or last"):
         images_from_array(array, "x")
     first, first_notes = images_from_array(array, "x", "first")
     last, last_notes = images_from_array(array, "x", "last")

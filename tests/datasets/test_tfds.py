@@ -99,7 +99,7 @@ def test_it_has_the_name_that_other_loaders_give_it(tfds, tmp_path, source, titl
 def test_data_that_are_not_there_end_in_a_sentence_or_are_prepared(tfds, tmp_path, refused):
     tfds.splits["train"] = split(6)
     tfds.made.ready = False
-    with refused("tfds:made", tmp_path, "could not find data", "--data-root", "--download"):
+    with refused("tfds:made", tmp_path, "could not find data", "`data_root`", "`download`"):
         load_dataset("tfds:made", data_root=tmp_path)
     assert load_dataset("tfds:made", data_root=tmp_path, download=True).num_samples == 6
 
@@ -125,7 +125,7 @@ def test_without_the_library_it_says_what_to_install(monkeypatch, tmp_path, refu
 
 
 def test_options_of_folder_trees_do_not_apply(tfds, tmp_path, refused):
-    with refused("--image-size", kind=UsageError):
+    with refused("`image_size`", kind=UsageError):
         load_dataset("tfds:made", data_root=tmp_path, image_size=8)
     assert tfds.asked == []
 

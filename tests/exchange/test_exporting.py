@@ -112,7 +112,7 @@ class TestLists:
 
     def test_a_missing_loss_is_refused_and_nothing_is_written(self, file, out):
         file = load_scores(put(file.path, "LossConverge", np.nan, slice(4)))
-        with pytest.raises(ScoreFileError, match=r"4 of 60 samples have no LossConverge.*--scores"):
+        with pytest.raises(ScoreFileError, match=r"4 of 60 samples have no LossConverge.*`scores`"):
             export_lists(file, out)
         assert not out.exists()
         assert export_lists(file, out, scores=["LossInit"]) == [out / "noise_LossInit.json"]

@@ -107,9 +107,9 @@ class TestFolder:
             taken(tmp_path / "empty", tmp_path)
 
     def test_it_needs_a_name_and_no_score(self, lists, tmp_path):
-        with pytest.raises(UsageError, match="--name"):
+        with pytest.raises(UsageError, match="`name`"):
             taken(lists, tmp_path, name=None)
-        with pytest.raises(UsageError, match="--score is for one list"):
+        with pytest.raises(UsageError, match="`score` is for one list"):
             taken(lists, tmp_path, score="LossInit")
 
     def test_a_single_bad_list_leaves_nothing_behind(self, lists, tmp_path):

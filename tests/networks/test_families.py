@@ -116,9 +116,9 @@ def test_a_family_is_named_with_its_settings():
         ("convnet,layers=3", {}, "the network convnet has no layers; it has activation, depth"),
         ("convnet,width", {}, "write NAME,KEY=VALUE"),
         ("convnet,width=wide", {}, "width of the network convnet cannot be 'wide'"),
-        ("convnet,width=-5", {}, "--width is -5; it must be 1 or more"),
+        ("convnet,width=-5", {}, "`width` is -5; it must be 1 or more"),
         ("convnet,depth=2.5", {}, "depth of the network convnet cannot be 2.5"),
-        ("convnet,norm=3", {}, "--norm is 3; choose among instance"),
+        ("convnet,norm=3", {}, "`norm` is 3; choose among instance"),
         ("convnet,width=64", {"width": 32}, "width of the network is given twice"),
     ):
         with pytest.raises(UsageError, match=said):

@@ -253,7 +253,7 @@ class TestStrangers:
         monkeypatch.setattr(folder, "load_folder", refuse)
         images, why_not = found(load_scores(file.path))
         assert images is None
-        assert "--dataset" in why_not or "--data-root" in why_not
+        assert "--dataset" in why_not or "`data_root`" in why_not
 
     def test_a_pipe_among_the_images_is_not_opened(self, tree):
         root, dataset, file = tree

@@ -216,7 +216,7 @@ class TestOrder:
         [(refuse, text)] = found("frepo", self.here)
         assert refuse
         assert text.endswith(
-            "positions count in that of torchvision.datasets.MNIST in data; use --order tfds."
+            "positions count in that of torchvision.datasets.MNIST in data; use `order` tfds."
         )
         assert found("frepo", self.here, self.there.source) == found("frepo", self.there) == []
         assert found("frepo", self.there, self.here.source) == [(True, text)]
@@ -230,7 +230,7 @@ class TestOrder:
     def test_others_read_torchvisions(self, name):
         [(refuse, text)] = found(name, self.there)
         assert refuse
-        assert text.endswith("use --order with the dataset as torchvision has it.")
+        assert text.endswith("use `order` with the dataset as torchvision has it.")
         assert found(name, self.there, self.here.source) == found(name, self.here) == []
         assert found(name, self.here, self.there.source) == [(True, text)]
 
@@ -285,17 +285,17 @@ class TestSettings:
 
     @pytest.mark.parametrize("option", ["ipc", "batch_real", "factor"])
     def test_numbers_below_1_are_refused(self, option):
-        with pytest.raises(UsageError, match=f"--{option.replace('_', '-')} is 0; it must be 1 or more"):
+        with pytest.raises(UsageError, match=f"`{option}` is 0; it must be 1 or more"):
             make_settings(REPOSITORIES["idc"], **{option: 0})
 
     @pytest.mark.parametrize("name", ["rfad", "frepo", "linba"])
     def test_batch_real_is_refused_where_there_is_none(self, name):
-        with pytest.raises(UsageError, match="leave --batch-real out"):
+        with pytest.raises(UsageError, match="leave `batch_real` out"):
             make_settings(REPOSITORIES[name], batch_real=64)
 
     @pytest.mark.parametrize("name", ["dc", "mtt"])
     def test_factor_is_refused_where_there_is_none(self, name):
-        with pytest.raises(UsageError, match="has no factor; leave --factor out"):
+        with pytest.raises(UsageError, match="has no factor; leave `factor` out"):
             make_settings(REPOSITORIES[name], factor=2)
 
 
@@ -332,7 +332,7 @@ def test_some_needs_depend_on_the_data_set():
 
 @pytest.mark.parametrize("name", ["dc", "dsa", "dm", "cafe"])
 def test_some_numbers_of_images_end_the_run(name):
-    with pytest.raises(UsageError, match="1, 10, 20, 30, 40, 50 images per class only, and --ipc is 5"):
+    with pytest.raises(UsageError, match="1, 10, 20, 30, 40, 50 images per class only, and `ipc` is 5"):
         make_settings(REPOSITORIES[name], ipc=5)
 
 

@@ -125,7 +125,7 @@ class TestParts:
     def test_samples_missing_on_both_sides_are_refused_unless_told(self, dataset):
         source, target = taken(dataset, np.arange(45)), taken(dataset, np.arange(15, 60))
         with pytest.raises(
-            MappingError, match=r"15 of the samples .* and 15 the other way round; .* --partial\."
+            MappingError, match=r"15 of the samples .* and 15 the other way round; .* `partial`\."
         ):
             map_index(np.arange(45), {}, Header.of(source), target)
         mapped = map_index(np.arange(45), {}, Header.of(source), target, partial=True)

@@ -158,7 +158,7 @@ def test_an_empty_folder_is_filled_and_another_refused_untouched(header, tmp_pat
 
 def test_a_missing_image_is_refused_and_nothing_left_behind(root, header, tmp_path):
     (root / "train" / TRAIN[4]).unlink()
-    with pytest.raises(TreeError, match=r"has no cat/10\.png; say with --images"):
+    with pytest.raises(TreeError, match=r"has no cat/10\.png; say with `images`"):
         write_tree(kept(0, 4), header, tmp_path / "pruned")
     assert [path.name for path in tmp_path.iterdir()] == ["made"]
     write_tree(kept(0, 5), header, tmp_path / "pruned")
@@ -191,7 +191,7 @@ def test_a_path_that_leaves_the_folder_is_refused(root, header, tmp_path, path):
 
 def test_images_that_moved_are_found_where_one_says(root, header, tmp_path, files):
     root.rename(tmp_path / "moved")
-    with pytest.raises(TreeError, match=r"there is no folder .*made; say with --images"):
+    with pytest.raises(TreeError, match=r"there is no folder .*made; say with `images`"):
         write_tree(kept(0), header, tmp_path / "pruned")
     write_tree(kept(0), header, tmp_path / "pruned", images=tmp_path / "moved")
     assert files("pruned/train") == [TRAIN[0]]
@@ -220,7 +220,7 @@ class TestList:
         path = write_list(kept(0, 2, 6), header, tmp_path / "kept.txt")
         assert path.read_text() == "Dog/1.png\nant/z.png\ncat/B.png\n"
         assert write_list(kept(0, 2, 6), header, path) == path
-        with pytest.raises(TreeError, match="lists other files; use --overwrite"):
+        with pytest.raises(TreeError, match="lists other files; use `overwrite`"):
             write_list(kept(1), header, path)
         assert write_list(kept(1), header, path, overwrite=True).read_text() == "Dog/2.png\n"
 

@@ -215,7 +215,7 @@ def test_cuda_where_there_is_none_is_refused(dataset, out):
 
 
 def test_a_name_is_loaded_from_its_data_root(tmp_path):
-    with pytest.raises(DatasetError, match="--data-root"):
+    with pytest.raises(DatasetError, match="`data_root`"):
         goldore.score("CIFAR10", data_root=tmp_path / "nowhere")
 
 

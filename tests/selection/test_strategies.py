@@ -2,13 +2,9 @@
 
 import json
 import math
-import os
-import shutil
-import subprocess
 import sys
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,8 +15,8 @@ from goldore.selection import Strategy
 from goldore.selection.criteria import random_keys
 from goldore.selection.strategies import STRATEGIES, Draw, End, Window, strategy_of
 from tests.conftest import make_score_file
+from tests.copies import changed_copy
 
-ROOT = Path(__file__).resolve().parents[2]
 SAMPLES, CLASSES = 211, 4
 PLAIN = {
     "end": lambda order, budget, _: order[len(order) - budget :],
@@ -331,9 +327,7 @@ def test_what_is_no_rule_of_ones_own_is_refused(own, file, name, said):
         prune(file, "LossConverge_small", strategy=name, keep_ratio="0.1")
 
 
-ROW = '''
-
-@dataclass(frozen=True)
+ROW = '''@dataclass(frozen=True)
 class Spread(Strategy):
     """Every so many of the order."""
 
@@ -346,30 +340,16 @@ class Spread(Strategy):
         return order[[place * len(order) // budget for place in range(budget)]]
 
 
-STRATEGIES["spread"] = Spread
-'''
+STRATEGIES: dict[str, type[Strategy]] = {"spread": Spread, '''
 
 
 def test_a_rule_is_a_class_and_a_row_in_one_file(tmp_path):
-    copy = tmp_path / "copy"
-    for name in ("goldore", "cli"):
-        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "pyproject.toml", copy)  # by which its own command line is taken
-    table = copy / "goldore/selection/strategies.py"
-    table.write_text(table.read_text() + ROW)
+    table, before = "goldore/selection/strategies.py", "STRATEGIES: dict[str, type[Strategy]] = {"
+    changed = changed_copy(tmp_path / "copy", edits=[(table, before, ROW)])
     scores = tmp_path / "scores.h5"
 
     def run(*arguments):
-        done = subprocess.run(
-            [sys.executable, "-m", "goldore", *map(str, arguments)],
-            cwd=copy,
-            env=os.environ | {"PYTHONPATH": str(copy), "COLUMNS": "200"},
-            capture_output=True,
-            encoding="utf-8",
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        return changed("-m", "goldore", *arguments).stdout
 
     told = " ".join(run("prune", "--help").replace("│", " ").split())
     assert "; spread: keep samples at equal steps." in told

@@ -70,7 +70,7 @@ def owner(file, **fields):
 
 
 def refused(file, who):
-    said = rf"^{re.escape(str(file))} is being written by {who}; wait for it, or give this run an --out"
+    said = rf"^{re.escape(str(file))} is being written by {who}; wait for it, or give this run an `out`"
     return pytest.raises(LockedError, match=said)
 
 

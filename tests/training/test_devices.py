@@ -27,7 +27,7 @@ def test_auto_is_cuda_where_there_is_one():
 
 @pytest.mark.parametrize("name", ["gpu", "", "cuda:x", "meta", "cuda:99"])
 def test_devices_that_are_not_there_are_refused(name):
-    with pytest.raises(UsageError, match="--device is"):
+    with pytest.raises(UsageError, match="`device` is"):
         resolve_device(name)
 
 

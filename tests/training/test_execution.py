@@ -209,7 +209,7 @@ class TestChoice:
         assert engine.execution == Execution(compiled=True)
 
     def test_another_mode_is_refused(self, dataset):
-        with pytest.raises(UsageError, match="--compile is 'yes'"):
+        with pytest.raises(UsageError, match="`compile_mode` is 'yes'"):
             choose_engine(*setting(dataset), WORK, **{**CHOICE, "compile_mode": "yes"})
 
     @pytest.mark.parametrize("given", [None, 8])

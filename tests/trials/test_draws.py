@@ -68,7 +68,7 @@ def test_two_folds_draw_from_disjoint_halves_in_turn():
 
 
 def test_a_class_of_one_sample_cannot_be_held_out():
-    with pytest.raises(UsageError, match="--eval-split heldout needs two samples"):
+    with pytest.raises(UsageError, match="`eval_split` heldout needs two samples"):
         make_strata(np.array([0, 0, 1]), 2, 1, 2, 0)
 
 

@@ -60,16 +60,16 @@ def test_default_depth_is_that_of_the_literature(side, depth):
 @pytest.mark.parametrize(
     ("fields", "part"),
     [
-        ({"epochs": 0}, "--epochs is 0"),
-        ({"epochs": 3, "init_epochs": 4}, "--init-epochs is 4"),
-        ({"batch_size": 0}, "--batch-size"),
-        ({"lr": 0.0}, "--lr"),
-        ({"lr": float("nan")}, "--lr"),
-        ({"lr": float("inf")}, "--lr"),
-        ({"momentum": 1.0}, "--momentum"),
-        ({"weight_decay": -1e-4}, "--weight-decay"),
-        ({"std": (0.0,)}, "--std"),
-        ({"mean": (float("nan"),)}, "--mean"),
+        ({"epochs": 0}, "`epochs` is 0"),
+        ({"epochs": 3, "init_epochs": 4}, "`init_epochs` is 4"),
+        ({"batch_size": 0}, "`batch_size`"),
+        ({"lr": 0.0}, "`lr`"),
+        ({"lr": float("nan")}, "`lr`"),
+        ({"lr": float("inf")}, "`lr`"),
+        ({"momentum": 1.0}, "`momentum`"),
+        ({"weight_decay": -1e-4}, "`weight_decay`"),
+        ({"std": (0.0,)}, "`std`"),
+        ({"mean": (float("nan"),)}, "`mean`"),
     ],
 )
 def test_recipes_out_of_range_are_refused(fields, part):

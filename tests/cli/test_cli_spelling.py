@@ -1,0 +1,47 @@
+"""Arguments in the library's sentences: `keep_ratio` there, --keep-ratio on the command line."""
+
+import pytest
+import typer
+
+from cli import screen
+from cli.app import app
+
+
+@pytest.fixture
+def speaks_as(monkeypatch):
+    """Let a command be the one that runs."""
+    group = typer.main.get_command(app)
+
+    def be(command):
+        context = typer.Context(group)
+        context.invoked_subcommand = command
+        monkeypatch.setattr(screen, "_spellings", {})
+        screen.learn_options(context)
+
+    return be
+
+
+@pytest.mark.parametrize(
+    ("command", "text", "said"),
+    [
+        ("prune", "`keep_ratio` is 2; use `repository`.", "--keep-ratio is 2; use --for."),
+        ("plug", "`repository` is unknown.", "REPO is unknown."),
+        ("score", "`compile_mode` or `max_seconds`", "--compile or --max-time"),
+        ("score", "read `dataset`", "read DATASET"),
+        ("inspect", "give `dataset`, `folder`", "give --dataset, --figures"),
+        ("export", "give `folder`", "give DIR"),
+        ("estimate", "choose another `out`", "choose another --out"),
+        ("map-index", "`to` and `out`", "--to and --out"),
+        (
+            "verify",
+            "a `keep_ratio` or an `out` of other commands",
+            "a --keep-ratio or an --out of other commands",
+        ),
+        ("prune", "~/`x`/`Keep`/`out dir`/``/`", "~/`x`/`Keep`/`out dir`/``/`"),
+        ("prune", "`keep_ratio", "`keep_ratio"),
+    ],
+)
+def test_names_are_spelled_as_the_running_command_does(speaks_as, command, text, said):
+    speaks_as(command)
+    assert screen.spelled(text) == said
+    assert screen.spelled(said) == said
