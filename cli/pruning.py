@@ -60,9 +60,10 @@ def prune_command(
             rich_help_panel=_HOW_MUCH,
         ),
     ] = None,
-    rule: Annotated[
+    strategy: Annotated[
         str,
         typer.Option(
+            "--rule",
             metavar="NAME",
             help=f"How the kept samples are chosen from the order in which samples are dropped. {_RULES}. Or "
             "package.module:NAME of your own. Settings follow: draw,after=0.2.",
@@ -194,7 +195,7 @@ def prune_command(
         "keep_range": _range(keep_range),
     }
     ipc = _ipc_for(repository, ipc, how_much)
-    strategy = strategy_of(rule)
+    rule = strategy_of(strategy)
     target = Target.of(repository, ipc=ipc, batch_real=batch_real, factor=factor)
     tree = Tree.of(
         as_folder, as_list, target, copy=copy, naming=class_folders, images=images, overwrite=overwrite
@@ -216,7 +217,7 @@ def prune_command(
         return prune(
             scores,
             criterion,
-            strategy=strategy,
+            strategy=rule,
             scope=cast("Scope", scope),
             seed=seed,
             missing=cast("Missing", missing),

@@ -133,7 +133,7 @@ def strategy_of(given: str | Strategy) -> Strategy:
     if isinstance(given, Strategy):
         return given
     require(isinstance(given, str), f"the rule is {given!r}; give a name or an instance of Strategy.")
-    name, settings = read_settings(given, "rule")
+    name, settings = read_settings(given, "strategy")
     if ":" not in name:
         choices = f"{', '.join(STRATEGIES)} or package.module:NAME of your own"
         require(name in STRATEGIES, f"there is no rule {name!r}; choose {choices}.")

@@ -161,7 +161,7 @@ def test_rules_that_pass_over_too_much_say_so_with_numbers():
         ("middle", "there is no rule 'middle'; choose end, window, draw or package.module:NAME of your own"),
         ("end,share=1", "the rule end has no share; it has no settings"),
         ("draw,before=1", "the rule draw has no before; it has after"),
-        ("draw,after", "--rule has 'after'; write NAME,KEY=VALUE"),
+        ("draw,after", "`strategy` has 'after'; write NAME,KEY=VALUE"),
         ("draw,after=0,after=0", "after of the rule is given twice"),
         ("draw,after=half", "after of the rule draw is 'half'; it must be a decimal number from 0 to 1"),
         ("window,start=1.5", "start of the rule window is 1.5; it must be from 0 to 1"),
@@ -352,7 +352,7 @@ def test_a_rule_is_a_class_and_a_row_in_one_file(tmp_path):
         return changed("-m", "goldore", *arguments).stdout
 
     told = " ".join(run("prune", "--help").replace("│", " ").split())
-    assert "; spread: keep samples at equal steps." in told
+    assert "spread: keep samples at equal steps" in told
     run("score", "--trials", 1, "--epochs", 1, "--width", 4, "--depth", 1, "--quiet", "--out", scores)
     keep = tmp_path / "keep.npy"
     options = ("--criterion", "LossInit_large", "--keep-ratio", 0.1, "--scope", "global", "--out", keep)
