@@ -162,7 +162,7 @@ def test_rules_that_pass_over_too_much_say_so_with_numbers():
         ("end,share=1", "the rule end has no share; it has no settings"),
         ("draw,before=1", "the rule draw has no before; it has after"),
         ("draw,after", "`strategy` has 'after'; write NAME,KEY=VALUE"),
-        ("draw,after=0,after=0", "after of the rule is given twice"),
+        ("draw,after=0,after=0", "after of the strategy is given twice"),
         ("draw,after=half", "after of the rule draw is 'half'; it must be a decimal number from 0 to 1"),
         ("window,start=1.5", "start of the rule window is 1.5; it must be from 0 to 1"),
         (None, "the rule is None; give a name or an instance of Strategy"),
