@@ -1,8 +1,8 @@
-"""Write the pages of the repositories from the catalogue, so that they say what the code does.
+"""Write the pages of the repositories from the catalogue, so that they match the code.
 
     python docs/repositories/write_pages.py
 
-What was seen when they were run stands in seen.json beside this script.
+What was seen when they were run is in seen.json beside this script.
 """
 
 import json
@@ -45,22 +45,18 @@ def _page(repository: Repository, seen: dict[str, str]) -> str:
         ]
     else:
         block[0] += " --as-folder CLONE/data/SUBSET"
-        lines += ["It needs no plug: it reads a folder tree, and a pruned one serves it.", ""]
+        lines += ["It needs no plug: it reads a folder tree, so give it a pruned one.", ""]
     block += commands(repository, dataset, settings, "INDEX")
     lines += ["```sh", *block, "```", ""]
     if repository.edits:
-        lines += [
-            "`goldore plug` adds, and `--revert` takes out again (`goldore_keep` is shown in full in the",
-            "",
-        ]
-        lines[-2:] = ["What `goldore plug` adds ([the function](README.md#the-block) is left out here):", ""]
+        lines += ["What `goldore plug` adds ([the function](README.md#the-block) is omitted here):", ""]
         for edit in repository.edits:
             lines += [f"`{edit.file}`, {edit.place}:", "", "```diff", *_diff(edit, repository), "```", ""]
-    lines += [f"## What it survives (here with --ipc {settings.ipc} and its defaults)", ""]
+    lines += [f"## Samples it needs (with --ipc {settings.ipc} and its defaults)", ""]
     lines += [f"- {_need(need)}" for need in dict.fromkeys(repository.needs(settings))]
     lines += [
         "",
-        "`goldore prune --for` refuses what fails or goes wrong silently, and warns of the rest.",
+        "`goldore prune --for` refuses what would fail or silently go wrong, and warns about the rest.",
         "",
     ]
     if repository.traps or repository.caches:
@@ -72,12 +68,12 @@ def _page(repository: Repository, seen: dict[str, str]) -> str:
 
 
 _NOT_RUN = (
-    "The plug was put into the repository at this commit, compiled, and taken out again to the byte; what "
-    "it reads was followed in its source. It was not run."
+    "The plug was inserted at this commit, compiled and removed again, byte for byte. What the repository "
+    "reads was traced in its source. It was not run."
 )
 
 
-_READ = "How it reads its folders was followed in its source. It was not run."
+_READ = "How it reads its folders was traced in its source. It was not run."
 
 
 def _need(need: Need) -> str:

@@ -14,10 +14,10 @@ _LOWER = {
     "CIFAR100": "cifar100",
 }
 _TRAJECTORY_TRAPS = (
-    "Both stages must run with the same GOLDORE_INDEX; experts and start would see different samples otherwise.",
-    "The experts' epochs become shorter with the data, while --expert_epochs and --max_start_epoch count in them.",
+    "Run both stages with the same GOLDORE_INDEX; otherwise the experts and the start see different samples.",
+    "The experts' epochs get shorter with less data, and --expert_epochs and --max_start_epoch count epochs.",
 )
-_BUFFERS = "Give every index its own --buffer_path: new replay_buffer files are added beside old ones, and all are read."
+_BUFFERS = "Use a separate --buffer_path for each index: new replay_buffer files are added to old ones, and all are read."
 _IMAGENET = (
     "For ImageNet a pruned folder tree (--as-folder) is better: with the plug all images are decoded first."
 )
@@ -62,7 +62,7 @@ _LOOPS = (1, 10, 20, 30, 40, 50)  # get_loops ends the run for any other
 _DC_URL, _DC_COMMIT = "github.com/VICO-UoE/DatasetCondensation", "53f63a6"
 _DC_ROOTS = ("", "DatasetCondensation")  # the second in a clone of GoldFromOres
 _DC_TRAPS = (
-    "In GoldFromOres' copy leave --drop_ratio at 0; its own pruning counts positions in what is left.",
+    "In GoldFromOres' copy leave --drop_ratio at 0; its own pruning would count positions in the kept samples.",
 )
 _DC_DATASETS = {**_TORCHVISION, "TinyImageNet": "TinyImageNet"}
 
@@ -125,7 +125,7 @@ MTT = Repository(
     batch_real=256,
     traps=(
         *_TRAJECTORY_TRAPS,
-        "For ImageNet positions count in the ten classes of the --subset, in ImageNet's order; score just those.",
+        "For ImageNet positions count in the ten classes of the --subset, in ImageNet's order; score only those.",
     ),
     caches=_BUFFERS,
 )
@@ -146,7 +146,7 @@ HABA = Repository(
     ),
     needs=needs.trajectories,
     batch_real=256,
-    traps=(*_TRAJECTORY_TRAPS, "CIFAR10 runs with --zca only (args.kip_zca is not defined)."),
+    traps=(*_TRAJECTORY_TRAPS, "CIFAR10 runs only with --zca (args.kip_zca is not defined)."),
     caches=_BUFFERS,
 )
 CAFE = Repository(
@@ -163,8 +163,8 @@ CAFE = Repository(
     needs=needs.cafe,
     batch_real=256,
     traps=(
-        "It takes 10 classes of 3 x 32 x 32 images only.",
-        "Its accuracy watchers judge on kept samples only.",
+        "It takes only 10 classes of 3 x 32 x 32 images.",
+        "Its accuracy watchers use only kept samples.",
     ),
 )
 FREPO = Repository(
@@ -203,10 +203,10 @@ FREPO = Repository(
     needs=needs.frepo,
     traps=(
         "It reads the order of TensorFlow Datasets; positions in another order are refused.",
-        "imagenet_resized and caltech_birds2011 have no stable order there, and are refused.",
-        "config.train_size stays that of the whole set; logs of epochs are off by that factor.",
+        "imagenet_resized and caltech_birds2011 have no stable order there and are refused.",
+        "config.train_size stays that of the whole set, so epochs in the logs are off by that factor.",
     ),
-    caches="Give every index its own --train_log: a finished run there is resumed and ends at once.",
+    caches="Use a separate --train_log for each index: a finished run there is resumed and ends at once.",
     order="tfds",
 )
 RFAD = Repository(
@@ -251,11 +251,11 @@ RFAD = Repository(
     },
     needs=needs.rfad,
     traps=(
-        "Both scripts must run with the same GOLDORE_INDEX; the validation set would hold dropped samples otherwise.",
-        "split_mnist has other labels than MNIST and is refused.",
-        "CelebA: score labels of attribute 20, in torchvision's order.",
+        "Run both scripts with the same GOLDORE_INDEX; otherwise the validation set holds dropped samples.",
+        "split_mnist has different labels from MNIST and is refused.",
+        "CelebA: score with attribute 20 as the label, in torchvision's order.",
     ),
-    caches="Give every index its own --save_path.",
+    caches="Use a separate --save_path for each index.",
 )
 IDC = Repository(
     name="idc",
@@ -275,13 +275,13 @@ IDC = Repository(
     batch_real=64,
     factor=2,
     traps=(
-        "With load_memory off and fewer kept samples in all than --batch_real the loader never ends.",
-        "pretrain.py (for condense_mp.py) must run with the same GOLDORE_INDEX.",
+        "With load_memory off and fewer kept samples in all than --batch_real, the loader never ends.",
+        "Run pretrain.py (for condense_mp.py) with the same GOLDORE_INDEX.",
         "For ImageNet with 100 classes --batch_real is at least 128, and load_memory is off.",
         "train.py, test.py and coreset.py read all samples; they are baselines.",
         _IMAGENET,
     ),
-    caches="Give every index its own folder ./pretrained: networks there are taken up whatever they were trained on.",
+    caches="Use a separate ./pretrained folder for each index: networks there are used whatever they were trained on.",
 )
 DREAM = Repository(
     name="dream",
@@ -301,10 +301,10 @@ DREAM = Repository(
     batch_real=128,
     factor=2,
     traps=(
-        "For Tiny ImageNet --reproduce sets --batch_real to 64 whatever is said.",
+        "For Tiny ImageNet --reproduce sets --batch_real to 64, whatever you give.",
         _IMAGENET,
     ),
-    caches="Give every index its own folder ./pretrained.",
+    caches="Use a separate ./pretrained folder for each index.",
 )
 _IDM = (
     "python IDM_{}.py --dataset {{dataset}} --ipc {{ipc}} --aug --net_decay --embed_last 1000 --syn_ce "
@@ -329,11 +329,11 @@ IDM = Repository(
     batch_real=256,
     traps=(
         "IDM_cifar10.py --dataset Tiny reads the folder of Tiny ImageNet, IDM_tiny.py the file tinyimagenet.pt.",
-        "The published commands for one image a class take --batch_real 5000.",
-        "IDM_cifar10.py with one image a class and without --aug needs 2,560 real ones of each class.",
+        "The published commands for one image per class use --batch_real 5000.",
+        "IDM_cifar10.py with one image per class and without --aug needs 2,560 real images of each class.",
         "IDM_imagenet.py always matches the first --batch_real images of a class.",
-        "The folder checkpoints must exist before it starts.",
-        "IDM_imagenet.py caches decoded images (samples.pkl) and takes them up for another tree with as many images.",
+        "The folder 'checkpoints' must exist before it starts.",
+        "IDM_imagenet.py caches decoded images (samples.pkl) and reuses them for any tree with as many images.",
     ),
 )
 LINBA = Repository(
@@ -355,7 +355,7 @@ LINBA = Repository(
     ),
     needs=needs.linba,
     traps=(
-        "It exits with 0 whatever happened, also when the index is refused: look for 'Training completed.'",
+        "It always exits with 0, even when the index is refused: look for 'Training completed.'",
         "Its class subsets (CIFAR10Half, CIFAR100_5, ...) are sorted by class; score them in that order.",
     ),
 )
@@ -392,7 +392,7 @@ DATM = Repository(
     needs=needs.datm,
     traps=(
         *_TRAJECTORY_TRAPS,
-        "ImageNet1K is read from resized .pt files in no sorted order; an index of the sorted order is refused.",
+        "ImageNet1K is read from resized .pt files that are not sorted; an index in sorted order is refused.",
     ),
     caches=_BUFFERS,
 )
@@ -418,8 +418,8 @@ DATADAM = Repository(
     needs=needs.datadam,
     batch_real=64,
     traps=(
-        "Its ImageNet subsets are filtered from ImageNet in ImageNet's order; score just those classes.",
-        "--init smart reads images that were chosen from all samples; take --init real.",
+        "Its ImageNet subsets are filtered from ImageNet in ImageNet's order; score only those classes.",
+        "--init smart reads images that were chosen from all samples; use --init real.",
     ),
 )
 NCFM = Repository(
@@ -455,10 +455,10 @@ NCFM = Repository(
     batch_real=1024,
     factor=2,
     traps=(
-        "batch_real and factor stand in the configuration, which it has for 1, 10 and 50 images a class and few datasets.",
-        "ImageNet comes from class_k.pt files; make them from a pruned folder tree (--as-folder).",
+        "batch_real and factor are in the configuration files, which exist for 1, 10 and 50 images per class and few datasets.",
+        "ImageNet is read from class_k.pt files; make them from a pruned folder tree (--as-folder).",
     ),
-    caches="Give every index its own pretrain_dir and save_dir in the configuration.",
+    caches="Use a separate pretrain_dir and save_dir in the configuration for each index.",
     reads_folder=True,
 )
 SRE2L = Repository(
@@ -480,10 +480,10 @@ SRE2L = Repository(
     ),
     needs=needs.squeeze,
     traps=(
-        "Real images are read by the squeeze stage only; without training the teacher anew nothing is pruned.",
+        "Only the squeeze stage reads real images; nothing is pruned unless the teacher is trained again.",
         "For Tiny ImageNet and ImageNet train the teacher on a pruned folder tree (--as-folder).",
     ),
-    caches="Give every index its own --output-dir, and let the later stages read that.",
+    caches="Use a separate --output-dir for each index, and let the later stages read it.",
     reads_folder=True,
 )
 RDED = Repository(
@@ -497,10 +497,10 @@ RDED = Repository(
     batch_real=600,
     factor=2,
     traps=(
-        "Its teacher, which chooses and labels, was trained on all samples; train one on the pruned tree.",
-        "It overwrites its --train-dir and --val-dir: the tree must lie in data/SUBSET of the clone, with train/ and val/.",
-        "For other than 1, 10 or 50 images a class it needs a --re-batch-size.",
-        "It opens --mipc (600) files of each class, and fails where there are fewer.",
+        "Its teacher, which chooses and labels images, was trained on all samples; train one on the pruned tree.",
+        "It overwrites its --train-dir and --val-dir: put the tree in data/SUBSET of the clone, with train/ and val/.",
+        "For numbers other than 1, 10 or 50 images per class it needs a --re-batch-size.",
+        "It opens --mipc (600) files of each class and fails if there are fewer.",
     ),
     reads_folder=True,
     zero_padded=True,
@@ -531,7 +531,7 @@ D4M = Repository(
         "TinyImageNet": (_D4M.format("tinyimgnt-label"),),
     },
     needs=needs.d4m,
-    caches="Give every index its own --save_prototype_path.",
+    caches="Use a separate --save_prototype_path for each index.",
     reads_folder=True,
 )
 
@@ -573,10 +573,10 @@ G_VBSM = Repository(
     commands_for={"CIFAR100": _gvbsm_commands("Branch_CIFAR_100")},
     needs=needs.squeeze,
     traps=(
-        "Both stages read real images, and must run with the same GOLDORE_INDEX.",
+        "Both stages read real images; run them with the same GOLDORE_INDEX.",
         "For Tiny ImageNet and ImageNet use one pruned folder tree (--as-folder) for both stages.",
     ),
-    caches="Give every index its own folder of statistics: those that are there are taken up.",
+    caches="Use a separate statistics folder for each index: existing statistics are reused.",
     reads_folder=True,
 )
 
