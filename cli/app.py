@@ -24,7 +24,7 @@ from .verifying import verify_command
 app = typer.Typer(
     name="goldore",
     help="Score the samples of an image dataset and keep the ones worth distilling.",
-    epilog="The scores are those of arXiv 2305.18381: score, then prune; inspect at any time.",
+    epilog="The scores are those of arXiv 2305.18381. First score, then prune; inspect at any time.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

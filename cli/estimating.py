@@ -25,11 +25,11 @@ def estimate_command(
         typer.Option(help="in-minus-out, in-mean (the paper's form) or ridge (default: as in the file)."),
     ] = None,
     to: Annotated[
-        Path | None, typer.Option("--out", help="Write another file and leave this one as it is.")
+        Path | None, typer.Option("--out", help="Write a new file and leave this one unchanged.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --out if it exists.")] = False,
 ) -> None:
-    """Estimate MonteCarlo anew from the stored trials, without training."""
+    """Recompute MonteCarlo from the stored trials, without training."""
     from goldore.errors import ScoreFileError, UsageError
     from goldore.store import load_scores, reestimate
 
@@ -61,7 +61,7 @@ def merge_command(
     to: Annotated[Path, typer.Option("--out", help="The file to write.")],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --out if it exists.")] = False,
 ) -> None:
-    """Join score files of one run that were made in parts (--trial-range)."""
+    """Join the score files of a run that was split into parts (--trial-range)."""
     from goldore.store import load_scores, merge
 
     from .courses import trust_sentence

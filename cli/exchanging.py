@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def export_command(
     file: Annotated[Path, typer.Argument(metavar="FILE.h5", help="A score file.")],
     folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="The folder to write into; it is made if need be.")
+        Path, typer.Argument(metavar="DIR", help="The folder to write to; it is created if needed.")
     ],
     *,
     form: Annotated[
@@ -28,20 +28,20 @@ def export_command(
         typer.Option(
             "--format",
             help="goldfromores: <DATASET>_<Score>.json lists, which the paper's repository reads; csv: "
-            "<DATASET>.csv, a table with a row a sample.",
+            "<DATASET>.csv, a table with one row per sample.",
         ),
     ] = "goldfromores",
     scores: Annotated[
-        str | None, typer.Option(metavar="NAMES", help="Only these, with commas (default: all).")
+        str | None, typer.Option(metavar="NAMES", help="Only these, separated by commas (default: all).")
     ] = None,
     name: Annotated[
-        str | None, typer.Option(help="DATASET in the names of files (default: as in the score file).")
+        str | None, typer.Option(help="DATASET in the file names (default: as in the score file).")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
 ) -> None:
     """Write scores for other programs.
 
-    In a goldfromores list MonteCarlo is the in-mean of the paper, and 0.0 means never drawn.
+    In a goldfromores list MonteCarlo is the paper's in-mean, and 0.0 means never drawn.
     """
     from goldore.exchange.exporting import LIST_FORMAT, TABLE_FORMAT, export_lists, write_table
     from goldore.files.atomic import file_name
@@ -82,33 +82,35 @@ def import_command(
         Path,
         typer.Argument(
             metavar="LIST.json|DIR",
-            help="A list of one number a sample (.json, .json.gz), or a folder with lists of the dataset.",
+            help="A list of one number per sample (.json, .json.gz), or a folder of lists of the dataset.",
         ),
     ],
     *,
     dataset: Annotated[
-        str | None, typer.Option(help="The dataset that it is about, as for goldore score.")
+        str | None, typer.Option(help="The dataset that was scored, as for goldore score.")
     ] = None,
     data_root: Annotated[Path, typer.Option(help="Folder of the named datasets.")] = Path("data"),
     labels: Annotated[
         Path | None,
-        typer.Option(help="Instead: labels of the training samples, .npy or one per line."),
+        typer.Option(help="Instead of --dataset: labels of the training samples, .npy or one per line."),
     ] = None,
     name: Annotated[
         str | None, typer.Option(help="Name of the dataset (default: from the file name).")
     ] = None,
     score: Annotated[
         str | None,
-        typer.Option(help="Which score a list is (default: from a file name <dataset>_<Score>.json)."),
+        typer.Option(
+            help="Name of the score in a list (default: from the file name <dataset>_<Score>.json)."
+        ),
     ] = None,
     to: Annotated[
         Path | None, typer.Option("--out", help="The score file (default: beside the list, .h5).")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --out if it exists.")] = False,
 ) -> None:
-    """Make a score file from published lists, to inspect, compare and prune it like one's own.
+    """Make a score file from published lists, to inspect, compare and prune it like your own.
 
-    In a MonteCarlo list 0.0 means never drawn, and becomes missing.
+    In a MonteCarlo list 0.0 means never drawn; it becomes a missing score.
     """
     from goldore.datasets.load import load_dataset
     from goldore.exchange.importing import import_scores, read_labels

@@ -35,8 +35,8 @@ def inspect_command(
         list[Path],
         typer.Argument(
             metavar="FILE.h5",
-            help="A score file; or several of one dataset, published lists among them (.json, .json.gz), "
-            "to be compared.",
+            help="A score file; or several of one dataset, including published lists (.json, .json.gz), "
+            "to compare.",
         ),
     ],
     *,
@@ -48,8 +48,8 @@ def inspect_command(
         typer.Option(
             "--verbose",
             "-v",
-            help="List all classes, also when more than 20, and all trials of a sample; with --json: also "
-            "the reliability at smaller and larger numbers of trials.",
+            help="List all classes, even if there are more than 20, and all trials of a sample; with --json: "
+            "also the reliability at smaller and larger numbers of trials.",
         ),
     ] = False,
     criterion: Annotated[
@@ -70,19 +70,19 @@ def inspect_command(
     ] = None,
     scope: Annotated[
         str | None,
-        typer.Option(help="class (default) or global: what a share is of, with --criterion or many files."),
+        typer.Option(help="class (default) or global: take shares of each class or of all samples at once."),
     ] = None,
     sample: Annotated[
         list[int] | None,
         typer.Option(
             metavar="POSITION",
-            help="Show this sample: scores, ranks, trials, image; may be given several times.",
+            help="Show this sample: scores, ranks, trials, image; can be repeated.",
         ),
     ] = None,
     report: Annotated[
         Path | None,
         typer.Option(
-            metavar="OUT.html", help="Write a page with figures and images, one file that needs no network."
+            metavar="OUT.html", help="Write a page with figures and images: one file that needs no network."
         ),
     ] = None,
     figures: Annotated[
@@ -91,7 +91,7 @@ def inspect_command(
     ] = None,
     csv: Annotated[
         Path | None,
-        typer.Option(metavar="OUT.csv", help="Write a table with a row a sample; - writes it to stdout."),
+        typer.Option(metavar="OUT.csv", help="Write a table with one row per sample; - writes it to stdout."),
     ] = None,
     dataset: Annotated[
         str | None,
@@ -101,13 +101,13 @@ def inspect_command(
         ),
     ] = None,
     data_root: Annotated[
-        Path | None, typer.Option(help="With the same: folder of the named datasets (default: data).")
+        Path | None, typer.Option(help="Likewise: folder of the named datasets (default: data).")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
 ) -> None:
-    """Show what scores say: what they are, how far to trust them, what they keep; compare files.
+    """Show what scores are, how far to trust them and what they would keep; compare files.
 
-    With --report, --figures or --csv it writes these and prints nothing else.
+    With --report, --figures or --csv, it writes these and prints nothing else.
     """
     wanted = _Wanted(
         criterion=criterion,

@@ -30,29 +30,27 @@ def map_index_command(
         str,
         typer.Option(
             metavar="DATASET",
-            help="The dataset in whose order positions are wanted, as for goldore score; also "
-            "tfds:NAME, read "
-            "from --to-root as its data_dir.",
+            help="The dataset whose order is wanted, as for goldore score; tfds:NAME is read from --to-root "
+            "as its data_dir.",
         ),
     ],
     dataset: Annotated[
         str | None,
         typer.Option(
             metavar="DATASET",
-            help="The dataset that the index is about, or its score file (default: the score file "
-            "that the index "
-            "names).",
+            help="The dataset that the index belongs to, or its score file (default: the score file named in "
+            "the index).",
         ),
     ] = None,
     data_root: Annotated[Path, typer.Option(help="Folder of --dataset, if it is a name.")] = Path("data"),
     to_root: Annotated[
-        Path | None, typer.Option(help="Folder of --to, if it is a name (default: that of --data-root).")
+        Path | None, typer.Option(help="Folder of --to, if it is a name (default: as --data-root).")
     ] = None,
     image_size: Annotated[
-        int | None, typer.Option(help="Of folder trees on either side: as for goldore score.")
+        int | None, typer.Option(help="For folder trees on either side, as for goldore score.")
     ] = None,
     partial: Annotated[
-        bool, typer.Option("--partial", help="Allow that each side has samples which the other has not.")
+        bool, typer.Option("--partial", help="Allow each side to have samples that the other lacks.")
     ] = False,
     out: Annotated[
         Path | None, typer.Option(help="The new index file (default: INDEX with the name of --to added).")
@@ -63,8 +61,8 @@ def map_index_command(
 ) -> None:
     """Translate an index file to the order of another loader.
 
-    Samples are found by a hash of their pixels, equal images by their class and in the order in which they
-    appear.
+    Samples are matched by a hash of their pixels. Identical images are matched by class, and then in the
+    order in which they appear.
     """
     from goldore.repositories.mapping import map_index
     from goldore.selection.index_file import check_suffix, load_index, save_index

@@ -36,19 +36,19 @@ def plug_command(
     ] = None,
     clone: Annotated[Path | None, typer.Argument(metavar="CLONE", help="The folder of the clone.")] = None,
     *,
-    revert: Annotated[bool, typer.Option("--revert", help="Take the blocks out again.")] = False,
-    check: Annotated[bool, typer.Option("--check", help="Only report which blocks stand there.")] = False,
+    revert: Annotated[bool, typer.Option("--revert", help="Remove the blocks.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Only report which blocks are in place.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the diff and change nothing.")] = False,
     list_: Annotated[bool, typer.Option("--list", help="List the repositories.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not print the diff.")] = False,
 ) -> None:
     """Make a clone of a distillation repository read an index file.
 
-    A marked block goes to each place where the repository reads its training set. It keeps the samples of
-    the index file that the environment variable GOLDORE_INDEX names; without that variable the repository
-    does what it always did.
+    A marked block is inserted wherever the repository reads its training set. It keeps the samples of the
+    index file that the environment variable GOLDORE_INDEX names; without that variable the repository
+    works as before.
 
-    --check ends with 0 if everything is plugged, else with 1.
+    The exit code of --check is 0 if every block is in place, else 1.
     """
     from goldore.repositories import find_repository
     from goldore.repositories.plug import inspect_clone, plug, unplug

@@ -55,7 +55,7 @@ def prune_command(
         str | None,
         typer.Option(
             metavar="A:B",
-            help="Keep from share A to share B of the order in which samples are dropped; "
+            help="Keep the part from share A to share B of the order in which samples are dropped; "
             "0.9:1 is --drop-ratio 0.9.",
             rich_help_panel=_HOW_MUCH,
         ),
@@ -65,29 +65,28 @@ def prune_command(
         typer.Option(
             "--rule",
             metavar="NAME",
-            help=f"How the kept samples are chosen from the order in which samples are dropped. {_RULES}. Or "
-            "package.module:NAME of your own. Settings follow: draw,after=0.2.",
+            help=f"How to choose the kept samples from the order in which samples are dropped. {_RULES}. Or "
+            "your own, package.module:NAME. Settings follow the name: draw,after=0.2.",
         ),
     ] = "end",
     scope: Annotated[
-        str, typer.Option(help="class: amount and rule hold in every class; global: over all samples.")
+        str, typer.Option(help="class: apply the rule within each class; global: to all samples at once.")
     ] = "class",
-    seed: Annotated[int, typer.Option(help="Seed of the criterion Random and of rules that draw.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed for the criterion Random and for rules that draw.")] = 0,
     missing: Annotated[
-        str, typer.Option(help="Samples without a score: error, drop (first) or keep (dropped last).")
+        str, typer.Option(help="Samples without a score: error, drop (first) or keep (drop them last).")
     ] = "error",
     min_reliability: Annotated[
         float | None,
-        typer.Option(metavar="R", help="Refuse a ranking that is less reliable, or of unknown reliability."),
+        typer.Option(metavar="R", help="Refuse a ranking whose reliability is lower or unknown."),
     ] = None,
     repository: Annotated[
         str | None,
         typer.Option(
             "--for",
             metavar="REPO",
-            help="Check that this repository survives the selection, and print how to run it "
-            "(goldore plug --list "
-            "names them).",
+            help="Check that this repository works with the selection, and print how to run it "
+            "(goldore plug --list names them).",
             rich_help_panel=_WHAT_FOR,
         ),
     ] = None,
@@ -95,8 +94,7 @@ def prune_command(
         int | None,
         typer.Option(
             metavar="N",
-            help="Images per class of the set that it will distil (default: 1). Without --for and "
-            "another rule: "
+            help="Images per class that it will distil (default: 1). Without --for, the same as "
             "--keep-per-class.",
             rich_help_panel=_WHAT_FOR,
         ),
@@ -105,7 +103,7 @@ def prune_command(
         int | None,
         typer.Option(
             metavar="N",
-            help="Its batch of real images of each class, or RDED's --mipc (default: its own).",
+            help="Its batch of real images of each class, or RDED's --mipc (default: the repository's).",
             rich_help_panel=_WHAT_FOR,
         ),
     ] = None,
@@ -121,7 +119,7 @@ def prune_command(
         str | None,
         typer.Option(
             metavar="DATASET",
-            help="Give positions in the order of this dataset instead; tfds is the same one in "
+            help="Write positions in the order of this dataset instead; tfds means the same dataset in "
             "TensorFlow Datasets.",
             rich_help_panel=_WHAT_FOR,
         ),
@@ -134,7 +132,7 @@ def prune_command(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Also write a folder tree of the kept images, as links.",
+            help="Also write a folder tree of links to the kept images.",
             rich_help_panel=_FOLDERS,
         ),
     ] = None,
@@ -145,7 +143,7 @@ def prune_command(
         str | None,
         typer.Option(
             metavar="NAMING",
-            help="original, or zero-padded for 00000, 00001, ... (default: as --for wants it).",
+            help="original, or zero-padded for 00000, 00001, ... (default: as --for requires).",
             rich_help_panel=_FOLDERS,
         ),
     ] = None,
@@ -153,7 +151,7 @@ def prune_command(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Where the images lie (default: where they were scored).",
+            help="Where the images are (default: where they were scored).",
             rich_help_panel=_FOLDERS,
         ),
     ] = None,
@@ -177,14 +175,14 @@ def prune_command(
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and warnings only.")] = False,
     verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help=f"List all classes, also when more than {_MAX_ROWS}.")
+        bool, typer.Option("--verbose", "-v", help=f"List all classes, even if more than {_MAX_ROWS}.")
     ] = False,
 ) -> None:
     """Choose which samples to keep and write their positions to an index file.
 
     Counts are exact: --drop-ratio R drops floor(R*n) of a class's n samples, --keep-ratio K keeps ceil(K*n).
 
-    Among equal scores the lower position is dropped first.
+    Among equal scores, the lower position is dropped first.
     """
     if quiet and verbose:
         raise UsageError("--quiet and --verbose exclude each other; leave one out.")

@@ -63,16 +63,18 @@ def score_command(
         typer.Argument(
             metavar="DATASET",
             help="A name (MNIST, FashionMNIST, KMNIST, SVHN, CIFAR10, CIFAR100, STL10, Imagenette, "
-            "TinyImageNet), a folder of IDX files or of class folders, a .npz or .h5 file, or "
-            "package.module:function. Without it: the bundled sample.",
+            "TinyImageNet), a folder of IDX files or of class folders, a .npz or .h5 file, tfds:NAME, or "
+            "package.module:function. FashionMNIST-sample is bundled.",
         ),
     ] = "FashionMNIST-sample",
     *,
     data_root: Annotated[
-        Path, typer.Option(help="Folder of the named datasets, as torchvision's root.", rich_help_panel=_DATA)
+        Path,
+        typer.Option(help="Folder of the named datasets, like torchvision's root.", rich_help_panel=_DATA),
     ] = Path("data"),
     download: Annotated[
-        bool, typer.Option("--download", help="Fetch a named dataset that is missing.", rich_help_panel=_DATA)
+        bool,
+        typer.Option("--download", help="Download a named dataset if it is missing.", rich_help_panel=_DATA),
     ] = False,
     name: Annotated[
         str | None, typer.Option(help="Name of the dataset in files and tables.", rich_help_panel=_DATA)
@@ -89,12 +91,14 @@ def score_command(
     ] = None,
     channels: Annotated[
         str,
-        typer.Option(help="Arrays: channels are auto (detected), first or last.", rich_help_panel=_DATA),
+        typer.Option(
+            help="Arrays: where the channels are: auto (detected), first or last.", rich_help_panel=_DATA
+        ),
     ] = "auto",
     mean: Annotated[
         str | None,
         typer.Option(
-            help="Per-channel mean to normalise with, 0..1, separated by commas "
+            help="Per-channel mean for normalisation, 0..1, separated by commas "
             "(default: the training set's).",
             rich_help_panel=_DATA,
         ),
@@ -102,21 +106,22 @@ def score_command(
     std: Annotated[
         str | None,
         typer.Option(
-            help="Per-channel standard deviation, likewise (default: the training set's).",
+            help="Per-channel standard deviation, in the same form (default: the training set's).",
             rich_help_panel=_DATA,
         ),
     ] = None,
     scores: Annotated[
         str,
         typer.Option(
-            help="LossInit, LossConverge, MonteCarlo (or loss-init, ...), or package.module:NAME of a score "
+            help="LossInit, LossConverge, MonteCarlo (or loss-init, ...), or package.module:NAME for a score "
             "of your own, separated by commas."
         ),
     ] = "LossInit,LossConverge",
     trials: Annotated[
         int,
         typer.Option(
-            help="Loss trials (whole trainings) the file is to hold; at least two are needed for error bars."
+            help="Total number of loss trials (full trainings) in the file; at least two are needed for "
+            "error bars."
         ),
     ] = 5,
     out: Annotated[
@@ -132,15 +137,15 @@ def score_command(
     trial_range: Annotated[
         str | None,
         typer.Option(
-            metavar="A:B", help="Run only trials A to B-1, to be merged later.", rich_help_panel=_RUN
+            metavar="A:B", help="Run only trials A to B-1; merge the files later.", rich_help_panel=_RUN
         ),
     ] = None,
     subset_per_class: Annotated[
         int | None,
         typer.Option(
             metavar="K",
-            help="Samples of each class that a trial draws (default: the smallest whose accuracy a pilot "
-            "finds clearly above chance).",
+            help="Samples of each class that a trial draws (default: the smallest number whose accuracy is "
+            "clearly above chance in a pilot).",
             rich_help_panel=_UTILITY,
         ),
     ] = None,
@@ -148,7 +153,8 @@ def score_command(
         int | None,
         typer.Option(
             metavar="M",
-            help="Trials the file shall hold (default: as many as draw every sample twice, at least 100).",
+            help="Total number of utility trials in the file (default: enough to draw every sample twice, at "
+            "least 100).",
             rich_help_panel=_UTILITY,
         ),
     ] = None,
@@ -156,25 +162,29 @@ def score_command(
         float | None,
         typer.Option(
             metavar="R",
-            help="Instead, add trials until the ranking is so reliable.",
+            help="Instead, add trials until the ranking has this reliability.",
             rich_help_panel=_UTILITY,
         ),
     ] = None,
     max_trials: Annotated[
         int | None,
-        typer.Option(help="Stop then at so many (default: 100000).", rich_help_panel=_UTILITY),
+        typer.Option(
+            help="With --until-reliability: at most this many (default: 100000).", rich_help_panel=_UTILITY
+        ),
     ] = None,
     max_time: Annotated[
         str | None,
         typer.Option(
-            metavar="TIME", help="Stop 90s, 30m or 2h after the first trial began.", rich_help_panel=_UTILITY
+            metavar="TIME",
+            help="Time limit from the first trial on: 90s, 30m or 2h.",
+            rich_help_panel=_UTILITY,
         ),
     ] = None,
-    steps: Annotated[int, typer.Option(help="Optimiser steps of a trial.", rich_help_panel=_UTILITY)] = 50,
+    steps: Annotated[int, typer.Option(help="Optimiser steps per trial.", rich_help_panel=_UTILITY)] = 50,
     outcome: Annotated[
         str | None,
         typer.Option(
-            help="accuracy, logprob or margin of the class; all are stored, this one is used (default: as in "
+            help="accuracy, logprob or margin of the class. All are stored; this one is used (default: as in "
             "the file, or accuracy).",
             rich_help_panel=_UTILITY,
         ),
@@ -190,27 +200,27 @@ def score_command(
     eval_split: Annotated[
         str,
         typer.Option(
-            help="Evaluate on the test split, or on heldout: training samples of the half that the trial "
-            "does not draw from.",
+            help="test: evaluate on the test split; heldout: on training samples, from the half that the "
+            "trial does not draw from.",
             rich_help_panel=_UTILITY,
         ),
     ] = "test",
     eval_per_class: Annotated[
         int,
-        typer.Option(help="Evaluation images of each class; 0 takes all.", rich_help_panel=_UTILITY),
+        typer.Option(help="Evaluation images of each class; 0 uses all.", rich_help_panel=_UTILITY),
     ] = 100,
     trial: Annotated[
         str,
         typer.Option(
-            help="real: train on the drawn samples; distill: on synthetic images distilled from them, as in "
-            "the paper.",
+            help="real: train on the drawn samples; distill: train on synthetic images distilled from them, "
+            "as in the paper.",
             rich_help_panel=_UTILITY,
         ),
     ] = "real",
     distill_method: Annotated[
         str | None,
         typer.Option(
-            help="Of --trial distill: dm (distribution matching, the default) or dc (gradient matching).",
+            help="With --trial distill: dm (distribution matching, the default) or dc (gradient matching).",
             rich_help_panel=_UTILITY,
         ),
     ] = None,
@@ -221,7 +231,8 @@ def score_command(
     distill_lr: Annotated[
         float | None,
         typer.Option(
-            help="Learning rate of the synthetic images (default: dm 1, dc 0.1).", rich_help_panel=_UTILITY
+            help="Learning rate of the synthetic images (default: 1 for dm, 0.1 for dc).",
+            rich_help_panel=_UTILITY,
         ),
     ] = None,
     images_per_class: Annotated[
@@ -233,14 +244,14 @@ def score_command(
     real_batch: Annotated[
         int | None,
         typer.Option(
-            help="Real images of each class in a step of distilling (default: 256).", rich_help_panel=_UTILITY
+            help="Real images of each class in a distillation step (default: 256).", rich_help_panel=_UTILITY
         ),
     ] = None,
     common_init: Annotated[
         int,
         typer.Option(
             metavar="B",
-            help="B trials in a row share their initial weights and are compared with each other.",
+            help="B consecutive trials share their initial weights and are compared with each other.",
             rich_help_panel=_UTILITY,
         ),
     ] = 1,
@@ -261,15 +272,15 @@ def score_command(
             rich_help_panel=_TRAINING,
         ),
     ] = None,
-    batch_size: Annotated[int, typer.Option(help="Samples a step.", rich_help_panel=_TRAINING)] = 256,
+    batch_size: Annotated[int, typer.Option(help="Samples per step.", rich_help_panel=_TRAINING)] = 256,
     lr: Annotated[float, typer.Option(help="Learning rate of SGD.", rich_help_panel=_TRAINING)] = 0.01,
     momentum: Annotated[float, typer.Option(help="Momentum of SGD.", rich_help_panel=_TRAINING)] = 0.9,
     weight_decay: Annotated[float, typer.Option(help="Weight decay.", rich_help_panel=_TRAINING)] = 5e-4,
     precision: Annotated[
         str | None,
         typer.Option(
-            help="Of activations, in training and scoring: float32 or bf16 (default: as in the file, or bf16 "
-            "where the device has units for it).",
+            help="Precision of activations, in training and scoring: float32 or bf16 (default: as in the "
+            "file, or bf16 where the device has units for it).",
             rich_help_panel=_TRAINING,
         ),
     ] = None,
@@ -277,7 +288,8 @@ def score_command(
         str,
         typer.Option(
             metavar="NAME",
-            help=f"Family of the networks ({', '.join(FAMILIES)}), and settings of it: convnet,width=64.",
+            help=f"Family of proxy networks ({', '.join(FAMILIES)}) and its settings, as NAME,KEY=VALUE: "
+            "convnet,width=64.",
             rich_help_panel=_NETWORK,
         ),
     ] = DEFAULT_FAMILY,
@@ -305,7 +317,7 @@ def score_command(
     device: Annotated[
         str,
         typer.Option(
-            help="auto (all CUDA devices, else the CPU), cuda, cuda:1 (a number), cuda:0,2 (several) or cpu.",
+            help="auto (all CUDA devices, else the CPU), cuda, cuda:1 (one), cuda:0,2 (several) or cpu.",
             rich_help_panel=_RUN,
         ),
     ] = "auto",
@@ -313,15 +325,15 @@ def score_command(
         int | None,
         typer.Option(
             metavar="P",
-            help="Processes that share the trials (default: one for each CUDA device).",
+            help="Processes that share the trials (default: one per CUDA device).",
             rich_help_panel=_RUN,
         ),
     ] = None,
     ensemble_size: Annotated[
         int | None,
         typer.Option(
-            help="Networks trained at once (default: 1 on a CPU, 8 for utility trials; on CUDA the fastest, "
-            "measured, that memory holds).",
+            help="Networks trained at once (default: on a CPU 1, or 8 for utility trials; on CUDA the "
+            "fastest that fits in memory, measured).",
             rich_help_panel=_RUN,
         ),
     ] = None,
@@ -348,7 +360,7 @@ def score_command(
 ) -> None:
     """Train proxy networks on DATASET and write every sample's scores to an HDF5 file.
 
-    The same command resumes an interrupted run; with more --trials it adds to the file.
+    The same command resumes an interrupted run; with a larger --trials it adds to the file.
     """
     shared: dict[str, Any] = {
         "network": network_of(

@@ -16,13 +16,13 @@ def verify_command(
     *,
     repair: Annotated[
         Path | None,
-        typer.Option(metavar="NEW.h5", help="Save all trials that are whole to a new score file."),
+        typer.Option(metavar="NEW.h5", help="Save all intact trials to a new score file."),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace NEW.h5 if it exists.")] = False,
 ) -> None:
     """Check a score file: its checksum, every trial, and the scores against the trials.
 
-    The exit code is 1 if it is damaged and was not repaired.
+    The exit code is 1 if the file is damaged and was not repaired.
     """
     from goldore.errors import UsageError
     from goldore.store.verifying import repair as save
