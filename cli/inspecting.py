@@ -12,7 +12,7 @@ import typer
 
 from goldore.errors import DatasetError, UsageError
 
-from .screen import err, line, out, reports_errors, warn
+from .screen import err, line, out, reports_errors, spelled, warn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -271,7 +271,7 @@ class _Found:
             samples=tuple(self.samples),
             comparison=self.comparison,
             images=images,
-            no_images=why_not,
+            no_images=spelled(why_not),
         )
 
 
@@ -314,14 +314,14 @@ def _write_all(
     say = err() if to_stdout else out()
     if to_stdout and sys.stdout is None:
         raise UsageError("there is no stdout to write the table to; give --csv the name of a file.")
-    files = {"--csv": None if to_stdout else csv, "--report": report}
-    given = {option: path for option, path in (files | {"--figures": figures}).items() if path is not None}
+    files = {"csv": None if to_stdout else csv, "report": report}
+    given = {name: path for name, path in (files | {"figures": figures}).items() if path is not None}
     for (one, first), (other, second) in itertools.combinations(given.items(), 2):
         if first.resolve() == second.resolve():
-            raise UsageError(f"{one} and {other} name the same path, {second}; give each its own.")
-    for option, path in files.items():
+            raise UsageError(f"`{one}` and `{other}` name the same path, {second}; give each its own.")
+    for name, path in files.items():
         if path is not None:
-            check_output(path, option, overwrite=wanted.overwrite, inputs=[*found.paths, wanted.dataset])
+            check_output(path, name, overwrite=wanted.overwrite, inputs=[*found.paths, wanted.dataset])
     if report is not None or figures is not None:
         _draw(found, wanted, files, figures, say)
     if csv is not None:
@@ -351,7 +351,7 @@ def _draw(
 
     if figures is not None:
         check_figures(figures, [], overwrite=wanted.overwrite)
-    report = files["--report"]
+    report = files["report"]
     material, drawings, page = _drawn(found, wanted, page=report is not None)
     if figures is not None:
         others = [path for path in files.values() if path is not None]
@@ -382,7 +382,7 @@ def _drawn(found: _Found, wanted: _Wanted, *, page: bool) -> "tuple[Material, li
     except DatasetError as error:
         if wanted.dataset is not None:
             raise
-        material = replace(material, images=None, no_images=str(error))
+        material = replace(material, images=None, no_images=spelled(str(error)))
     drawings = draw(material)
     return material, drawings, render(material, drawings) if page else ""
 

@@ -483,7 +483,7 @@ def _check_used(context: typer.Context, scores: str) -> None:
         if source is not None and source.name == "COMMANDLINE":
             instead = (_LOSS_ONLY | _UTILITY_ONLY)[parameter]
             raise UsageError(
-                f"--{parameter.replace('_', '-')} belongs to {wanted}, which --scores does not name; "
+                f"`{parameter}` belongs to {wanted}, which --scores does not name; "
                 + (f"use {instead} here, or add it." if instead else "leave it out, or add the score.")
             )
 
@@ -527,8 +527,9 @@ def _distill_recipe(trial: str, **given: Any) -> DistillRecipe | None:
         raise UsageError(f"--trial is {trial!r}; choose real or distill.")
     if trial == "real":
         if chosen:
-            option = next(iter(chosen)).replace("_", "-").replace("method", "distill-method", 1)
-            raise UsageError(f"--{option} is an option of --trial distill; add that, or leave it out.")
+            raise UsageError(
+                f"`{next(iter(chosen))}` is an option of --trial distill; add that, or leave it out."
+            )
         return None
     return DistillRecipe(**chosen)
 

@@ -2,6 +2,8 @@
 
 Every one carries a single sentence: what is wrong and what to do about it. The command line prints that
 sentence and exits with `exit_code`; nothing half-written is left behind.
+
+A sentence names arguments in backticks, `keep_ratio`, and the command line prints its own spelling of them.
 """
 
 
@@ -77,11 +79,6 @@ def require(condition: bool, sentence: str) -> None:
     """
     if not condition:
         raise UsageError(sentence)
-
-
-def option(field: str) -> str:
-    """The command line's spelling of a setting's name."""
-    return "--" + field.replace("_", "-")
 
 
 def reason(error: BaseException) -> str:

@@ -103,7 +103,7 @@ def drop_samples(
 def _ratio(drop_ratio: Ratio | None, keep_ratio: Ratio | None, *, compat: bool) -> Fraction | float:
     """The share to drop: an exact fraction, or a float to be multiplied as the paper's function does."""
     if (drop_ratio is None) == (keep_ratio is None):
-        raise UsageError("give exactly one of drop_ratio and keep_ratio.")
+        raise UsageError("give exactly one of `drop_ratio` and `keep_ratio`.")
     if drop_ratio is not None:
         exact = exact_ratio(drop_ratio, "drop_ratio")
         return float(drop_ratio) if compat else exact
@@ -145,7 +145,7 @@ def _keys(
         if not known:
             raise UsageError(
                 f"there are no scores of {dataset} in {file.parent} (neither {file.name} nor a list "
-                f"{file.stem}_<Score>.json); name their folder as score_dir."
+                f"{file.stem}_<Score>.json); name their folder as `score_dir`."
             )
         parsed = parse_criterion(criterion, tuple(known))
         file = known[parsed.score]

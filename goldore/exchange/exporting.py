@@ -61,7 +61,7 @@ def export_lists(
     targets = {each: Path(folder) / f"{title}_{each}.json" for each in chosen}
     lists = {each: _listed(file, file.scores[each]) for each in chosen}
     for target in targets.values():
-        check_output(target, "another folder, or --name,", overwrite=overwrite, inputs=[file.path])
+        check_output(target, "folder", overwrite=overwrite, inputs=[file.path])
     for each, target in targets.items():
         with replacing(target) as temporary:
             temporary.write_text(json.dumps(lists[each].tolist(), allow_nan=False))
@@ -123,7 +123,7 @@ def write_table(
         GoldoreError: if it cannot be written.
     """
     path = Path(target)
-    check_output(path, "--csv", overwrite=overwrite, inputs=[file.path])
+    check_output(path, "target", overwrite=overwrite, inputs=[file.path])
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as out:
         out.writelines(table(file, scores=scores, kept=kept))
     return path

@@ -81,8 +81,12 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def check_writable(target: Path, option: str = "--out") -> None:
+def check_writable(target: Path, name: str = "out") -> None:
     """Make the folder of `target` and see that a file can be created there.
+
+    Args:
+        target: the file.
+        name: of the argument that names it, for the messages.
 
     Raises:
         GoldoreError: if the folder cannot be made or written to, or `target` is itself a folder.
@@ -95,10 +99,10 @@ def check_writable(target: Path, option: str = "--out") -> None:
             pass
     except (OSError, RuntimeError) as error:  # RuntimeError: symbolic links that go round in a circle
         raise GoldoreError(
-            f"cannot write to the folder {target.parent} ({reason(error)}); choose another with {option}."
+            f"cannot write to the folder {target.parent} ({reason(error)}); choose another with `{name}`."
         ) from error
     if is_folder:
-        raise GoldoreError(f"{target} is a folder; give the name of a file with {option}.")
+        raise GoldoreError(f"{target} is a folder; give the name of a file with `{name}`.")
 
 
 def check_space(path: Path, size: int) -> None:

@@ -152,7 +152,11 @@ def noise_warning(name: str, trust: float | None, *, utility: bool) -> str | Non
         A sentence; None if the ranking is reliable, or nothing is known of a loss.
     """
     if trust is not None and trust < UNRELIABLE:
-        advice = "Add trials (--utility-trials)." if utility else "Train longer (--epochs) or add trials."
+        advice = (
+            "Add trials (goldore score --utility-trials)."
+            if utility
+            else "Train longer (goldore score --epochs) or add trials."
+        )
         return f"the ranking by {name} has a reliability of {trust:.2f}; most of it is noise. {advice}"
     if name == MONTE_CARLO.name and (trust is None or math.isnan(trust)):
         return f"the reliability of {name} is not known; most of the ranking may be noise."
@@ -193,7 +197,8 @@ def kept_facts(kept: dict[str, Any]) -> Facts:
         facts["agreement"] = "unknown: there are no two halves of trials to compare"
     if kept["missing"]:
         facts["missing"] = (
-            f"{plural(kept['missing'], 'sample')} without a score, dropped first; prune asks for --missing"
+            f"{plural(kept['missing'], 'sample')} without a score, dropped first; "
+            "goldore prune asks for --missing"
         )
     if kept["kept_missing"]:
         facts["unranked"] = (
@@ -263,9 +268,9 @@ def _reliability(score: dict[str, Any]) -> str:
     if score["trials"] == 0:
         return "unknown, since no trials are stored"
     if score["estimator"] and score["reliability"] is None and score["rank_reliability"] is None:
-        return "unknown until samples have been drawn twice; add trials with --utility-trials"
+        return "unknown until samples have been drawn twice; add trials with goldore score --utility-trials"
     if score["trials"] == 1:
-        return "unknown from 1 trial; score with --trials 2 or more"
+        return "unknown from 1 trial; run goldore score with --trials 2 or more"
     if score["reliability"] is None and score["rank_reliability"] is None:
         return "unknown: within a class no two samples differ"
     needed = ", ".join(

@@ -47,9 +47,9 @@ def find_images(file: ScoreFile, dataset: str | None, data_root: Path) -> tuple[
     try:
         found = _where_it_was(header, data_root)
     except GoldoreError as error:
-        return None, f"{str(error).rstrip('.')}; name the dataset with --dataset."
+        return None, f"{str(error).rstrip('.')}; name the dataset with `dataset`."
     if found is None:
-        return None, f"the images of {file.dataset.name} are not at hand; name the dataset with --dataset."
+        return None, f"the images of {file.dataset.name} are not at hand; name the dataset with `dataset`."
     return found, ""
 
 
@@ -95,7 +95,7 @@ def _images_of(header: Header, dataset: str, data_root: Path) -> Images:
     if loaded.num_samples != len(header.labels) or not np.array_equal(loaded.labels, header.labels):
         raise DatasetError(
             f"{loaded.name} in {loaded.source} is not the dataset of the score file (number, order or labels "
-            "of its samples differ); name the right one with --dataset."
+            "of its samples differ); name the right one with `dataset`."
         )
 
     def take(positions: NDArray[np.int64]) -> NDArray[np.uint8]:
@@ -119,7 +119,7 @@ def _from_tree(header: Header, root: Path) -> Images:
         files = [train / path for path in chosen]
         for file in files:
             if not file.is_file():  # a pipe would never end
-                raise DatasetError(f"there is no image {file} any more; name the dataset with --dataset.")
+                raise DatasetError(f"there is no image {file} any more; name the dataset with `dataset`.")
         return _checked(decode(files, size), positions, header)
 
     return take
@@ -132,6 +132,6 @@ def _checked(images: NDArray[np.uint8], positions: NDArray[np.int64], header: He
     if wrong.any():
         raise DatasetError(
             f"the image of sample {positions[wrong][0]} is not the one that was scored; name the dataset "
-            "with --dataset."
+            "with `dataset`."
         )
     return images

@@ -36,7 +36,7 @@ def write_page(
         DatasetError: if an image is not that of the sample that was scored.
         GoldoreError: if `out` cannot be written.
     """
-    check_output(out, "--report", overwrite=overwrite, inputs=[material.file.path])
+    check_output(out, "out", overwrite=overwrite, inputs=[material.file.path])
     save_page(out, render(material, drawings))
 
 

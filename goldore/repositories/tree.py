@@ -53,7 +53,7 @@ def write_tree(
     check_tree(indices, header, as_folder, images=images, naming=naming)
     paths, target, root = kept_paths(indices, header), Path(as_folder), _root(header, images)
     train, folders = _train(root), _class_folders(header, naming)
-    check_writable(target / "file" if target.is_dir() else target)
+    check_writable(target / "file" if target.is_dir() else target, "as_folder")
     try:
         made = Path(tempfile.mkdtemp(prefix=".goldore-", dir=target.resolve().parent))
         try:
@@ -170,7 +170,7 @@ def check_list(
             raise TreeError(f"{target} exists and is no list of these files; choose another `as_list`.")
         if not overwrite:
             raise TreeError(f"{target} exists and lists other files; use `overwrite` or another `as_list`.")
-    check_writable(target)
+    check_writable(target, "as_list")
     return text
 
 

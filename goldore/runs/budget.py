@@ -44,27 +44,27 @@ class Budget:
     trial_range: range | None = None
 
     def __post_init__(self) -> None:
-        for option, value in (("--utility-trials", self.trials), ("--max-trials", self.max_trials)):
+        for name, value in (("utility_trials", self.trials), ("max_trials", self.max_trials)):
             if value is not None and not 1 <= value <= MOST_TRIALS:
-                raise UsageError(f"{option} is {value}; it must be from 1 to {MOST_TRIALS:,}.")
+                raise UsageError(f"`{name}` is {value}; it must be from 1 to {MOST_TRIALS:,}.")
         if self.max_seconds is not None and not self.max_seconds > 0:
-            raise UsageError("--max-time must be above 0.")
+            raise UsageError("`max_seconds` must be above 0.")
         if self.trial_range is not None:
             _check_range(self.trial_range)
         if self.trial_range is not None and self.trials is not None:
-            raise UsageError("--trial-range says which trials to run; leave --utility-trials out.")
+            raise UsageError("`trial_range` says which trials to run; leave `utility_trials` out.")
         if self.until_reliability is not None:
             self._check_target(self.until_reliability)
         elif self.max_trials is not None:
-            raise UsageError("--max-trials is a cap for --until-reliability; use --utility-trials here.")
+            raise UsageError("`max_trials` is a cap for `until_reliability`; use `utility_trials` here.")
 
     def _check_target(self, reliability: float) -> None:
         if not 0 < reliability < 1:
-            raise UsageError(f"--until-reliability is {reliability}; it must be between 0 and 1.")
+            raise UsageError(f"`until_reliability` is {reliability}; it must be between 0 and 1.")
         if self.trials is not None or self.trial_range is not None:
             raise UsageError(
-                "--until-reliability decides how many trials there are; leave --utility-trials and "
-                "--trial-range out, or cap it with --max-trials and --max-time."
+                "`until_reliability` decides how many trials there are; leave `utility_trials` and "
+                "`trial_range` out, or cap it with `max_trials` and `max_seconds`."
             )
 
     def numbers(self, strata: "Strata") -> range:
@@ -80,10 +80,10 @@ def _check_range(numbers: range) -> None:
     first, last = numbers.start, numbers.stop
     if first < 0 or last <= first:
         raise UsageError(
-            f"--trial-range {first}:{last} is empty; count trials from 0, with the end not included."
+            f"`trial_range` {first}:{last} is empty; count trials from 0, with the end not included."
         )
     if last > MOST_TRIALS:
-        raise UsageError(f"--trial-range ends at {last}; it must end at {MOST_TRIALS:,} or before.")
+        raise UsageError(f"`trial_range` ends at {last}; it must end at {MOST_TRIALS:,} or before.")
 
 
 class Checks:

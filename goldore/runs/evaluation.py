@@ -24,16 +24,16 @@ def check_evaluable(dataset: ImageDataset, recipe: UtilityRecipe) -> None:
         UsageError: if not.
     """
     if dataset.num_classes == 1:
-        raise UsageError("MonteCarlo compares classes and this dataset has one; leave it out of --scores.")
+        raise UsageError("MonteCarlo compares classes and this dataset has one; leave it out of `scores`.")
     if recipe.eval_split == "heldout":
         make_strata(dataset.labels, dataset.num_classes, 1, recipe.folds, 0)
         return
     if dataset.test_labels is None:
-        raise UsageError(f"{dataset.name} has no test split to evaluate on; use --eval-split heldout.")
+        raise UsageError(f"{dataset.name} has no test split to evaluate on; use `eval_split` heldout.")
     counts = np.bincount(dataset.test_labels, minlength=dataset.num_classes)
     if counts.min() == 0:
         name = dataset.class_names[int(counts.argmin())]
-        raise UsageError(f"the test split has no image of class {name}; use --eval-split heldout.")
+        raise UsageError(f"the test split has no image of class {name}; use `eval_split` heldout.")
 
 
 def evaluation_sets(

@@ -108,10 +108,10 @@ def complete_recipe(recipe: AnyRecipe, dataset: ImageDataset, precision: Precisi
     channels, height, width = dataset.image_shape
     own_mean, own_std = dataset.normalization() if None in (recipe.mean, recipe.std) else ((), ())
     mean, std = recipe.mean or own_mean, recipe.std or own_std
-    for option, values in (("--mean", mean), ("--std", std)):
+    for name, values in (("mean", mean), ("std", std)):
         if len(values) != channels:
             raise UsageError(
-                f"{option} has {len(values)} numbers but the images have "
+                f"`{name}` has {len(values)} numbers but the images have "
                 f"{channels} channel{'s' if channels > 1 else ''}; give one for each."
             )
     complete = dataclasses.replace(
@@ -142,6 +142,6 @@ def memory_errors() -> Iterator[None]:
 
 
 _OUT_OF_MEMORY = (
-    "out of memory; lower --ensemble-size, if it is not 1 by now, then --batch-size or --width. Finished "
-    "trials are kept, but --batch-size and --width belong to the recipe and need another --out."
+    "out of memory; lower `ensemble_size`, if it is not 1 by now, then `batch_size` or `width`. Finished "
+    "trials are kept, but `batch_size` and `width` belong to the recipe and need another `out`."
 )

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from goldore.errors import GoldoreError, ScoreFileError, option, reason
+from goldore.errors import GoldoreError, ScoreFileError, reason
 from goldore.store import (
     Header,
     Result,
@@ -40,8 +40,8 @@ def existing_file(path: Path, header: Header, runs: Sequence[Run], *, overwrite:
             return None
         if overwrite:
             raise ScoreFileError(
-                f"{path} cannot be read as a score file, and --overwrite replaces nothing else; "
-                "choose another --out or remove it yourself."
+                f"{path} cannot be read as a score file, and `overwrite` replaces nothing else; "
+                "choose another `out` or remove it yourself."
             ) from None
         raise
     return existing
@@ -146,7 +146,7 @@ class Output:
             remove_journal(self.path)
             raise ScoreFileError(
                 f"{self.path} was changed by another run meanwhile and is left as it is; the trials in "
-                f"hand are in {beside}. Give every run an --out of its own."
+                f"hand are in {beside}. Give every run an `out` of its own."
             ) from error
 
     def _write(self, path: Path, *, fresh: bool) -> None:
@@ -177,10 +177,10 @@ class Output:
 def all_diverged(run: Run) -> GoldoreError:
     """The error that ends a run of which no trial can be used."""
     first, *others = run.recipe.learning_rates
-    also = "".join(f" or {option(each)}" for each in others)
+    also = "".join(f" or `{each}`" for each in others)
     return GoldoreError(
         "every trial diverged (the loss became infinite or NaN) and nothing was written; "
-        f"lower {option(first)} (it is {run.recipe.lr:g}){also}."
+        f"lower `{first}` (it is {run.recipe.lr:g}){also}."
     )
 
 
@@ -211,5 +211,5 @@ def errors_of_writing(path: Path) -> Iterator[None]:
     except (OSError, RuntimeError, LookupError, TypeError, ValueError) as error:  # as h5py has it
         raise GoldoreError(
             f"{path} could not be written ({reason(error)}); its previous state is kept. "
-            "Make room or choose another --out, then run the same command again."
+            "Make room or choose another `out`, then run the same command again."
         ) from error

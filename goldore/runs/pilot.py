@@ -84,7 +84,7 @@ def choose_subset_size(
         size = sizes[0]
     note = f"pilot accuracy by samples of each class: {', '.join(found)} (chance {chance:.1%})"
     if len(found) == len(sizes) and mean < enough:
-        note += "; none is clearly above chance: raise --steps or --lr, or name a --subset-per-class"
+        note += "; none is clearly above chance: raise `steps` or `lr`, or name a `subset_per_class`"
     return size, note
 
 

@@ -115,7 +115,7 @@ def score(
     check_choice(outcome, estimator)
     if trial_range is not None and recorded and MONTE_CARLO.name in rows:
         raise UsageError(
-            "--trial-range numbers the trials of one kind; score the losses and MonteCarlo in two runs."
+            "`trial_range` numbers the trials of one kind; score the losses and MonteCarlo in two runs."
         )
     budget = Budget(utility_trials, until_reliability, max_trials, max_seconds, trial_range)
     team = team or Team()
@@ -179,8 +179,8 @@ def _seen(parts: Parts, job: Job) -> ScoreFile:
 
 def _check_numbers(trials: int, seed: int, ensemble_size: int | None) -> None:
     if trials < 1:
-        raise UsageError(f"--trials is {trials}; it must be 1 or more.")
+        raise UsageError(f"`trials` is {trials}; it must be 1 or more.")
     if not 0 <= seed <= MAX_SEED:
-        raise UsageError(f"--seed is {seed}; it must be 0 to {MAX_SEED}.")
+        raise UsageError(f"`seed` is {seed}; it must be 0 to {MAX_SEED}.")
     if ensemble_size is not None and ensemble_size < 1:
-        raise UsageError(f"--ensemble-size is {ensemble_size}; it must be 1 or more.")
+        raise UsageError(f"`ensemble_size` is {ensemble_size}; it must be 1 or more.")

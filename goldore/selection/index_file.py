@@ -96,7 +96,7 @@ def save_index(
             _WRITERS[path.suffix](files.enter_context(replacing(path)), indices, meta)
     except (OSError, RuntimeError) as error:
         raise IndexFileError(
-            f"{path} could not be written ({reason(error)}); make room or choose another --out."
+            f"{path} could not be written ({reason(error)}); make room or choose another `out`."
         ) from error
     return path
 
@@ -180,14 +180,14 @@ def _check_replaceable(
     for file in (path, side_car(path)) if path.suffix in _BARE else (path,):
         if file.exists() and not _is_ours(file):
             raise IndexFileError(
-                f"{file} exists and is no index file that can be read; choose another --out or remove it."
+                f"{file} exists and is no index file that can be read; choose another `out` or remove it."
             )
     if not path.exists() or overwrite:
         return
     found = _read(path)
     theirs, mine = (_without(about, _HOW_FOUND) for about in (found.provenance, json.loads(json.dumps(meta))))
     if not np.array_equal(found.indices, indices) or theirs != mine:
-        raise IndexFileError(f"{path} exists and holds another selection; use --overwrite or another --out.")
+        raise IndexFileError(f"{path} exists and holds another selection; use `overwrite` or another `out`.")
 
 
 def _without(about: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:

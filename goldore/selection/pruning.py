@@ -325,7 +325,7 @@ def _check_reliability(score: Score, least: float) -> None:
         many = f"about {math.ceil(needed):,} trials" if math.isfinite(needed) else "many more trials"
         raise UnreliableError(
             f"{score.name} has a reliability of {score.trust:.2f} from {score.trials:,} trials, and "
-            f"--min-reliability asks for {least:g}; that takes {many}."
+            f"`min_reliability` asks for {least:g}; that takes {many}."
         )
 
 

@@ -38,7 +38,7 @@ def check_storable(path: Path, header: Header, run: Run) -> None:
     except (OSError, RuntimeError, ValueError) as error:
         raise GoldoreError(
             f"the scores of {header.info.name} could not be stored in {path.parent} ({reason(error)}); "
-            "make room, choose another --out, or rename what HDF5 cannot hold."
+            "make room, choose another `out`, or rename what HDF5 cannot hold."
         ) from error
 
 
@@ -53,7 +53,7 @@ def check_same_run(existing: ScoreFile, header: Header, run: Run) -> None:
         shown = "; ".join(f"{name}: {there} there / {now} now" for name, there, now in differences)
         raise ScoreFileError(
             f"{existing.path} holds another run ({shown}); "
-            "choose another file with --out, or replace it with --overwrite."
+            "choose another file with `out`, or replace it with `overwrite`."
         )
 
 

@@ -28,7 +28,7 @@ def merge(parts: Sequence[str | Path], out: str | Path, *, overwrite: bool = Fal
     """Join the trials of several score files of the same dataset, recipe and seed.
 
     Args:
-        parts: two or more score files, for example of different `--trial-range`s.
+        parts: two or more score files, for example of different ranges of trials.
         out: the file to write.
         overwrite: replace `out` if it exists.
 
@@ -44,7 +44,7 @@ def merge(parts: Sequence[str | Path], out: str | Path, *, overwrite: bool = Fal
     if len(paths) < 2:  # noqa: PLR2004
         raise UsageError("merging takes two score files or more; name them all.")
     if target.exists() and not overwrite:
-        raise UsageError(f"{target} exists already; choose another --out or use --overwrite.")
+        raise UsageError(f"{target} exists already; choose another `out` or use `overwrite`.")
     with writing_to(target):
         join(paths, target)
         estimate_scores(target)

@@ -310,9 +310,9 @@ def check_choice(outcome: str | None, estimator: str | None) -> None:
     Raises:
         UsageError: naming those that do.
     """
-    for option, given, known in (("--outcome", outcome, OUTCOMES), ("--estimator", estimator, ESTIMATORS)):
+    for name, given, known in (("outcome", outcome, OUTCOMES), ("estimator", estimator, ESTIMATORS)):
         if given is not None and given not in known:
-            raise UsageError(f"{option} is {given!r}; choose among {', '.join(known)}.")
+            raise UsageError(f"`{name}` is {given!r}; choose among {', '.join(known)}.")
 
 
 class _Stored:

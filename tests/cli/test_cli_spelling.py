@@ -5,6 +5,8 @@ import typer
 
 from cli import screen
 from cli.app import app
+from goldore import load_scores, prune
+from goldore.errors import UsageError
 
 
 @pytest.fixture
@@ -45,3 +47,13 @@ def test_names_are_spelled_as_the_running_command_does(speaks_as, command, text,
     speaks_as(command)
     assert screen.spelled(text) == said
     assert screen.spelled(said) == said
+
+
+def test_the_same_mistake_in_both_languages(goldore_here, tiny_scores):
+    criterion = "LossConverge_large"
+    with pytest.raises(UsageError) as caught:
+        prune(load_scores(tiny_scores), criterion, keep_ratio=2)
+    assert str(caught.value) == "`keep_ratio` is 2; it must be from 0 to 1."
+    done = goldore_here("prune", tiny_scores, "--criterion", criterion, "--keep-ratio", 2)
+    assert done.exit_code == UsageError.exit_code
+    assert done.stderr == "error: --keep-ratio is 2; it must be from 0 to 1.\n"

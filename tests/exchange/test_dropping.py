@@ -157,9 +157,9 @@ def test_what_a_user_can_get_wrong(made, tmp_path, monkeypatch):
         return goldore.drop_samples(*given, dataset, criterion, **(rule or {"drop_ratio": 0.5}))
 
     assert len(drop()[0]) == sum((each + 1) // 2 for each in map(len, data[2]))  # from the cache folder
-    with pytest.raises(UsageError, match="exactly one of drop_ratio and keep_ratio"):
+    with pytest.raises(UsageError, match="exactly one of `drop_ratio` and `keep_ratio`"):
         drop(drop_ratio=0.5, keep_ratio=0.5)
-    with pytest.raises(UsageError, match=r"drop_ratio is 1\.5"):
+    with pytest.raises(UsageError, match=r"drop_ratio` is 1\.5"):
         drop(drop_ratio=1.5)
     with pytest.raises(UsageError, match="no sample would be left"):
         drop(drop_ratio=1)

@@ -139,7 +139,7 @@ class TestLists:
     def test_existing_lists_are_replaced_only_if_asked(self, file, out):
         out.mkdir()
         (out / "noise_MonteCarlo.json").write_text("mine")
-        with pytest.raises(UsageError, match="--overwrite"):
+        with pytest.raises(UsageError, match="`overwrite`"):
             export_lists(file, out)
         assert [each.name for each in out.iterdir()] == ["noise_MonteCarlo.json"]
         assert (out / "noise_MonteCarlo.json").read_text() == "mine"
@@ -219,7 +219,7 @@ class TestTable:
         write_table(file, out)
         content = out.read_bytes()
         out.write_text("mine")
-        with pytest.raises(UsageError, match="--overwrite"):
+        with pytest.raises(UsageError, match="`overwrite`"):
             write_table(file, out)
         assert out.read_text() == "mine"
         write_table(file, out, overwrite=True)

@@ -208,7 +208,7 @@ class TestFiles:
 
     def test_existing_figures_are_replaced_only_if_asked(self, few, tmp_path):
         (tmp_path / "loss-curves.svg").write_text("mine")
-        with pytest.raises(UsageError, match="--overwrite"):
+        with pytest.raises(UsageError, match="`overwrite`"):
             write_figures(tmp_path, few())
         assert [each.name for each in tmp_path.iterdir()] == ["loss-curves.svg"]
         assert (tmp_path / "loss-curves.svg").read_text() == "mine"

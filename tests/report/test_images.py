@@ -85,7 +85,7 @@ def test_a_dataset_that_is_not_there_any_more_is_left_out_with_a_sentence(any_ki
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     images, why_not = found(file)
     assert images is None
-    assert "--dataset" in why_not
+    assert "`dataset`" in why_not
     assert "\n" not in why_not
 
 
@@ -101,7 +101,7 @@ def test_a_dataset_that_moved_is_found_where_one_says(any_kind, tmp_path):
 def test_other_sources_are_not_looked_for(source, tmp_path):
     images, why_not = found(file_of(noise((5, 5), source=source), tmp_path))
     assert images is None
-    assert why_not == "the images of noise are not at hand; name the dataset with --dataset."
+    assert why_not == "the images of noise are not at hand; name the dataset with `dataset`."
 
 
 class TestWrongDataset:
@@ -123,14 +123,14 @@ class TestWrongDataset:
         images, why_not = found(file)
         assert images is None
         assert "is not the dataset of the score file" in why_not
-        assert why_not.endswith("name the dataset with --dataset.")
+        assert why_not.endswith("name the dataset with `dataset`.")
 
     def test_a_file_that_is_damaged_is_left_out_with_a_sentence(self, arrays):
         path, _, file = arrays
         path.write_bytes(path.read_bytes()[:200])
         images, why_not = found(file)
         assert images is None
-        assert "--dataset" in why_not
+        assert "`dataset`" in why_not
 
     @pytest.mark.parametrize("position", SOME)
     def test_other_pixels_with_the_same_labels_are_noticed(self, arrays, position, tmp_path):
@@ -253,7 +253,7 @@ class TestStrangers:
         monkeypatch.setattr(folder, "load_folder", refuse)
         images, why_not = found(load_scores(file.path))
         assert images is None
-        assert "--dataset" in why_not or "`data_root`" in why_not
+        assert "`dataset`" in why_not or "`data_root`" in why_not
 
     def test_a_pipe_among_the_images_is_not_opened(self, tree):
         root, dataset, file = tree

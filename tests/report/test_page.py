@@ -157,7 +157,7 @@ def test_an_existing_page_is_replaced_only_if_asked(three, tmp_path):
     write_page(out, material, [])
     first = out.read_bytes()
     out.write_text("mine")
-    with pytest.raises(UsageError, match="--overwrite"):
+    with pytest.raises(UsageError, match="`overwrite`"):
         write_page(out, material, [])
     assert out.read_text() == "mine"
     write_page(out, material, [], overwrite=True)

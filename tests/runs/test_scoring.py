@@ -131,7 +131,7 @@ def test_overwrite_keeps_the_old_file_until_a_trial_is_done(dataset, out):
 
 def test_when_all_trials_diverge_nothing_is_written(dataset, out):
     recipe = dataclasses.replace(RECIPE, lr=1e30)
-    with pytest.raises(GoldoreError, match=r"every trial diverged.*lower --lr"):
+    with pytest.raises(GoldoreError, match=r"every trial diverged.*lower `lr`"):
         goldore.score(dataset, trials=2, recipe=recipe, out=out, device="cpu")
     assert list(out.parent.iterdir()) == []
 
@@ -160,7 +160,7 @@ def test_out_of_memory_says_what_to_lower(dataset, out, monkeypatch, error):
         raise error
 
     monkeypatch.setattr("goldore.runs.loss_stage.train", fail)
-    with pytest.raises(OutOfMemoryError, match="--ensemble-size"):
+    with pytest.raises(OutOfMemoryError, match="`ensemble_size`"):
         goldore.score(dataset, trials=1, recipe=RECIPE, out=out, device="cpu")
     assert not out.exists()
 
@@ -193,12 +193,12 @@ def test_a_full_disk_keeps_the_previous_state(dataset, out, monkeypatch):
     [
         ({"scores": ["Loss"]}, UsageError, "no score named 'Loss'"),
         ({"scores": []}, UsageError, "scores is empty"),
-        ({"trials": 0}, UsageError, "--trials is 0"),
-        ({"seed": -1}, UsageError, "--seed is -1"),
-        ({"ensemble_size": 0}, UsageError, "--ensemble-size is 0"),
-        ({"device": "tpu"}, UsageError, "--device is 'tpu'"),
+        ({"trials": 0}, UsageError, "`trials` is 0"),
+        ({"seed": -1}, UsageError, "`seed` is -1"),
+        ({"ensemble_size": 0}, UsageError, "`ensemble_size` is 0"),
+        ({"device": "tpu"}, UsageError, "`device` is 'tpu'"),
         ({"device": "mps"}, UsageError, "choose auto, cuda"),
-        ({"recipe": dataclasses.replace(RECIPE, mean=(0.1, 0.2))}, UsageError, "--mean has 2 numbers"),
+        ({"recipe": dataclasses.replace(RECIPE, mean=(0.1, 0.2))}, UsageError, "`mean` has 2 numbers"),
         ({"recipe": LossRecipe(network=ConvNetConfig(depth=4))}, UsageError, "too small for 4 pooling"),
     ],
 )
@@ -314,7 +314,7 @@ def test_overwrite_never_replaces_what_is_no_score_file(dataset, tmp_path):
     with h5py.File(precious, "w") as file:
         file["x_train"] = np.zeros(3)
     before = precious.read_bytes()
-    with pytest.raises(ScoreFileError, match="--overwrite replaces nothing else"):
+    with pytest.raises(ScoreFileError, match="`overwrite` replaces nothing else"):
         goldore.score(dataset, trials=1, recipe=RECIPE, out=precious, device="cpu", overwrite=True)
     assert precious.read_bytes() == before
 

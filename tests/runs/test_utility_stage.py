@@ -195,7 +195,7 @@ def test_it_goes_on_until_the_reliability_is_reached(out):
     ],
 )
 def test_without_images_to_evaluate_on_it_says_so(dataset, out, change, part):
-    with pytest.raises(UsageError, match=f"{part}.*--eval-split heldout"):
+    with pytest.raises(UsageError, match=f"{part}.*`eval_split` heldout"):
         score(replace(dataset, **change), out)
     assert not out.exists()
     heldout = score(replace(dataset, **change), out, utility=replace(RECIPE, eval_split="heldout"))
@@ -210,7 +210,7 @@ def test_samples_never_drawn_have_no_score_and_prune_says_so(dataset, out):
         goldore.prune(file, "MonteCarlo_small", keep_ratio=0.5)
     kept = goldore.prune(file, "MonteCarlo_small", keep_ratio=0.1, missing="drop").indices
     assert np.isfinite(values[kept]).all()
-    with pytest.raises(UnreliableError, match="--min-reliability asks for"):
+    with pytest.raises(UnreliableError, match="`min_reliability` asks for"):
         goldore.prune(file, "MonteCarlo_small", keep_ratio=0.5, missing="drop", min_reliability=0.9)
 
 
@@ -310,4 +310,4 @@ def test_a_pilot_that_finds_nothing_above_chance_says_so(out):
     watcher = Notes()
     file = score(noise, out, utility=replace(RECIPE, subset_per_class=None, lr=1e-6), watcher=watcher)
     assert file.utility_trials.recipe.subset_per_class == 1
-    assert "none is clearly above chance: raise --steps" in watcher.note
+    assert "none is clearly above chance: raise `steps`" in watcher.note

@@ -44,9 +44,9 @@ def test_same_input_gives_the_same_bytes(tmp_path):
 def test_another_selection_is_not_overwritten_silently(tmp_path):
     path = save_index(tmp_path / "keep.npy", KEPT, {"dataset": "made"})
     save_index(path, KEPT, {"dataset": "made"})
-    with pytest.raises(IndexFileError, match="--overwrite"):
+    with pytest.raises(IndexFileError, match="`overwrite`"):
         save_index(path, KEPT[:2], {"dataset": "made"})
-    with pytest.raises(IndexFileError, match="--overwrite"):
+    with pytest.raises(IndexFileError, match="`overwrite`"):
         save_index(path, KEPT, {"dataset": "another"})
     assert np.array_equal(load_indices(path), KEPT)
     save_index(path, KEPT[:2], {"dataset": "made"}, overwrite=True)

@@ -172,7 +172,7 @@ def test_only_the_wanted_scores_are_read(path):
 def test_another_run_is_refused_with_both_values(path, dataset, other, parts):
     with pytest.raises(ScoreFileError) as refusal:
         check_same_run(load_scores(path), Header.of(dataset), other)
-    for part in [*parts, "--overwrite", "--out"]:
+    for part in [*parts, "`overwrite`", "`out`"]:
         assert part in str(refusal.value)
 
 

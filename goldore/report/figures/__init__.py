@@ -105,7 +105,7 @@ def check_figures(
         GoldoreError: if the folder cannot be written to.
     """
     if str(folder) == "-":
-        raise UsageError("--figures names a folder, and - is none; give it a name.")
+        raise UsageError("`folder` names a folder, and - is none; give it a name.")
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file; name a folder for the figures.")
     paths = [_path(folder, each, suffix) for each, suffix in itertools.product(drawings, FORMATS)]
@@ -116,8 +116,8 @@ def check_figures(
         raise UsageError(f"{twice[0]} is one of the figures; choose another name for the other file.")
     there = [path for path in paths if path.exists()]
     if there and not overwrite:
-        raise UsageError(f"{there[0]} exists already; choose another folder or use --overwrite.")
-    check_writable(folder / "figure.png", "--figures")
+        raise UsageError(f"{there[0]} exists already; choose another folder or use `overwrite`.")
+    check_writable(folder / "figure.png", "folder")
 
 
 def _path(folder: Path, drawing: Drawing, suffix: str) -> Path:
