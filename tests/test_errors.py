@@ -23,7 +23,7 @@ OTHERS = {  # whose texts are about other people's programs, or are their lines
 }
 OPTION = re.compile(r"--[a-z]")
 NAMED = re.compile(r"`([a-z_][a-z0-9_]*)`")
-TAKE_A_NAME = {"check_output", "check_writable", "exact_ratio"}
+TAKE_A_NAME = {"check_output", "check_writable"}
 COMMAND = re.compile(r"\bgoldore [a-z]")
 
 

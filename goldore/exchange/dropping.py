@@ -105,10 +105,10 @@ def _ratio(drop_ratio: Ratio | None, keep_ratio: Ratio | None, *, compat: bool) 
     if (drop_ratio is None) == (keep_ratio is None):
         raise UsageError("give exactly one of `drop_ratio` and `keep_ratio`.")
     if drop_ratio is not None:
-        exact = exact_ratio(drop_ratio, "drop_ratio")
+        exact = exact_ratio(drop_ratio, "`drop_ratio`")
         return float(drop_ratio) if compat else exact
     assert keep_ratio is not None  # noqa: S101
-    exact = exact_ratio(keep_ratio, "keep_ratio")
+    exact = exact_ratio(keep_ratio, "`keep_ratio`")
     return 1.0 - float(keep_ratio) if compat else 1 - exact
 
 
@@ -167,7 +167,7 @@ def _keys(
 def _from_index(
     path: Path, labels: NDArray[np.int64], drop_ratio: Ratio | None, keep_ratio: Ratio | None
 ) -> NDArray[np.int64]:
-    if keep_ratio is not None or (drop_ratio is not None and exact_ratio(drop_ratio, "drop_ratio") != 0):
+    if keep_ratio is not None or (drop_ratio is not None and exact_ratio(drop_ratio, "`drop_ratio`") != 0):
         raise UsageError(f"{path} is an index file, which says what is kept; leave the ratio out.")
     index = load_index(path)
     check_index(index, path, len(labels), labels)

@@ -94,5 +94,5 @@ class Todo:
         self.missing = np.setdiff1d(self.missing, self.there)
         any_stopped = any(parts.team.gather(stopped, watcher.waited))
         if len(self.missing) == before and not any_stopped:
-            raise GoldoreError(f"{parts.path} does not keep what is written to it; choose another --out.")
+            raise GoldoreError(f"{parts.path} does not keep what is written to it; choose another `out`.")
         return any_stopped and len(self.missing) > 0

@@ -54,37 +54,37 @@ def make_amount(
     given = [value for value in (drop_ratio, keep_ratio, keep_per_class, keep_range) if value is not None]
     require(
         len(given) == 1,
-        "say how much to keep with exactly one of --drop-ratio, --keep-ratio, --keep-per-class and "
-        "--keep-range.",
+        "say how much to keep with exactly one of `drop_ratio`, `keep_ratio`, `keep_per_class` and "
+        "`keep_range`.",
     )
     if drop_ratio is not None:
-        return Amount(f"drop_ratio {_text(drop_ratio)}", exact_ratio(drop_ratio, "--drop-ratio"))
+        return Amount(f"drop_ratio {_text(drop_ratio)}", exact_ratio(drop_ratio, "`drop_ratio`"))
     if keep_ratio is not None:
-        return Amount(f"keep_ratio {_text(keep_ratio)}", 1 - exact_ratio(keep_ratio, "--keep-ratio"))
+        return Amount(f"keep_ratio {_text(keep_ratio)}", 1 - exact_ratio(keep_ratio, "`keep_ratio`"))
     if keep_per_class is not None:
-        require(keep_per_class >= 1, f"--keep-per-class is {keep_per_class}; it must be 1 or more.")
+        require(keep_per_class >= 1, f"`keep_per_class` is {keep_per_class}; it must be 1 or more.")
         return Amount(f"keep_per_class {keep_per_class}", count=keep_per_class)
     first, last = keep_range or (0, 1)
-    start, stop = (exact_ratio(each, "--keep-range") for each in (first, last))
+    start, stop = (exact_ratio(each, "`keep_range`") for each in (first, last))
     shown = f"{_text(first)}:{_text(last)}"
-    require(start < stop, f"--keep-range {shown} is empty; the first must be below the second.")
+    require(start < stop, f"`keep_range` {shown} is empty; the first must be below the second.")
     return Amount(f"keep_range {shown}", start, stop)
 
 
-def exact_ratio(ratio: Ratio, option: str) -> Fraction:
+def exact_ratio(ratio: Ratio, what: str) -> Fraction:
     """A ratio as the decimal that was written.
 
     Raises:
-        UsageError: if it is no number from 0 to 1; `option` names it in the message.
+        UsageError: if it is no number from 0 to 1; `what` it is begins the message.
     """
     try:
         number = ratio if isinstance(ratio, Fraction) else Decimal(_text(ratio))
         inside = 0 <= number <= 1
     except InvalidOperation:
-        raise UsageError(f"{option} is {ratio!r}; it must be a decimal number from 0 to 1.") from None
-    require(inside, f"{option} is {_text(ratio)}; it must be from 0 to 1.")
+        raise UsageError(f"{what} is {ratio!r}; it must be a decimal number from 0 to 1.") from None
+    require(inside, f"{what} is {_text(ratio)}; it must be from 0 to 1.")
     tiny = isinstance(number, Decimal) and number.adjusted() < -_MAX_DECIMALS
-    require(not tiny, f"{option} is {_text(ratio)}; it must be 0 or at least 1e-{_MAX_DECIMALS}.")
+    require(not tiny, f"{what} is {_text(ratio)}; it must be 0 or at least 1e-{_MAX_DECIMALS}.")
     return Fraction(number)
 
 

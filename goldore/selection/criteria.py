@@ -79,7 +79,7 @@ def random_keys(samples: int, seed: int, *streams: int) -> NDArray[np.float64]:
         UsageError: if the seed is out of range.
     """
     if not 0 <= seed <= MAX_SEED:
-        raise UsageError(f"--seed is {seed}; it must be 0 to {MAX_SEED}.")
+        raise UsageError(f"`seed` is {seed}; it must be 0 to {MAX_SEED}.")
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=streams)).random(samples)
 
 

@@ -128,27 +128,27 @@ def prune(
     )
     rule = strategy_of(strategy)
     if keep_range is not None:
-        clash = f"--keep-range is a window of its own, and the rule is {rule}; leave one of them out."
+        clash = f"`keep_range` is a window of its own, and the rule is {rule}; leave one of them out."
         require(rule in (End(), Window()), clash)
         rule = Window(keep_range[0])
     require(scope in ("class", "global"), f"the scope is {scope!r}; choose class or global.")
     require(
         amount.count is None or scope == "class",
-        "--keep-per-class counts samples of each class; leave --scope global out or give a ratio.",
+        "`keep_per_class` counts samples of each class; leave `scope` global out or give a ratio.",
     )
     require(missing in ("error", "drop", "keep"), f"missing is {missing!r}; choose error, drop or keep.")
     file = scores if isinstance(scores, ScoreFile) else load_scores(scores, only=_only(criterion))
     parsed = parse_criterion(criterion, file.score_names)
     values = _values(file, parsed, seed)
     if min_reliability is not None:
-        unranked = "--min-reliability is about a score, and Random ranks by none; leave it out."
+        unranked = "`min_reliability` is about a score, and Random ranks by none; leave it out."
         require(parsed.drops is not None, unranked)
         _check_reliability(file.scores[parsed.score], min_reliability)
     absent = int(len(values) - np.isfinite(values).sum())
     require(
         absent == 0 or missing != "error",
         f"{absent:,} of {len(values):,} samples have no {parsed.score} (NaN: never drawn); "
-        "use --missing drop or --missing keep.",
+        "use `missing` drop or `missing` keep.",
     )
     classes = file.dataset.num_classes
     groups = groups_of(file.labels, classes, scope)
@@ -237,7 +237,7 @@ def choose_samples(
         size, smallest = min((len(labels), place) for place, (_, labels) in enumerate(groups))
         require(
             size >= amount.count,
-            f"--keep-per-class {amount.count} is more than the {size} samples of class {smallest}; lower it.",
+            f"`keep_per_class` {amount.count} is more than the {size} samples of class {smallest}; lower it.",
         )
     keys = np.broadcast_to(keys, keys.shape)
     kept = np.zeros(len(keys), dtype=np.bool_)
@@ -312,13 +312,13 @@ def chance_overlap(kept: NDArray[np.int64], total: NDArray[np.int64], scope: Sco
 
 
 def _check_reliability(score: Score, least: float) -> None:
-    require(0 <= least <= 1, f"--min-reliability is {least}; it must be from 0 to 1.")
+    require(0 <= least <= 1, f"`min_reliability` is {least}; it must be from 0 to 1.")
     if score.trials <= 1 or math.isnan(score.trust):
         hint = (
             "add trials with goldore score" if score.trials else "the file is an import and stores no trials"
         )
         raise UnreliableError(
-            f"the reliability of {score.name} is unknown, and --min-reliability asks for {least:g}; {hint}."
+            f"the reliability of {score.name} is unknown, and `min_reliability` asks for {least:g}; {hint}."
         )
     if score.trust < least:
         needed = trials_needed(score.trust, score.trials, least) if least < 1 else math.inf

@@ -44,5 +44,5 @@ def test_random_keys_are_those_of_the_seed_and_other_ones_in_another_stream():
     assert random_keys(5, 3).tolist() == np.random.default_rng(3).random(5).tolist()
     assert random_keys(5, 3, 1).tolist() == random_keys(9, 3, 1)[:5].tolist()
     assert not np.isin(random_keys(5, 3, 1), random_keys(5, 3)).any()
-    with pytest.raises(UsageError, match="--seed is -1"):
+    with pytest.raises(UsageError, match="`seed` is -1"):
         random_keys(5, -1)

@@ -120,7 +120,7 @@ def test_keep_range_is_a_window(file, start, stop, scope):
     again = prune(file, "LossConverge_small", keep_range=(start, stop), scope=scope, strategy="window")
     assert again.provenance == by_range.provenance
     for other in ("draw", "window,start=0.5"):
-        with pytest.raises(UsageError, match=f"--keep-range is a window of its own, and the rule is {other}"):
+        with pytest.raises(UsageError, match=f"`keep_range` is a window of its own, and the rule is {other}"):
             prune(file, "LossConverge_small", keep_range=(start, stop), strategy=other)
 
 
