@@ -73,6 +73,10 @@ class TestRepository:
         [
             (["--for", "dc", "--ipc", 10, "--keep-per-class", 9], "DC needs 10 of each class, and class 0"),
             (["--for", "linba", "--keep-ratio", "0.1"], "LinBa needs 64 of each class, and class 0"),
+            (
+                ["--for", "linba", "--keep-ratio", "0.1", "--scope", "global", "--rule", "draw,after=0.5"],
+                "; keep more.",  # at which ratio this rule would have no samples left is not looked for
+            ),
             (["--for", "rfad", "--keep-per-class", 426], "RFAD needs 1280 in all, and 1278 are kept"),
             (["--for", "cafe", "--keep-ratio", "1"], "CAFE takes 10 classes of 3 x 32 x 32 images only"),
             (
