@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from goldore.report.figures import Drawing
     from goldore.report.images import Images
     from goldore.report.material import Material
+    from goldore.report.records import Comparison, Kept, SampleRecord
     from goldore.selection.pruning import Scope, Selection
     from goldore.store import ScoreFile
 
@@ -202,9 +203,9 @@ class _Found:
     """The files, and what they say."""
 
     files: "Sequence[ScoreFile]"
-    comparison: dict[str, Any] | None = None
-    kept: "tuple[Selection, dict[str, Any]] | None" = None
-    samples: "Sequence[dict[str, Any]]" = ()
+    comparison: "Comparison | None" = None
+    kept: "tuple[Selection, Kept] | None" = None
+    samples: "Sequence[SampleRecord]" = ()
 
     @classmethod
     def of(cls, paths: "Sequence[Path]", wanted: _Wanted) -> Self:
@@ -234,12 +235,15 @@ class _Found:
 
         if self.comparison is not None:
             return {
-                "files": [summarize(each, curves=curves) for each in self.files],
-                "comparison": self.comparison,
+                "files": [summarize(each, curves=curves).to_json() for each in self.files],
+                "comparison": self.comparison.to_json(),
             }
-        kept = {"kept": self.kept[1]} if self.kept is not None else {}
-        samples = {"samples": list(self.samples)} if self.samples else {}
-        return summarize(self.file, curves=curves) | kept | samples
+        found: dict[str, Any] = summarize(self.file, curves=curves).to_json()
+        if self.kept is not None:
+            found["kept"] = self.kept[1].to_json()
+        if self.samples:
+            found["samples"] = [each.to_json() for each in self.samples]
+        return found
 
     @property
     def paths(self) -> list[Path]:
@@ -422,7 +426,7 @@ def _show_samples(console: "Console", found: _Found, wanted: _Wanted, *, verbose
         if images is None:
             continue
         try:
-            image = images(np.array([each["position"]]))[0]
+            image = images(np.array([each.position]))[0]
         except DatasetError as error:
             if wanted.dataset is not None:
                 raise

@@ -290,7 +290,7 @@ def _warn(selection: "Selection", scores: "ScoreFile", name: str) -> None:
     from goldore.report.facts import noise_warning
 
     score = scores.scores[name]
-    warning = noise_warning(name, score.trust, utility=bool(score.estimator))
+    warning = noise_warning(name, score.trust, utility=score.of_utility)
     if warning is not None:
         warn(warning)
 

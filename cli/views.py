@@ -1,6 +1,6 @@
-"""What goldore inspect shows on a terminal: the dictionaries of `goldore.report`, rendered by rich."""
+"""What goldore inspect shows on a terminal: the records of `goldore.report`, rendered by rich."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
@@ -14,6 +14,16 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from goldore.report.records import (
+        Comparison,
+        Correlation,
+        FileCorrelation,
+        Histogram,
+        Kept,
+        SampleRecord,
+        ScoreRecord,
+        Summary,
+    )
     from goldore.store import ScoreFile
 
 MAX_ROWS = 20
@@ -23,135 +33,137 @@ _BAR = 40
 _BESIDE_BAR = 22  # letters of an edge and a count
 
 
-def scores_table(file: "ScoreFile", summary: dict[str, Any] | None = None) -> Table:
+def scores_table(file: "ScoreFile", summary: "Summary | None" = None) -> Table:
     """One row a score: range, standard error, reliability, missing."""
     table = _table("score", "trials", "min", "median", "max", "s.e.", "reliability", "of ranks")
-    for name, score in (summary or summarize(file))["scores"].items():
+    for name, score in (summary or summarize(file)).scores.items():
         table.add_row(
             name,
-            count(score["trials"]),
-            number(score["min"]),
-            number(score["median"]),
-            number(score["max"]),
-            number(score["stderr"]),
-            number(score["reliability"], 2),
-            number(score["rank_reliability"], 2),
+            count(score.trials),
+            number(score.min),
+            number(score.median),
+            number(score.max),
+            number(score.stderr),
+            number(score.reliability, 2),
+            number(score.rank_reliability, 2),
         )
     return table
 
 
-def show_summary(console: "Console", file: "ScoreFile", summary: dict[str, Any], *, verbose: bool) -> None:
+def show_summary(console: "Console", file: "ScoreFile", summary: "Summary", *, verbose: bool) -> None:
     """Print all that a summary says."""
     line(console, facts.dataset_title(summary), "bold")
     fields(console, facts.dataset_facts(summary))
-    trials = summary["trials"]
-    if "loss" in trials:
-        line(console, facts.loss_title(trials["loss"]), "bold")
-        fields(console, facts.loss_facts(trials["loss"]))
-    if "utility" in trials:
-        line(console, facts.utility_title(trials["utility"]), "bold")
-        fields(console, facts.utility_facts(trials["utility"]))
+    trials = summary.trials
+    if trials.loss is not None:
+        line(console, facts.loss_title(trials.loss), "bold")
+        fields(console, facts.loss_facts(trials.loss))
+    if trials.utility is not None:
+        line(console, facts.utility_title(trials.utility), "bold")
+        fields(console, facts.utility_facts(trials.utility))
     console.print()
     show_table(console, scores_table(file, summary))
-    for name, score in summary["scores"].items():
+    for name, score in summary.scores.items():
         _show_score(console, name, score, verbose=verbose)
-    if summary["correlations"]:
-        _show_correlations(console, summary["correlations"])
+    if summary.correlations:
+        _show_correlations(console, summary.correlations)
 
 
-def _show_score(console: "Console", name: str, score: dict[str, Any], *, verbose: bool) -> None:
+def _show_score(console: "Console", name: str, score: "ScoreRecord", *, verbose: bool) -> None:
     console.print()
     line(console, facts.score_title(name, score), "bold")
     fields(console, facts.score_facts(score))
-    _show_histogram(console, score["histogram"])
-    signal = ["signal"] if score["signal_share"] is not None else []
-    moments = ["mean", "std"] if signal else ["mean", "std", "median"]  # both do not fit into 80 letters
-    table = _table("class", "samples", *moments, "s.e.", "reliab.", "ranks", *signal, "top 10%")
-    rows = score["classes"]
+    _show_histogram(console, score.histogram)
+    middle, share = (["median"], []) if score.signal_share is None else ([], ["signal"])  # no room for both
+    table = _table("class", "samples", "mean", "std", *middle, "s.e.", "reliab.", "ranks", *share, "top 10%")
+    rows = score.classes
     for row in rows if verbose else rows[:MAX_ROWS]:
         table.add_row(
-            class_cell(console, row["label"], row["name"]),
-            count(row["samples"]),
-            *(number(row[key]) for key in (*moments, "stderr")),
-            number(row["reliability"], 2),
-            number(row["rank_reliability"], 2),
-            *(number(row["signal_share"], 2) for _ in signal),
-            percent(row["highest_tenth"], 1),
+            class_cell(console, row.label, row.name),
+            count(row.samples),
+            number(row.mean),
+            number(row.std),
+            *(number(row.median) for _ in middle),
+            number(row.stderr),
+            number(row.reliability, 2),
+            number(row.rank_reliability, 2),
+            *(number(row.signal_share, 2) for _ in share),
+            percent(row.highest_tenth, 1),
         )
     show_table(console, table)
     _say_more(console, len(rows), verbose=verbose)
     line(
         console,
-        f"top 10%: share of the class's samples that are among the {score['ends'][1]} 10% of all",
+        f"top 10%: share of the class's samples that are among the {score.ends[1]} 10% of all",
     )
 
 
-def _show_histogram(console: "Console", histogram: dict[str, Any]) -> None:
-    counts, edges = histogram["counts"], histogram["edges"]
+def _show_histogram(console: "Console", histogram: "Histogram") -> None:
+    counts, edges = histogram.counts, histogram.edges
     longest = max(1, min(_BAR, console.width - _BESIDE_BAR))
     block = "█" if console.encoding.lower().startswith("utf") else "#"
     for position, amount in enumerate(counts):
         bar = block * round(longest * amount / max(counts))
         line(console, f"  {number(edges[position]):>8} {bar:<{longest}} {count(amount):>9}")
     if edges:
-        scale = "logarithmic bins" if histogram["scale"] == "log" else "equal bins"
+        scale = "logarithmic bins" if histogram.scale == "log" else "equal bins"
         line(console, f"  {number(edges[-1]):>8} ({scale}, lower edge at the left)")
 
 
-def _show_correlations(console: "Console", correlations: "Sequence[dict[str, Any]]") -> None:
+def _show_correlations(console: "Console", correlations: "Sequence[Correlation]") -> None:
     console.print()
     line(console, "rank correlation of the scores (Spearman)", "bold")
     table = _table("scores", "within classes", "over all", "samples")
     for each in correlations:
         table.add_row(
-            f"{each['first']}, {each['second']}",
-            number(each["within_class"]),
-            number(each["global"]),
-            count(each["samples"]),
+            f"{each.first}, {each.second}",
+            number(each.within_class),
+            number(each.overall),
+            count(each.samples),
         )
     show_table(console, table)
 
 
-def show_kept(console: "Console", file: "ScoreFile", kept: dict[str, Any], *, verbose: bool) -> None:
+def show_kept(console: "Console", file: "ScoreFile", kept: "Kept", *, verbose: bool) -> None:
     """Print what a criterion would keep."""
     line(console, f"{file.dataset.name}, {file.path}")
     line(console, facts.kept_title(kept), "bold")
     fields(console, facts.kept_facts(kept))
     table = _table("class", "kept", "total", "threshold", "halves agree")
-    rows = kept["classes"]
+    rows = kept.classes
     for row in rows if verbose else rows[:MAX_ROWS]:
         table.add_row(
-            class_cell(console, row["label"], row["name"]),
-            count(row["kept"]),
-            count(row["total"]),
-            number(row["threshold"]),
-            percent(row["halves_overlap"]),
+            class_cell(console, row.label, row.name),
+            count(row.kept),
+            count(row.total),
+            number(row.threshold),
+            percent(row.halves_overlap),
         )
     show_table(console, table)
     _say_more(console, len(rows), verbose=verbose)
-    if kept["score"] is not None:
+    if kept.score is not None:
         line(console, facts.KEPT_COLUMNS)
 
 
-def show_comparison(console: "Console", comparison: dict[str, Any], *, verbose: bool) -> None:
+def show_comparison(console: "Console", comparison: "Comparison", *, verbose: bool) -> None:
     """Print how far several files agree; with each class if it is to be verbose."""
-    for each in comparison["files"]:
-        line(console, f"{each['id']}  {each['file']}: {', '.join(each['scores'])}")
-    known = all(each["fingerprint"] for each in comparison["files"])
+    for file in comparison.files:
+        line(console, f"{file.id}  {file.file}: {', '.join(file.scores)}")
+    known = all(file.fingerprint for file in comparison.files)
     same = "the same fingerprint" if known else "the same labels, or as many scores where it is a list"
-    name = comparison["files"][0]["dataset"]
+    name = comparison.files[0].dataset
     line(console, f"one dataset, {name}: {same}")
     console.print()
     line(console, "rank correlation (Spearman)", "bold")
     table = _table("files", "score", "within classes", "noise limit", "over all", "samples")
-    for each in comparison["correlations"]:
+    for each in comparison.correlations:
         table.add_row(
-            " ".join(each["files"]),
-            facts.both(each["scores"]),
-            number(each["within_class"]),
-            number(each["noise_limit"]),
-            number(each["global"]),
-            count(each["samples"]),
+            " ".join(each.files),
+            facts.both(each.scores),
+            number(each.within_class),
+            number(each.noise_limit),
+            number(each.overall),
+            count(each.samples),
         )
     show_table(console, table)
     line(
@@ -161,50 +173,50 @@ def show_comparison(console: "Console", comparison: dict[str, Any], *, verbose: 
     if verbose:
         console.print()
         line(console, "rank correlation within each class", "bold")
-        rows = comparison["correlations"]
+        rows = comparison.correlations
         together = _COLUMNS if console.is_terminal else len(rows)
         for start in range(0, len(rows), together):
-            _show_class_correlations(console, comparison["class_names"], rows[start : start + together])
+            _show_class_correlations(console, comparison.class_names, rows[start : start + together])
     console.print()
-    where = "of each class" if comparison["scope"] == "class" else "of all samples at once"
+    where = "of each class" if comparison.scope == "class" else "of all samples at once"
     line(console, f"kept by both, if a share {where} is kept", "bold")
-    table = _table("files", "criterion", *(percent(float(ratio)) for ratio in comparison["ratios"]))
-    for each in comparison["overlaps"]:
-        shares = [percent(share) for share in each["kept_by_both"].values()]
-        table.add_row(" ".join(each["files"]), facts.both(each["criteria"]), *shares)
-    if comparison["overlaps"]:
-        chances = [percent(share) for share in comparison["overlaps"][0]["chance"].values()]
+    table = _table("files", "criterion", *(percent(float(ratio)) for ratio in comparison.ratios))
+    for row in comparison.overlaps:
+        shares = [percent(share) for share in row.kept_by_both.values()]
+        table.add_row(" ".join(row.files), facts.both(row.criteria), *shares)
+    if comparison.overlaps:
+        chances = [percent(share) for share in comparison.overlaps[0].chance.values()]
         table.add_row("", "chance", *chances)
     show_table(console, table)
 
 
 def _show_class_correlations(
-    console: "Console", names: "Sequence[str]", rows: "Sequence[dict[str, Any]]"
+    console: "Console", names: "Sequence[str]", rows: "Sequence[FileCorrelation]"
 ) -> None:
     """A row a class, a column for each pair of scores."""
-    titles = (f"{' '.join(each['files'])} {facts.both(each['scores'])}" for each in rows)
+    titles = (f"{' '.join(each.files)} {facts.both(each.scores)}" for each in rows)
     table = _table("class", *titles)
     for label, name in enumerate(names):
-        table.add_row(class_cell(console, label, name), *(number(each["classes"][label]) for each in rows))
+        table.add_row(class_cell(console, label, name), *(number(each.classes[label]) for each in rows))
     show_table(console, table)
 
 
-def show_sample(console: "Console", sample: dict[str, Any], *, verbose: bool) -> None:
+def show_sample(console: "Console", sample: "SampleRecord", *, verbose: bool) -> None:
     """Print what is known of a sample; each of many trials if it is to be verbose."""
     line(console, facts.sample_title(sample), "bold")
     table = _table("score", "value", "s.e.", "rank in class", "trials")
-    for name, found in sample["scores"].items():
+    for name, found in sample.scores.items():
         table.add_row(
             name,
-            number(found["value"]),
-            number(found["stderr"]),
+            number(found.value),
+            number(found.stderr),
             facts.rank_text(found),
-            count(found["trials"]),
+            count(found.trials),
         )
     show_table(console, table)
-    for name, found in sample["scores"].items():
-        values = facts.per_trial_text(found, len(found["per_trial"]) if verbose else FEW_TRIALS)
-        line(console, f"{name} {facts.per_trial_title(name)}: {values}")
+    for name, found in sample.scores.items():
+        values = facts.per_trial_text(found, len(found.per_trial) if verbose else FEW_TRIALS)
+        line(console, f"{name} {facts.per_trial_title(found)}: {values}")
 
 
 def _table(first: str, *others: str) -> Table:

@@ -156,10 +156,10 @@ def test_the_published_monte_carlo_list_is_imported_for_what_it_is(shared_data, 
     """Class levels, almost no spread within classes, 11 samples never drawn, reliability unknown."""
     mnist = goldore.load_dataset(str(shared_data / "mnist"))
     published = shared_data / "published_scores/MNIST_MonteCarlo.json.gz"
-    summary = summarize(import_scores(published, tmp_path / "p.h5", dataset=mnist))["scores"]["MonteCarlo"]
-    assert summary["missing"] == 11
-    assert summary["trials"] == 0
-    assert summary["within_class_std"] == pytest.approx(0.005, abs=0.001)
-    assert summary["between_class_share"] > 0.97
-    assert summary["reliability"] is summary["rank_reliability"] is None
-    assert all(each["reliability"] is None for each in summary["classes"])
+    summary = summarize(import_scores(published, tmp_path / "p.h5", dataset=mnist)).scores["MonteCarlo"]
+    assert summary.missing == 11
+    assert summary.trials == 0
+    assert summary.within_class_std == pytest.approx(0.005, abs=0.001)
+    assert summary.between_class_share > 0.97
+    assert summary.reliability is summary.rank_reliability is None
+    assert all(each.reliability is None for each in summary.classes)

@@ -167,12 +167,6 @@ def network_of(text: str, **settings: Any) -> NetworkConfig:
     return make_network(family, **settings)
 
 
-def describe_network(settings: Mapping[str, Any]) -> str:
-    """A family and its settings in words, from what JSON holds of them."""
-    kind: Any = family_of(settings)
-    return str(kind(**settings).describe())
-
-
 def default_depth(side: int) -> int:
     """Blocks for images of this side: 3 up to 32 pixels, 4 at 64, 5 at 128, 6 from 224.
 

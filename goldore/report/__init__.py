@@ -1,16 +1,17 @@
 """What scores say: numbers of a file, of several files compared, of single samples; pages and figures.
 
-Every view begins with a dictionary that JSON can hold, made by one of these functions: `summarize` for a
-file, `what_is_kept` for a criterion at work, `compare` for several files, `describe_samples` for single
-samples. The terminal, the page and --json show the same dictionary, so they cannot disagree.
+Every view begins with a record, made by one of these functions: `summarize` for a file, `what_is_kept` for a
+criterion at work, `compare` for several files, `describe_samples` for single samples. The terminal, the page
+and --json (`to_json`) show the same record, so they cannot disagree.
 
-* `summary`, `ranks`, `kept`, `comparison`, `samples`: the dictionaries;
+* `records`: what there is to say, with units and ranges;
+* `summary`, `kept`, `comparison`, `samples`: the functions;
 * `facts`: the sentences about them;
 * `images`: images of single samples, where the dataset is at hand;
 * `curves`: how the reliability grows with the trials;
 * `figures/`, `page.py`: drawn by matplotlib, laid out by Jinja2 (the extra "report").
 
-May import: datasets, files, networks, scores, selection, store, trials.
+May import: datasets, files, scores, selection, store, trials.
 """
 
 from goldore.report.comparison import compare

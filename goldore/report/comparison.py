@@ -9,13 +9,20 @@ import itertools
 import string
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from goldore.errors import UsageError
-from goldore.report.summary import number_or_none
+from goldore.report.records import (
+    ComparedFile,
+    Comparison,
+    FileCorrelation,
+    Known,
+    Overlap,
+    number_or_none,
+)
 from goldore.selection.amount import make_amount
 from goldore.selection.criteria import Criterion, drop_keys
 from goldore.selection.pruning import Scope, chance_overlap
@@ -27,7 +34,7 @@ MOST_FILES = len(string.ascii_uppercase)
 _ENDS: tuple[Literal["large", "small"], ...] = ("large", "small")
 
 
-def compare(files: Sequence[ScoreFile], *, scope: Scope = "class") -> dict[str, Any]:
+def compare(files: Sequence[ScoreFile], *, scope: Scope = "class") -> Comparison:
     """Compare scores of the same name in several files, or all scores of two files that share none.
 
     Args:
@@ -35,12 +42,7 @@ def compare(files: Sequence[ScoreFile], *, scope: Scope = "class") -> dict[str, 
         scope: "class" keeps a share of every class, "global" of all samples at once.
 
     Returns:
-        An object that JSON can hold: files (id A, B, ...; file, dataset, fingerprint, scores), scope,
-        class_names, ratios, correlations (ids of two files, names of two scores, within_class, global,
-        noise_limit, classes: that within each one, samples) and overlaps (ids of two files, two criteria;
-        for each keep ratio the share of the samples kept by one that the other keeps too, None where samples
-        without a score would have to be kept, and chance).
-        Unknown numbers are None.
+        Correlations of their scores, and the overlaps of what they keep.
 
     Raises:
         UsageError: if there are less than two files, or more than 26, or they are not of one dataset.
@@ -56,23 +58,23 @@ def compare(files: Sequence[ScoreFile], *, scope: Scope = "class") -> dict[str, 
         key: Ranked.of(key.score_in(files).values, labels, classes)
         for key in {key for pair in pairs for key in pair}
     }
-    return {
-        "files": [
-            {
-                "id": _id(place),
-                "file": str(file.path),
-                "dataset": file.dataset.name,
-                "fingerprint": file.dataset.fingerprint or None,
-                "scores": list(file.scores),
-            }
+    return Comparison(
+        files=tuple(
+            ComparedFile(
+                _id(place),
+                str(file.path),
+                file.dataset.name,
+                file.dataset.fingerprint or None,
+                tuple(file.scores),
+            )
             for place, file in enumerate(files)
-        ],
-        "scope": scope,
-        "class_names": list(files[0].dataset.class_names),
-        "ratios": list(KEEP_RATIOS),
-        "correlations": [_correlation(files, first, second, ranked) for first, second in pairs],
-        "overlaps": _overlaps(files, pairs, scope),
-    }
+        ),
+        scope=scope,
+        class_names=files[0].dataset.class_names,
+        ratios=KEEP_RATIOS,
+        correlations=tuple(_correlation(files, first, second, ranked) for first, second in pairs),
+        overlaps=tuple(_overlaps(files, pairs, scope)),
+    )
 
 
 def check_same_dataset(first: ScoreFile, other: ScoreFile) -> None:
@@ -124,19 +126,19 @@ def _pairs(files: Sequence[ScoreFile]) -> Iterable[tuple[_Key, _Key]]:
 
 def _correlation(
     files: Sequence[ScoreFile], first: _Key, second: _Key, ranked: dict[_Key, Ranked]
-) -> dict[str, Any]:
+) -> FileCorrelation:
     found = rank_correlation(ranked[first], ranked[second])
     trust = [key.score_in(files).trust for key in (first, second)]
     limit = (trust[0] * trust[1]) ** 0.5 if min(trust) >= 0 else np.nan
-    return {
-        "files": [_id(first.place), _id(second.place)],
-        "scores": [first.name, second.name],
-        "within_class": number_or_none(found.within_class),
-        "global": number_or_none(found.overall),
-        "noise_limit": number_or_none(limit),
-        "classes": [number_or_none(each) for each in found.by_class],
-        "samples": found.samples,
-    }
+    return FileCorrelation(
+        files=(_id(first.place), _id(second.place)),
+        scores=(first.name, second.name),
+        within_class=number_or_none(found.within_class),
+        overall=number_or_none(found.overall),
+        noise_limit=number_or_none(limit),
+        classes=tuple(number_or_none(each) for each in found.by_class),
+        samples=found.samples,
+    )
 
 
 def _criteria(first: Score, second: Score) -> list[tuple[Criterion, Criterion]]:
@@ -150,9 +152,7 @@ def _recommended(score: Score) -> Criterion:
     return Criterion(score.name, "small" if score.drops == "small" else "large")
 
 
-def _overlaps(
-    files: Sequence[ScoreFile], pairs: Sequence[tuple[_Key, _Key]], scope: Scope
-) -> list[dict[str, Any]]:
+def _overlaps(files: Sequence[ScoreFile], pairs: Sequence[tuple[_Key, _Key]], scope: Scope) -> list[Overlap]:
     labels, classes = files[0].labels, files[0].dataset.num_classes
     total = np.bincount(labels, minlength=classes)
     places: dict[tuple[int, Criterion], NDArray[np.int64]] = {}
@@ -165,7 +165,7 @@ def _overlaps(
                     places[key.place, criterion] = _places(keys, labels, total, scope)
             has = {key: np.isfinite(key.score_in(files).values) for key in (first, second)}
             mine, others = places[first.place, one], places[second.place, two]
-            shares: dict[str, float | None] = {}
+            shares: dict[str, Known] = {}
             chances = {}
             for ratio in KEEP_RATIOS:
                 start = _starts(ratio, total, scope)[labels]
@@ -174,14 +174,8 @@ def _overlaps(
                 shares[ratio] = float((kept & other).sum() / kept.sum()) if known else None
                 per_class = np.bincount(labels[kept], minlength=classes)
                 chances[ratio] = chance_overlap(per_class, total, scope)
-            found.append(
-                {
-                    "files": [_id(first.place), _id(second.place)],
-                    "criteria": [str(one), str(two)],
-                    "kept_by_both": shares,
-                    "chance": chances,
-                }
-            )
+            ids = _id(first.place), _id(second.place)
+            found.append(Overlap(ids, (str(one), str(two)), shares, chances))
     return found
 
 

@@ -1,10 +1,9 @@
 """How the reliability of a ranking grows with the number of trials: measured, and as it is planned."""
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
+from goldore.report.records import ReliabilityCurve
 from goldore.scores.estimators import class_members, mean_over_trials, trials_needed
 from goldore.scores.estimators.reliability import spearman_brown
 from goldore.store import Score, ScoreFile
@@ -20,25 +19,7 @@ _MOST_POINTS = 16
 _MOST_AHEAD = 1000  # times the trials there are: a plan that goes further is not drawn
 
 
-@dataclass(frozen=True)
-class ReliabilityCurve:
-    """Reliability of ranks against the number of trials.
-
-    Attributes:
-        measured: (trials, reliability) from the first trials of the file, ascending; the last one is what the
-            file says, from all trials and all samples.
-        planned: (trials, reliability) by Spearman-Brown from the reliability of all trials; may be empty.
-        targets: reliabilities that one plans for.
-        samples: that the points before the last rest on.
-    """
-
-    measured: tuple[tuple[int, float], ...]
-    planned: tuple[tuple[float, float], ...]
-    targets: tuple[float, ...]
-    samples: int
-
-
-def reliability_curve(file: ScoreFile, score: Score) -> ReliabilityCurve | None:
+def reliability_curve(file: ScoreFile, score: Score) -> ReliabilityCurve:
     """Measure the reliability from the first 2, 3, ... trials, and plan it for more of them.
 
     Args:
@@ -46,14 +27,14 @@ def reliability_curve(file: ScoreFile, score: Score) -> ReliabilityCurve | None:
         score: of it.
 
     Returns:
-        The curve; None where fewer than two trials are stored.
+        The curve; without a point where fewer than two trials are stored.
 
     Raises:
         ScoreFileError: if the file cannot be read.
     """
-    if score.trials < 2:  # noqa: PLR2004
-        return None
     targets = targets_of(score)
+    if score.trials < 2:  # noqa: PLR2004
+        return ReliabilityCurve((), (), targets, 0)
     if score.estimator:
         measured, samples = _of_utility(file, score), len(file.labels)
     else:
@@ -61,8 +42,6 @@ def reliability_curve(file: ScoreFile, score: Score) -> ReliabilityCurve | None:
     measured = [(trials, value) for trials, value in measured if np.isfinite(value)]
     if np.isfinite(score.trust):
         measured = [*(each for each in measured if each[0] < score.trials), (score.trials, score.trust)]
-    if not measured:
-        return None
     return ReliabilityCurve(tuple(measured), _planned(score, targets), targets, samples)
 
 

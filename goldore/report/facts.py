@@ -1,10 +1,18 @@
 """The summary in sentences, the same on the terminal and on a page: titles, and facts by their label."""
 
 import math
-from typing import Any
+from collections.abc import Sequence
 
-from goldore.networks.config import describe_network
-from goldore.scores import MONTE_CARLO
+from goldore.report.records import (
+    Kept,
+    Known,
+    LossTrialsRecord,
+    SampleRecord,
+    SampleScore,
+    ScoreRecord,
+    Summary,
+    UtilityTrialsRecord,
+)
 from goldore.scores.estimators.estimate import UNRELIABLE
 from goldore.wording import count, number, percent, plural, took
 
@@ -15,55 +23,54 @@ KEPT_COLUMNS = (
 )
 
 
-def dataset_title(summary: dict[str, Any]) -> str:
+def dataset_title(summary: Summary) -> str:
     """The dataset in one line."""
-    dataset = summary["dataset"]
-    shape = "x".join(map(str, dataset["image_shape"]))
-    what = f"images of {shape}" if any(dataset["image_shape"]) else "samples"
-    classes = "1 class" if dataset["num_classes"] == 1 else f"{count(dataset['num_classes'])} classes"
-    return f"{dataset['name']} ({dataset['split']}): {count(dataset['num_samples'])} {what}, {classes}"
+    dataset = summary.dataset
+    shape = "x".join(map(str, dataset.image_shape))
+    what = f"images of {shape}" if any(dataset.image_shape) else "samples"
+    classes = "1 class" if dataset.num_classes == 1 else f"{count(dataset.num_classes)} classes"
+    return f"{dataset.name} ({dataset.split}): {count(dataset.num_samples)} {what}, {classes}"
 
 
-def dataset_facts(summary: dict[str, Any]) -> Facts:
+def dataset_facts(summary: Summary) -> Facts:
     """Where the dataset and the file come from."""
-    dataset = summary["dataset"]
-    versions = f"goldore {summary['goldore_version']}"
-    if summary["torch_version"] != "unknown":  # imported
-        versions += f", torch {summary['torch_version']}, {summary['device']}"
+    dataset = summary.dataset
+    versions = f"goldore {summary.goldore_version}"
+    if summary.torch_version != "unknown":  # imported
+        versions += f", torch {summary.torch_version}, {summary.device}"
     return {
-        "source": dataset["source"],
-        "fingerprint": dataset["fingerprint"] or "unknown: only labels were at hand",
-        "file": f"{summary['file']}, updated {summary['updated']}",
+        "source": dataset.source,
+        "fingerprint": dataset.fingerprint or "unknown: only labels were at hand",
+        "file": f"{summary.file}, updated {summary.updated}",
         "made with": versions,
     }
 
 
-def loss_title(trials: dict[str, Any]) -> str:
+def loss_title(trials: LossTrialsRecord) -> str:
     """The loss trials in one line."""
-    failed = f", {len(trials['failed'])} diverged" if trials["failed"] else ""
-    return f"loss trials: {trials['done']} done{failed}, base seed {trials['base_seed']}"
+    failed = f", {len(trials.failed)} diverged" if trials.failed else ""
+    return f"loss trials: {trials.done} done{failed}, base seed {trials.base_seed}"
 
 
-def loss_facts(trials: dict[str, Any]) -> Facts:
+def loss_facts(trials: LossTrialsRecord) -> Facts:
     """Recipe, course and cost of the loss trials."""
-    recipe = trials["recipe"]
+    recipe = trials.recipe
     averaged = [
-        f"{name} over {_looks(first, last, recipe['epochs'])}"
-        for name, (first, last) in trials["windows"].items()
+        f"{name} over {_looks(first, last, recipe.epochs)}" for name, (first, last) in trials.windows.items()
     ]
     facts = {
-        "networks": describe_network(recipe["network"]),
-        "training": f"{plural(recipe['epochs'], 'epoch')}, batch {recipe['batch_size']}, "
-        f"lr {recipe['lr']:g}, momentum {recipe['momentum']:g}, weight decay {recipe['weight_decay']:g}",
+        "networks": recipe.network.describe(),
+        "training": f"{plural(recipe.epochs, 'epoch')}, batch {recipe.batch_size}, "
+        f"lr {recipe.lr:g}, momentum {recipe.momentum:g}, weight decay {recipe.weight_decay:g}",
         "averaged": ", ".join(averaged),
     }
-    losses = trials["train_loss"]
+    losses = trials.train_loss
     if losses:
-        accuracy = trials["test_accuracy"]
+        accuracy = trials.test_accuracy
         tested = f"; test accuracy {accuracy:.1%}" if accuracy is not None else ""
         later = f", {number(losses[-1])} in epoch {len(losses)}" if len(losses) > 1 else ""
         facts["course"] = f"training loss {number(losses[0])} in epoch 1{later}{tested}"
-    return facts | _assumed(trials) | _cost(trials["seconds"], trials["done"] + len(trials["failed"]))
+    return facts | _assumed(trials) | _cost(trials.seconds, trials.done + len(trials.failed))
 
 
 def _looks(first: int, last: int, epochs: int) -> str:
@@ -73,70 +80,68 @@ def _looks(first: int, last: int, epochs: int) -> str:
     return f"the last {plural(last - first + 1, 'epoch')}" if last == epochs else f"epochs {first} to {last}"
 
 
-def _assumed(trials: dict[str, Any]) -> Facts:
+def _assumed(trials: LossTrialsRecord | UtilityTrialsRecord) -> Facts:
     """Settings that a file of an older goldore does not name."""
-    taken = ", ".join(f"{name} {value}" for name, value in trials["assumed"].items())
+    taken = ", ".join(f"{name} {value}" for name, value in trials.assumed.items())
     return {"older file": f"does not name {taken}: taken as such"} if taken else {}
 
 
-def utility_title(trials: dict[str, Any]) -> str:
+def utility_title(trials: UtilityTrialsRecord) -> str:
     """The utility trials in one line."""
-    failed = f", {trials['failed']} diverged" if trials["failed"] else ""
-    return f"utility trials: {count(trials['done'])} done{failed}, base seed {trials['base_seed']}"
+    failed = f", {trials.failed} diverged" if trials.failed else ""
+    return f"utility trials: {count(trials.done)} done{failed}, base seed {trials.base_seed}"
 
 
-def utility_facts(trials: dict[str, Any]) -> Facts:
+def utility_facts(trials: UtilityTrialsRecord) -> Facts:
     """Recipe, outcome and cost of the utility trials."""
-    recipe = trials["recipe"]
-    images = "all" if recipe["eval_per_class"] is None else f"up to {recipe['eval_per_class']}"
-    split = "test split" if recipe["eval_split"] == "test" else "half of the training set not drawn from"
-    distilled = recipe["distill"]
+    recipe = trials.recipe
+    images = "all" if recipe.eval_per_class is None else f"up to {recipe.eval_per_class}"
+    split = "test split" if recipe.eval_split == "test" else "half of the training set not drawn from"
+    distilled = recipe.distill
     made = ""
     if distilled is not None:
         made = (
-            f", distilled to {plural(distilled['images_per_class'], 'image')} by {distilled['method']} in "
-            f"{plural(distilled['distill_steps'], 'step')}"
+            f", distilled to {plural(distilled.images_per_class, 'image')} by {distilled.method} in "
+            f"{plural(distilled.distill_steps, 'step')}"
         )
-    init = f", weights shared by {recipe['common_init']} trials" if recipe["common_init"] > 1 else ""
+    init = f", weights shared by {recipe.common_init} trials" if recipe.common_init > 1 else ""
     return {
-        "subsets": f"{_sizes(trials['subset_sizes'])} of each class{made}; every sample drawn once in "
-        f"{plural(trials['per_sweep'], 'trial')}",
-        "networks": describe_network(recipe["network"]),
-        "training": f"{plural(recipe['steps'], 'step')}, lr {recipe['lr']:g}, momentum "
-        f"{recipe['momentum']:g}, weight decay {recipe['weight_decay']:g}{init}",
+        "subsets": f"{_sizes(trials.subset_sizes)} of each class{made}; every sample drawn once in "
+        f"{plural(trials.per_sweep, 'trial')}",
+        "networks": recipe.network.describe(),
+        "training": f"{plural(recipe.steps, 'step')}, lr {recipe.lr:g}, momentum "
+        f"{recipe.momentum:g}, weight decay {recipe.weight_decay:g}{init}",
         "evaluation": f"{images} images of each class of the {split}; mean accuracy "
-        f"{number(trials['accuracy'])}",
-    } | (_assumed(trials) | _cost(trials["seconds"], trials["done"] + trials["failed"]))
+        f"{number(trials.accuracy)}",
+    } | (_assumed(trials) | _cost(trials.seconds, trials.done + trials.failed))
 
 
-def score_title(name: str, score: dict[str, Any]) -> str:
+def score_title(name: str, score: ScoreRecord) -> str:
     """What a score's ends mean, and its unit."""
-    return f"{name}: {score['direction']}, in {score['unit']}"
+    return f"{name}: {score.direction}, in {score.unit}"
 
 
-def score_facts(score: dict[str, Any]) -> Facts:
+def score_facts(score: ScoreRecord) -> Facts:
     """Meaning, reliability, spread and quantiles of a score."""
-    facts = {"meaning": score["definition"], "trials": count(score["trials"])}
-    if score["outcome"]:
-        facts["outcome"] = f"{score['outcome']}, estimated by {score['estimator']}"
-    if score["trials"] == 0:
+    facts = {"meaning": score.definition, "trials": count(score.trials)}
+    if score.outcome:
+        facts["outcome"] = f"{score.outcome}, estimated by {score.estimator}"
+    if score.trials == 0:
         facts["trials"] = "none stored"
     facts["reliability"] = _reliability(score)
-    if score["signal_share"] is not None:
+    if score.signal_share is not None:
         facts["signal"] = (
-            f"{number(score['signal_share'], 2)}: the share of an outcome's variance that is due to "
+            f"{number(score.signal_share, 2)}: the share of an outcome's variance that is due to "
             "which samples of the class were drawn"
         )
-    if score["within_class_std"] is not None and score["between_class_share"] is not None:
+    if score.within_class_std is not None and score.between_class_share is not None:
         facts["spread"] = (
-            f"{number(score['within_class_std'])} within classes; {score['between_class_share']:.1%} of the "
+            f"{number(score.within_class_std)} within classes; {score.between_class_share:.1%} of the "
             "variance is between classes"
         )
-    if score["missing"]:
-        facts["missing"] = f"{plural(score['missing'], 'sample')} without a score"
-    facts["quantiles"] = "  ".join(
-        f"{float(q):.0%} {number(value)}" for q, value in score["quantiles"].items()
-    )
+    if score.missing:
+        facts["missing"] = f"{plural(score.missing, 'sample')} without a score"
+    facts["quantiles"] = "  ".join(f"{float(q):.0%} {number(value)}" for q, value in score.quantiles.items())
     return facts
 
 
@@ -146,7 +151,7 @@ def noise_warning(name: str, trust: float | None, *, utility: bool) -> str | Non
     Args:
         name: of the score.
         trust: its reliability of ranks, or where that is unknown its reliability; None or NaN if neither is.
-        utility: whether it was estimated from utility trials.
+        utility: whether utility trials make it.
 
     Returns:
         A sentence; None if the ranking is reliable, or nothing is known of a loss.
@@ -158,126 +163,124 @@ def noise_warning(name: str, trust: float | None, *, utility: bool) -> str | Non
             else "Train longer (goldore score --epochs) or add trials."
         )
         return f"the ranking by {name} has a reliability of {trust:.2f}; most of it is noise. {advice}"
-    if name == MONTE_CARLO.name and (trust is None or math.isnan(trust)):
+    if utility and (trust is None or math.isnan(trust)):
         return f"the reliability of {name} is not known; most of the ranking may be noise."
     return None
 
 
-def warning_of(name: str, score: dict[str, Any]) -> str | None:
+def warning_of(name: str, score: ScoreRecord) -> str | None:
     """The `noise_warning` of a score of a summary."""
-    ranks = score["rank_reliability"]
-    trust = score["reliability"] if ranks is None else ranks
-    return noise_warning(name, trust, utility=bool(score["estimator"]))
+    ranks = score.rank_reliability
+    trust = score.reliability if ranks is None else ranks
+    return noise_warning(name, trust, utility=score.of_utility)
 
 
-def kept_title(kept: dict[str, Any]) -> str:
+def kept_title(kept: Kept) -> str:
     """What a criterion keeps, in one line."""
-    scope = "of each class" if kept["scope"] == "class" else "of all samples at once"
-    rule = kept["rule"].replace("_", " ").replace("keep per class", "keep")
+    scope = "of each class" if kept.scope == "class" else "of all samples at once"
+    rule = kept.rule.replace("_", " ").replace("keep per class", "keep")
     return (
-        f"{kept['criterion']}, {rule} {scope}: keeps {count(kept['kept'])} of {count(kept['total'])} samples "
-        f"({kept['kept'] / kept['total']:.2%})"
+        f"{kept.criterion}, {rule} {scope}: keeps {count(kept.kept)} of {count(kept.total)} samples "
+        f"({kept.kept / kept.total:.2%})"
     )
 
 
-def kept_facts(kept: dict[str, Any]) -> Facts:
+def kept_facts(kept: Kept) -> Facts:
     """How far the kept set can be trusted."""
     facts = {}
-    if kept["score"] is not None:
-        facts["drops"] = f"{kept['drops']} {kept['score']} ({kept['direction']}), in {kept['unit']}"
-        known = kept["reliability"] is not None
-        facts["reliability"] = number(kept["reliability"], 2) if known else "unknown"
-    agreed, chance = kept["halves_overlap"], kept["chance_overlap"]
+    if kept.score is not None:
+        facts["drops"] = f"{kept.drops} {kept.score} ({kept.direction}), in {kept.unit}"
+        known = kept.reliability is not None
+        facts["reliability"] = number(kept.reliability, 2) if known else "unknown"
+    agreed, chance = kept.halves_overlap, kept.chance_overlap
     if agreed is not None:
         facts["agreement"] = (
             f"two halves of the trials agree on {percent(agreed)} of the kept samples ({percent(chance)} by "
             "chance)"
         )
-    elif kept["criterion"] != "Random":
+    elif kept.score is not None:
         facts["agreement"] = "unknown: there are no two halves of trials to compare"
-    if kept["missing"]:
+    if kept.missing:
         facts["missing"] = (
-            f"{plural(kept['missing'], 'sample')} without a score, dropped first; "
+            f"{plural(kept.missing, 'sample')} without a score, dropped first; "
             "goldore prune asks for --missing"
         )
-    if kept["kept_missing"]:
-        facts["unranked"] = (
-            f"{count(kept['kept_missing'])} of the kept samples have no score: too few have one"
-        )
-    empty = sum(row["kept"] == 0 for row in kept["classes"])
+    if kept.kept_missing:
+        facts["unranked"] = f"{count(kept.kept_missing)} of the kept samples have no score: too few have one"
+    empty = sum(row.kept == 0 for row in kept.classes)
     if empty:
         facts["empty"] = (
-            f"{empty} of {len(kept['classes'])} classes keep no sample; most repositories fail on that"
+            f"{empty} of {len(kept.classes)} classes keep no sample; most repositories fail on that"
         )
     return facts
 
 
-def kept_warning(kept: dict[str, Any]) -> str | None:
+def kept_warning(kept: Kept) -> str | None:
     """The `noise_warning` of the ranking that a criterion uses."""
-    return noise_warning(kept["score"] or "Random", kept["reliability"], utility=kept["utility"])
+    return noise_warning(kept.score or "Random", kept.reliability, utility=kept.of_utility)
 
 
-def sample_title(sample: dict[str, Any]) -> str:
+def sample_title(sample: SampleRecord) -> str:
     """Which sample it is."""
-    name = f" {sample['class']}" if sample["class"] != str(sample["label"]) else ""
-    path = f", {sample['path']}" if sample["path"] else ""
-    return f"sample {sample['position']}: class {sample['label']}{name}{path}"
+    name = f" {sample.class_name}" if sample.class_name != str(sample.label) else ""
+    path = f", {sample.path}" if sample.path else ""
+    return f"sample {sample.position}: class {sample.label}{name}{path}"
 
 
-def rank_text(found: dict[str, Any]) -> str:
+def rank_text(found: SampleScore) -> str:
     """Where a sample stands in its class: 3 of 6,000."""
-    if found["rank"] is None:
+    if found.rank is None:
         return "-"
-    rank = f"{found['rank']:,.1f}".removesuffix(".0")
-    return f"{rank} of {count(found['ranked'])}"
+    rank = f"{found.rank:,.1f}".removesuffix(".0")
+    return f"{rank} of {count(found.ranked)}"
 
 
-def per_trial_title(name: str) -> str:
+def per_trial_title(found: SampleScore) -> str:
     """What a sample's values of single trials are."""
-    return "of its class in the trials that drew it" if name == MONTE_CARLO.name else "in each trial"
+    return "of its class in the trials that drew it" if found.of_utility else "in each trial"
 
 
-def both(names: list[str]) -> str:
+def both(names: Sequence[str]) -> str:
     """Two names, once if they are the same."""
     return names[0] if names[0] == names[1] else f"{names[0]} / {names[1]}"
 
 
-def per_trial_text(found: dict[str, Any], most: int) -> str:
+def per_trial_text(found: SampleScore, most: int) -> str:
     """What the single trials say: all values where they are few, their spread where they are many."""
-    values = sorted(value for value in found["per_trial"] if value is not None)
+    values = sorted(value for value in found.per_trial if value is not None)
     if not values:
         return "none"
-    if len(found["per_trial"]) <= most:
-        return "  ".join(number(value) for value in found["per_trial"])
+    if len(found.per_trial) <= most:
+        return "  ".join(number(value) for value in found.per_trial)
     middle = (values[(len(values) - 1) // 2] + values[len(values) // 2]) / 2
     return f"{count(len(values))} from {number(values[0])} to {number(values[-1])}, median {number(middle)}"
 
 
-def _cost(seconds: float | None, trials: int) -> Facts:
+def _cost(seconds: Known, trials: int) -> Facts:
     if seconds is None or not trials:
         return {"cost": "not recorded"} if trials else {}
     return {"cost": f"{took(seconds)} on the device, {took(seconds / trials)} a trial"}
 
 
-def _sizes(sizes: list[int]) -> str:
+def _sizes(sizes: Sequence[int]) -> str:
     """Samples of each class in a subset: small classes give less."""
     return str(sizes[0]) if min(sizes) == max(sizes) else f"{min(sizes)} to {max(sizes)}"
 
 
-def _reliability(score: dict[str, Any]) -> str:
-    if score["trials"] == 0:
+def _reliability(score: ScoreRecord) -> str:
+    if score.trials == 0:
         return "unknown, since no trials are stored"
-    if score["estimator"] and score["reliability"] is None and score["rank_reliability"] is None:
+    if score.estimator and score.reliability is None and score.rank_reliability is None:
         return "unknown until samples have been drawn twice; add trials with goldore score --utility-trials"
-    if score["trials"] == 1:
+    if score.trials == 1:
         return "unknown from 1 trial; run goldore score with --trials 2 or more"
-    if score["reliability"] is None and score["rank_reliability"] is None:
+    if score.reliability is None and score.rank_reliability is None:
         return "unknown: within a class no two samples differ"
     needed = ", ".join(
         f"{target} would take {plural(max(2, math.ceil(trials)), 'trial')}"
-        for target, trials in score["trials_needed"].items()
+        for target, trials in score.trials_needed.items()
         if trials is not None
     )
-    ranks = number(score["rank_reliability"], 2)
+    ranks = number(score.rank_reliability, 2)
     ahead = needed or "too low to tell how many trials it would take"
-    return f"{number(score['reliability'], 2)}, of ranks {ranks}; {ahead}"
+    return f"{number(score.reliability, 2)}, of ranks {ranks}; {ahead}"

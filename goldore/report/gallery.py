@@ -63,17 +63,17 @@ def extremes(material: Material, name: str) -> list[GalleryRow]:
         DatasetError: if an image is not that of the sample.
     """
     values = material.file.scores[name].values
-    rows = material.summary["scores"][name]["classes"]
+    rows = material.summary.scores[name].classes
     ranked = Ranked.of(values, material.file.labels, len(rows))
     found = []
-    for label in chosen_classes([row["mean"] for row in rows], most_classes(material)):
+    for label in chosen_classes([row.mean for row in rows], most_classes(material)):
         members = ranked.by_class[ranked.bounds[label] : ranked.bounds[label + 1]]
         each = min(EACH, -(-len(members) // 2))
         low, high = members[:each], members[len(members) - min(each, len(members) - each) :][::-1]
         found.append(
             GalleryRow(
                 label,
-                rows[label]["name"],
+                rows[label].name,
                 pictures(material, low, values),
                 pictures(material, high, values),
             )

@@ -1,12 +1,12 @@
 """What a criterion would keep, and how far two halves of the trials agree on it."""
 
-from typing import Any, TypedDict, Unpack
+from typing import TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
 from goldore.errors import UsageError
-from goldore.report.summary import number_or_none
+from goldore.report.records import Kept, KeptClass, Known, number_or_none
 from goldore.selection.amount import Ratio
 from goldore.selection.criteria import RANDOM, parse_criterion
 from goldore.selection.pruning import Scope, Selection, chance_overlap, prune
@@ -25,7 +25,7 @@ class HowMuch(TypedDict, total=False):
 
 def select(
     file: ScoreFile, criterion: str, *, scope: Scope = "class", **how_much: Unpack[HowMuch]
-) -> tuple[Selection, dict[str, Any]]:
+) -> tuple[Selection, Kept]:
     """Choose samples as `goldore.prune` does and say what is kept; those without a score are dropped first.
 
     Args:
@@ -35,7 +35,7 @@ def select(
         how_much: drop_ratio, keep_ratio or keep_per_class.
 
     Returns:
-        The selection, and the dictionary that `what_is_kept` gives.
+        The selection, and what `what_is_kept` gives.
 
     Raises:
         UsageError: if the criterion or the ratio is wrong, or nothing is kept.
@@ -56,41 +56,40 @@ def select(
         agreed = np.divide(2 * both, either, out=agreed, where=either > 0)
     low, high = _spans(values, kept, file.labels, classes)
     about = chosen.provenance
-    return chosen, {
-        "criterion": about["criterion"],
-        "rule": about["rule"],
-        "scope": scope,
-        "score": parsed.score if score is not None else None,
-        "drops": parsed.drops,
-        "direction": score.direction if score is not None else None,
-        "unit": score.unit if score is not None else None,
-        "reliability": number_or_none(score.trust) if score is not None else None,
-        "utility": bool(score is not None and score.estimator),
-        "kept": len(chosen.indices),
-        "total": len(file.labels),
-        "missing": chosen.missing,
-        "kept_missing": int((~np.isfinite(values[chosen.indices])).sum()) if values is not None else 0,
-        "halves_overlap": about["halves_overlap"],
-        "chance_overlap": number_or_none(
-            chance_overlap(chosen.kept_per_class, chosen.total_per_class, scope)
-        ),
-        "classes": [
-            {
-                "label": label,
-                "name": chosen.class_names[label],
-                "kept": int(chosen.kept_per_class[label]),
-                "total": int(chosen.total_per_class[label]),
-                "lowest_kept": number_or_none(low[label]),
-                "highest_kept": number_or_none(high[label]),
-                "threshold": _threshold(parsed.drops, low[label], high[label]),
-                "halves_overlap": number_or_none(agreed[label]),
-            }
+    return chosen, Kept(
+        criterion=about["criterion"],
+        rule=about["rule"],
+        scope=scope,
+        score=parsed.score if score is not None else None,
+        drops=parsed.drops,
+        direction=score.direction if score is not None else None,
+        unit=score.unit if score is not None else None,
+        reliability=number_or_none(score.trust) if score is not None else None,
+        utility=bool(score is not None and score.estimator),
+        kept=len(chosen.indices),
+        total=len(file.labels),
+        missing=chosen.missing,
+        kept_missing=int((~np.isfinite(values[chosen.indices])).sum()) if values is not None else 0,
+        halves_overlap=about["halves_overlap"],
+        chance_overlap=number_or_none(chance_overlap(chosen.kept_per_class, chosen.total_per_class, scope)),
+        classes=tuple(
+            KeptClass(
+                label=label,
+                name=chosen.class_names[label],
+                kept=int(chosen.kept_per_class[label]),
+                total=int(chosen.total_per_class[label]),
+                lowest_kept=number_or_none(low[label]),
+                highest_kept=number_or_none(high[label]),
+                threshold=_threshold(parsed.drops, low[label], high[label]),
+                halves_overlap=number_or_none(agreed[label]),
+            )
             for label in range(classes)
-        ],
-    }
+        ),
+        of_utility=score is not None and score.of_utility,
+    )
 
 
-def usual_selections(file: ScoreFile) -> list[tuple[Selection, dict[str, Any]]]:
+def usual_selections(file: ScoreFile) -> list[tuple[Selection, Kept]]:
     """What the authors' criteria keep of each score, a tenth of every class; as `select` gives it."""
     return [
         select(file, score.criterion, keep_ratio=USUAL_RATIO)
@@ -101,26 +100,12 @@ def usual_selections(file: ScoreFile) -> list[tuple[Selection, dict[str, Any]]]:
 
 def what_is_kept(
     file: ScoreFile, criterion: str, *, scope: Scope = "class", **how_much: Unpack[HowMuch]
-) -> dict[str, Any]:
-    """Say what a criterion keeps, as one object that JSON can hold; unknown numbers are None.
-
-    Args and errors are those of `select`.
-
-    Returns:
-        The keys criterion, rule, scope; score, drops ("large" or "small"), direction and unit, None for
-        Random; reliability (of ranks where it is known) and utility (whether the score comes from utility
-        trials); kept, total, missing (samples without a score), kept_missing (those
-        among the kept ones), halves_overlap (share of the kept samples that
-        two halves of the trials agree on, 0..1), chance_overlap (what two random selections of these sizes
-        share) and classes: for each label, name, kept, total, lowest_kept and highest_kept (values of the
-        score), threshold (the value beyond which samples of the class are dropped) and halves_overlap (twice
-        the samples that both halves keep, by all that either keeps: under the scope "global" the halves may
-        keep unlike numbers of a class).
-    """
+) -> Kept:
+    """Say what a criterion keeps; arguments and errors are those of `select`."""
     return select(file, criterion, scope=scope, **how_much)[1]
 
 
-def _threshold(drops: str | None, low: float, high: float) -> float | None:
+def _threshold(drops: str | None, low: float, high: float) -> Known:
     return number_or_none({"large": high, "small": low}.get(drops or "", np.nan))
 
 

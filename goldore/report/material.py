@@ -1,9 +1,9 @@
 """All that a page and its figures are made of."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from goldore.report.images import Images
+from goldore.report.records import Comparison, Kept, SampleRecord, Summary
 from goldore.selection.pruning import Selection
 from goldore.store import ScoreFile
 
@@ -23,9 +23,9 @@ class Material:
     """
 
     file: ScoreFile
-    summary: dict[str, Any]
-    kept: tuple[tuple[Selection, dict[str, Any]], ...] = ()
-    samples: tuple[dict[str, Any], ...] = ()
-    comparison: dict[str, Any] | None = None
+    summary: Summary
+    kept: tuple[tuple[Selection, Kept], ...] = ()
+    samples: tuple[SampleRecord, ...] = ()
+    comparison: Comparison | None = None
     images: Images | None = field(default=None, repr=False)
     no_images: str = ""

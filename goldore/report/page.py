@@ -12,7 +12,6 @@ from goldore.report import facts
 from goldore.report.figures import Drawing, svg
 from goldore.report.gallery import GalleryRow, Picture, examples, extremes, most_classes, pictures
 from goldore.report.material import Material
-from goldore.selection.criteria import RANDOM
 from goldore.store.outputs import check_output
 from goldore.wording import count, number, percent, printable
 
@@ -64,11 +63,8 @@ def render(material: Material, drawings: Sequence[Drawing]) -> str:
         figures=_by_subject(drawings),
         galleries={name: _gallery(material, name) for name in material.file.scores},
         most_classes=most_classes(material),
-        kept=[
-            (about, *examples(material, selection, _score_of(about["criterion"])))
-            for selection, about in material.kept
-        ],
-        samples=[(sample, _picture_of(material, sample["position"])) for sample in material.samples],
+        kept=[(about, *examples(material, selection, about.score)) for selection, about in material.kept],
+        samples=[(sample, _picture_of(material, sample.position)) for sample in material.samples],
     )
     return printable(text)
 
@@ -88,10 +84,6 @@ def _picture_of(material: Material, position: int) -> Picture | None:
     unknown = np.full(len(material.file.labels), np.nan)
     found = pictures(material, np.array([position]), unknown)
     return found[0] if found else None
-
-
-def _score_of(criterion: str) -> str | None:
-    return None if criterion == RANDOM else criterion.rpartition("_")[0]
 
 
 def _figure_uri(drawing: Drawing) -> str:

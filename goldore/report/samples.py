@@ -1,30 +1,26 @@
 """Single samples: their scores, how sure these are, where they stand in their class, what each trial said."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from goldore.errors import UsageError
-from goldore.report.summary import number_or_none
+from goldore.report.records import SampleRecord, SampleScore, number_or_none
 from goldore.selection.ranks import Ranked
 from goldore.store import Score, ScoreFile, load_header
 from goldore.store.trialwise import UtilityOfSample, loss_values, utility_of_samples
 
 
-def describe_samples(file: ScoreFile, positions: Sequence[int]) -> list[dict[str, Any]]:
-    """Say what a file says of some samples, as objects that JSON can hold; unknown numbers are None.
+def describe_samples(file: ScoreFile, positions: Sequence[int]) -> list[SampleRecord]:
+    """Say what a file says of some samples.
 
     Args:
         file: on the disk, with all its scores.
         positions: in the original training set, 0..N-1.
 
     Returns:
-        For each position the keys position, label, class, path (folder trees), hash (of the pixels, in
-        hexadecimal) and scores: by name value, stderr, rank (1 is the lowest of its class, ties at their
-        mean), ranked (samples of its class with this score), trials (that count for it) and per_trial: for
-        losses the value of each trial, for MonteCarlo the outcome of its class in each trial that drew it.
+        A record for each position.
 
     Raises:
         UsageError: if a position is out of range.
@@ -45,26 +41,24 @@ def describe_samples(file: ScoreFile, positions: Sequence[int]) -> list[dict[str
         for name, score in file.scores.items()
     }
     return [
-        {
-            "position": int(position),
-            "label": int(file.labels[position]),
-            "class": file.dataset.class_names[file.labels[position]],
-            "path": header.paths[position] if header.paths is not None else None,
-            "hash": f"{int(header.sample_hash[position]):016x}" if header.sample_hash is not None else None,
-            "scores": {
-                name: {
-                    "value": number_or_none(score.values[position]),
-                    "stderr": number_or_none(score.stderr[position]),
-                    "rank": number_or_none(ranks[name][0][position]),
-                    "ranked": int(ranks[name][1][file.labels[position]]),
-                    **_by_trial(
-                        losses[name][:, np.searchsorted(order, position)] if name in losses else None,
-                        utilities[place] if utilities and score.estimator else None,
-                    ),
-                }
+        SampleRecord(
+            position=int(position),
+            label=int(file.labels[position]),
+            class_name=file.dataset.class_names[file.labels[position]],
+            path=header.paths[position] if header.paths is not None else None,
+            hash=f"{int(header.sample_hash[position]):016x}" if header.sample_hash is not None else None,
+            scores={
+                name: _score(
+                    score,
+                    position,
+                    ranks[name][0][position],
+                    ranks[name][1][file.labels[position]],
+                    losses[name][:, np.searchsorted(order, position)] if name in losses else None,
+                    utilities[place] if utilities and score.estimator else None,
+                )
                 for name, score in file.scores.items()
             },
-        }
+        )
         for place, position in enumerate(positions)
     ]
 
@@ -77,11 +71,21 @@ def _class_ranks(
     return ranked.within() + 1, ranked.counts
 
 
-def _by_trial(losses: NDArray[np.float32] | None, utility: UtilityOfSample | None) -> dict[str, Any]:
-    if utility is not None:
-        values = utility.outcomes
-    elif losses is not None:
-        values = losses
-    else:
-        return {"trials": 0, "per_trial": []}
-    return {"trials": len(values), "per_trial": [number_or_none(value) for value in values.tolist()]}
+def _score(
+    score: Score,
+    position: int,
+    rank: float,
+    ranked: int,
+    losses: NDArray[np.float32] | None,
+    utility: UtilityOfSample | None,
+) -> SampleScore:
+    values = utility.outcomes if utility is not None else losses
+    return SampleScore(
+        value=number_or_none(score.values[position]),
+        stderr=number_or_none(score.stderr[position]),
+        rank=number_or_none(rank),
+        ranked=int(ranked),
+        trials=0 if values is None else len(values),
+        per_trial=() if values is None else tuple(number_or_none(value) for value in values.tolist()),
+        of_utility=score.of_utility,
+    )

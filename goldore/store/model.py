@@ -8,7 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldore.datasets.dataset import ImageDataset
-from goldore.scores import MONTE_CARLO_DEFINITIONS, SCORES, UTILITY_UNITS, ScoreDefinition
+from goldore.scores import (
+    MONTE_CARLO_DEFINITIONS,
+    SCORES,
+    TRAINING_SCORES,
+    UTILITY_UNITS,
+    ScoreDefinition,
+)
 from goldore.scores.estimators.estimate import Estimate
 from goldore.scores.estimators.utility import Estimator
 from goldore.trials import OUTCOMES, LossRecipe, Outcome, UtilityRecipe
@@ -125,6 +131,11 @@ class Score(Estimate):
     def criterion(self) -> str:
         """The criterion that its authors recommend, for example "LossConverge_large"."""
         return f"{self.name}_{self.drops}"
+
+    @property
+    def of_utility(self) -> bool:
+        """Whether utility trials make it, of this file or of another that it was imported from."""
+        return bool(self.estimator) or (self.name in SCORES and self.name not in TRAINING_SCORES)
 
 
 @dataclass(frozen=True)

@@ -122,7 +122,7 @@ def test_a_closed_stdout_is_told(folder):
 def test_prune_and_inspect_state_the_same_chance(tmp_path, goldore_in):
     scored(tmp_path / "a.h5", noise((4, 4, 4, 200), side=2), 4)
     options = ("--criterion", "LossConverge_large", "--keep-ratio", "0.05")
-    chance = what_is_kept(load_scores(tmp_path / "a.h5"), options[1], keep_ratio="0.05")["chance_overlap"]
+    chance = what_is_kept(load_scores(tmp_path / "a.h5"), options[1], keep_ratio="0.05").chance_overlap
     assert chance > 0.08  # of the small classes a quarter is kept
     for command in ("inspect", "prune"):
         done = goldore_in(tmp_path, command, "a.h5", *options)

@@ -237,23 +237,23 @@ class TestPublished:
         from scipy.stats import spearmanr
 
         folder, labels, found = mnist_lists
-        (shown,) = summarize(found)["correlations"]
+        (shown,) = summarize(found).correlations
         one, two = (self.read(folder, name) for name in ("LossConverge", "MonteCarlo"))
         known = two != 0
-        assert shown["samples"] == 60_000 - 11
-        assert shown["global"] == pytest.approx(spearmanr(one[known], two[known]).statistic)
+        assert shown.samples == 60_000 - 11
+        assert shown.overall == pytest.approx(spearmanr(one[known], two[known]).statistic)
         mine = [known & (labels == label) for label in range(10)]
         within = [spearmanr(one[each], two[each]).statistic for each in mine]
-        assert shown["classes"] == pytest.approx(within)
+        assert shown.classes == pytest.approx(within)
         weights = [each.sum() for each in mine]
-        assert shown["within_class"] == pytest.approx(np.average(within, weights=weights))
+        assert shown.within_class == pytest.approx(np.average(within, weights=weights))
 
     def test_a_list_agrees_with_the_file_that_it_became(self, mnist_lists):
         folder, _, found = mnist_lists
         compared = compare([found, list_scores(folder / "MNIST_LossConverge.json.gz", found)])
-        (correlation,) = compared["correlations"]
-        assert correlation["within_class"] == pytest.approx(1)
-        assert {share for each in compared["overlaps"] for share in each["kept_by_both"].values()} == {1.0}
+        (correlation,) = compared.correlations
+        assert correlation.within_class == pytest.approx(1)
+        assert {share for each in compared.overlaps for share in each.kept_by_both.values()} == {1.0}
 
     def test_cifar100_is_not_mnist(self, mnist_lists, tmp_path):
         folder, labels, _ = mnist_lists

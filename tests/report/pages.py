@@ -1,4 +1,4 @@
-"""A page taken apart, and its tables against the dictionaries that they show."""
+"""A page taken apart, and its tables against the documents that they show."""
 
 import re
 import xml.etree.ElementTree as ET

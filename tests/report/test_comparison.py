@@ -67,19 +67,19 @@ def plain_within(first, second, labels, classes):
 
 def assert_overlaps_as_pruned(files, scope):
     by_id = dict(zip("ABC", files, strict=False))
-    for row in compare(files, scope=scope)["overlaps"]:
-        assert list(row["kept_by_both"]) == list(row["chance"]) == list(KEEP_RATIOS)
+    for row in compare(files, scope=scope).overlaps:
+        assert list(row.kept_by_both) == list(row.chance) == list(KEEP_RATIOS)
         for ratio in KEEP_RATIOS:
             one, two = (
                 kept(by_id[place], criterion, ratio, scope)
-                for place, criterion in zip(row["files"], row["criteria"], strict=True)
+                for place, criterion in zip(row.files, row.criteria, strict=True)
             )
             share = len(set(one) & set(two)) / len(one)
             ranked = all(
                 np.isfinite(by_id[place].scores[criterion.rpartition("_")[0]].values[list(each)]).all()
-                for place, criterion, each in zip(row["files"], row["criteria"], (one, two), strict=True)
+                for place, criterion, each in zip(row.files, row.criteria, (one, two), strict=True)
             )
-            assert row["kept_by_both"][ratio] == (pytest.approx(share) if ranked else None)
+            assert row.kept_by_both[ratio] == (pytest.approx(share) if ranked else None)
 
 
 @pytest.mark.parametrize("scope", ["class", "global"])
@@ -106,22 +106,22 @@ def test_two_files_with_the_same_scores_are_compared_score_by_score():
     first = make_file(LossInit=noisy(1), LossConverge=noisy(2), path="first.h5")
     second = make_file(LossConverge=noisy(3, 0.2), MonteCarlo=noisy(4), LossInit=noisy(5), path="second.h5")
     said = compare([first, second])
-    assert [(row["files"], row["scores"]) for row in said["correlations"]] == [
-        (["A", "B"], ["LossInit", "LossInit"]),
-        (["A", "B"], ["LossConverge", "LossConverge"]),
+    assert [(row.files, row.scores) for row in said.correlations] == [
+        (("A", "B"), ("LossInit", "LossInit")),
+        (("A", "B"), ("LossConverge", "LossConverge")),
     ]
-    assert [row["criteria"] for row in said["overlaps"]] == [
-        ["LossInit_large", "LossInit_large"],
-        ["LossInit_small", "LossInit_small"],
-        ["LossConverge_large", "LossConverge_large"],
-        ["LossConverge_small", "LossConverge_small"],
+    assert [row.criteria for row in said.overlaps] == [
+        ("LossInit_large", "LossInit_large"),
+        ("LossInit_small", "LossInit_small"),
+        ("LossConverge_large", "LossConverge_large"),
+        ("LossConverge_small", "LossConverge_small"),
     ]
-    for row in said["correlations"]:
-        one, two = (file.scores[row["scores"][0]].values for file in (first, second))
-        assert row["within_class"] == pytest.approx(plain_within(one, two, LABELS, CLASSES))
-        assert row["global"] == pytest.approx(plain_spearman(one, two))
-        assert row["samples"] == (np.isfinite(one) & np.isfinite(two)).sum()
-    assert said["files"] == [
+    for row in said.correlations:
+        one, two = (file.scores[row.scores[0]].values for file in (first, second))
+        assert row.within_class == pytest.approx(plain_within(one, two, LABELS, CLASSES))
+        assert row.overall == pytest.approx(plain_spearman(one, two))
+        assert row.samples == (np.isfinite(one) & np.isfinite(two)).sum()
+    assert said.to_json()["files"] == [
         {
             "id": "A",
             "file": "first.h5",
@@ -137,22 +137,22 @@ def test_two_files_with_the_same_scores_are_compared_score_by_score():
             "scores": ["LossConverge", "MonteCarlo", "LossInit"],
         },
     ]
-    assert (said["scope"], said["ratios"]) == ("class", ["0.01", "0.05", "0.1", "0.3", "0.5"])
-    json.dumps(said, allow_nan=False)
+    assert (said.scope, said.ratios) == ("class", ("0.01", "0.05", "0.1", "0.3", "0.5"))
+    json.dumps(said.to_json(), allow_nan=False)
 
 
 def test_files_that_share_no_name_are_compared_score_against_score():
     first = make_file(LossInit=noisy(1), LossConverge=noisy(2))
     second = make_file(MonteCarlo=noisy(3), Other=noisy(4))
     said = compare([first, second])
-    pairs = [["LossInit", "MonteCarlo"], ["LossInit", "Other"]]
-    pairs += [["LossConverge", "MonteCarlo"], ["LossConverge", "Other"]]
-    assert [row["scores"] for row in said["correlations"]] == pairs
-    assert [row["criteria"] for row in said["overlaps"]] == [
-        ["LossInit_large", "MonteCarlo_small"],
-        ["LossInit_large", "Other_large"],
-        ["LossConverge_large", "MonteCarlo_small"],
-        ["LossConverge_large", "Other_large"],
+    pairs = [("LossInit", "MonteCarlo"), ("LossInit", "Other")]
+    pairs += [("LossConverge", "MonteCarlo"), ("LossConverge", "Other")]
+    assert [row.scores for row in said.correlations] == pairs
+    assert [row.criteria for row in said.overlaps] == [
+        ("LossInit_large", "MonteCarlo_small"),
+        ("LossInit_large", "Other_large"),
+        ("LossConverge_large", "MonteCarlo_small"),
+        ("LossConverge_large", "Other_large"),
     ]
     assert_overlaps_as_pruned([first, second], "class")
 
@@ -161,26 +161,26 @@ def test_of_three_files_every_pair_is_compared():
     files = [make_file(X=noisy(seed), Y=noisy(seed + 10)) for seed in range(2)]
     files.append(make_file(Y=noisy(20), Z=noisy(21)))
     said = compare(files)
-    assert [row["id"] for row in said["files"]] == ["A", "B", "C"]
-    assert [("".join(row["files"]), row["scores"][0]) for row in said["correlations"]] == [
+    assert [row.id for row in said.files] == ["A", "B", "C"]
+    assert [("".join(row.files), row.scores[0]) for row in said.correlations] == [
         ("AB", "X"),
         ("AB", "Y"),
         ("AC", "Y"),
         ("BC", "Y"),
     ]
-    for row, (one, two) in zip(said["correlations"][1:], [(0, 1), (0, 2), (1, 2)], strict=True):
+    for row, (one, two) in zip(said.correlations[1:], [(0, 1), (0, 2), (1, 2)], strict=True):
         first, second = files[one].scores["Y"].values, files[two].scores["Y"].values
-        assert row["global"] == pytest.approx(plain_spearman(first, second))
+        assert row.overall == pytest.approx(plain_spearman(first, second))
     assert_overlaps_as_pruned(files, "class")
 
 
 def test_a_file_agrees_with_itself():
     file = make_file(LossInit=noisy(1, 0.2))
     said = compare([file, file])
-    assert said["correlations"][0]["within_class"] == pytest.approx(1)
-    assert said["correlations"][0]["global"] == pytest.approx(1)
-    for row in said["overlaps"]:
-        assert set(row["kept_by_both"].values()) == {1}
+    assert said.correlations[0].within_class == pytest.approx(1)
+    assert said.correlations[0].overall == pytest.approx(1)
+    for row in said.overlaps:
+        assert set(row.kept_by_both.values()) == {1}
 
 
 def test_chance_is_what_random_selections_of_these_sizes_share():
@@ -189,30 +189,30 @@ def test_chance_is_what_random_selections_of_these_sizes_share():
     for ratio, exact in zip(KEEP_RATIOS, (0.01, 0.05, 0.1, 0.3, 0.5), strict=True):
         sizes = np.array([math.ceil(round(exact * each, 6)) for each in total])
         expected = (sizes**2 / total).sum() / sizes.sum()
-        for row in said["overlaps"]:
-            assert row["chance"][ratio] == pytest.approx(expected)
+        for row in said.overlaps:
+            assert row.chance[ratio] == pytest.approx(expected)
 
 
 def test_chance_over_all_samples_is_the_share_that_is_kept():
     said = compare([make_file(X=noisy(1)), make_file(X=noisy(2))], scope="global")
     kept_of_90 = {"0.01": 1, "0.05": 5, "0.1": 9, "0.3": 27, "0.5": 45}
-    for row in said["overlaps"]:
-        assert row["chance"] == {ratio: pytest.approx(size / 90) for ratio, size in kept_of_90.items()}
+    for row in said.overlaps:
+        assert row.chance == {ratio: pytest.approx(size / 90) for ratio, size in kept_of_90.items()}
 
 
 def test_scores_that_have_nothing_to_do_with_each_other_overlap_by_chance():
     labels = np.tile(np.arange(4), 5000)
     files = [make_file(labels, 4, X=noisy(seed, labels=labels, decimals=12)) for seed in (1, 2)]
-    for row in compare(files)["overlaps"]:
+    for row in compare(files).overlaps:
         for ratio in ("0.05", "0.1", "0.3", "0.5"):
-            assert row["kept_by_both"][ratio] == pytest.approx(row["chance"][ratio], abs=0.05)
+            assert row.kept_by_both[ratio] == pytest.approx(row.chance[ratio], abs=0.05)
 
 
 def test_the_noise_limit_is_the_root_of_the_two_reliabilities_of_ranks():
     first, second = make_file(X=noisy(1)), make_file(X=noisy(2))
     first = with_trust(first, "X", rank_reliability=0.64, reliability=0.1)
     second = with_trust(second, "X", rank_reliability=np.nan, reliability=0.25)
-    assert compare([first, second])["correlations"][0]["noise_limit"] == pytest.approx(0.4)
+    assert compare([first, second]).correlations[0].noise_limit == pytest.approx(0.4)
 
 
 @pytest.mark.parametrize(("one", "two"), [(np.nan, 0.5), (-0.1, 0.5)])
@@ -221,13 +221,13 @@ def test_an_unknown_noise_limit_is_none(one, two):
         with_trust(make_file(X=noisy(1)), "X", rank_reliability=each, reliability=each) for each in (one, two)
     ]
     said = compare(files)
-    assert said["correlations"][0]["noise_limit"] is None
-    json.dumps(said, allow_nan=False)
+    assert said.correlations[0].noise_limit is None
+    json.dumps(said.to_json(), allow_nan=False)
 
 
 def test_two_reliabilities_below_0_give_no_noise_limit():
     files = [with_trust(make_file(X=noisy(1)), "X", rank_reliability=each) for each in (-0.2, -0.3)]
-    assert compare(files)["correlations"][0]["noise_limit"] is None
+    assert compare(files).correlations[0].noise_limit is None
 
 
 def test_two_normal_scores_that_measure_the_same_correlate_up_to_the_noise_limit():
@@ -238,10 +238,10 @@ def test_two_normal_scores_that_measure_the_same_correlate_up_to_the_noise_limit
     files = [
         make_file(labels, 1, trust=trust, X=values) for values, trust in ((first, 1 / 1.25), (second, 1 / 2))
     ]
-    said = compare(files)["correlations"][0]
+    said = compare(files).correlations[0]
     pearson = np.corrcoef(first, second)[0, 1]
-    assert said["noise_limit"] == pytest.approx(pearson, abs=0.01)
-    assert said["global"] == pytest.approx(6 / np.pi * np.arcsin(pearson / 2), abs=0.01)
+    assert said.noise_limit == pytest.approx(pearson, abs=0.01)
+    assert said.overall == pytest.approx(6 / np.pi * np.arcsin(pearson / 2), abs=0.01)
 
 
 def test_files_of_other_pixels_are_refused():
@@ -264,10 +264,8 @@ def test_files_that_know_only_their_labels_are_compared():
     for files in ((full, bare), (bare, full), (bare, bare)):
         said = compare(files)
         expected = plain_spearman(*(file.scores["X"].values for file in files))
-        assert said["correlations"][0]["global"] == pytest.approx(expected)
-        assert [row["fingerprint"] for row in said["files"]] == [
-            file.dataset.fingerprint or None for file in files
-        ]
+        assert said.correlations[0].overall == pytest.approx(expected)
+        assert [row.fingerprint for row in said.files] == [file.dataset.fingerprint or None for file in files]
     check_same_dataset(full, bare)
 
 
@@ -286,15 +284,15 @@ def test_too_few_and_too_many_files_are_refused(number):
 def test_26_files_have_a_letter_each():
     labels = np.array([0, 1])
     said = compare([make_file(labels, 2, X=np.array([1.0, 2])) for _ in range(26)])
-    assert "".join(row["id"] for row in said["files"]) == "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-    assert len(said["correlations"]) == 26 * 25 / 2
+    assert "".join(row.id for row in said.files) == "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    assert len(said.correlations) == 26 * 25 / 2
 
 
 def test_a_score_without_any_value_is_compared():
     said = compare([make_file(X=np.full(90, np.nan)), make_file(X=noisy(1))])
-    row = said["correlations"][0]
-    assert (row["within_class"], row["global"], row["samples"]) == (None, None, 0)
-    json.dumps(said, allow_nan=False)
+    row = said.correlations[0]
+    assert (row.within_class, row.overall, row.samples) == (None, None, 0)
+    json.dumps(said.to_json(), allow_nan=False)
 
 
 def test_classes_without_samples_are_compared():
@@ -319,10 +317,10 @@ def test_an_imported_list_is_compared_with_itself(tmp_path):
     import_scores(tmp_path / "made_LossConverge.json", tmp_path / "listed.h5", labels=LABELS)
     scored = make_file(LossConverge=values)
     said = compare([scored, load_scores(tmp_path / "listed.h5")])
-    row = said["correlations"][0]
-    assert row["global"] == pytest.approx(1)
-    assert row["samples"] == 89
-    assert row["noise_limit"] is None
-    assert said["files"][1]["fingerprint"] is None
-    for overlap in said["overlaps"]:
-        assert set(overlap["kept_by_both"].values()) == {1}
+    row = said.correlations[0]
+    assert row.overall == pytest.approx(1)
+    assert row.samples == 89
+    assert row.noise_limit is None
+    assert said.files[1].fingerprint is None
+    for overlap in said.overlaps:
+        assert set(overlap.kept_by_both.values()) == {1}

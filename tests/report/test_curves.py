@@ -97,7 +97,7 @@ def test_two_trials_give_one_point(path):
 @pytest.mark.parametrize("failed", [(), (0, 1, 2)])
 def test_one_trial_gives_no_curve(path, failed):
     file, _ = loss_file(path, 1 + len(failed), failed)
-    assert curve_of(file) is None
+    assert curve_of(file).measured == ()
 
 
 def test_an_imported_score_has_no_curve(path):
@@ -106,13 +106,13 @@ def test_an_imported_score_has_no_curve(path):
     imported = dataclasses.replace(estimate, trials=0, rank_reliability=np.nan, reliability=np.nan)
     listed = path.with_name("listed.h5")
     write_new(listed, header_of(LABELS, 3), [Score.of(SCORES["LossInit"], imported)])
-    assert curve_of(load_scores(listed)) is None
+    assert curve_of(load_scores(listed)).measured == ()
 
 
 def test_a_score_whose_reliability_is_never_known_has_no_curve(path):
     file, _ = loss_file(path, 3, labels=np.arange(6))
     assert np.isnan(file.scores["LossConverge"].trust)
-    assert curve_of(file) is None
+    assert curve_of(file).measured == ()
 
 
 @pytest.mark.parametrize("noise", [0.3, 1.0, 3.0])
@@ -205,7 +205,7 @@ def test_utility_before_the_second_sweep_has_no_points_of_ranks(path):
 
 def test_one_utility_trial_gives_no_curve(path):
     write_utility(path, trials=1)
-    assert curve_of(load_scores(path)) is None
+    assert curve_of(load_scores(path)).measured == ()
 
 
 def test_points_that_would_take_too_long_are_left_out(path, monkeypatch):

@@ -86,15 +86,15 @@ class TestDistribution:
 
 class TestPair:
     def test_points_are_the_samples_with_both_scores(self, material):
-        correlation = material.summary["correlations"][0]
+        correlation = material.summary.correlations[0]
         (points,) = pair(material, correlation).figure.axes[0].collections
         both = [material.file.scores[name].values[7:] for name in ("LossInit", "LossConverge")]
         np.testing.assert_allclose(points.get_offsets(), np.stack(both, axis=1))
-        assert correlation["samples"] == 53
+        assert correlation.samples == 53
 
     def test_of_many_samples_the_cells_count_them_all(self, tmp_path):
         many = material_of(scored(tmp_path / "many.h5", noise((1600, 1600), side=2), 2))
-        axes = pair(many, many.summary["correlations"][0]).figure.axes[0]
+        axes = pair(many, many.summary.correlations[0]).figure.axes[0]
         (cells,) = axes.collections
         assert cells.get_array().sum() == 3200
         assert cells.get_array().min() >= 1
@@ -104,7 +104,7 @@ class TestPair:
         put(apart, "LossInit", np.nan, slice(20))
         put(apart, "LossConverge", np.nan, slice(20, 40))
         material = material_of(apart)
-        assert pair(material, material.summary["correlations"][0]) is None
+        assert pair(material, material.summary.correlations[0]) is None
         assert not [each for each in draw(material) if each.about == "pairs"]
 
 
@@ -154,14 +154,14 @@ class TestTrials:
 
     def test_reliability_ends_at_that_of_the_file(self, material):
         score = material.file.scores["LossConverge"]
-        curve = material.summary["scores"]["LossConverge"]["reliability_curve"]
+        curve = material.summary.scores["LossConverge"].reliability_curve
         *_, measured = reliability("LossConverge", curve).figure.axes[0].lines
         assert measured.get_xdata().tolist() == [2, 3]
         assert measured.get_ydata()[-1] == pytest.approx(score.rank_reliability)
 
     def test_one_trial_has_no_reliability(self, tmp_path):
         file = load_scores(scored(tmp_path / "one.h5", noise((20, 20)), 1))
-        assert reliability_curve(file, file.scores["LossConverge"]) is None
+        assert not reliability_curve(file, file.scores["LossConverge"]).measured
 
 
 def test_overlaps_are_those_of_the_comparison(path, tmp_path):
@@ -169,9 +169,9 @@ def test_overlaps_are_those_of_the_comparison(path, tmp_path):
     comparison = compare([load_scores(path), load_scores(other)])
     (drawing,) = overlaps(comparison)
     lines = {line.get_label(): line.get_ydata() for line in drawing.figure.axes[0].lines}
-    for row in comparison["overlaps"]:
-        assert list(lines.pop(row["criteria"][0])) == list(row["kept_by_both"].values())
-    assert list(lines.pop("chance")) == list(comparison["overlaps"][0]["chance"].values())
+    for row in comparison.overlaps:
+        assert list(lines.pop(row.criteria[0])) == list(row.kept_by_both.values())
+    assert list(lines.pop("chance")) == list(comparison.overlaps[0].chance.values())
     assert lines == {}
 
 
@@ -230,7 +230,7 @@ class TestFiles:
 
 def test_classes_are_labelled_by_name_where_the_font_has_its_letters():
     names = ["cat", "a\n b\tc", "n" * 300, "", "   ", "\u202eevil", "\U000f0000", "$x$", "e\u0301"]
-    labels = class_labels([{"label": label, "name": name} for label, name in enumerate(names)])
+    labels = class_labels([SimpleNamespace(label=label, name=name) for label, name in enumerate(names)])
     assert labels[:2] == ["cat", "a b c"]
     assert labels[2].startswith("nnn")
     assert len(labels[2]) <= 16

@@ -39,10 +39,10 @@ def test_odd_files_have_a_page_without_a_warning_of_fonts_or_layout(case, tmp_pa
     drawings = draw(material)  # which lays all of them out
     text = render(material, drawings[:1])
     page = Page(text)
-    check_summary_tables(page, material.summary)
+    check_summary_tables(page, material.summary.to_json())
     for _, kept in material.kept:
-        check_kept_table(page, kept)
-    check_sample_table(page, material.samples[0])
+        check_kept_table(page, kept.to_json())
+    check_sample_table(page, material.samples[0].to_json())
     check_stands_alone(page, text)
     assert len(text.encode()) < FIVE_MB
 
@@ -71,7 +71,7 @@ def test_nothing_on_the_page_turns_letters_round(tmp_path):
     assert not [each for each in text if not each.isprintable() and each != "\n"]
 
 
-def test_tables_and_facts_are_those_of_the_dictionaries(three):
+def test_tables_and_facts_are_those_of_the_records(three):
     path, dataset = three
     wanted = [
         {"criterion": "LossConverge_large", "keep_ratio": "0.3", "scope": "global"},
@@ -79,13 +79,13 @@ def test_tables_and_facts_are_those_of_the_dictionaries(three):
     ]
     material = material_of(path, dataset, samples=(7, 3), kept=wanted)
     page = Page(render(material, []))
-    check_summary_tables(page, material.summary)
+    check_summary_tables(page, material.summary.to_json())
     for _, kept in material.kept:
-        check_kept_table(page, kept)
+        check_kept_table(page, kept.to_json())
     for sample in material.samples:
-        check_sample_table(page, sample)
+        check_sample_table(page, sample.to_json())
     for name in ("LossInit", "MonteCarlo"):
-        shown = material.summary["scores"][name]["quantiles"]
+        shown = material.summary.scores[name].quantiles
         text = "  ".join(f"{float(key):.0%} {number(value)}" for key, value in shown.items())
         assert text in page.all_of("dd")
 
@@ -107,7 +107,7 @@ def test_images_beside_scores_are_those_of_the_samples(three):
 def test_values_of_single_trials_are_listed(three):
     path, dataset = three
     material = material_of(path, dataset, samples=(5,))
-    found = material.samples[0]["scores"]["LossConverge"]["per_trial"]
+    found = material.samples[0].scores["LossConverge"].per_trial
     assert len(found) == 3
     assert f"in each trial: {'  '.join(map(number, found))}" in Page(render(material, [])).all_of("dd")
 
@@ -123,8 +123,8 @@ def test_a_comparison_is_on_the_page_of_the_first_file(three, tmp_path):
     files = [load_scores(each) for each in (path, other)]
     summary, comparison = summarize(files[0]), compare(files)
     page = Page(render(Material(file=files[0], summary=summary, comparison=comparison), []))
-    check_summary_tables(page, summary)
-    check_comparison_tables(page, comparison)
+    check_summary_tables(page, summary.to_json())
+    check_comparison_tables(page, comparison.to_json())
 
 
 @pytest.mark.filterwarnings("error::UserWarning", "error::RuntimeWarning")
@@ -141,7 +141,7 @@ def test_a_page_with_images_that_hardly_compress_is_below_five_megabytes(counts,
     dataset = noise(counts, side=32)
     material = material_of(scored(tmp_path / "big.h5", dataset, 3, utilities), dataset)
     text = page_of(material)
-    check_summary_tables(Page(text), material.summary)
+    check_summary_tables(Page(text), material.summary.to_json())
     assert text.count("data:image/png") > 100
     assert len(text.encode()) < FIVE_MB
 

@@ -53,8 +53,8 @@ class TestRecipes:
         for trials in (before.loss_trials, before.utility_trials):
             assert trials.recipe.weight_decay == 5e-4
             assert trials.assumed == {"weight_decay": 5e-4}
-        said = summarize(before)["trials"]
-        for told in (facts.loss_facts(said["loss"]), facts.utility_facts(said["utility"])):
+        said = summarize(before).trials
+        for told in (facts.loss_facts(said.loss), facts.utility_facts(said.utility)):
             assert told["older file"] == "does not name weight_decay 0.0005: taken as such"
 
     def test_an_older_file_is_resumed_as_any_other(self, path, tmp_path):

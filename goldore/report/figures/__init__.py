@@ -35,12 +35,12 @@ def draw(material: Material) -> list[Drawing]:
     with styled():
         found = [distribution(material, name) for name in file.scores]
         found += [gallery(material, name) for name in file.scores]
-        found += [pair(material, each) for each in material.summary["correlations"]]
+        found += [pair(material, each) for each in material.summary.correlations]
         found += [kept_and_dropped(material, *each) for each in material.kept]
         found.append(loss_curves(material))
-        for name, score in material.summary["scores"].items():
-            curve = score["reliability_curve"]
-            found.append(reliability(name, curve) if curve is not None else None)
+        for name, score in material.summary.scores.items():
+            if score.reliability_curve is not None and score.reliability_curve.measured:
+                found.append(reliability(name, score.reliability_curve))
         if material.comparison is not None:
             found += overlaps(material.comparison)
         drawings = [each for each in found if each is not None]

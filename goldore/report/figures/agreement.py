@@ -1,33 +1,33 @@
 """Figures of several files compared."""
 
 from pathlib import Path
-from typing import Any
 
 from matplotlib.ticker import PercentFormatter
 
 from goldore.report.figures.style import CYCLE, GREY, Drawing, new_figure
+from goldore.report.records import Comparison, Known, Overlap
 
 _MOST_LINES = len(CYCLE)
 _MARKS = "os^Dv*"
 
 
-def overlaps(comparison: dict[str, Any]) -> list[Drawing]:
+def overlaps(comparison: Comparison) -> list[Drawing]:
     """Overlap of the kept sets of two files against the keep ratio, a figure for each pair of files."""
-    pairs: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for row in comparison["overlaps"]:
-        pairs.setdefault((row["files"][0], row["files"][1]), []).append(row)
-    names = {each["id"]: Path(each["file"]).name for each in comparison["files"]}
+    pairs: dict[tuple[str, str], list[Overlap]] = {}
+    for row in comparison.overlaps:
+        pairs.setdefault(row.files, []).append(row)
+    names = {each.id: Path(each.file).name for each in comparison.files}
     return [_overlap(files, rows, names) for files, rows in pairs.items()]
 
 
-def _overlap(files: tuple[str, str], rows: list[dict[str, Any]], names: dict[str, str]) -> Drawing:
+def _overlap(files: tuple[str, str], rows: list[Overlap], names: dict[str, str]) -> Drawing:
     figure = new_figure(3.4)
     axes = figure.subplots()
     for row, colour, mark in zip(rows, CYCLE, _MARKS, strict=False):
-        name = row["criteria"][0] if len(set(row["criteria"])) == 1 else " / ".join(row["criteria"])
-        ratios = [float(ratio) for ratio in row["kept_by_both"]]
-        axes.plot(ratios, _known(row["kept_by_both"]), marker=mark, color=colour, label=name)
-    chance = rows[0]["chance"]
+        name = row.criteria[0] if len(set(row.criteria)) == 1 else " / ".join(row.criteria)
+        ratios = [float(ratio) for ratio in row.kept_by_both]
+        axes.plot(ratios, _known(row.kept_by_both), marker=mark, color=colour, label=name)
+    chance = rows[0].chance
     ratios = [float(ratio) for ratio in chance]
     axes.plot(ratios, list(chance.values()), color=GREY, linestyle="--", label="chance")
     axes.set_xscale("log")
@@ -51,5 +51,5 @@ def _overlap(files: tuple[str, str], rows: list[dict[str, Any]], names: dict[str
     )
 
 
-def _known(shares: dict[str, float | None]) -> list[float]:
+def _known(shares: dict[str, Known]) -> list[float]:
     return [float("nan") if share is None else share for share in shares.values()]

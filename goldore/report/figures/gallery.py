@@ -20,8 +20,8 @@ def gallery(material: Material, name: str) -> Drawing | None:
     Raises:
         DatasetError: if an image is not that of the sample.
     """
-    rows = material.summary["scores"][name]["classes"]
-    chosen = chosen_classes([row["mean"] for row in rows], most_classes(material))
+    rows = material.summary.scores[name].classes
+    chosen = chosen_classes([row.mean for row in rows], most_classes(material))
     if material.images is None or not chosen:
         return None
     ranked = Ranked.of(material.file.scores[name].values, material.file.labels, len(rows))

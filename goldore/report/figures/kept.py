@@ -1,7 +1,5 @@
 """Figures of what a criterion keeps."""
 
-from typing import Any
-
 import numpy as np
 
 from goldore.report.figures.scores import edges_of
@@ -18,28 +16,28 @@ from goldore.report.figures.style import (
     scale_axis,
 )
 from goldore.report.material import Material
-from goldore.selection.criteria import RANDOM
+from goldore.report.records import Kept
 from goldore.selection.pruning import Selection
 from goldore.wording import count, plural
 
 _ROW = 0.22
 
 
-def kept_and_dropped(material: Material, selection: Selection, kept: dict[str, Any]) -> Drawing | None:
+def kept_and_dropped(material: Material, selection: Selection, kept: Kept) -> Drawing | None:
     """The score of the kept samples against that of the dropped ones; None for Random and without scores."""
-    name = kept["criterion"].rpartition("_")[0]
-    if kept["criterion"] == RANDOM:
+    name = kept.score
+    if name is None:
         return None
     score = material.file.scores[name]
     values = score.values
     finite = np.isfinite(values)
     if not finite.any():
         return None
-    scale = material.summary["scores"][name]["histogram"]["scale"]
+    scale = material.summary.scores[name].histogram.scale
     mask = np.zeros(len(values), dtype=bool)
     mask[selection.indices] = True
-    by_class = kept["scope"] == "global"
-    rows = kept["classes"]
+    by_class = kept.scope == "global"
+    rows = kept.classes
     below = (_ROW * len(rows) + 0.5 if len(rows) <= MOST_NAMED else 1.6) if by_class else 0
     figure = new_figure(HEIGHT - 0.6 + below)
     grid = figure.subplots(1 + by_class, 1, height_ratios=[HEIGHT - 0.6, below] if by_class else None)
@@ -57,7 +55,7 @@ def kept_and_dropped(material: Material, selection: Selection, kept: dict[str, A
     axes.set_ylabel("samples")
     figure.legend(loc="outside upper center", ncols=2)
     if by_class:
-        shares = np.array([row["kept"] / row["total"] if row["total"] else 0 for row in rows])
+        shares = np.array([row.kept / row.total if row.total else 0 for row in rows])
         lower = grid[1]
         if len(rows) <= MOST_NAMED:
             lower.barh(range(len(rows)), shares, color=BLUE)
@@ -69,7 +67,7 @@ def kept_and_dropped(material: Material, selection: Selection, kept: dict[str, A
             lower.set_xlabel("classes, most kept first")
             lower.set_ylabel("share kept")
         (lower.axvline if len(rows) <= MOST_NAMED else lower.axhline)(
-            kept["kept"] / kept["total"], color=ORANGE, linestyle="--"
+            kept.kept / kept.total, color=ORANGE, linestyle="--"
         )
     missing = len(values) - int(finite.sum())
     more = f" Not drawn: {plural(missing, 'sample')} without a score." if missing else ""
@@ -79,9 +77,9 @@ def kept_and_dropped(material: Material, selection: Selection, kept: dict[str, A
         else " The cut is made in each class, so the two overlap over all classes."
     )
     return Drawing(
-        name=f"kept-{kept['criterion']}-{kept['rule'].replace(' ', '')}-{kept['scope']}",
-        title=f"Kept and dropped by {kept['criterion']}, {kept['rule'].replace('_', ' ')}",
+        name=f"kept-{kept.criterion}-{kept.rule.replace(' ', '')}-{kept.scope}",
+        title=f"Kept and dropped by {kept.criterion}, {kept.rule.replace('_', ' ')}",
         caption=f"{name} of the samples that are kept, and on top of them of those that are dropped.{more}",
-        about=kept["criterion"],
+        about=kept.criterion,
         figure=figure,
     )

@@ -1,7 +1,5 @@
 """Figures of scores: their distribution over all samples and in each class, and one against another."""
 
-from typing import Any
-
 import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
@@ -23,6 +21,7 @@ from goldore.report.figures.style import (
     scale_axis,
 )
 from goldore.report.material import Material
+from goldore.report.records import Correlation
 from goldore.selection.ranks import Ranked
 from goldore.wording import count, number
 
@@ -35,13 +34,13 @@ _CELLS = 40
 
 def distribution(material: Material, name: str) -> Drawing | None:
     """How a score is distributed, over all samples and in each class; None if no sample has it."""
-    score, about = material.file.scores[name], material.summary["scores"][name]
+    score, about = material.file.scores[name], material.summary.scores[name]
     ranked = Ranked.of(score.values, material.file.labels, material.file.dataset.num_classes)
     if len(ranked.ascending) == 0:
         return None
-    scale = about["histogram"]["scale"]
+    scale = about.histogram.scale
     values = score.values[ranked.ascending]
-    rows = about["classes"]
+    rows = about.classes
     named = len(rows) <= MOST_NAMED
     below = _ROW * len(rows) + 0.3 if named else 1.9
     figure = new_figure(1.4 + below)
@@ -105,14 +104,14 @@ def edges_of(values: NDArray[np.float64], scale: str) -> NDArray[np.float64]:
     return np.array([low - around, high + around])
 
 
-def pair(material: Material, correlation: dict[str, Any]) -> Drawing | None:
+def pair(material: Material, correlation: Correlation) -> Drawing | None:
     """One score against another, as points or as a density; None if no sample has both."""
-    names = correlation["first"], correlation["second"]
+    names = correlation.first, correlation.second
     scores = [material.file.scores[name] for name in names]
     known = np.isfinite(scores[0].values) & np.isfinite(scores[1].values)
     if not known.any():
         return None
-    scales = [material.summary["scores"][name]["histogram"]["scale"] for name in names]
+    scales = [material.summary.scores[name].histogram.scale for name in names]
     first, second = (score.values[known] for score in scores)
     figure = new_figure(HEIGHT + 0.2)
     axes = figure.subplots()
@@ -133,8 +132,8 @@ def pair(material: Material, correlation: dict[str, Any]) -> Drawing | None:
     return Drawing(
         name=f"pair-{names[0]}-{names[1]}",
         title=f"{names[0]} and {names[1]}",
-        caption=f"{drawn} Spearman's correlation: {number(correlation['within_class'], 2)} within classes, "
-        f"{number(correlation['global'], 2)} over all {count(correlation['samples'])} samples.",
+        caption=f"{drawn} Spearman's correlation: {number(correlation.within_class, 2)} within classes, "
+        f"{number(correlation.overall, 2)} over all {count(correlation.samples)} samples.",
         about="pairs",
         figure=figure,
     )

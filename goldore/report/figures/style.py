@@ -12,6 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
+from goldore.report.records import ClassRecord, KeptClass
+
 # Okabe and Ito's colours, which people with any kind of colour vision tell apart (jfly.uni-koeln.de/color).
 BLUE, ORANGE, GREEN = "#0072B2", "#E69F00", "#009E73"
 RED, PURPLE, SKY = "#D55E00", "#CC79A7", "#56B4E9"
@@ -112,9 +114,9 @@ def scale_axis(
         which.set_major_locator(MaxNLocator(nbins=5, integer=whole))
 
 
-def class_labels(rows: Sequence[dict[str, Any]]) -> list[str]:
+def class_labels(rows: Sequence[ClassRecord | KeptClass]) -> list[str]:
     """Classes as they are written beside an axis: by name, or by number where the font lacks a letter."""
-    return [_class_label(row["label"], row["name"]) for row in rows]
+    return [_class_label(row.label, row.name) for row in rows]
 
 
 def _class_label(label: int, name: str) -> str:

@@ -1,11 +1,10 @@
 """Figures of trials: their loss curves, and how the reliability grows with their number."""
 
-from typing import Any
-
 import numpy as np
 
 from goldore.report.figures.style import BLUE, GREY, LIGHT, ORANGE, Drawing, new_figure, scale_axis
 from goldore.report.material import Material
+from goldore.report.records import ReliabilityCurve
 from goldore.wording import count, plural
 
 _MOST_LINES = 50
@@ -45,21 +44,21 @@ def loss_curves(material: Material) -> Drawing | None:
     )
 
 
-def reliability(name: str, curve: dict[str, Any]) -> Drawing:
+def reliability(name: str, curve: ReliabilityCurve) -> Drawing:
     """Reliability of ranks against trials, with the plan for more; `curve` is a score's in the summary."""
     figure = new_figure()
     axes = figure.subplots()
-    for target in curve["targets"]:
+    for target in curve.targets:
         axes.axhline(target, color=GREY, linewidth=0.8, linestyle=":")
-    if curve["planned"]:
-        axes.plot(*zip(*curve["planned"], strict=True), color=ORANGE, label="planned from all trials")
-    axes.plot(*zip(*curve["measured"], strict=True), "o", color=BLUE, markersize=4, label="measured")
-    ends = [trials for trials, _ in (*curve["measured"], *curve["planned"])]
+    if curve.planned:
+        axes.plot(*zip(*curve.planned, strict=True), color=ORANGE, label="planned from all trials")
+    axes.plot(*zip(*curve.measured, strict=True), "o", color=BLUE, markersize=4, label="measured")
+    ends = [trials for trials, _ in (*curve.measured, *curve.planned)]
     scale = "log" if max(ends) > _WIDE * min(ends) else "linear"
     scale_axis(axes, "x", scale, (min(ends), max(ends)), whole=True)
     if scale == "linear":
         axes.set_xlim(0, 1.05 * max(ends) + 1)
-    axes.set_ylim(min(0.0, *(value for _, value in curve["measured"])) - 0.02, 1.02)
+    axes.set_ylim(min(0.0, *(value for _, value in curve.measured)) - 0.02, 1.02)
     axes.set_xlabel("trials")
     axes.set_ylabel("reliability of ranks")
     figure.legend(loc="outside upper center", ncols=2)
@@ -72,15 +71,15 @@ def reliability(name: str, curve: dict[str, Any]) -> Drawing:
     )
 
 
-def _explained(curve: dict[str, Any]) -> str:
-    targets = " and ".join(f"{target:g}" for target in curve["targets"])
+def _explained(curve: ReliabilityCurve) -> str:
+    targets = " and ".join(f"{target:g}" for target in curve.targets)
     points = "Point: measured with all trials."
-    if len(curve["measured"]) > 1:
+    if len(curve.measured) > 1:
         points = (
             "Points: measured with the first trials of the file, from "
-            f"{count(curve['samples'])} samples; the last one with all."
+            f"{count(curve.samples)} samples; the last one with all."
         )
-    if not curve["planned"]:
+    if not curve.planned:
         return f"{points} From this reliability none can be planned. Dotted: {targets}."
     return (
         f"{points} Curve: planned by Spearman-Brown from the last one; it says how many trials would reach "
