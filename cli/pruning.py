@@ -1,5 +1,6 @@
 """goldore prune."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -24,9 +25,8 @@ if TYPE_CHECKING:
     from goldore.store import Score, ScoreFile
 
 _MAX_ROWS = 20
-_HOW_MUCH = "How much to keep (exactly one)"
-_WHAT_FOR = "What for"
-_FOLDERS = "Folder trees"
+_PANELS = ("How much to keep (exactly one)", "What for", "Folder trees")
+_how_much, _what_for, _folders = (partial(typer.Option, rich_help_panel=each) for each in _PANELS)
 _RULES = "; ".join(f"{name}: {row.does}" for name, row in STRATEGIES.items())
 
 
@@ -42,22 +42,17 @@ def prune_command(
             "hardest samples, MonteCarlo_small the least useful ones."
         ),
     ],
-    drop_ratio: Annotated[
-        str | None, typer.Option(metavar="R", help="Drop this share.", rich_help_panel=_HOW_MUCH)
-    ] = None,
-    keep_ratio: Annotated[
-        str | None, typer.Option(metavar="R", help="Keep this share.", rich_help_panel=_HOW_MUCH)
-    ] = None,
+    drop_ratio: Annotated[str | None, _how_much(metavar="R", help="Drop this share.")] = None,
+    keep_ratio: Annotated[str | None, _how_much(metavar="R", help="Keep this share.")] = None,
     keep_per_class: Annotated[
-        int | None, typer.Option(metavar="N", help="Keep N samples of each class.", rich_help_panel=_HOW_MUCH)
+        int | None, _how_much(metavar="N", help="Keep N samples of each class.")
     ] = None,
     keep_range: Annotated[
         str | None,
-        typer.Option(
+        _how_much(
             metavar="A:B",
             help="Keep the part from share A to share B of the order in which samples are dropped; "
             "0.9:1 is --drop-ratio 0.9.",
-            rich_help_panel=_HOW_MUCH,
         ),
     ] = None,
     strategy: Annotated[
@@ -82,86 +77,58 @@ def prune_command(
     ] = None,
     repository: Annotated[
         str | None,
-        typer.Option(
+        _what_for(
             "--for",
             metavar="REPO",
             help="Check that this repository works with the selection, and print how to run it "
             "(goldore plug --list names them).",
-            rich_help_panel=_WHAT_FOR,
         ),
     ] = None,
     ipc: Annotated[
         int | None,
-        typer.Option(
+        _what_for(
             metavar="N",
             help="Images per class that it will distil (default: 1). Without --for, the same as "
             "--keep-per-class.",
-            rich_help_panel=_WHAT_FOR,
         ),
     ] = None,
     batch_real: Annotated[
         int | None,
-        typer.Option(
+        _what_for(
             metavar="N",
             help="Its batch of real images of each class, or RDED's --mipc (default: the repository's).",
-            rich_help_panel=_WHAT_FOR,
         ),
     ] = None,
     factor: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            help="Multi-formation factor of IDC, DREAM and NCFM (default: 2).",
-            rich_help_panel=_WHAT_FOR,
-        ),
+        int | None, _what_for(metavar="N", help="Multi-formation factor of IDC, DREAM and NCFM (default: 2).")
     ] = None,
     order: Annotated[
         str | None,
-        typer.Option(
+        _what_for(
             metavar="DATASET",
             help="Write positions in the order of this dataset instead; tfds means the same dataset in "
             "TensorFlow Datasets.",
-            rich_help_panel=_WHAT_FOR,
         ),
     ] = None,
     data_root: Annotated[
-        Path | None,
-        typer.Option(help="Folder of --order, if it is a name (default: data).", rich_help_panel=_WHAT_FOR),
+        Path | None, _what_for(help="Folder of --order, if it is a name (default: data).")
     ] = None,
     as_folder: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Also write a folder tree of links to the kept images.",
-            rich_help_panel=_FOLDERS,
-        ),
+        Path | None, _folders(metavar="DIR", help="Also write a folder tree of links to the kept images.")
     ] = None,
-    copy: Annotated[
-        bool, typer.Option("--copy", help="Copy the images instead.", rich_help_panel=_FOLDERS)
-    ] = False,
+    copy: Annotated[bool, _folders("--copy", help="Copy the images instead.")] = False,
     class_folders: Annotated[
         str | None,
-        typer.Option(
+        _folders(
             metavar="NAMING",
             help="original, or zero-padded for 00000, 00001, ... (default: as --for requires).",
-            rich_help_panel=_FOLDERS,
         ),
     ] = None,
     images: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Where the images are (default: where they were scored).",
-            rich_help_panel=_FOLDERS,
-        ),
+        Path | None, _folders(metavar="DIR", help="Where the images are (default: where they were scored).")
     ] = None,
     as_list: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Also write the kept images' paths, one per line.",
-            rich_help_panel=_FOLDERS,
-        ),
+        Path | None, _folders(metavar="FILE", help="Also write the kept images' paths, one per line.")
     ] = None,
     out: Annotated[
         Path | None,

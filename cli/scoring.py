@@ -4,6 +4,7 @@ import logging
 import os
 import time
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -24,8 +25,8 @@ from .workers import share_out
 if TYPE_CHECKING:
     from goldore.datasets.pixels import Channels
 
-_DATA, _NETWORK, _TRAINING, _RUN = "Dataset", "Proxy network", "Training", "Run"
-_UTILITY = "MonteCarlo (utility trials)"
+_PANELS = ("Dataset", "Proxy network", "Training", "Run", "MonteCarlo (utility trials)")
+_data, _network, _training, _run, _utility = (partial(typer.Option, rich_help_panel=each) for each in _PANELS)
 _BEFORE_RANK_SPEAKS = 2.0  # seconds in which rank 0 may say the same, and this process be stopped
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 _LOSS_ONLY = {"trials": "--utility-trials", "epochs": "--steps", "init_epochs": "", "converge_epochs": ""}
@@ -68,47 +69,28 @@ def score_command(
         ),
     ] = "FashionMNIST-sample",
     *,
-    data_root: Annotated[
-        Path,
-        typer.Option(help="Folder of the named datasets, like torchvision's root.", rich_help_panel=_DATA),
-    ] = Path("data"),
-    download: Annotated[
-        bool,
-        typer.Option("--download", help="Download a named dataset if it is missing.", rich_help_panel=_DATA),
-    ] = False,
-    name: Annotated[
-        str | None, typer.Option(help="Name of the dataset in files and tables.", rich_help_panel=_DATA)
-    ] = None,
+    data_root: Annotated[Path, _data(help="Folder of the named datasets, like torchvision's root.")] = Path(
+        "data"
+    ),
+    download: Annotated[bool, _data("--download", help="Download a named dataset if it is missing.")] = False,
+    name: Annotated[str | None, _data(help="Name of the dataset in files and tables.")] = None,
     image_size: Annotated[
-        int | None,
-        typer.Option(
-            help="Class folders: resize the shorter side, then crop the centre square.", rich_help_panel=_DATA
-        ),
+        int | None, _data(help="Class folders: resize the shorter side, then crop the centre square.")
     ] = None,
-    classes: Annotated[
-        str | None,
-        typer.Option(help="Class folders: read only these, separated by commas.", rich_help_panel=_DATA),
-    ] = None,
+    classes: Annotated[str | None, _data(help="Class folders: read only these, separated by commas.")] = None,
     channels: Annotated[
-        str,
-        typer.Option(
-            help="Arrays: where the channels are: auto (detected), first or last.", rich_help_panel=_DATA
-        ),
+        str, _data(help="Arrays: where the channels are: auto (detected), first or last.")
     ] = "auto",
     mean: Annotated[
         str | None,
-        typer.Option(
+        _data(
             help="Per-channel mean for normalisation, 0..1, separated by commas "
-            "(default: the training set's).",
-            rich_help_panel=_DATA,
+            "(default: the training set's)."
         ),
     ] = None,
     std: Annotated[
         str | None,
-        typer.Option(
-            help="Per-channel standard deviation, in the same form (default: the training set's).",
-            rich_help_panel=_DATA,
-        ),
+        _data(help="Per-channel standard deviation, in the same form (default: the training set's)."),
     ] = None,
     scores: Annotated[
         str,
@@ -135,228 +117,149 @@ def score_command(
         bool, typer.Option("--overwrite", help="Replace a file that holds another run.")
     ] = False,
     trial_range: Annotated[
-        str | None,
-        typer.Option(
-            metavar="A:B", help="Run only trials A to B-1; merge the files later.", rich_help_panel=_RUN
-        ),
+        str | None, _run(metavar="A:B", help="Run only trials A to B-1; merge the files later.")
     ] = None,
     subset_per_class: Annotated[
         int | None,
-        typer.Option(
+        _utility(
             metavar="K",
             help="Samples of each class that a trial draws (default: the smallest number whose accuracy is "
             "clearly above chance in a pilot).",
-            rich_help_panel=_UTILITY,
         ),
     ] = None,
     utility_trials: Annotated[
         int | None,
-        typer.Option(
+        _utility(
             metavar="M",
             help="Total number of utility trials in the file (default: enough to draw every sample twice, at "
             "least 100).",
-            rich_help_panel=_UTILITY,
         ),
     ] = None,
     until_reliability: Annotated[
         float | None,
-        typer.Option(
-            metavar="R",
-            help="Instead, add trials until the ranking has this reliability.",
-            rich_help_panel=_UTILITY,
-        ),
+        _utility(metavar="R", help="Instead, add trials until the ranking has this reliability."),
     ] = None,
     max_trials: Annotated[
-        int | None,
-        typer.Option(
-            help="With --until-reliability: at most this many (default: 100000).", rich_help_panel=_UTILITY
-        ),
+        int | None, _utility(help="With --until-reliability: at most this many (default: 100000).")
     ] = None,
     max_time: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TIME",
-            help="Time limit from the first trial on: 90s, 30m or 2h.",
-            rich_help_panel=_UTILITY,
-        ),
+        str | None, _utility(metavar="TIME", help="Time limit from the first trial on: 90s, 30m or 2h.")
     ] = None,
-    steps: Annotated[int, typer.Option(help="Optimiser steps per trial.", rich_help_panel=_UTILITY)] = 50,
+    steps: Annotated[int, _utility(help="Optimiser steps per trial.")] = 50,
     outcome: Annotated[
         str | None,
-        typer.Option(
+        _utility(
             help="accuracy, logprob or margin of the class. All are stored; this one is used (default: as in "
-            "the file, or accuracy).",
-            rich_help_panel=_UTILITY,
+            "the file, or accuracy)."
         ),
     ] = None,
     estimator: Annotated[
         str | None,
-        typer.Option(
+        _utility(
             help="in-minus-out, in-mean (the paper's form) or ridge (default: as in the file, or "
-            "in-minus-out).",
-            rich_help_panel=_UTILITY,
+            "in-minus-out)."
         ),
     ] = None,
     eval_split: Annotated[
         str,
-        typer.Option(
+        _utility(
             help="test: evaluate on the test split; heldout: on training samples, from the half that the "
-            "trial does not draw from.",
-            rich_help_panel=_UTILITY,
+            "trial does not draw from."
         ),
     ] = "test",
-    eval_per_class: Annotated[
-        int,
-        typer.Option(help="Evaluation images of each class; 0 uses all.", rich_help_panel=_UTILITY),
-    ] = 100,
+    eval_per_class: Annotated[int, _utility(help="Evaluation images of each class; 0 uses all.")] = 100,
     trial: Annotated[
         str,
-        typer.Option(
+        _utility(
             help="real: train on the drawn samples; distill: train on synthetic images distilled from them, "
-            "as in the paper.",
-            rich_help_panel=_UTILITY,
+            "as in the paper."
         ),
     ] = "real",
     distill_method: Annotated[
         str | None,
-        typer.Option(
-            help="With --trial distill: dm (distribution matching, the default) or dc (gradient matching).",
-            rich_help_panel=_UTILITY,
+        _utility(
+            help="With --trial distill: dm (distribution matching, the default) or dc (gradient matching)."
         ),
     ] = None,
     distill_steps: Annotated[
-        int | None,
-        typer.Option(help="Updates of the synthetic images (default: 100).", rich_help_panel=_UTILITY),
+        int | None, _utility(help="Updates of the synthetic images (default: 100).")
     ] = None,
     distill_lr: Annotated[
-        float | None,
-        typer.Option(
-            help="Learning rate of the synthetic images (default: 1 for dm, 0.1 for dc).",
-            rich_help_panel=_UTILITY,
-        ),
+        float | None, _utility(help="Learning rate of the synthetic images (default: 1 for dm, 0.1 for dc).")
     ] = None,
     images_per_class: Annotated[
-        int | None,
-        typer.Option(
-            help="Synthetic images of each class that a trial distils (default: 1).", rich_help_panel=_UTILITY
-        ),
+        int | None, _utility(help="Synthetic images of each class that a trial distils (default: 1).")
     ] = None,
     real_batch: Annotated[
-        int | None,
-        typer.Option(
-            help="Real images of each class in a distillation step (default: 256).", rich_help_panel=_UTILITY
-        ),
+        int | None, _utility(help="Real images of each class in a distillation step (default: 256).")
     ] = None,
     common_init: Annotated[
         int,
-        typer.Option(
+        _utility(
             metavar="B",
             help="B consecutive trials share their initial weights and are compared with each other.",
-            rich_help_panel=_UTILITY,
         ),
     ] = 1,
-    epochs: Annotated[
-        int, typer.Option(help="Passes over the training set.", rich_help_panel=_TRAINING)
-    ] = 30,
+    epochs: Annotated[int, _training(help="Passes over the training set.")] = 30,
     init_epochs: Annotated[
-        int | None,
-        typer.Option(
-            help="LossInit averages the first K epochs (default: 5, at most half of them).",
-            rich_help_panel=_TRAINING,
-        ),
+        int | None, _training(help="LossInit averages the first K epochs (default: 5, at most half of them).")
     ] = None,
     converge_epochs: Annotated[
         int | None,
-        typer.Option(
-            help="LossConverge averages the last K epochs (default: 5, at most half of them).",
-            rich_help_panel=_TRAINING,
-        ),
+        _training(help="LossConverge averages the last K epochs (default: 5, at most half of them)."),
     ] = None,
-    batch_size: Annotated[int, typer.Option(help="Samples per step.", rich_help_panel=_TRAINING)] = 256,
-    lr: Annotated[float, typer.Option(help="Learning rate of SGD.", rich_help_panel=_TRAINING)] = 0.01,
-    momentum: Annotated[float, typer.Option(help="Momentum of SGD.", rich_help_panel=_TRAINING)] = 0.9,
-    weight_decay: Annotated[float, typer.Option(help="Weight decay.", rich_help_panel=_TRAINING)] = 5e-4,
+    batch_size: Annotated[int, _training(help="Samples per step.")] = 256,
+    lr: Annotated[float, _training(help="Learning rate of SGD.")] = 0.01,
+    momentum: Annotated[float, _training(help="Momentum of SGD.")] = 0.9,
+    weight_decay: Annotated[float, _training(help="Weight decay.")] = 5e-4,
     precision: Annotated[
         str | None,
-        typer.Option(
+        _training(
             help="Precision of activations, in training and scoring: float32 or bf16 (default: as in the "
-            "file, or bf16 where the device has units for it).",
-            rich_help_panel=_TRAINING,
+            "file, or bf16 where the device has units for it)."
         ),
     ] = None,
     network: Annotated[
         str,
-        typer.Option(
+        _network(
             metavar="NAME",
             help=f"Family of proxy networks ({', '.join(FAMILIES)}) and its settings, as NAME,KEY=VALUE: "
             "convnet,width=64.",
-            rich_help_panel=_NETWORK,
         ),
     ] = DEFAULT_FAMILY,
     depth: Annotated[
-        int | None,
-        typer.Option(
-            help="Blocks (default: 3 up to 32 pixels, 4 at 64, 5 at 128, 6 from 224).",
-            rich_help_panel=_NETWORK,
-        ),
+        int | None, _network(help="Blocks (default: 3 up to 32 pixels, 4 at 64, 5 at 128, 6 from 224).")
     ] = None,
-    width: Annotated[
-        int | None, typer.Option(help="Channels of every block (default: 128).", rich_help_panel=_NETWORK)
-    ] = None,
-    norm: Annotated[
-        str | None,
-        typer.Option(help="instance (default), batch, layer, group or none.", rich_help_panel=_NETWORK),
-    ] = None,
-    activation: Annotated[
-        str | None,
-        typer.Option(help="relu (default), leakyrelu, sigmoid or swish.", rich_help_panel=_NETWORK),
-    ] = None,
-    pooling: Annotated[
-        str | None, typer.Option(help="avg (default), max or none.", rich_help_panel=_NETWORK)
-    ] = None,
+    width: Annotated[int | None, _network(help="Channels of every block (default: 128).")] = None,
+    norm: Annotated[str | None, _network(help="instance (default), batch, layer, group or none.")] = None,
+    activation: Annotated[str | None, _network(help="relu (default), leakyrelu, sigmoid or swish.")] = None,
+    pooling: Annotated[str | None, _network(help="avg (default), max or none.")] = None,
     device: Annotated[
         str,
-        typer.Option(
-            help="auto (all CUDA devices, else the CPU), cuda, cuda:1 (one), cuda:0,2 (several) or cpu.",
-            rich_help_panel=_RUN,
-        ),
+        _run(help="auto (all CUDA devices, else the CPU), cuda, cuda:1 (one), cuda:0,2 (several) or cpu."),
     ] = "auto",
     processes: Annotated[
-        int | None,
-        typer.Option(
-            metavar="P",
-            help="Processes that share the trials (default: one per CUDA device).",
-            rich_help_panel=_RUN,
-        ),
+        int | None, _run(metavar="P", help="Processes that share the trials (default: one per CUDA device).")
     ] = None,
     ensemble_size: Annotated[
         int | None,
-        typer.Option(
+        _run(
             help="Networks trained at once (default: on a CPU 1, or 8 for utility trials; on CUDA the "
-            "fastest that fits in memory, measured).",
-            rich_help_panel=_RUN,
+            "fastest that fits in memory, measured)."
         ),
     ] = None,
     compile_mode: Annotated[
-        str,
-        typer.Option(
-            "--compile", help="torch.compile: on, off, or auto (where it pays).", rich_help_panel=_RUN
-        ),
+        str, _run("--compile", help="torch.compile: on, off, or auto (where it pays).")
     ] = "auto",
     deterministic: Annotated[
         bool,
-        typer.Option(
+        _run(
             "--deterministic",
             help="The same command gives the same bits on the same machine; slower on CUDA.",
-            rich_help_panel=_RUN,
         ),
     ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Print errors and warnings only.", rich_help_panel=_RUN)
-    ] = False,
-    verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Print what was detected.", rich_help_panel=_RUN)
-    ] = False,
+    quiet: Annotated[bool, _run("--quiet", "-q", help="Print errors and warnings only.")] = False,
+    verbose: Annotated[bool, _run("--verbose", "-v", help="Print what was detected.")] = False,
 ) -> None:
     """Train proxy networks on DATASET and write every sample's scores to an HDF5 file.
 
