@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldore.datasets.dataset import ImageDataset
+from goldore.datasets.origin import Origin
 from goldore.datasets.pixels import Channels, images_from_array, labels_from_array, numbered_classes
 from goldore.errors import DatasetError, reason
 from goldore.files.untrusted import read_hdf5, read_npz
@@ -52,7 +53,7 @@ def load_arrays(path: Path, name: str, channels: Channels = "auto") -> ImageData
         images=images,
         labels=labels,
         class_names=_class_names(arrays, labels, path),
-        source=f"arrays in {path}",
+        origin=Origin("arrays", path=str(path)),
         test_images=test_images,
         test_labels=test_labels,
         notes=tuple(notes),

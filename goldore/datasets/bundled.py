@@ -5,6 +5,7 @@ from importlib.resources import as_file, files
 
 from goldore.datasets.arrays import load_arrays
 from goldore.datasets.dataset import ImageDataset
+from goldore.datasets.origin import Origin
 
 
 def load_bundled(name: str) -> ImageDataset:
@@ -18,4 +19,4 @@ def load_bundled(name: str) -> ImageDataset:
         that lies in the same file.
     """
     with as_file(files("goldore.datasets") / "fashion_mnist_sample.npz") as path:
-        return replace(load_arrays(path, name), source="the sample bundled with goldore")
+        return replace(load_arrays(path, name), origin=Origin("bundled"))

@@ -7,12 +7,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from goldore.datasets.origin import Origin
 from goldore.errors import DatasetError
 
-FOLDER_SOURCE = "folder tree "
-"""How the source of a dataset that was read from a folder tree begins."""
-TFDS_SOURCE = "TensorFlow Datasets "
-"""The same for TensorFlow Datasets."""
 _BLOCK = 4096  # samples hashed at a time, so that memory stays bounded
 _MAX_LISTED = 5
 _DECIMALS = 6
@@ -27,11 +24,12 @@ class ImageDataset:
         images: training images, uint8 [N, C, H, W].
         labels: training labels, int64 [N], 0 to K-1; every class has a sample.
         class_names: K names.
-        source: where it was read from, in words.
+        source: where it was read from, in words; those of `origin` if that is given.
         test_images: test images, uint8 [M, C, H, W], or None.
         test_labels: test labels, int64 [M], or None exactly if test_images is.
         paths: relative path of each training sample (folder trees only), or None.
         notes: what was detected or decided while reading, one sentence each.
+        origin: where it was read from, so that it can be found again; None if that is not known.
 
     Raises:
         DatasetError: if the parts do not fit together (see `validate`).
@@ -41,13 +39,16 @@ class ImageDataset:
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
     class_names: tuple[str, ...]
-    source: str
+    source: str = "unknown"
     test_images: NDArray[np.uint8] | None = None
     test_labels: NDArray[np.int64] | None = None
     paths: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
+    origin: Origin | None = None
 
     def __post_init__(self) -> None:
+        if self.origin is not None:
+            object.__setattr__(self, "source", self.origin.words)
         validate(self)
 
     @property

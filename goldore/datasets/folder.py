@@ -11,7 +11,8 @@ from PIL import Image
 from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_dataset
 from torchvision.transforms.v2 import functional as transforms
 
-from goldore.datasets.dataset import FOLDER_SOURCE, ImageDataset
+from goldore.datasets.dataset import ImageDataset
+from goldore.datasets.origin import Origin
 from goldore.errors import DatasetError, reason
 
 _TEST_FOLDERS = ("val", "test")
@@ -53,7 +54,7 @@ def load_folder(
         images=images,
         labels=labels,
         class_names=tuple(chosen),
-        source=f"{FOLDER_SOURCE}{root}" + (f", images resized to {image_size}" if image_size else ""),
+        origin=Origin("folder", path=str(root), image_size=image_size),
         test_images=test_images,
         test_labels=test_labels,
         paths=tuple(file.relative_to(train).as_posix() for file in files),

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from goldore.datasets.dataset import ImageDataset
+from goldore.datasets.origin import Origin
 from goldore.datasets.pixels import EXACTLY, WITH_ROUNDING, Channels, images_from_array, numbered_classes
 from goldore.errors import DatasetError, reason
 from goldore.files.user_code import import_object, working_directory_first
@@ -48,7 +49,7 @@ def load_function(spec: str, name: str, channels: Channels = "auto") -> ImageDat
         images=images,
         labels=labels,
         class_names=names,
-        source=f"function {spec}",
+        origin=Origin("function", name=spec),
         test_images=test_images,
         test_labels=test_labels,
         notes=tuple(notes),

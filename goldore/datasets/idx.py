@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldore.datasets.dataset import ImageDataset
+from goldore.datasets.origin import Origin
 from goldore.datasets.pixels import numbered_classes
 from goldore.errors import DatasetError, reason
 from goldore.files.untrusted import check_dense
@@ -77,7 +78,7 @@ def load_idx(folder: Path, name: str, class_names: tuple[str, ...] | None = None
         images=arrays["train_images"][:, None],
         labels=labels,
         class_names=class_names,
-        source=f"IDX files in {folder}",
+        origin=Origin("idx", path=str(folder)),
         test_images=test_images[:, None] if test_images is not None else None,
         test_labels=test_labels.astype(np.int64) if test_labels is not None else None,
     )

@@ -9,6 +9,7 @@ import numpy as np
 
 from goldore.datasets.dataset import ImageDataset
 from goldore.datasets.idx import find_idx, load_idx
+from goldore.datasets.origin import Origin
 from goldore.datasets.pixels import labels_from_array
 from goldore.errors import DatasetError, GoldoreError, UsageError, reason
 from goldore.files.untrusted import INDEX_BYTES, read_bytes, read_torch, tensor_array
@@ -96,7 +97,7 @@ def _read_cifar(name: str, place: Place) -> ImageDataset:
         images=train.data.transpose(0, 3, 1, 2),
         labels=np.array(train.targets, dtype=np.int64),
         class_names=tuple(train.classes),
-        source=f"torchvision.datasets.{name} in {place.root}",
+        origin=Origin("torchvision", name, str(place.root)),
         test_images=test.data.transpose(0, 3, 1, 2),
         test_labels=np.array(test.targets, dtype=np.int64),
     )
@@ -113,7 +114,7 @@ def _read_split(name: str, place: Place) -> ImageDataset:
         images=train.data,
         labels=train.labels.astype(np.int64),
         class_names=tuple(classes),
-        source=f"torchvision.datasets.{name} in {place.root}",
+        origin=Origin("torchvision", name, str(place.root)),
         test_images=test.data,
         test_labels=test.labels.astype(np.int64),
     )
@@ -182,7 +183,7 @@ def load_tiny_imagenet_folder(folder: Path, name: str, image_size: int | None = 
         images=dataset.images,
         labels=dataset.labels,
         class_names=dataset.class_names,
-        source=dataset.source,
+        origin=dataset.origin,
         test_images=images,
         test_labels=np.array([labels[wnid] for _, wnid in rows], dtype=np.int64),
         paths=dataset.paths,
@@ -214,7 +215,7 @@ def load_tiny_imagenet_file(path: Path, name: str = "TinyImageNet") -> ImageData
         images=arrays["images_train"],
         labels=labels_from_array(arrays["labels_train"], f"labels_train in {path.name}"),
         class_names=classes,
-        source=f"tensors in {path}",
+        origin=Origin("tensors", path=str(path)),
         test_images=arrays["images_val"],
         test_labels=labels_from_array(arrays["labels_val"], f"labels_val in {path.name}"),
     )

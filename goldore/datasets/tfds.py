@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from goldore.datasets.dataset import TFDS_SOURCE, ImageDataset
+from goldore.datasets.dataset import ImageDataset
+from goldore.datasets.origin import Origin
 from goldore.errors import DatasetError, UsageError, reason
 
 PREFIX = "tfds:"
@@ -66,7 +67,7 @@ def load_tfds(name: str, title: str, data_root: Path, *, download: bool = False)
         images=train,
         labels=labels,
         class_names=names,
-        source=f"{TFDS_SOURCE}{builder.info.full_name}",
+        origin=Origin("tfds", name=builder.info.full_name),
         test_images=test_images,
         test_labels=test_labels,
     )

@@ -198,7 +198,7 @@ def list_scores(source: str | Path, like: ScoreFile) -> ScoreFile:
     path = Path(source)
     name = _score_in_name(path)
     _check_dataset(path, like.dataset.name)
-    info = dataclasses.replace(like.dataset, fingerprint="", source=f"list {path.name}")
+    info = dataclasses.replace(like.dataset, fingerprint="", source=f"list {path.name}", origin=None)
     values = _values(path, name, info)
     score = _as_score(path, name, values, info.num_classes)
     return ScoreFile(

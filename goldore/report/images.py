@@ -4,14 +4,13 @@ A folder tree is not read whole: only the files that are asked for are decoded. 
 with the hashes of pixels in the score file, so that no image of another sample is shown.
 """
 
-import re
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
 
-from goldore.datasets.dataset import FOLDER_SOURCE, sample_hashes
+from goldore.datasets.dataset import sample_hashes
 from goldore.errors import DatasetError, GoldoreError
 from goldore.store import Header, ScoreFile, load_header
 from goldore.wording import plain_name
@@ -19,11 +18,7 @@ from goldore.wording import plain_name
 Images = Callable[[NDArray[np.int64]], NDArray[np.uint8]]
 """Gives the images of positions [n], uint8 [n, C, H, W]; DatasetError where one is not the sample's."""
 
-_RESIZED = re.compile(r", images resized to (\d+)$")
 _RESIZED_NAMES = ("imagenette",)  # whose images have many sizes
-_BUNDLED = "the sample bundled with goldore"
-_NAMED = re.compile(r"torchvision\.datasets\.(?P<name>\w+) in (?P<root>.+)")
-_PATH = re.compile(r"(?P<kind>IDX files|arrays|tensors) in (?P<path>.+)")
 _SUFFIXES = {"arrays": (".npz", ".h5", ".hdf5"), "tensors": (".pt",)}
 
 
@@ -46,7 +41,7 @@ def find_images(file: ScoreFile, dataset: str | None, data_root: Path) -> tuple[
         return _images_of(header, dataset, data_root), ""
     try:
         found = _where_it_was(header, data_root)
-    except GoldoreError as error:
+    except (GoldoreError, OSError) as error:  # a path may be too long for any system
         return None, f"{str(error).rstrip('.')}; name the dataset with `dataset`."
     if found is None:
         return None, f"the images of {file.dataset.name} are not at hand; name the dataset with `dataset`."
@@ -54,33 +49,31 @@ def find_images(file: ScoreFile, dataset: str | None, data_root: Path) -> tuple[
 
 
 def _where_it_was(header: Header, data_root: Path) -> Images | None:
-    """The images as the source in the file leads to them; functions are never called for that."""
-    source = header.info.source
-    if source == _BUNDLED:
-        from goldore.datasets.load import BUNDLED
+    """The images as the origin in the file leads to them; functions are never called for that."""
+    from goldore.datasets.load import BUNDLED, KNOWN
 
+    origin = header.info.origin
+    if origin is None:
+        return None
+    if origin.kind == "bundled":
         return _images_of(header, BUNDLED, data_root)
-    if source.startswith(FOLDER_SOURCE):
-        root = Path(_RESIZED.sub("", source.removeprefix(FOLDER_SOURCE)))
+    path = Path(origin.path)
+    if origin.kind == "folder":
         listed = header.paths is not None and header.sample_hash is not None
-        return _from_tree(header, root) if listed and root.is_dir() else None
-    named = _NAMED.fullmatch(source)
-    if named is not None:
-        places = [place for place in (data_root, Path(named["root"])) if place.is_dir()]
-        return _images_of(header, named["name"], places[0]) if places else None
-    path = _PATH.fullmatch(source)
-    if path is not None and _holds(path["kind"], Path(path["path"])):
-        return _images_of(header, str(Path(path["path"]).resolve()), data_root)
-    return None
+        return _from_tree(header, path) if listed and path.is_dir() else None
+    if origin.kind == "torchvision" and origin.name in KNOWN:
+        places = [place for place in (data_root, path) if place.is_dir()]
+        return _images_of(header, origin.name, places[0]) if places else None
+    return _images_of(header, str(path.resolve()), data_root) if _holds(origin.kind, path) else None
 
 
 def _holds(kind: str, path: Path) -> bool:
-    """Whether a path is what a source says of it; the file may be from a stranger, who may say anything."""
+    """Whether a path is what an origin says of it; the file may be from a stranger, who may say anything."""
     from goldore.datasets.idx import find_idx
 
-    if kind == "IDX files":
+    if kind == "idx":
         return path.is_dir() and bool(find_idx(path))
-    return path.suffix in _SUFFIXES[kind] and path.is_file()
+    return path.suffix in _SUFFIXES.get(kind, ()) and path.is_file()
 
 
 def _images_of(header: Header, dataset: str, data_root: Path) -> Images:
@@ -108,8 +101,7 @@ def _from_tree(header: Header, root: Path) -> Images:
     from goldore.datasets.folder import decode
 
     train = root / "train" if (root / "train").is_dir() else root
-    resized = _RESIZED.search(header.info.source)
-    size = int(resized[1]) if resized else None
+    size = header.info.origin.image_size if header.info.origin is not None else None
     paths = [PurePosixPath(path) for path in header.paths or ()]
 
     def take(positions: NDArray[np.int64]) -> NDArray[np.uint8]:

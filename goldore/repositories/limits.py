@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from goldore.datasets.dataset import TFDS_SOURCE
+from goldore.datasets.origin import Origin
 from goldore.errors import UsageError
 from goldore.repositories.model import Need, Repository, Settings
 from goldore.store import DatasetInfo
@@ -142,8 +142,9 @@ def _shape_problems(repository: Repository, dataset: DatasetInfo) -> Iterator[Pr
 
 
 def _order_problems(repository: Repository, name: str, order: str) -> Iterator[Problem]:
-    tfds = order.startswith(TFDS_SOURCE)
-    arrays = order.startswith("arrays in ")  # which may have been written in any order
+    origin = Origin.of_words(order)
+    kind = origin.kind if origin is not None else ""
+    tfds, arrays = kind == "tfds", kind == "arrays"  # arrays may have been written in any order
     if repository.order == "tfds" and arrays:
         text = f"{repository.title} reads TensorFlow Datasets' order; see that {order} stand in it."
         yield Problem(text, refuse=False)
@@ -161,7 +162,7 @@ def _order_problems(repository: Repository, name: str, order: str) -> Iterator[P
         yield Problem(text, refuse=True)
     if name == "TinyImageNet" and repository.tiny and not tfds:
         wanted = "tinyimagenet.pt" if repository.tiny == "file" else "the folder tree"
-        if order.startswith("tensors in") != (repository.tiny == "file"):
+        if (kind == "tensors") != (repository.tiny == "file"):
             text = (
                 f"{repository.title} reads {wanted}, which has another order than {order}; score "
                 "that, or translate "

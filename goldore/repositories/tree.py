@@ -11,7 +11,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from goldore.datasets.dataset import FOLDER_SOURCE
 from goldore.errors import TreeError, UsageError, reason
 from goldore.files.atomic import check_writable, give_usual_mode, replacing
 from goldore.store import Header
@@ -213,8 +212,7 @@ def _root(header: Header, images: str | Path | None) -> Path:
     if images is not None:
         root = Path(images)
     else:
-        text = header.info.source.removeprefix(FOLDER_SOURCE)
-        root = Path(text.partition(", images resized to ")[0])
+        root = Path(header.info.origin.path if header.info.origin else header.info.source)
     if not root.is_dir():
         raise TreeError(f"there is no folder {root}; say with `images` where the images lie.")
     return root.resolve()

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldore.datasets.classes import class_members, labels_digest
-from goldore.datasets.dataset import FOLDER_SOURCE
 from goldore.errors import GoldoreError, UnreliableError, UsageError, reason, require
 from goldore.scores.estimators import trials_needed
 from goldore.selection.amount import Amount, Ratio, make_amount
@@ -282,7 +281,8 @@ def _chosen(
 
 def _paths(file: ScoreFile, indices: NDArray[np.int64]) -> list[str] | None:
     """The kept files of a folder tree, relative to its training folder; None for other datasets."""
-    if not file.dataset.source.startswith(FOLDER_SOURCE) or not file.path.is_file():
+    origin = file.dataset.origin
+    if origin is None or origin.kind != "folder" or not file.path.is_file():
         return None
     paths = load_header(file.path).paths
     return None if paths is None else [paths[index] for index in indices]

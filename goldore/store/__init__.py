@@ -3,7 +3,7 @@
     /                    attrs: format, format_version, goldore_version, torch_version, device, created,
                          updated
     /dataset             attrs: name, split, num_samples, num_classes, class_names, image_shape,
-                         fingerprint, source
+                         fingerprint, source, origin (optional)
     /dataset/labels      int32 [N]
     /dataset/sample_hash uint64 [N]
     /dataset/paths       strings [N] (folder trees only)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from goldore.datasets.origin import Origin
 from goldore.store.model import Header
 
 _BYTES = 8
@@ -45,6 +46,8 @@ def header_digest(header: Header) -> str:
     info = header.info
     found = hashlib.sha256()
     texts = [info.name, info.split, info.fingerprint, info.source, *info.class_names, *(header.paths or ())]
+    if info.origin is not None and info.origin != Origin.of_words(info.source):  # else the source covers it
+        texts.append(info.origin.to_json())
     sizes = [info.num_samples, info.num_classes, *info.image_shape]
     found.update(json.dumps([texts, sizes, header.paths is not None]).encode())
     found.update(header.labels.astype("<i8").data)

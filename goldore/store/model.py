@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldore.datasets.dataset import ImageDataset
+from goldore.datasets.origin import Origin
 from goldore.scores import (
     MONTE_CARLO_DEFINITIONS,
     SCORES,
@@ -34,6 +35,7 @@ class DatasetInfo:
         image_shape: channels, height, width; zeros where only the labels are known.
         fingerprint: as `ImageDataset.fingerprint`; empty where only the labels are known.
         source: where it was read from, in words.
+        origin: the same as a record; taken from the words where it is not given, None if they say too little.
     """
 
     name: str
@@ -44,6 +46,11 @@ class DatasetInfo:
     image_shape: tuple[int, int, int]
     fingerprint: str
     source: str
+    origin: Origin | None = field(default=None, metadata={"key": None})  # no key in JSON
+
+    def __post_init__(self) -> None:
+        if self.origin is None:
+            object.__setattr__(self, "origin", Origin.of_words(self.source))
 
 
 @dataclass(frozen=True)
@@ -74,6 +81,7 @@ class Header:
             image_shape=dataset.image_shape,
             fingerprint=dataset.fingerprint,
             source=dataset.source,
+            origin=dataset.origin,
         )
         return cls(info, dataset.labels, dataset.sample_hash, dataset.paths)
 

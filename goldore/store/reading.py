@@ -8,6 +8,7 @@ from typing import Any, get_args
 import h5py
 import numpy as np
 
+from goldore.datasets.origin import Origin
 from goldore.errors import NewerFormatError, ScoreFileError, reason
 from goldore.scores import SCORES
 from goldore.scores.definition import End
@@ -184,6 +185,7 @@ def _read_info(file: h5py.File) -> DatasetInfo:
         image_shape=(channels, height, width),
         fingerprint=read_text(group, "fingerprint"),
         source=read_text(group, "source"),
+        origin=Origin.from_json(read_text(group, "origin")) if "origin" in group.attrs else None,
     )
     if len(info.class_names) != info.num_classes:
         raise ValueError(f"{info.num_classes} classes but {len(info.class_names)} class names")

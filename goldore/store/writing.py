@@ -151,6 +151,8 @@ def write_header(file: h5py.File, header: Header) -> None:
             "source": info.source,
         }
     )
+    if info.origin is not None:
+        group.attrs["origin"] = info.origin.to_json()
     write_text_list(group, "class_names", list(info.class_names))
     group["labels"] = header.labels.astype(np.int32)
     if header.sample_hash is not None:

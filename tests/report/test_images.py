@@ -11,9 +11,11 @@ from PIL import Image
 
 import goldore
 from goldore.datasets import folder
+from goldore.datasets.origin import Origin
 from goldore.errors import DatasetError, GoldoreError
 from goldore.report.images import find_images
 from goldore.store import load_scores
+from goldore.store.verifying import verify
 from tests.conftest import edited
 from tests.report.making import noise, scored
 
@@ -102,6 +104,25 @@ def test_other_sources_are_not_looked_for(source, tmp_path):
     images, why_not = found(file_of(noise((5, 5), source=source), tmp_path))
     assert images is None
     assert why_not == "the images of noise are not at hand; name the dataset with `dataset`."
+
+
+def test_in_a_file_that_has_only_words_they_say_where_the_images_are(any_kind):
+    _, dataset, file = any_kind
+    with edited(file.path) as content:
+        del content["dataset"].attrs["origin"]
+    assert not verify(file.path).problems
+    again = load_scores(file.path)
+    assert again.dataset == file.dataset
+    assert np.array_equal(found(again)[0](SOME), dataset.images[SOME])
+
+
+def test_what_a_newer_version_says_is_no_damage(arrays):
+    file = arrays[2]
+    with edited(file.path) as content:
+        content["dataset"].attrs["origin"] = '{"kind": "shards", "bucket": [1]}'
+    images, why_not = found(load_scores(file.path))
+    assert images is None
+    assert "--dataset" in why_not
 
 
 class TestWrongDataset:
@@ -229,6 +250,7 @@ def test_images_of_any_number_of_channels_are_found(channels, tmp_path):
 class TestStrangers:
     """The source in a score file may say anything."""
 
+    @pytest.mark.parametrize("stored", ["as a record", "in words"])
     @pytest.mark.parametrize(
         "source",
         [
@@ -240,16 +262,22 @@ class TestStrangers:
             "arrays in PIPE.npz",
             "function os:getcwd",
             "torchvision.datasets.CIFAR10 in /",
+            "torchvision.datasets.os:getcwd in .",
+            f"folder tree /{'n' * 300}",
         ],
     )
-    def test_what_it_names_is_not_searched(self, source, arrays, tmp_path, monkeypatch):
+    def test_what_it_names_is_not_searched(self, source, stored, arrays, tmp_path, monkeypatch):
         def refuse(*_, **__):
             pytest.fail("a dataset is loaded")
 
         os.mkfifo(tmp_path / "PIPE.npz")
         file = arrays[2]
         with edited(file.path) as content:
-            content["dataset"].attrs["source"] = source.replace("PIPE", str(tmp_path / "PIPE"))
+            source = source.replace("PIPE", str(tmp_path / "PIPE"))
+            content["dataset"].attrs["source"] = source
+            del content["dataset"].attrs["origin"]
+            if stored == "as a record":
+                content["dataset"].attrs["origin"] = Origin.of_words(source).to_json()
         monkeypatch.setattr(folder, "load_folder", refuse)
         images, why_not = found(load_scores(file.path))
         assert images is None

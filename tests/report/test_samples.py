@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import goldore
-from goldore.datasets.dataset import FOLDER_SOURCE
+from goldore.datasets.origin import Origin
 from goldore.errors import ScoreFileError, UsageError
 from goldore.exchange.importing import import_scores
 from goldore.networks.config import ConvNetConfig
@@ -175,7 +175,7 @@ def test_the_hash_is_that_of_the_pixels(scored):
 
 def test_samples_of_folder_trees_have_their_paths(scored, tmp_path):
     assert describe_samples(scored[0], [3])[0].path is None
-    dataset = dataclasses.replace(make_dataset(), paths=PATHS, source=f"{FOLDER_SOURCE}x")
+    dataset = dataclasses.replace(make_dataset(), paths=PATHS, origin=Origin("folder", path="x"))
     file = goldore.score(
         dataset,
         scores="LossInit",

@@ -60,11 +60,10 @@ def test_constant_values_are_binned():
 def test_the_dataset_is_in_the_summary():
     file = make_file([1, 2], [0, 1])
     assert summarize(file).dataset == file.dataset
-    assert summarize(file).to_json()["dataset"] == {
-        **dataclasses.asdict(file.dataset),
-        "class_names": ["class 0", "class 1"],
-        "image_shape": [1, 8, 8],
-    }
+    about = dataclasses.asdict(file.dataset)
+    del about["origin"]
+    about |= {"class_names": ["class 0", "class 1"], "image_shape": [1, 8, 8]}
+    assert summarize(file).to_json()["dataset"] == about
 
 
 def test_a_range_too_narrow_for_bins_gets_one():

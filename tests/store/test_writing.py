@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import shutil
 
@@ -6,6 +7,8 @@ import numpy as np
 import pytest
 
 from goldore import load_scores
+from goldore.datasets.dataset import ImageDataset
+from goldore.datasets.origin import Origin
 from goldore.errors import ScoreFileError, UsageError
 from goldore.networks.config import ConvNetConfig
 from goldore.scores import LOSS_CONVERGE, LOSS_INIT, ScoreDefinition
@@ -18,6 +21,8 @@ from goldore.store import (
     check_storable,
     estimate_scores,
 )
+from goldore.store.digests import header_digest
+from goldore.store.verifying import verify
 from goldore.store.writing import size_of
 from goldore.trials import LossRecipe
 from goldore.trials.seeds import make_trials
@@ -95,6 +100,30 @@ def test_plain_h5py_reads_the_documented_layout(path, dataset):
         assert file["trials/loss/LossInit"].shape == (3, 60)
         assert file["trials/loss/done"][()].tolist() == [1, 1, 1]
         assert "paths" not in file["dataset"]
+
+
+@pytest.mark.parametrize(
+    ("source", "digest"),
+    [
+        ("folder tree /data, images resized to 4", "d35d95f1241c628f661f04dd7eaf7337"),
+        ("made by the tests", "105b81e4ead152b866ae6d587d62f82e"),
+    ],
+)
+def test_the_checksum_of_a_header_is_that_of_files_without_an_origin(source, digest):
+    images = np.arange(96, dtype=np.uint8).reshape(2, 3, 4, 4)
+    two = ImageDataset("two", images, np.array([0, 1]), ("a", "b"), source, paths=("a/1.png", "b/2.png"))
+    header = Header.of(two)
+    assert header_digest(header)[:32] == digest
+    other = dataclasses.replace(header.info, origin=Origin("folder", path="/elsewhere"))
+    assert header_digest(dataclasses.replace(header, info=other))[:32] != digest
+
+
+def test_where_the_images_come_from_is_stored_and_read_again(tmp_path, dataset):
+    origin = Origin("folder", path="trees, images resized to 5")  # which words cannot tell
+    written = Header.of(dataclasses.replace(dataset, origin=origin))
+    add_trials(tmp_path / "origin.h5", written, run(), results(dataset, [0]))
+    assert load_scores(tmp_path / "origin.h5").dataset == written.info
+    assert not verify(tmp_path / "origin.h5").problems
 
 
 def test_paths_and_other_alphabets_survive(tmp_path):
