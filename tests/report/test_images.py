@@ -122,7 +122,7 @@ def test_what_a_newer_version_says_is_no_damage(arrays):
         content["dataset"].attrs["origin"] = '{"kind": "shards", "bucket": [1]}'
     images, why_not = found(load_scores(file.path))
     assert images is None
-    assert "--dataset" in why_not
+    assert "`dataset`" in why_not
 
 
 class TestWrongDataset:
