@@ -7,7 +7,7 @@ import typer
 
 from goldore.wording import count, plural
 
-from .screen import line, out, reports_errors, show_table
+from .screen import line, out, reports_errors, show_table, warn_of_journal
 
 if TYPE_CHECKING:
     from goldore.store import ScoreFile
@@ -39,6 +39,7 @@ def estimate_command(
     if to is not None and to.exists() and not overwrite:
         raise UsageError(f"{to} exists already; choose another --out or use --overwrite.")
     known = load_scores(file, only=()).utility_trials
+    warn_of_journal(file)
     if known is None:
         raise ScoreFileError(
             f"{file} has no utility trials to estimate from; make some with: "

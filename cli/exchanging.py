@@ -8,7 +8,7 @@ import typer
 from goldore.errors import UsageError
 from goldore.wording import count, plural
 
-from .screen import line, out, reports_errors, warn
+from .screen import line, out, reports_errors, warn, warn_of_journal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,6 +55,7 @@ def export_command(
     if name is not None and not name.strip():
         raise UsageError("--name is empty; leave it out for the name in the score file.")
     loaded = load_scores(file)
+    warn_of_journal(file)
     if form == LIST_FORMAT:
         paths = export_lists(loaded, folder, scores=chosen, name=name, overwrite=overwrite)
         _say_outcome(loaded, paths)

@@ -12,7 +12,7 @@ import typer
 
 from goldore.errors import DatasetError, UsageError
 
-from .screen import err, line, out, reports_errors, spelled, warn
+from .screen import err, line, out, reports_errors, spelled, warn, warn_of_journal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -284,6 +284,8 @@ def _load(paths: "Sequence[Path]") -> "list[ScoreFile]":
     from goldore.store import load_scores
 
     loaded = {place: load_scores(path) for place, path in enumerate(paths) if not _is_list(path)}
+    for place in loaded:
+        warn_of_journal(paths[place])
     if not loaded:
         raise UsageError("lists have no classes of their own; give a score file of their dataset with them.")
     like = next(iter(loaded.values()))

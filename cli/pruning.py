@@ -12,7 +12,7 @@ from goldore.selection.strategies import STRATEGIES, strategy_of
 from goldore.wording import count, number, plural
 
 from .mapping import Translated
-from .screen import class_cell, line, reports_errors, show_table, warn
+from .screen import class_cell, line, reports_errors, show_table, warn, warn_of_journal
 from .screen import out as output
 from .targets import Target, Tree
 
@@ -175,6 +175,7 @@ def prune_command(
         check_suffix(out)
 
     header = load_scores(file, only=())
+    warn_of_journal(file)
     parsed = parse_criterion(criterion, header.score_names)
     scores = load_scores(file, only=(parsed.score,)) if parsed.drops else header
 

@@ -6,7 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import typer
 from rich.cells import cell_len
@@ -19,6 +19,9 @@ from goldore.errors import GoldoreError, PlugError, reason
 from goldore.wording import printable
 
 from .signals import exit_code
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -101,6 +104,18 @@ def spelled(text: str) -> str:
 def warn(text: str) -> None:
     """Print a warning on stderr, with arguments as options."""
     line(err(), spelled(text), "bold yellow", "warning: ")
+
+
+def warn_of_journal(path: "Path") -> None:
+    """Warn where finished trials wait beside a score file, as a killed run leaves them."""
+    from goldore.store import journal_of
+
+    waiting = journal_of(path)
+    if waiting.is_file() and waiting.stat().st_size:
+        warn(
+            f"{waiting.name} beside it holds finished trials that are not in the file yet; repeat its "
+            "goldore score command to take them in."
+        )
 
 
 def reports_errors(command: Callable[P, R]) -> Callable[P, R]:

@@ -9,7 +9,7 @@ from goldore.errors import DatasetError, ScoreFileError
 from goldore.runs.job import Job, Stage
 from goldore.runs.output import existing_file
 from goldore.runs.parts import Parts, discard, parts_of
-from goldore.store import Header, Run, ScoreFile, check_same_run, check_storable, load_scores
+from goldore.store import Header, Run, ScoreFile, check_same_run, check_storable, journal_of, load_scores
 from goldore.store.trial_kinds import continuing, run_from_json
 
 Runs = list[Run]
@@ -21,11 +21,11 @@ class Plans:
 
     Attributes:
         runs: what the trials of each kind share.
-        notes: what was found out while planning.
+        notes: what was found out while planning, for each of them.
     """
 
     runs: Runs
-    notes: list[str]
+    notes: list[list[str]]
 
 
 def prepare(job: Job, stages: Sequence[Stage]) -> tuple[Plans, ScoreFile | None]:
@@ -48,6 +48,13 @@ def prepare(job: Job, stages: Sequence[Stage]) -> tuple[Plans, ScoreFile | None]
     sent: dict[str, Any] = {}
     left: list[Path] = []
     if parts.team.rank == 0:
+        waiting = journal_of(parts.path)
+        lost = not parts.path.exists() and waiting.is_file() and waiting.stat().st_size > 0
+        if lost and not overwrite:
+            raise ScoreFileError(
+                f"{waiting} holds finished trials of a file that is no longer there; bring {parts.path.name} "
+                "back, move the journal away, or use `overwrite`."
+            )
         try:
             parts.take_in()
         except ScoreFileError:
@@ -61,7 +68,7 @@ def prepare(job: Job, stages: Sequence[Stage]) -> tuple[Plans, ScoreFile | None]
         existing = existing_file(parts.path, header, runs, overwrite=overwrite)
         parts.fresh = existing is None
         settled = [stage.settle(run) for stage, run in zip(stages, runs, strict=True)]
-        runs, notes = [run for run, _ in settled], [note for _, found in settled for note in found]
+        runs, notes = [run for run, _ in settled], [found for _, found in settled]
         discard([part for part in left if not _fits(part, header, runs)])
         if parts.fresh and parts_of(parts.path):  # this run began to replace another one, and was stopped
             parts.take_in()

@@ -146,9 +146,9 @@ def score(
         stages.append(UtilityStage(job, utility or UtilityRecipe(), budget, outcome, estimator))
     with running_on(where, deterministic=deterministic), parts.locked():
         plans, existing = prepare(job, stages)
-        for stage, run in zip(stages, plans.runs, strict=True):
+        for stage, run, notes in zip(stages, plans.runs, plans.notes, strict=True):
             with parts.estimated():
-                stage.train(run, existing, plans.notes)
+                stage.train(run, existing, notes)
             existing = load_scores(parts.path, only=()) if parts.path.exists() else None
         try:
             parts.close(plans.runs)

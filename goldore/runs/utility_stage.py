@@ -13,7 +13,7 @@ from goldore.runs.budget import Budget, Checks
 from goldore.runs.evaluation import check_evaluable, evaluation_fingerprint, evaluation_sets
 from goldore.runs.groups import Groups
 from goldore.runs.job import Job, complete_recipe, memory_errors
-from goldore.runs.output import Pace
+from goldore.runs.output import Pace, errors_of_writing
 from goldore.runs.parts import Parts
 from goldore.runs.pilot import choose_subset_size, images_at_once
 from goldore.runs.team import Claims
@@ -127,7 +127,8 @@ class UtilityStage:
         )
         other = known is not None and (known.outcome, known.estimator) != (run.outcome, run.estimator)
         if parts.team.rank == 0 and other:
-            estimate_anew(path, run.outcome, run.estimator, path)  # this process holds the lock
+            with errors_of_writing(path):
+                estimate_anew(path, run.outcome, run.estimator, path)  # this process holds the lock
         checks, looking = Checks(strata, budget), Pace()
         start, missing_at_first = time.monotonic(), len(todo.missing)
         stop_at = start + seconds

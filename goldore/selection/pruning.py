@@ -130,12 +130,12 @@ def prune(
         clash = f"`keep_range` is a window of its own, and the rule is {rule}; leave one of them out."
         require(rule in (End(), Window()), clash)
         rule = Window(keep_range[0])
-    require(scope in ("class", "global"), f"the scope is {scope!r}; choose class or global.")
+    require(scope in ("class", "global"), f"`scope` is {scope!r}; choose class or global.")
     require(
         amount.count is None or scope == "class",
         "`keep_per_class` counts samples of each class; leave `scope` global out or give a ratio.",
     )
-    require(missing in ("error", "drop", "keep"), f"missing is {missing!r}; choose error, drop or keep.")
+    require(missing in ("error", "drop", "keep"), f"`missing` is {missing!r}; choose error, drop or keep.")
     file = scores if isinstance(scores, ScoreFile) else load_scores(scores, only=_only(criterion))
     parsed = parse_criterion(criterion, file.score_names)
     values = _values(file, parsed, seed)

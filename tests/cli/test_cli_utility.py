@@ -161,3 +161,26 @@ def test_a_run_says_why_it_stopped_and_what_is_missing(goldore, data_file):
     assert "the reliability of 0.01 was there already" in reached.stderr
     timed = goldore("score", data_file, *options, *more, "--utility-trials", 5000, "--max-time", "1s")
     assert "stopped by --max-time at " in timed.stderr
+
+
+def test_the_pilot_is_told_of_once_and_with_the_utility_trials(goldore, data_file, tmp_path):
+    options = [each for each in OPTIONS if each not in ("--scores", "MonteCarlo", "--subset-per-class", 2)]
+    scores = ("--scores", "LossInit,MonteCarlo", "--epochs", 1, "--trials", 1, "--utility-trials", 8)
+    done = goldore("score", data_file, *options, *scores, "--out", tmp_path / "pilot.h5")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("pilot accuracy") == 1
+    told = " ".join(done.stderr.split())
+    assert told.index("1 trial of 1 epoch") < told.index("pilot accuracy") < told.index("utility trials:")
+
+
+def test_trials_that_wait_in_a_journal_are_told_of(goldore, utility_file, tmp_path):
+    file = tmp_path / "waiting.h5"
+    shutil.copy(utility_file, file)
+    (tmp_path / "waiting.h5.journal").write_bytes(b"trials")
+    for command in (
+        ("inspect", file),
+        ("prune", file, "--criterion", "Random", "--keep-ratio", "0.5", "--out", tmp_path / "k.npy"),
+    ):
+        done = goldore(*command)
+        assert done.returncode == 0, done.stderr
+        assert "warning: waiting.h5.journal beside it holds finished trials" in " ".join(done.stderr.split())

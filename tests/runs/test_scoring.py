@@ -446,3 +446,15 @@ def test_deterministic_runs_give_the_same_bits(dataset, out):
     )
     for name, score in first.scores.items():
         assert np.array_equal(score.values, second.scores[name].values)
+
+
+def test_a_journal_whose_file_is_gone_is_not_thrown_away(dataset, tmp_path):
+    out = tmp_path / "s.h5"
+    journal = tmp_path / "s.h5.journal"
+    journal.write_bytes(b"finished trials")
+    with pytest.raises(ScoreFileError, match=r"a file that is no longer there; bring s\.h5 back"):
+        goldore.score(dataset, out=out, trials=1, recipe=RECIPE, device="cpu")
+    assert journal.read_bytes() == b"finished trials"
+    assert not out.exists()
+    goldore.score(dataset, out=out, trials=1, recipe=RECIPE, device="cpu", overwrite=True)
+    assert not journal.exists()
