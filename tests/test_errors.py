@@ -21,7 +21,7 @@ OTHERS = {  # whose texts are about other people's programs, or are their lines
     "repositories/catalogue.py",
     "repositories/needs.py",
 }
-OPTION = re.compile(r"--[a-z]")
+OPTION = re.compile(r"--[a-z{]")  # also one that is put together
 NAMED = re.compile(r"`([a-z_][a-z0-9_]*)`")
 TAKE_A_NAME = {"check_output", "check_writable"}
 COMMAND = re.compile(r"\bgoldore [a-z]")

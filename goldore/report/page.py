@@ -12,31 +12,10 @@ from goldore.report import facts
 from goldore.report.figures import Drawing, svg
 from goldore.report.gallery import GalleryRow, Picture, examples, extremes, most_classes, pictures
 from goldore.report.material import Material
-from goldore.store.outputs import check_output
 from goldore.wording import count, number, percent, printable
 
 _FOLDED = 30  # classes: longer tables are folded
 _MOST_TRIALS = 200  # values of single trials that are listed
-
-
-def write_page(
-    out: Path, material: Material, drawings: Sequence[Drawing], *, overwrite: bool = False
-) -> None:
-    """Write the page.
-
-    Args:
-        out: the HTML file.
-        material: what it shows.
-        drawings: its figures.
-        overwrite: replace `out` if it exists.
-
-    Raises:
-        UsageError: if `out` exists.
-        DatasetError: if an image is not that of the sample that was scored.
-        GoldoreError: if `out` cannot be written.
-    """
-    check_output(out, "out", overwrite=overwrite, inputs=[material.file.path])
-    save_page(out, render(material, drawings))
 
 
 def save_page(out: Path, text: str) -> None:

@@ -80,10 +80,6 @@ class Output:
         fresh: start anew, whatever is there.
         is_part: the file is a part that is joined with others: it takes trials that diverged as they come.
         useful: the file has trials of the run's kind that ended well.
-
-    Attributes:
-        path: of the file.
-        is_part: whether it is a part.
     """
 
     def __init__(
@@ -93,11 +89,11 @@ class Output:
         run: Run,
         *,
         fresh: bool,
-        is_part: bool = False,
-        useful: bool = False,
+        is_part: bool,
+        useful: bool,
     ) -> None:
-        self.path, self._header, self._run, self._fresh = path, header, run, fresh
-        self.is_part, self._useful = is_part, useful
+        self._path, self._header, self._run, self._fresh = path, header, run, fresh
+        self._is_part, self._useful = is_part, useful
         self._waiting: list[Any] = []  # results of the run's kind
         self._seen = stamp(path)
         self._written = False  # by this object, so that it holds trials of the run's kind
@@ -110,10 +106,10 @@ class Output:
         Returns:
             Whether they were written to the file now.
         """
-        if self._written and stamp(self.path) == self._seen and not self._pace.is_due():
-            with errors_of_writing(self.path):
-                self._journal = self._journal or Journal.beside(self.path, self._header, self._run.kind)
-                self._journal.append(self.path, results)
+        if self._written and stamp(self._path) == self._seen and not self._pace.is_due():
+            with errors_of_writing(self._path):
+                self._journal = self._journal or Journal.beside(self._path, self._header, self._run.kind)
+                self._journal.append(self._path, results)
             self._waiting += results
             return False
         self._waiting += results
@@ -125,27 +121,27 @@ class Output:
         """Write the trials that wait to the file."""
         if not self._waiting:
             return
-        self._fresh = self._fresh or not self.path.exists()  # it may have been removed meanwhile
+        self._fresh = self._fresh or not self._path.exists()  # it may have been removed meanwhile
         self._useful = self._useful and not self._fresh
-        if not self._useful and not self.is_part and all(result.failed for result in self._waiting):
+        if not self._useful and not self._is_part and all(result.failed for result in self._waiting):
             return
-        if self.path.exists() and stamp(self.path) != self._seen:
+        if self._path.exists() and stamp(self._path) != self._seen:
             self._look_again()
-        self._write(self.path, fresh=self._fresh)
-        self._waiting, self._fresh, self._seen = [], False, stamp(self.path)
+        self._write(self._path, fresh=self._fresh)
+        self._waiting, self._fresh, self._seen = [], False, stamp(self._path)
         self._useful = self._written = True
 
     def _look_again(self) -> None:
         """The file is not as it was left: go on if it can take this run's trials, else save them beside."""
         try:
-            check_same_run(load_scores(self.path, only=()), self._header, self._run)
+            check_same_run(load_scores(self._path, only=()), self._header, self._run)
             self._fresh = False
         except ScoreFileError as error:
-            beside = self.path.with_name(f"{self.path.stem}-{os.getpid()}.h5")
+            beside = self._path.with_name(f"{self._path.stem}-{os.getpid()}.h5")
             self._write(beside, fresh=True)
-            remove_journal(self.path)
+            remove_journal(self._path)
             raise ScoreFileError(
-                f"{self.path} was changed by another run meanwhile and is left as it is; the trials in "
+                f"{self._path} was changed by another run meanwhile and is left as it is; the trials in "
                 f"hand are in {beside}. Give every run an `out` of its own."
             ) from error
 

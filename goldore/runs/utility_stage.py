@@ -41,9 +41,6 @@ from goldore.trials.seeds import Trial, make_utility_trials
 
 _CPU_NETWORKS, _CUDA_NETWORKS = 8, 64  # at once; the second at the most
 _EXPECTED_SWEEPS = 8  # of a run until a reliability is reached, for choosing how to run
-_COMPLETE: End = "complete"
-_REACHED: End = "reliable"
-_LATE: End = "time"
 
 
 class UtilityStage:
@@ -139,29 +136,31 @@ class UtilityStage:
                     _look(path, watcher)
             return time.monotonic() > stop_at
 
-        end: End | None = _REACHED if missing_at_first and _agreed(parts, checks) else None
+        end: End | None = "reliable" if missing_at_first and _agreed(parts, checks) else None
         while len(todo.missing) and end is None:
             batch = todo.missing[: checks.until_next(len(todo.there))]
             groups = training.groups(parts.team.claims(batch), watcher)
             if todo.look_again(stopped=todo.take_in(groups, enough)):
-                end = _LATE
+                end = "time"
             if _agreed(parts, checks, watcher):
-                end = _REACHED
+                end = "reliable"
         parts.estimate()
         score = _estimated(path) if parts.team.rank == 0 else None
-        watcher.ended(end or _COMPLETE, score, time.monotonic() - start, missing_at_first - len(todo.missing))
+        trained = missing_at_first - len(todo.missing)
+        watcher.ended(end or "complete", score, time.monotonic() - start, trained)
 
 
 def _agreed(parts: Parts, checks: Checks, watcher: Watcher | None = None) -> bool:
     """Whether a reliability that was asked for is reached, as rank 0 finds; all ranks ask together."""
     if not checks.wanted:
         return False
+    parts.estimate()  # written, so that nobody estimates the same trials again
     score = _look(parts.path, watcher) if parts.team.rank == 0 else None
     return bool(parts.team.gather(checks.enough(score))[0])
 
 
 def _look(path: Path, watcher: Watcher | None) -> Score | None:
-    """Estimate MonteCarlo from the file as it stands, and tell of it."""
+    """MonteCarlo of the file as it stands, which is told of."""
     score = _estimated(path)
     if score is not None and watcher is not None:
         watcher.estimated(score)

@@ -158,7 +158,8 @@ def prune(
         return choose_samples(keys, groups, amount, rule, random)
 
     indices = chosen(values)
-    require(len(indices) > 0, f"--{amount.text.replace('_', '-')} keeps no sample at all; keep more.")
+    argument, _, value = amount.text.partition(" ")
+    require(len(indices) > 0, f"`{argument}` {value} keeps no sample at all; keep more.")
     stored = file.scores[parsed.score].halves if parsed.drops else None
     known = stored is not None and np.isfinite(stored).any()
     halves = (chosen(stored[0]), chosen(stored[1])) if stored is not None and known else None

@@ -17,7 +17,6 @@ from goldore.files.untrusted import check_chunk_count
 FORMAT = "goldore-scores"
 FORMAT_VERSION = 2
 INDEX_SUFFIXES = (".npy", ".npz", ".json", ".txt", ".csv", ".pt")
-TEXT = h5py.string_dtype()
 # HDF5 1.8's format, which every reader in use knows: the one before holds at most 64 KiB of attributes, about
 # 4,000 class names.
 LIBVER = ("v108", "latest")

@@ -176,7 +176,7 @@ class LossKind(TrialKind[LossRun, LossTrials, LossResult]):
         return make_trials(run.base_seed, numbers)
 
     def size_of(self, header: Header, run: LossRun, results: Sequence[LossResult]) -> int:
-        """Upper estimate, in bytes, of what a file grows by when these results are added to it."""
+        """Upper estimate, in bytes, of what a file grows by: these results, and their scores."""
         return header.info.num_samples * len(run.recorded) * (2 * 8 + 2 * 4 + 4 * len(results))
 
     def score_names(self, trials: LossTrials) -> tuple[str, ...]:

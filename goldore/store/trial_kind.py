@@ -97,7 +97,7 @@ class TrialKind(ABC, Generic[AnyRun, AnyTrials, AnyResult]):
 
     @abstractmethod
     def size_of(self, header: Header, run: AnyRun, results: Sequence[AnyResult]) -> int:
-        """Upper estimate, in bytes, of what a file grows by when these results are added to it."""
+        """Upper estimate, in bytes, of what a file grows by: these results, and their scores."""
 
     @abstractmethod
     def score_names(self, trials: AnyTrials) -> tuple[str, ...]:

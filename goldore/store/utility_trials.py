@@ -201,7 +201,7 @@ class UtilityKind(TrialKind[UtilityRun, UtilityTrials, UtilityResult]):
         return make_utility_trials(run.base_seed, numbers, run.recipe.common_init)
 
     def size_of(self, header: Header, run: UtilityRun, results: Sequence[UtilityResult]) -> int:
-        """Upper estimate, in bytes, of what a file grows by when these results are added to it."""
+        """Upper estimate, in bytes, of what a file grows by: these results, and their scores."""
         del run
         chunks = 8 * 4 * _CHUNK
         per_trial = sum(4 * len(result.members) + 12 * header.info.num_classes + 64 for result in results)

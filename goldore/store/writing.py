@@ -166,7 +166,7 @@ def write_header(file: h5py.File, header: Header) -> None:
 
 
 def size_of(header: Header, run: Run | None, results: Sequence[Result]) -> int:
-    """Upper estimate, in bytes, of what a file grows by when these results are added to it."""
+    """Upper estimate, in bytes, of what a file grows by: these results, and their scores."""
     lists = (header.info.class_names, header.paths or ())
     names = sum(
         len(each) * max(len(text.encode(errors="replace")) for text in each) for each in lists if each

@@ -4,12 +4,12 @@ import re
 
 import pytest
 
-from goldore.errors import GoldoreError, UsageError
+from goldore.errors import GoldoreError
 from goldore.report import compare, summarize
 from goldore.report.extra import check_report_extra
 from goldore.report.figures import draw
 from goldore.report.material import Material
-from goldore.report.page import render, write_page
+from goldore.report.page import render
 from goldore.store import load_scores
 from goldore.wording import number, printable
 from tests.report.making import HOSTILE, LOSSES, ODD, material_of, noise, page_of, scored
@@ -150,19 +150,6 @@ def test_long_tables_are_folded(tmp_path):
     path = scored(tmp_path / "many.h5", noise((2,) * 31, side=2), 2)
     page = Page(render(material_of(path), []))
     assert sum(tag == "details" for tag, _ in page.tags) == 2 * len(LOSSES)  # classes and kept of each score
-
-
-def test_an_existing_page_is_replaced_only_if_asked(three, tmp_path):
-    material, out = material_of(three[0]), tmp_path / "deeper" / "page.html"
-    write_page(out, material, [])
-    first = out.read_bytes()
-    out.write_text("mine")
-    with pytest.raises(UsageError, match="`overwrite`"):
-        write_page(out, material, [])
-    assert out.read_text() == "mine"
-    write_page(out, material, [], overwrite=True)
-    assert out.read_bytes() == first
-    assert [each.name for each in out.parent.iterdir()] == ["page.html"]
 
 
 @pytest.mark.parametrize(
