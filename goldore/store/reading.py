@@ -31,13 +31,12 @@ _MOST_SCORES = 64
 
 
 def load_scores(path: str | Path, only: Collection[str] | None = None) -> ScoreFile:
-    """Read a score file.
+    """Read a score file; scores that a killed run did not write any more are estimated from its trials.
 
     Args:
         path: of the file.
         only: names of the scores to read (case and hyphens ignored); None reads all. Others stay unread,
             which saves time on large files.
-            Scores that were not written yet, since a run was killed, are estimated from the trials.
 
     Returns:
         Its content.
