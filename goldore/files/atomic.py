@@ -95,8 +95,11 @@ def check_writable(target: Path, name: str = "out") -> None:
         real = target.resolve()
         is_folder = real.is_dir()
         real.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(prefix=_PREFIX, suffix=real.suffix, dir=real.parent):
+        with tempfile.NamedTemporaryFile(
+            prefix=temporary_prefix(real), suffix=real.suffix, dir=real.parent, delete=False
+        ) as probe:
             pass
+        Path(probe.name).unlink(missing_ok=True)  # who writes to the target may have tidied it up
     except (OSError, RuntimeError) as error:  # RuntimeError: symbolic links that go round in a circle
         raise GoldoreError(
             f"cannot write to the folder {target.parent} ({reason(error)}); choose another with `{name}`."

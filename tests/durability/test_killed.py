@@ -175,3 +175,19 @@ def test_an_interrupt_just_after_a_temporary_was_made_leaves_nothing(tmp_path, m
     with pytest.raises(KeyboardInterrupt):
         runs.score(tmp_path / "a.h5", loss=1, scores="LossInit")
     assert names(tmp_path) == []
+
+
+def test_what_a_check_leaves_behind_is_removed_by_the_next_run(tmp_path, monkeypatch):
+    made = goldore.files.atomic.tempfile.NamedTemporaryFile
+
+    def interrupted(*args, **fields):
+        made(*args, **fields)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as cut:
+        cut.setattr(goldore.files.atomic.tempfile, "NamedTemporaryFile", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            runs.score(tmp_path / "a.h5", loss=1, scores="LossInit")
+    assert len(names(tmp_path)) == 1
+    runs.score(tmp_path / "a.h5", loss=1, scores="LossInit")
+    assert names(tmp_path) == ["a.h5"]
