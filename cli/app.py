@@ -16,6 +16,7 @@ from .inspecting import inspect_command
 from .mapping import map_index_command
 from .plugging import plug_command
 from .pruning import prune_command
+from .running import run_command
 from .scoring import score_command
 from .screen import learn_options
 from .signals import end_in_order, exit_code, is_exit_of_interrupt
@@ -38,6 +39,7 @@ app.command("merge")(merge_command)
 app.command("verify")(verify_command)
 app.command("export")(export_command)
 app.command("import")(import_command)
+app.command("run")(run_command)
 app.command("plug")(plug_command)
 app.command("map-index")(map_index_command)
 

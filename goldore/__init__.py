@@ -22,6 +22,7 @@ from goldore.errors import GoldoreError, UsageError
 from goldore.version import __version__
 
 if TYPE_CHECKING:
+    from goldore.applying.within import applied
     from goldore.datasets import ImageDataset, load_dataset
     from goldore.exchange.dropping import drop_samples
     from goldore.exchange.exporting import export_lists
@@ -48,6 +49,7 @@ __all__ = [
     "UtilityRecipe",
     "Watcher",
     "__version__",
+    "applied",
     "drop_samples",
     "export_lists",
     "import_scores",
@@ -73,6 +75,7 @@ _HOME = {
     "ScoreFile": "goldore.store",
     "Watcher": "goldore.runs.watching",
     "Selection": "goldore.selection.pruning",
+    "applied": "goldore.applying.within",
     "drop_samples": "goldore.exchange.dropping",
     "export_lists": "goldore.exchange.exporting",
     "import_scores": "goldore.exchange.importing",

@@ -1,0 +1,286 @@
+"""Tables, which have an entry for every sample: finding labels in them, cutting them to the kept samples."""
+
+import os
+import sys
+
+MARK = "_goldore_index"
+"""The attribute of a dataset that was cut: by which index."""
+_CLASSES = ("classes", "class_names", "class_to_idx")  # there may be as many as samples
+_NO_TABLES = (str, bytes, bytearray, dict, set, frozenset, type)
+_COLUMNS = 64  # of a table that may hold labels; wider ones are images
+_ENTRIES = 64  # of a container that may hold tables; more are a network's weights
+
+
+def length(value):
+    """The length of anything, or -1."""
+    try:
+        return len(value)
+    except Exception:  # of scalars, of datasets that are not finished, of what only pretends to have one
+        return -1
+
+
+def is_table(value, size):
+    """Whether something has an entry for each of so many samples."""
+    return not isinstance(value, _NO_TABLES) and length(value) == size
+
+
+def kind_of(value):
+    """Which of `_KINDS` something is, None if it is none of them."""
+    for each in type(value).__mro__:
+        kind = (each.__module__.split(".")[0], each.__name__)
+        if kind in _KINDS:
+            return kind
+    return None
+
+
+def is_dataset(value):
+    """Whether something is a Dataset of PyTorch."""
+    module = sys.modules.get("torch.utils.data.dataset")
+    return module is not None and isinstance(value, module.Dataset)
+
+
+def is_stream(value):
+    """Whether something is a Dataset of PyTorch that is only gone through."""
+    module = sys.modules.get("torch.utils.data.dataset")
+    return isinstance(value, getattr(module, "IterableDataset", ()))
+
+
+def is_subset(value):
+    """Whether something is a Subset of PyTorch."""
+    module = sys.modules.get("torch.utils.data.dataset")
+    return module is not None and isinstance(value, module.Subset)
+
+
+# ------------------------------------------------------------------------------------------------- finding
+
+
+def parts_of(value):
+    """The entries of a small container, by key."""
+    if isinstance(value, dict) and len(value) <= _ENTRIES:
+        return dict(value)
+    if isinstance(value, (list, tuple)) and len(value) <= _ENTRIES:
+        return dict(enumerate(value))
+    return {}
+
+
+def with_parts(value, parts):
+    """A container with other entries, or itself if they are the same."""
+    if all(value[key] is part for key, part in parts.items()):
+        return value
+    if isinstance(value, dict):
+        import copy
+
+        changed = copy.copy(value)
+        changed.update(parts)
+        return changed
+    return type(value)(*parts.values()) if hasattr(value, "_fields") else type(value)(parts.values())
+
+
+def fields_of(holder):
+    """The attributes of an object that may be tables."""
+    found = getattr(holder, "__dict__", {})
+    return {name: value for name, value in found.items() if name != MARK and name not in _CLASSES}
+
+
+def tables_in(values, size, depth=1):
+    """The tables among some values and in the containers among them."""
+    for value in values:
+        if is_table(value, size):
+            yield value
+        elif depth:
+            for table in tables_in(parts_of(value).values(), size, depth - 1):
+                yield table
+
+
+def columns_of(table):
+    """What may be the labels in a table: lists of numbers or texts."""
+    kind = kind_of(table)
+    if kind is None or not length(table):
+        return
+    try:
+        for column in _KINDS[kind][0](table):
+            yield column
+    except (TypeError, ValueError, AttributeError):  # it only looked like labels
+        return
+
+
+def labels_of(dataset, size):
+    """All that may be the labels of a Dataset of PyTorch with so many samples."""
+    if is_subset(dataset):
+        for labels in labels_of(dataset.dataset, length(dataset.dataset)):
+            try:
+                yield [labels[each] for each in dataset.indices]
+            except (LookupError, TypeError):
+                continue
+        return
+    for table in tables_in(fields_of(dataset).values(), size):
+        for labels in columns_of(table):
+            yield labels
+
+
+def file_names(table):
+    """The file of each sample, if a table names it in texts or at the start of its rows; else None."""
+    kind = kind_of(table)
+    if kind is None or kind[0] != "builtins" or not len(table):
+        return None
+    if all(isinstance(row, (str, os.PathLike)) for row in (table[0], table[-1])):
+        names = table
+    elif all(isinstance(row, (tuple, list)) and row for row in (table[0], table[-1])):
+        names = [row[0] for row in table]
+    else:
+        return None
+    if not isinstance(names[0], (str, os.PathLike)) or not any(
+        sign in str(names[0]) for sign in (os.sep, "/", ".")
+    ):
+        return None
+    return [str(each).replace(os.sep, "/") for each in names]
+
+
+def _array_columns(table):
+    if "int" not in str(table.dtype) and getattr(table.dtype, "kind", "") != "U":
+        return
+    if table.ndim == 1:
+        yield table.tolist()
+    elif len(table.shape[1:]) == 1 and table.shape[1] <= _COLUMNS:
+        for column in range(table.shape[1]):
+            yield table[:, column].tolist()
+
+
+def _frame_columns(table):
+    for name in table.columns:
+        yield table[name].tolist()
+
+
+def _arrow_columns(table):
+    for name, feature in table.features.items():
+        if str(getattr(feature, "dtype", "")).startswith(("int", "uint", "string")):
+            yield list(table.with_format(None)[name])
+
+
+def _row_columns(table):
+    if is_label(table[0]):
+        yield [_plain(each) for each in table]
+        return
+    for key, part in parts_of(table[0]).items():
+        if is_label(part):
+            try:
+                yield [_plain(row[key]) for row in table]
+            except (LookupError, TypeError):  # rows differ
+                continue
+
+
+def is_label(value):
+    """Whether something may be the label of a sample: a text or a whole number."""
+    if isinstance(value, str) or (hasattr(value, "__index__") and not hasattr(value, "__len__")):
+        return True
+    return kind_of(value) == ("torch", "Tensor") and value.ndim == 0
+
+
+def _plain(value):
+    """A label as Python's own number or text, so that equal ones are one key."""
+    return value if isinstance(value, str) else value.__index__()
+
+
+# ------------------------------------------------------------------------------------------------- cutting
+
+
+class Cut:
+    """Cuts tables to the kept samples; what was one object is one object again.
+
+    Args:
+        keep: positions.
+        size: samples before.
+
+    Attributes:
+        replaced: the attributes that were set: (holder, name, before, after).
+    """
+
+    def __init__(self, keep, size):
+        self._keep, self._size = keep, size
+        self._known = {}
+        self.replaced = []
+
+    def holder(self, holder):
+        """Cut the fields of an object, in place.
+
+        Raises:
+            TypeError: if a table is of a kind that cannot be cut.
+        """
+        for name, value in fields_of(holder).items():
+            self.field(holder, name, value, depth=1)
+
+    def field(self, holder, name, value, depth):
+        """Cut a field of an object, in place; containers down to a depth."""
+        cut = self.value(value, name, depth)
+        if cut is not value:
+            vars(holder)[name] = cut
+            self.replaced.append((holder, name, value, cut))
+
+    def value(self, value, name, depth):
+        """A value cut, or itself if there is no table in it."""
+        if id(value) not in self._known:
+            self._known[id(value)] = (
+                value,
+                self._cut(value, name, depth),
+            )  # the value too, to keep its id taken
+        return self._known[id(value)][1]
+
+    def _cut(self, value, name, depth):
+        if is_table(value, self._size):
+            return self._cut_table(value, name)
+        parts = parts_of(value).items() if depth else ()
+        return with_parts(
+            value, {key: self.value(part, "%s[%r]" % (name, key), depth - 1) for key, part in parts}
+        )
+
+    def _cut_table(self, table, name):
+        kind = kind_of(table)
+        if is_dataset(table):
+            before = len(self.replaced)
+            self.holder(table)
+            if len(self.replaced) > before:
+                return table
+        elif kind is not None:
+            return _KINDS[kind][1](table, self._keep)
+        raise TypeError("its %s is of the type %s, which cannot be cut" % (name, type(table).__name__))
+
+    def undo(self):
+        """Put back what was there."""
+        for holder, name, before, _ in self.replaced:
+            vars(holder)[name] = before
+
+
+def _pick_rows(table, keep):
+    return type(table)([table[each] for each in keep])
+
+
+def _pick_tensor(table, keep):
+    torch = sys.modules["torch"]
+    return table[torch.tensor(keep, dtype=torch.int64, device=table.device)]
+
+
+def _pick_pandas(table, keep):
+    picked = table.iloc[keep]
+    return picked.reset_index(drop=True) if type(table.index).__name__ == "RangeIndex" else picked
+
+
+def _pick(table, keep):
+    return table[keep]
+
+
+_KINDS = {
+    ("builtins", "list"): (_row_columns, _pick_rows),
+    ("builtins", "tuple"): (_row_columns, _pick_rows),
+    ("builtins", "range"): (_row_columns, lambda table, keep: [table[each] for each in keep]),
+    ("array", "array"): (
+        _row_columns,
+        lambda table, keep: type(table)(table.typecode, [table[each] for each in keep]),
+    ),
+    ("numpy", "ndarray"): (_array_columns, _pick),
+    ("torch", "Tensor"): (_array_columns, _pick_tensor),
+    ("h5py", "Dataset"): (lambda table: _array_columns(table[()]) if table.ndim == 1 else (), _pick),
+    ("pandas", "Series"): (lambda table: [table.tolist()], _pick_pandas),
+    ("pandas", "DataFrame"): (_frame_columns, _pick_pandas),
+    ("datasets", "Dataset"): (_arrow_columns, lambda table, keep: table.select(keep)),
+}
+"""For each kind of table, by its package and type: what may be labels in it, and how it is cut."""
