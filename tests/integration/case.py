@@ -50,7 +50,8 @@ class Case:
         repository: name for `goldore plug`.
         folder: of the clone in the folder of clones.
         commit: at which this was tried.
-        data: which made dataset: "mnist" (torchvision's layout), "cifar10" or "tfds-mnist".
+        data: which made dataset: "mnist" (torchvision's layout), "cifar10", "folder" (PNG files
+            in train/ and val/) or "tfds-mnist".
         stages: in order.
         edits: the smallest changes without which it does not run on a CPU; kept outside the plug.
         probes: lines that record what is read, through `goldore_probe.record` or `.watch`; applied after the
@@ -58,6 +59,8 @@ class Case:
         environment: environment variables.
         python: name of the environment variable that names the interpreter to use; the tests' own without it.
         keep_ratio: of the index.
+        ways: in which an index gets into it: "plug", "run" or both.
+        refits: whether it fits statistics of its own (ZCA) to what it reads, so that pixels differ by the way.
     """
 
     repository: str
@@ -70,3 +73,5 @@ class Case:
     environment: dict[str, str] = field(default_factory=dict)
     python: str = "GOLDORE_CLONES_PYTHON"
     keep_ratio: str = "0.3"
+    ways: tuple[str, ...] = ("plug", "run")
+    refits: bool = False

@@ -47,6 +47,24 @@ def watch(what, loader):
         yield batch
 
 
+def record_files(folder):
+    """Record every image file in a folder that Pillow opens from now on, as "opened", by its relative path."""
+    from PIL import Image
+
+    original = Image.open
+    folder = Path(folder).resolve()
+
+    def opening(file, *args, **fields):
+        name = file if isinstance(file, str | os.PathLike) else getattr(file, "name", None)
+        path = Path(name).resolve() if isinstance(name, str | os.PathLike) else None
+        if path is not None and path.is_relative_to(folder):
+            with (Path(os.environ["GOLDORE_PROBE"]) / "opened.txt").open("a") as out:
+                out.write(f"{path.relative_to(folder)}\n")
+        return original(file, *args, **fields)
+
+    Image.open = opening
+
+
 def _plain(values):
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(values, torch.Tensor):

@@ -59,6 +59,22 @@ def make_mnist(folder, count=6000, test=500):
     return images, labels
 
 
+def make_folder(folder, count=600, test=60, size=64):
+    """PNG files in FOLDER/train and FOLDER/val, a folder for each class; images in the order of ImageFolder."""
+    from PIL import Image
+
+    made = {}
+    for split, number, seed in (("train", count, 5), ("val", test, 6)):
+        images, labels = make_images(number, size, 3, seed)
+        order = np.argsort(labels, kind="stable")
+        for place, (image, label) in enumerate(zip(images[order], labels[order], strict=True)):
+            path = Path(folder) / split / f"n{label:08d}" / f"{place:05d}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image.transpose(1, 2, 0)).save(path)
+        made[split] = images[order], labels[order]
+    return made["train"]
+
+
 def make_tfds_mnist(folder, python):
     """MNIST as tensorflow_datasets reads it from FOLDER, in an order of its own; `python` must have that."""
     subprocess.run([python, __file__, "tfds-mnist", folder], check=True, capture_output=True)

@@ -3,10 +3,11 @@
 Usage: python run_on_cpu.py [--cuda-to-cpu] (SCRIPT | -m MODULE) [ARGUMENT]...
 
 torchvision takes the made CIFAR files although their checksums are others, data loaders start no workers, and
-`np.int` exists. With --cuda-to-cpu whatever asks for a CUDA device gets the CPU.
+`np.int` exists. Image files that are opened in the folder GOLDORE_PROBE_FILES are recorded. With --cuda-to-cpu whatever asks for a CUDA device gets the CPU.
 """
 
 import importlib.util
+import os
 import runpy
 import sys
 from pathlib import Path
@@ -26,6 +27,10 @@ def main():
         start_no_workers()
         if to_cpu:
             move_cuda_to_cpu()
+    if os.environ.get("GOLDORE_PROBE_FILES"):
+        import goldore_probe
+
+        goldore_probe.record_files(os.environ["GOLDORE_PROBE_FILES"])
     if arguments[0] == "-m":
         sys.path[0] = str(Path.cwd())
         sys.argv = arguments[1:]

@@ -80,16 +80,26 @@ class Workshop:
         np.save(folder / "labels.npy", labels)
         made, keep = folder / "made.h5", folder / "keep.npy"
         list_file, label_file = folder / "made_LossConverge.json", folder / "labels.npy"
-        self.goldore("import", list_file, "--labels", label_file, "--out", made)
+        of = ("--dataset", self.data) if self.case.data == "folder" else ("--labels", label_file)
+        self.goldore("import", list_file, *of, "--out", made)
         rule = ("--criterion", "LossConverge_large", "--keep-ratio", self.case.keep_ratio)
         self.goldore("prune", made, *rule, "--out", keep)
         return keep, np.load(keep)
 
-    def run(self, clone, stage, index=None, *, stop=False):
-        """Run one stage; the ended process, what was recorded by name, and the seconds."""
+    def run(self, clone, stage, index=None, *, before=(), stop=False):
+        """Run one stage, perhaps as the last words of a command.
+
+        Returns:
+            The ended process, what was recorded by name, and the seconds.
+        """
         records = self.folder / f"{clone.name}-{stage.name}-{index.parent.name if index else 'full'}"
         records.mkdir()
-        command = [self.python, HERE / "run_on_cpu.py", *shlex.split(stage.command.format(data=self.data))]
+        command = [
+            *before,
+            self.python,
+            HERE / "run_on_cpu.py",
+            *shlex.split(stage.command.format(data=self.data)),
+        ]
         began = time.monotonic()
         ended = subprocess.run(
             command,
@@ -108,6 +118,11 @@ class Workshop:
             pytest.skip(f"{ended.stderr.strip().splitlines()[-1]} ({self.case.python} names another python)")
         recorded = {file.stem: _calls(file) for file in records.glob("*.txt")}
         return ended, recorded, time.monotonic() - began
+
+    def run_unedited(self, clone, stage, index):
+        """Run one stage by `goldore run`."""
+        before = (sys.executable, "-m", "goldore", "run", index, "--")
+        return self.run(clone, stage, index, before=before)
 
     def tell(self, text):
         """For the report of passed tests, pytest -rP."""
@@ -134,13 +149,15 @@ class Workshop:
         environment = {**os.environ, **self.case.environment}
         for name in ("GOLDORE_INDEX", "GOLDORE_PROBE_STOP"):
             environment.pop(name, None)
-        path = (str(self.modules), self.case.environment.get("PYTHONPATH"))
+        path = (str(self.modules), str(ROOT), self.case.environment.get("PYTHONPATH"))
         environment.update(
             PYTHONPATH=os.pathsep.join(filter(None, path)),
             PYTHONDONTWRITEBYTECODE="1",
             OMP_NUM_THREADS="1",
             GOLDORE_PROBE=str(records),
         )
+        if self.case.data == "folder":
+            environment["GOLDORE_PROBE_FILES"] = str(self.data / "train")
         if index:
             environment["GOLDORE_INDEX"] = str(index)
         if stop:
@@ -154,6 +171,8 @@ def workshop(case, clones, tmp_path):
 
 
 def test_uses_just_the_samples_of_the_index(workshop):
+    if "plug" not in workshop.case.ways:
+        pytest.skip("it has no plug")
     plain, plugged = workshop.clone("plain", plugged=False), workshop.clone("plugged", plugged=True)
     index, keep = workshop.index("index", workshop.labels)
     total, least = len(workshop.labels), np.bincount(workshop.labels[keep]).min()
@@ -188,6 +207,8 @@ def test_uses_just_the_samples_of_the_index(workshop):
 
 
 def test_refuses_the_index_of_another_data_set(workshop):
+    if "plug" not in workshop.case.ways:
+        pytest.skip("it has no plug")
     plugged = workshop.clone("plugged", plugged=True)
     if workshop.case.data == "tfds-mnist":  # the same images, in torchvision's order
         _, labels = made_data.make_mnist(workshop.folder / "torchvision")
@@ -203,6 +224,70 @@ def test_refuses_the_index_of_another_data_set(workshop):
         assert "the labels here are not those of made, or stand in another order" in said[0]
         assert not drawn
         workshop.tell(f"{stage.name}: exit code {ended.returncode}, {said[0]} ({seconds:.0f} s)")
+
+
+def test_runs_unedited_on_just_the_samples_of_the_index(workshop):
+    """Under `goldore run`: no other sample is held, drawn or opened, and labels are those of the kept ones."""
+    if "run" not in workshop.case.ways:
+        pytest.skip("goldore run does not serve it")
+    plain = workshop.clone("plain", plugged=False)
+    index, keep = workshop.index("index", workshop.labels)
+    total = len(workshop.labels)
+    files = None
+    if workshop.case.data == "folder":
+        files = set(json.loads(index.with_name("keep.npy.json").read_text())["paths"])
+    for stage in workshop.case.stages:
+        full = [] if files else workshop.run(plain, stage, stop=True)[1]["all"][0]
+        ended, drawn, seconds = workshop.run_unedited(plain, stage, index)
+        assert ended.returncode == 0, _end(ended)
+        assert stage.success in ended.stdout + ended.stderr, _end(ended)
+        said = [each for each in ended.stderr.splitlines() if each.startswith("goldore:")]
+        assert len(said) == 1, _end(ended)
+        assert said[0].startswith(f"goldore: kept {len(keep)} of {total} samples in "), said
+        if files:
+            opened = {path for call in drawn.pop("opened") for path in call}
+            assert opened <= {path.removeprefix("train/") for path in files}, (
+                "files were opened that were not kept"
+            )
+            workshop.tell(
+                f"run, {stage.name}: {said[0]}; {len(opened)} of their files opened ({seconds:.0f} s)"
+            )
+            continue
+        reads = drawn.pop("all")
+        held = [full[each] for each in keep]
+        if workshop.case.refits:  # the same samples, as their own statistics make them
+            assert {tuple(row.split()[1] for row in rows) for rows in reads} == {
+                tuple(row.split()[1] for row in held)
+            }
+            held = reads[0]
+        assert not [len(rows) for rows in reads if rows != held]
+        counts = {name: _check_drawn(calls, held) for name, calls in drawn.items()}
+        assert counts, "no draw was recorded"
+        draws = ", ".join(f"{name} drew {count} of them" for name, count in counts.items())
+        workshop.tell(
+            f"run, {stage.name}: {said[0]}; {len(reads)} reads hold just these, {draws} ({seconds:.0f} s)"
+        )
+
+
+def test_runs_unedited_as_ever_with_the_index_of_another_data_set(workshop):
+    """With an index that fits nothing it holds what it does alone, bit by bit, and ends with exit code 1."""
+    if "run" not in workshop.case.ways:
+        pytest.skip("goldore run does not serve it")
+    plain = workshop.clone("plain", plugged=False)
+    if workshop.case.data == "tfds-mnist":  # the same images, in torchvision's order
+        _, labels = made_data.make_mnist(workshop.folder / "torchvision")
+    else:
+        labels = np.roll(workshop.labels, 1)
+    index, _ = workshop.index("other", labels)
+    stage = workshop.case.stages[0]
+    _, alone, _ = workshop.run(plain, stage)
+    ended, drawn, seconds = workshop.run_unedited(plain, stage, index)
+    assert ended.returncode == 1, _end(ended)
+    assert stage.success in ended.stdout + ended.stderr, _end(ended)
+    assert "goldore: error: nothing that the program read has the labels of" in ended.stderr
+    assert f"{len(labels)} samples: its labels are others, or in another order" in ended.stderr
+    assert drawn["all"] == alone["all"]
+    workshop.tell(f"run, {stage.name}: with another's index as without one, exit code 1 ({seconds:.0f} s)")
 
 
 def _calls(file):
