@@ -60,7 +60,7 @@ class Case:
         python: name of the environment variable that names the interpreter to use; the tests' own without it.
         keep_ratio: of the index.
         ways: in which an index gets into it: "plug", "run" or both.
-        refits: whether it fits statistics of its own (ZCA) to what it reads, so that pixels differ by the way.
+        refits: whether it fits statistics (ZCA) to what it reads, so that pixels differ by the way.
     """
 
     repository: str

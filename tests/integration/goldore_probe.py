@@ -48,7 +48,7 @@ def watch(what, loader):
 
 
 def record_files(folder):
-    """Record every image file in a folder that Pillow opens from now on, as "opened", by its relative path."""
+    """Record every image file in a folder that Pillow opens from now on, as "opened", by relative path."""
     from PIL import Image
 
     original = Image.open

@@ -60,7 +60,7 @@ def make_mnist(folder, count=6000, test=500):
 
 
 def make_folder(folder, count=600, test=60, size=64):
-    """PNG files in FOLDER/train and FOLDER/val, a folder for each class; images in the order of ImageFolder."""
+    """PNG files in FOLDER/train and FOLDER/val, a folder a class; images in the order of ImageFolder."""
     from PIL import Image
 
     made = {}

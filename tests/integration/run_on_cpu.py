@@ -3,7 +3,8 @@
 Usage: python run_on_cpu.py [--cuda-to-cpu] (SCRIPT | -m MODULE) [ARGUMENT]...
 
 torchvision takes the made CIFAR files although their checksums are others, data loaders start no workers, and
-`np.int` exists. Image files that are opened in the folder GOLDORE_PROBE_FILES are recorded. With --cuda-to-cpu whatever asks for a CUDA device gets the CPU.
+`np.int` exists. Image files that are opened in the folder GOLDORE_PROBE_FILES are recorded.
+With --cuda-to-cpu whatever asks for a CUDA device gets the CPU.
 """
 
 import importlib.util
