@@ -72,8 +72,10 @@ def test_the_library_does_not_import_its_command_line(name):
 
 def test_every_package_is_installed():
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    listed = re.findall(r'"(goldore[.a-z_]*)"', text[text.index("packages = [") : text.index("package-dir")])
+    listed = re.findall(r'"(goldore[._a-z]*)"', text[text.index("packages = [") : text.index("package-dir")])
     there = {
-        name for name, path in KNOWN.items() if path.name == "__init__.py" and name.startswith("goldore")
+        ".".join(path.parent.relative_to(ROOT).parts)
+        for name, path in KNOWN.items()
+        if name.startswith("goldore")
     }
     assert sorted(listed) == sorted(there | {"goldore_cli"})

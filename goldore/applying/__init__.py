@@ -4,5 +4,5 @@
 its start, and `goldore_hook` sees to the datasets that are built. `launching` starts a program with it, and
 `within` uses it in this process.
 
-May import: files, selection.
+May import: selection.
 """

@@ -227,7 +227,7 @@ def test_refuses_the_index_of_another_data_set(workshop):
 
 
 def test_runs_unedited_on_just_the_samples_of_the_index(workshop):
-    """Under `goldore run`: no other sample is held, drawn or opened, and labels are those of the kept ones."""
+    """Under `goldore run`: no other sample is held, drawn or opened, and labels are those of the kept."""
     if "run" not in workshop.case.ways:
         pytest.skip("goldore run does not serve it")
     plain = workshop.clone("plain", plugged=False)

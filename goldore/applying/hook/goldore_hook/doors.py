@@ -117,9 +117,9 @@ def _child_processes(hook, module):
     def with_variables(environment):
         """The environment for a child, None if it is right as it is."""
         given = os.environ if environment is None else environment
-        if all(name in given for name in hook.variables):
-            return environment
         paths = given.get("PYTHONPATH", "").split(os.pathsep)
+        if here in paths and all(name in given for name in hook.variables):
+            return environment
         paths = [here] + [each for each in paths if each and each != here]
         return dict(given, PYTHONPATH=os.pathsep.join(paths), **hook.variables)
 

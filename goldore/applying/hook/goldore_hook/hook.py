@@ -214,7 +214,7 @@ class Hook:
         if is_dataset(value):
             self.meet(value)
             return value
-        if is_table(value, size) and any(map(self.index.fits, columns_of(value))):
+        if kind_of(value) and is_table(value, size) and any(map(self.index.fits, columns_of(value))):
             if isinstance(value, (list, tuple)) and not is_label(value[0]):  # samples with their labels
                 return self._cut_loaded(value)
             self.see("torch.load", _LABELS_ALONE, size)
