@@ -42,7 +42,7 @@ def plug_command(
     list_: Annotated[bool, typer.Option("--list", help="List the repositories.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not print the diff.")] = False,
 ) -> None:
-    """Make a clone of a distillation repository read an index file.
+    """Make a clone of a distillation repository read an index file, for what goldore run does not reach.
 
     A marked block is inserted wherever the repository reads its training set. It keeps the samples of the
     index file that the environment variable GOLDORE_INDEX names; without that variable the repository
@@ -94,8 +94,7 @@ def _list() -> None:
     for title in ("REPO", "method", "repository", "served by"):
         table.add_column(title, overflow="fold")
     for each in REPOSITORIES.values():
-        ways = ["plug"] * bool(each.edits) + ["folder tree"] * each.reads_folder
-        table.add_row(each.name, each.title, each.url.removeprefix("github.com/"), ", ".join(ways))
+        table.add_row(each.name, each.title, each.url.removeprefix("github.com/"), ", ".join(each.ways))
     console.print(table, markup=False)
 
 

@@ -194,7 +194,7 @@ def prune_command(
     selection = select(**how_much)
     translated = Translated.of(selection, file, order, data_root)
     if target is not None:
-        target.check(selection, scores, select, translated, out)
+        target.check(selection, scores, select, translated)
     path = out or _default_name(selection, order)
     if tree is not None:
         tree.check(selection.indices, load_header(file), (file, path, side_car(path)))

@@ -57,7 +57,6 @@ class Target:
         scores: "ScoreFile",
         select: "Callable[..., Selection]",
         translated: "Translated",
-        out: Path | None,
     ) -> None:
         """Refuse what the repository does not survive, and warn of the rest.
 
@@ -66,16 +65,11 @@ class Target:
             scores: the score file.
             select: makes a selection by another rule.
             translated: the selection in the order that was asked for.
-            out: the index file, if it was named.
         """
         import numpy as np
 
         from goldore.repositories.limits import count_problems, dataset_problems
 
-        if self.repository.edits and out is not None and out.suffix != ".npy":
-            raise UsageError(
-                f"a plugged clone reads .npy index files, and --out is {out}; give it that suffix."
-            )
         about = translated.provenance
         counts = np.array(about["kept_per_class"], dtype=np.int64)
         settings = replace(self.settings, dataset=scores.dataset.name)
@@ -119,16 +113,21 @@ class Target:
         repository, console = self.repository, output()
         line(console, "")
         line(console, f"{repository.title} ({repository.url} at {repository.commit}):", "bold")
-        if repository.edits:
+        index, way = shlex.quote(str(path.resolve())), repository.ways[0]
+        if way == "plug":
             line(console, f"  goldore plug {repository.name} CLONE    # once; then in the clone:")
-            line(console, f"  export GOLDORE_INDEX={shlex.quote(str(path.resolve()))}")
-        elif tree is None or tree.folder is None:
+            line(console, f"  export GOLDORE_INDEX={index}")
+        elif way == "folder tree" and (tree is None or tree.folder is None):
             line(console, "  it reads a folder tree: run goldore prune again with --as-folder DIR")
-        if repository.edits and dataset not in repository.datasets:
-            line(console, "  its own commands (goldore knows of none for this dataset)")
+        if repository.datasets and dataset not in repository.datasets:
+            before = f"goldore run {index} -- COMMAND: " if way == "run" else ""
+            line(console, f"  {before}its own commands (goldore knows of none for this dataset)")
         else:
-            for command in commands(repository, dataset, self.settings, _tag(path)):
+            through = index if way == "run" else ""
+            for command in commands(repository, dataset, self.settings, _tag(path), through):
                 console.print(f"  {command}", markup=False, soft_wrap=True)
+        if way == "run" and repository.refits:
+            line(console, f"- {repository.refits}")
         for trap in (*repository.traps, *([repository.caches] if repository.caches else [])):
             line(console, f"- {trap}")
 

@@ -33,22 +33,32 @@ def _page(repository: Repository, seen: dict[str, str]) -> str:
         f"[{repository.url}](https://{repository.url}), read at commit `{repository.commit}`.",
         "",
     ]
+    way = repository.ways[0]
     options = f"--for {repository.name} --ipc {settings.ipc}"
     prune = "goldore prune SCORES.h5 --criterion LossConverge_large --keep-ratio 0.1 " + options
-    block = [prune + (" --order tfds --data-root DATA_DIR" if repository.order else "")]
-    if repository.edits:
-        block[0] += " --out keep.npy"
-        block += [
-            f"goldore plug {repository.name} CLONE",
-            "cd CLONE",
-            "export GOLDORE_INDEX=/path/to/keep.npy",
-        ]
+    prune += " --order tfds --data-root DATA_DIR" if repository.order else ""
+    if way == "run":
+        block = [f"{prune} --out keep.npy", "cd CLONE"]
+    elif way == "plug":
+        block = [f"{prune} --out keep.npy", *_plug(repository)]
     else:
-        block[0] += " --as-folder CLONE/data/SUBSET"
-        lines += ["It needs no plug: it reads a folder tree, so give it a pruned one.", ""]
-    block += commands(repository, dataset, settings, "INDEX")
+        block = [f"{prune} --as-folder CLONE/data/SUBSET"]
+        lines += ["It reads a folder tree by itself, so give it a pruned one.", ""]
+    block += commands(repository, dataset, settings, "INDEX", "/path/to/keep.npy" if way == "run" else "")
     lines += ["```sh", *block, "```", ""]
+    if repository.door:
+        lines += [
+            f"`goldore run` reaches its training set through {repository.door}. {repository.refits}".rstrip(),
+            "",
+        ]
     if repository.edits:
+        if way == "run":
+            lines += ["## With the plug", ""]
+            lines += [
+                "Instead of `goldore run`, the clone can be edited; then its commands stay as they are:",
+                "",
+            ]
+            lines += ["```sh", *_plug(repository), "```", ""]
         lines += ["What `goldore plug` adds ([the function](README.md#the-block) is omitted here):", ""]
         for edit in repository.edits:
             lines += [f"`{edit.file}`, {edit.place}:", "", "```diff", *_diff(edit, repository), "```", ""]
@@ -65,6 +75,14 @@ def _page(repository: Repository, seen: dict[str, str]) -> str:
         lines += [""]
     lines += ["## What was verified", "", seen.get("page", _NOT_RUN if repository.edits else _READ), ""]
     return "\n".join(lines)
+
+
+def _plug(repository: Repository) -> list[str]:
+    return [
+        f"goldore plug {repository.name} CLONE",
+        "cd CLONE",
+        "export GOLDORE_INDEX=/path/to/keep.npy",
+    ]
 
 
 _NOT_RUN = (
@@ -99,7 +117,7 @@ def _index(seen: dict[str, dict[str, str]]) -> str:
     block = block_lines(plugged.edits[0], plugged)
     rows = ["| name | method | repository, commit | how | page |", "|---|---|---|---|---|"]
     for each in REPOSITORIES.values():
-        how = ", ".join(["plug"] * bool(each.edits) + ["folder tree"] * each.reads_folder)
+        how = ", ".join(each.ways)
         where = each.url.removeprefix("github.com/")
         rows.append(
             f"| `{each.name}` | {each.title} | {where} `{each.commit}` | {how} | "

@@ -14,10 +14,12 @@ _LOWER = {
     "CIFAR100": "cifar100",
 }
 _TRAJECTORY_TRAPS = (
-    "Run both stages with the same GOLDORE_INDEX; otherwise the experts and the start see different samples.",
+    "Run both stages with the same index file; otherwise the experts and the start see different samples.",
     "The experts' epochs get shorter with less data, and --expert_epochs and --max_start_epoch count epochs.",
 )
 _BUFFERS = "Use a separate --buffer_path for each index: new replay_buffer files are added to old ones, and all are read."
+_REFITS = "Under goldore run {} fitted to the kept samples alone; the plug fits {} to all of them."
+_ZCA = _REFITS.format("ZCA (where it is used) is", "it")
 _IMAGENET = (
     "For ImageNet a pruned folder tree (--as-folder) is better: with the plug all images are decoded first."
 )
@@ -68,6 +70,7 @@ _DC_DATASETS = {**_TORCHVISION, "TinyImageNet": "TinyImageNet"}
 
 DC = Repository(
     name="dc",
+    door="torchvision's datasets, and torch.load for tinyimagenet.pt",
     ipcs=_LOOPS,
     files=("main_DM.py",),
     tiny="file",
@@ -107,6 +110,8 @@ DM = replace(
 )
 MTT = Repository(
     name="mtt",
+    door="torchvision's datasets",
+    refits=_ZCA,
     files=("buffer.py", "distill.py"),
     not_files=("distill_fac.py",),
     tiny="folder",
@@ -131,6 +136,8 @@ MTT = Repository(
 )
 HABA = Repository(
     name="haba",
+    door="torchvision's datasets",
+    refits=_ZCA,
     files=("distill_fac.py",),
     tiny="folder",
     title="HaBa",
@@ -151,6 +158,7 @@ HABA = Repository(
 )
 CAFE = Repository(
     name="cafe",
+    door="torchvision's datasets",
     ipcs=_LOOPS,
     files=("distill.py",),
     shape=(10, 3, 32, 32),
@@ -169,6 +177,8 @@ CAFE = Repository(
 )
 FREPO = Repository(
     name="frepo",
+    door="TensorFlow Datasets",
+    refits=_ZCA,
     title="FRePo",
     url="github.com/yongchaoz/FRePo",
     commit="43e028a",
@@ -197,7 +207,7 @@ FREPO = Repository(
     },
     commands=(
         "python -m script.distill --dataset_name={dataset} --num_prototypes_per_class={ipc} --learn_label=True "
-        "--num_train_steps=500000 --train_log=train_log-{tag} --train_img=train_img-{tag} --zca_path=data/zca "
+        "--num_train_steps=500000 --train_log=train_log-{tag} --train_img=train_img-{tag} --zca_path=data/zca-{tag} "
         "--data_path=DATA",
     ),
     needs=needs.frepo,
@@ -206,11 +216,14 @@ FREPO = Repository(
         "imagenet_resized and caltech_birds2011 have no stable order there and are refused.",
         "config.train_size stays that of the whole set, so epochs in the logs are off by that factor.",
     ),
-    caches="Use a separate --train_log for each index: a finished run there is resumed and ends at once.",
+    caches="Use a separate --train_log for each index (a finished run there is resumed and ends at once), and a "
+    "separate --zca_path.",
     order="tfds",
 )
 RFAD = Repository(
     name="rfad",
+    door="torchvision's datasets",
+    refits=_REFITS.format("means, deviations and ZCA are", "them"),
     title="RFAD",
     url="github.com/yolky/RFAD",
     commit="c9ef03e",
@@ -251,7 +264,7 @@ RFAD = Repository(
     },
     needs=needs.rfad,
     traps=(
-        "Run both scripts with the same GOLDORE_INDEX; otherwise the validation set holds dropped samples.",
+        "Run both scripts with the same index file; otherwise the validation set holds dropped samples.",
         "split_mnist has different labels from MNIST and is refused.",
         "CelebA: score with attribute 20 as the label, in torchvision's order.",
     ),
@@ -259,6 +272,7 @@ RFAD = Repository(
 )
 IDC = Repository(
     name="idc",
+    door="torchvision's datasets",
     title="IDC",
     url="github.com/snu-mllab/Efficient-Dataset-Condensation",
     commit="ceac95a",
@@ -276,7 +290,7 @@ IDC = Repository(
     factor=2,
     traps=(
         "With load_memory off and fewer kept samples in all than --batch_real, the loader never ends.",
-        "Run pretrain.py (for condense_mp.py) with the same GOLDORE_INDEX.",
+        "Run pretrain.py (for condense_mp.py) with the same index file.",
         "For ImageNet with 100 classes --batch_real is at least 128, and load_memory is off.",
         "train.py, test.py and coreset.py read all samples; they are baselines.",
         _IMAGENET,
@@ -285,6 +299,7 @@ IDC = Repository(
 )
 DREAM = Repository(
     name="dream",
+    door="torchvision's datasets",
     tiny="file",
     title="DREAM",
     url="github.com/lyq312318224/DREAM",
@@ -312,6 +327,8 @@ _IDM = (
 )
 IDM = Repository(
     name="idm",
+    door="torchvision's datasets",
+    refits=_ZCA,
     files=("IDM_cifar10.py",),
     tiny="file",
     title="IDM",
@@ -338,6 +355,8 @@ IDM = Repository(
 )
 LINBA = Repository(
     name="linba",
+    door="torchvision's datasets",
+    refits=_ZCA,
     title="LinBa",
     url="github.com/princetonvisualai/RememberThePast-DatasetDistillation",
     commit="f49e631",
@@ -373,6 +392,8 @@ def _datm_commands(model: str, folder: str) -> tuple[str, ...]:
 
 DATM = Repository(
     name="datm",
+    door="torchvision's datasets",
+    refits=_ZCA,
     tiny="folder",
     title="DATM",
     url="github.com/NUS-HPC-AI-Lab/DATM",
@@ -398,6 +419,8 @@ DATM = Repository(
 )
 DATADAM = Repository(
     name="datadam",
+    door="torchvision's datasets, and torch.load for tinyimagenet.pt",
+    refits=_ZCA,
     tiny="file",
     files=("main_DataDAM.py",),
     title="DataDAM",
@@ -424,6 +447,7 @@ DATADAM = Repository(
 )
 NCFM = Repository(
     name="ncfm",
+    door="torchvision's datasets",
     ipcs=(1, 10, 50),
     tiny="folder",
     title="NCFM",
@@ -463,6 +487,7 @@ NCFM = Repository(
 )
 SRE2L = Repository(
     name="sre2l",
+    door="torchvision's datasets",
     title="SRe2L",
     url="github.com/VILA-Lab/SRe2L",
     commit="8d00cba",
@@ -511,6 +536,7 @@ _D4M = (
 )
 D4M = Repository(
     name="d4m",
+    door="torchvision's datasets",
     title="D4M",
     url="github.com/suduo94/D4M",
     commit="da35d10",
@@ -546,6 +572,7 @@ def _gvbsm_commands(branch: str) -> tuple[str, ...]:
 _GVBSM = "data_synthesis_with_svd_with_db_with_all_statistic.py"
 G_VBSM = Repository(
     name="g-vbsm",
+    door="torchvision's datasets",
     title="G-VBSM",
     url="github.com/shaoshitong/G_VBSM_Dataset_Condensation",
     commit="1ed80b0",
@@ -573,7 +600,7 @@ G_VBSM = Repository(
     commands_for={"CIFAR100": _gvbsm_commands("Branch_CIFAR_100")},
     needs=needs.squeeze,
     traps=(
-        "Both stages read real images; run them with the same GOLDORE_INDEX.",
+        "Both stages read real images; run them with the same index file.",
         "For Tiny ImageNet and ImageNet use one pruned folder tree (--as-folder) for both stages.",
     ),
     caches="Use a separate statistics folder for each index: existing statistics are reused.",

@@ -1,6 +1,7 @@
 """Whether a repository survives a selection, and from which ratio on it does."""
 
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from goldore.errors import UsageError
 from goldore.repositories.model import Need, Repository, Settings
 from goldore.store import DatasetInfo
 
+_PROGRAM = re.compile(r"(?:(?<=^)|(?<=[;&] )|(?<=\d ))(python|bash|sh|torchrun)(?= )")  # also after A=1
 _STEPS = 10_000  # ratios are looked for in ten-thousandths
 
 
@@ -133,7 +135,7 @@ def _shape_problems(repository: Repository, dataset: DatasetInfo) -> Iterator[Pr
             f"{dataset.name} has {dataset.num_classes} of {' x '.join(map(str, dataset.image_shape))}."
         )
         yield Problem(text, refuse=True)
-    if repository.edits and dataset.name not in repository.datasets:
+    if repository.datasets and dataset.name not in repository.datasets:
         known = ", ".join(repository.datasets)
         yield Problem(
             f"{repository.title} has no dataset of the name {dataset.name} that goldore knows of ({known}).",
@@ -154,7 +156,7 @@ def _order_problems(repository: Repository, name: str, order: str) -> Iterator[P
             f"{order}; use `order` tfds."
         )
         yield Problem(text, refuse=True)
-    if repository.order == "" and repository.edits and tfds:
+    if repository.order == "" and repository.datasets and tfds:
         text = (
             f"{repository.title} reads torchvision's order, and positions count in that of {order}; "
             "use `order` with the dataset as torchvision has it."
@@ -207,7 +209,9 @@ def kept_within_classes(ratio: float, totals: NDArray[np.int64]) -> NDArray[np.i
     return np.array([math.ceil(steps * int(total) / _STEPS) if steps else 0 for total in totals])
 
 
-def commands(repository: Repository, dataset: str, settings: Settings, tag: str) -> list[str]:
+def commands(
+    repository: Repository, dataset: str, settings: Settings, tag: str, index: str = ""
+) -> list[str]:
     """The commands to run there.
 
     Args:
@@ -215,9 +219,14 @@ def commands(repository: Repository, dataset: str, settings: Settings, tag: str)
         dataset: goldore's name of the dataset.
         settings: how it is run.
         tag: tells runs with different index files apart.
+        index: an index file that they are to be run with by `goldore run`; "" for the plain commands.
     """
+
+    def with_index(match: re.Match[str]) -> str:
+        return f"goldore run {index} -- {match[0]}" if index else match[0]
+
     return [
-        each.format(
+        _PROGRAM.sub(with_index, each).format(
             dataset=repository.datasets.get(dataset, dataset),
             ipc=settings.ipc,
             batch_real=settings.batch_real,

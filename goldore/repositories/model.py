@@ -75,7 +75,10 @@ class Repository:
         url: of the repository.
         commit: at which it was read.
         plugged_as: name of the repository that shares its code and its blocks, or "".
-        edits: where the blocks go; empty if it reads a folder tree and needs none.
+        edits: where the blocks of `goldore plug` go; empty if it has no plug.
+        door: through what `goldore run` reaches its training set; "" if it does not serve it.
+        refits: what it fits to the kept samples under `goldore run` and to all samples with the plug, one
+            sentence; "" if nothing.
         roots: folders of a clone in which the code may lie; the first that has all files is meant.
         datasets: goldore's names of datasets to the repository's.
         commands: how to run it, with {dataset}, {ipc}, {batch_real}, {factor} and {tag}.
@@ -105,6 +108,8 @@ class Repository:
     commands: tuple[str, ...]
     plugged_as: str = ""
     edits: tuple[Edit, ...] = ()
+    door: str = ""
+    refits: str = ""
     roots: tuple[str, ...] = ("",)
     datasets: dict[str, str] = field(default_factory=dict)
     batch_real: int = 0
@@ -121,3 +126,9 @@ class Repository:
     batch_holds_start: bool = False
     files: tuple[str, ...] = ()
     not_files: tuple[str, ...] = ()
+
+    @property
+    def ways(self) -> tuple[str, ...]:
+        """In which an index file gets into it, the best first: "run", "plug", "folder tree"."""
+        found = {"run": self.door, "plug": self.edits, "folder tree": self.reads_folder}
+        return tuple(way for way, served in found.items() if served)

@@ -155,10 +155,10 @@ def find_root(repository: Repository, clone: str | Path) -> Path:
     """
     folder = Path(clone)
     if not repository.edits:
-        raise PlugError(
-            f"{repository.title} reads a folder tree and needs no plug; write one with goldore prune "
-            "--as-folder."
+        way = (
+            "run it with goldore run" if repository.door else "give it the tree of goldore prune --as-folder"
         )
+        raise PlugError(f"{repository.title} needs no plug; {way}.")
     if not folder.is_dir():
         raise PlugError(f"there is no folder {folder}; give the path of a clone of {repository.url}.")
     files = {edit.file for edit in repository.edits}

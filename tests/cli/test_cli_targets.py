@@ -46,11 +46,16 @@ class TestRepository:
         tag = json.loads((tmp_path / "keep.npy.json").read_text())["sha256"][:8]
         lines = done.stdout.splitlines()
         start = lines.index(f"MTT ({mtt.url} at {mtt.commit}):")
-        assert lines[start + 1].split("#")[0].split() == ["goldore", "plug", "mtt", "CLONE"]
-        assert lines[start + 2].strip() == f"export GOLDORE_INDEX={tmp_path / 'keep.npy'}"
         filled = [each.format(dataset="CIFAR10", ipc=10, tag=tag) for each in mtt.commands]
-        assert [line.strip() for line in lines[start + 3 : start + 3 + len(filled)]] == filled
-        assert lines[start + 3 + len(filled) :] == [f"- {each}" for each in (*mtt.traps, mtt.caches)]
+        through = [f"  goldore run {tmp_path / 'keep.npy'} -- {each}" for each in filled]
+        remarks = [f"- {each}" for each in (mtt.refits, *mtt.traps, mtt.caches)]
+        assert lines[start + 1 :] == through + remarks
+
+    def test_a_command_in_a_folder_of_the_clone_is_run_there(self, goldore, scores, tmp_path):
+        command = ("prune", scores, *LARGE, "--keep-ratio", "0.5", "--for", "datm", "--out", "keep.json")
+        done = goldore(*command)
+        assert done.returncode == 0, done.stderr
+        assert f"  (cd buffer; goldore run {tmp_path / 'keep.json'} -- python buffer_FTD.py" in done.stdout
 
     def test_changes_nothing_of_what_is_kept(self, goldore, scores, tmp_path):
         command = ("prune", scores, *LARGE, "--keep-ratio", "0.5")
@@ -128,13 +133,6 @@ class TestRepository:
         assert not (tmp_path / "keep.npy").exists()
         assert goldore(*command, "--keep-ratio", named[1]).returncode == 0
         assert (tmp_path / "keep.npy").is_file()
-
-    def test_its_index_file_is_npy(self, goldore, scores, snapshot):
-        before = snapshot()
-        done = goldore("prune", scores, *LARGE, "--keep-ratio", "0.5", "--for", "dc", "--out", "keep.json")
-        assert done.returncode == 2
-        assert "a plugged clone reads .npy index files, and --out is keep.json" in done.stderr
-        assert snapshot() == before
 
     def test_a_near_name_is_suggested(self, goldore, scores):
         done = goldore("prune", scores, *LARGE, "--keep-ratio", "0.5", "--for", "daatm")
