@@ -21,8 +21,8 @@ from goldore.selection.index_file import Index, load_index, save_index
 HOOK = Path(__file__).resolve().parent / "hook"
 """The folder that goes on PYTHONPATH."""
 _PYTHON = re.compile(r"(python|pypy)[0-9.]*(\.exe)?")
-_ALONE = re.compile(r"-[a-zA-Z]*[IES]")  # options with which Python leaves PYTHONPATH or sitecustomize out
-_WITH_VALUE = ("-W", "-X", "-Q")
+_FLAGS = re.compile(r"-([^cmWXQ]*)([cmWXQ]?)(.*)", re.DOTALL)  # of which the last takes a value
+_ALONE = set("IES")  # with which Python leaves PYTHONPATH or sitecustomize out
 _CODE = 128  # plus the number of a signal
 _PASSED_ON = ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
 _NOTHING = "so the index was not applied"
@@ -128,12 +128,16 @@ def _check_command(command: Sequence[str]) -> None:
         return
     words = iter(command[1:])
     for word in words:
-        if word in _WITH_VALUE:
-            next(words, None)
-        elif not word.startswith("-") or word.startswith(("-c", "-m")):
-            return
-        elif not word.startswith("--") and _ALONE.match(word):
+        if not word.startswith("-") or word.startswith("--"):
+            return  # the script
+        found = _FLAGS.fullmatch(word)
+        flags, value, rest = found.groups() if found else ("", "", "")
+        if _ALONE & set(flags):
             raise UsageError(f"Python leaves goldore out with {word}; run the program without it.")
+        if value in {"c", "m"}:
+            return
+        if value and not rest:
+            next(words, None)
 
 
 def _wait(command: Sequence[str], environment: dict[str, str]) -> int:

@@ -177,7 +177,7 @@ def test_options_that_leave_goldore_out_are_refused(tmp_path, program, options):
 
 
 def test_options_that_do_not_are_not(program):
-    for options in (["-W", "ignore"], ["-u", "-B"], ["-X", "utf8"]):
+    for options in (["-W", "ignore"], ["-u", "-B"], ["-X", "utf8"], ["-Wignore::ImportWarning", "-Xutf8"]):
         assert program(PRINTS, options=options).exit_code == 0
     assert (
         program("import sys; from data import Data; Data(); assert sys.argv[1:] == ['-I']", "-I").exit_code
