@@ -1,7 +1,7 @@
 """What `goldore run` costs: the start of Python with its hook, the whole command, and a data set that is cut.
 
-Each program runs plainly and with the index, in turns; medians and least times are in milliseconds. The data set
-is of the size of MNIST, made up.
+Each program runs plainly and with the index, in turns; medians and least times are in milliseconds. The data
+set is of the size of MNIST, made up.
 """
 
 import os
