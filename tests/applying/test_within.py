@@ -5,6 +5,7 @@ import inspect
 import multiprocessing
 import pickle
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -249,6 +250,9 @@ def test_lazy_filtered_wrapped_copied_and_built_twice(index):
     assert sum(map(len, halves)) == len(KEPT)
 
 
+PATHS = [f"{each // 10}/{each:02d}.png" for each in (0, 3, 12, 25, 26)]
+
+
 def test_a_class_that_drops_samples_itself_drops_them_from_the_kept_ones(tmp_path):
     labels = np.repeat(np.arange(3), 10)
     for place, label in enumerate(labels):
@@ -261,22 +265,66 @@ def test_a_class_that_drops_samples_itself_drops_them_from_the_kept_ones(tmp_pat
     assert [path[-6:-4] for path, _ in data.samples] == ["00", "03", "25", "26"]
 
 
-def test_a_class_that_reads_its_samples_again_is_refused(tmp_path):
-    labels = np.repeat(np.arange(3), 10)
-    for place, label in enumerate(labels):
-        (tmp_path / "tree" / str(label)).mkdir(parents=True, exist_ok=True)
-        (tmp_path / "tree" / str(label) / f"{place:02d}.png").write_bytes(b"x")
+class Listed(ImageFolder):
+    """Lists its files again by itself after torchvision has, some of them or in an order of its own."""
 
-    class Lists(ImageFolder):
-        def __init__(self, root, most):
-            super().__init__(root)
-            self.samples = [(str(each), 0) for each in sorted((tmp_path / "tree").rglob("*.png"))][:most]
+    def __init__(self, root, first=0, most=None, field="samples"):
+        super().__init__(root)
+        rows = [(str(each), int(each.parent.name)) for each in sorted(Path(root).glob("*/*.png"))]
+        for label in range(3):  # within classes
+            rows[10 * label : 10 * label + 10] = reversed(rows[10 * label : 10 * label + 10])
+        setattr(self, field, rows[first:most])
+        self.loader = str
 
-    for keep, most in (([0, 3, 12, 25, 26], 30), (range(1, 20), 10)):
-        index = save_index(tmp_path / "keep.npy", np.array(keep), about(labels), overwrite=True)
-        refused = pytest.raises(IndexFileError, match="its class reads its samples again by itself")
-        with refused, goldore.applied(index):
-            Lists(tmp_path / "tree", most)
+
+class Own(DatasetFolder):
+    """As Listed, without a second list."""
+
+    def __init__(self, root):
+        super().__init__(root, str, (".png",))
+        rows = [(str(each), int(each.parent.name)) for each in sorted(Path(root).glob("*/*.png"))]
+        self.samples = [*rows[9::-1], *rows[19:9:-1], *rows[29:19:-1]]
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """A folder of three classes of ten files, its labels, kept positions and an index of them."""
+    labels, keep = np.repeat(np.arange(3), 10), np.array([0, 3, 12, 25, 26])
+    files = [f"{label}/{place:02d}.png" for place, label in enumerate(labels)]
+    for each in files:
+        (tmp_path / "tree" / each).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "tree" / each).write_bytes(b"x")
+    paths = [f"train/{files[each]}" for each in keep]
+    bare = save_index(tmp_path / "bare.npy", keep, about(labels))
+    return tmp_path / "tree", keep, save_index(tmp_path / "k.npy", keep, about(labels, paths=paths)), bare
+
+
+@pytest.mark.parametrize(
+    "fields", [{"first": 5, "most": 14}, {"most": 4}, {"field": "image_paths", "most": 4}]
+)
+def test_a_class_that_lists_a_part_of_its_files_again_is_refused(tree, fields):
+    folder, _, _, bare = tree
+    refused = pytest.raises(
+        IndexFileError, match=r"its class reads its (samples|image_paths) again by itself"
+    )
+    with refused, goldore.applied(bare):
+        Listed(folder, **fields)
+
+
+def test_a_class_that_lists_all_files_again_is_cut_as_a_whole(tree, tmp_path, capsys):
+    folder, keep, index, bare = tree
+    (tmp_path / "train").symlink_to(folder)
+    with goldore.applied(index):
+        data = Own(tmp_path / "train")
+    assert sorted(path[-8:] for path, _ in data.samples) == sorted(PATHS)
+    assert len(data) == len(data.targets) == len(keep)
+    assert capsys.readouterr().err.count("\n") == 1
+    with goldore.applied(bare):  # which does not name files: positions count
+        data = Listed(folder)
+    assert [int(path[-6:-4]) for path, _ in data.samples] == [9, 6, 17, 24, 23]
+    refused = pytest.raises(IndexFileError, match="its fields name the files in different orders")
+    with refused, goldore.applied(index):
+        Listed(tmp_path / "train")
 
 
 def test_a_subset_of_which_the_index_is(tmp_path):
@@ -369,16 +417,21 @@ def test_nothing_built_is_an_error_and_an_error_of_the_block_comes_first(index):
         1 / 0  # noqa: B018
 
 
-def test_files_tell_the_order_within_a_class(tmp_path):
+def test_files_tell_which_they_are(tmp_path):
     labels = np.repeat([0, 1], 4)
     for place, label in enumerate(labels):
         (tmp_path / "tree" / str(label)).mkdir(parents=True, exist_ok=True)
         (tmp_path / "tree" / str(label) / f"{place}.png").write_bytes(b"x")
-    index = save_index(tmp_path / "keep.npy", np.array([0, 5]), about(labels, paths=["0/1.png", "1/5.png"]))
-    with (
-        pytest.raises(IndexFileError, match="files are others, or stand in another order"),
-        goldore.applied(index),
-    ):
+
+    def index(*paths):
+        keep = np.array([0, 5])
+        return save_index(tmp_path / "keep.npy", keep, about(labels, paths=list(paths)), overwrite=True)
+
+    with goldore.applied(index("0/1.jpg", "1/7.jpg")):  # other positions, and other suffixes
+        data = ImageFolder(tmp_path / "tree")
+    assert [path[-5] for path, _ in data.samples] == ["1", "7"]
+    refused = pytest.raises(IndexFileError, match=r"that keep\.npy is about, but its files are others")
+    with refused, goldore.applied(index("0/1.jpg", "1/8.jpg")):
         ImageFolder(tmp_path / "tree")
 
 

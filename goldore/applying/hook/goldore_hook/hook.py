@@ -125,13 +125,11 @@ class Hook:
     def _built(self, dataset, kind, building, outermost):
         """Apply the index to a dataset after one of its constructors."""
         cut = building[id(dataset)]
-        if cut is not None:
-            if outermost:
-                self._check_still(dataset, cut)
-            return
         trusted = kind.__module__.startswith(_TRUSTED)
-        if trusted or outermost:
+        if cut is None and (trusted or outermost):
             building[id(dataset)] = self.meet(dataset, trusted=trusted, finished=outermost)
+        elif cut is not None and outermost:
+            self._finish(dataset, cut, trusted)
 
     def meet(self, dataset, trusted=False, finished=True):
         """Apply the index to a Dataset of PyTorch if it is about it.
@@ -155,17 +153,16 @@ class Hook:
         why = _STREAM if is_stream(dataset) else ""
         if not why and any(map(self.index.fits, labels_of(dataset, size))):
             if length(dataset) in (size, -1) or not finished:
-                return self._cut(dataset, trusted)
+                return self._cut(dataset, trusted, finished)
             why = "its fields hold the samples of the index, but it has another number of samples itself"
         if finished:
             self.see(dataset, why)
         return None
 
-    def _cut(self, dataset, trusted):
-        self._check_files(dataset)
+    def _cut(self, dataset, trusted, finished):
         from .samples import read, same, spread
 
-        keep = self.index.keep
+        keep = self._positions(dataset)
         cut = Cut(keep, self.index.size)
         probes = spread(len(keep))
         try:
@@ -180,31 +177,46 @@ class Hook:
             cut.undo()
             self.refuse(dataset, str(error) or type(error).__name__)
         vars(dataset)[MARK] = self.index.sha
-        self.applied(dataset)
+        if finished:
+            self.applied(dataset)
         return cut
 
-    def _check_files(self, dataset):
-        """Labels do not tell the order within a class; names of files do."""
-        if not self.index.paths:
-            return
+    def _is_whole(self, dataset):
+        size = self.index.size
+        return length(dataset) == size and any(map(self.index.fits, labels_of(dataset, size)))
+
+    def _positions(self, dataset):
+        """Where the kept samples stand. Labels do not tell the order within a class; names of files do."""
+        keep, paths = self.index.keep, self.index.paths
+        if not paths:
+            return keep
         base, rows = dataset, range(self.index.size)
         while is_subset(base):
             base, rows = base.dataset, [base.indices[each] for each in rows]
         size = length(base) if base is not dataset else self.index.size
-        found = [file_names(table) for table in tables_in(fields_of(base).values(), size)]
-        kept = [[names[rows[each]] for each in self.index.keep] for names in found if names]
-        if kept and not any(_same_files(names, self.index.paths) for names in kept):
-            self.refuse(dataset, "its files are others, or stand in another order")
+        found = [
+            [names[row] for row in rows]
+            for table in tables_in(fields_of(base).values(), size)
+            for names in file_names(table)
+        ]
+        if not found:
+            return keep
+        places = {tuple(_places(names, keep, paths)) for names in found} - {()}
+        if len(places) > 1:
+            self.refuse(dataset, "its fields name the files in different orders")
+        return list(places.pop()) if places else self.refuse(dataset, "its files are others")
 
-    def _check_still(self, dataset, cut):
-        """See that constructors of subclasses have not put back what was dropped."""
-        for holder, name, _, after in cut.replaced:
-            now = vars(holder).get(name)
-            if now is after or length(now) < 0:
-                continue
-            kept, here = (set(file_names(each) or ()) for each in (after, now))
-            if length(now) > len(self.index.keep) or (kept and not here <= kept):
-                self.refuse(dataset, "its class reads its %s again by itself" % name)
+    def _finish(self, dataset, cut, trusted):
+        """See what constructors of subclasses have made of a dataset that was cut in one of torchvision's."""
+        again = None if trusted else next(_read_again(dataset, cut), None)
+        if again is not None:
+            cut.undo()
+            if self._is_whole(dataset):
+                cut = self._cut(dataset, trusted=False, finished=False)
+                again = next(_read_again(dataset, cut), None)
+        if again is not None:
+            self.refuse(dataset, "its class reads its %s again by itself" % again)
+        self.applied(dataset)
 
     # ---- what is no Dataset of PyTorch
 
@@ -317,12 +329,46 @@ def _mark(dataset):
     return getattr(dataset, "__dict__", {}).get(MARK)
 
 
+def _read_again(dataset, cut):
+    """The fields of a dataset in which something is back that was dropped."""
+    after = {id(each[3]) for each in cut.replaced}
+    names = {name: len(table) for _, name, _, table in cut.replaced}
+    kept, dropped = set(), set()
+    for _, _, before, table in cut.replaced:
+        kept.update(*file_names(table))
+        dropped.update(*file_names(before))
+    dropped = {os.path.normpath(each) for each in dropped - kept}
+    for name, value in fields_of(dataset).items():
+        if id(value) in after:
+            continue
+        if length(value) > names.get(name, length(value)):
+            yield name
+        for table in [value] + list(parts_of(value).values()):
+            if any(not dropped.isdisjoint(map(os.path.normpath, each)) for each in file_names(table)):
+                yield name
+
+
 def _same_files(names, kept):
-    """Whether full paths end in the relative ones, whatever their suffixes."""
-    return len(names) == len(kept) and all(
-        ("/" + os.path.splitext(name)[0]).endswith("/" + os.path.splitext(short)[0])
-        for name, short in zip(names, kept)
-    )
+    """Whether these may be the same files: of two paths of one file, one ends in the other."""
+    return len(names) == len(kept) and all(map(_same_file, names, kept))
+
+
+def _same_file(one, other):
+    one, other = ("/" + os.path.splitext(each)[0] for each in (one, other))  # suffixes may differ
+    return one.endswith(other) or other.endswith(one)
+
+
+def _places(names, keep, paths):
+    """Where the kept files stand among these: at the kept positions or elsewhere, ascending; empty if nowhere."""
+    if _same_files([names[each] for each in keep], paths):
+        return keep
+    depth = paths[0].count("/") + 1
+    places = {}
+    for place, name in enumerate(names):
+        end = "/".join(os.path.splitext(name)[0].split("/")[-depth:])
+        places.setdefault(end, []).append(place)
+    found = [places.get(os.path.splitext(each)[0], ()) for each in paths]
+    return sorted(each[0] for each in found) if all(len(each) == 1 for each in found) else []
 
 
 def _name(what):

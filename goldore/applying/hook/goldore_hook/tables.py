@@ -119,21 +119,38 @@ def labels_of(dataset, size):
 
 
 def file_names(table):
-    """The file of each sample, if a table names it in texts or at the start of its rows; else None."""
-    kind = kind_of(table)
-    if kind is None or kind[0] != "builtins" or not len(table):
+    """What may be the file of each sample, if a table names files in texts or in its rows: lists of texts."""
+    rows = _plain_rows(table)
+    if not rows:
+        return
+    if _is_file_name(rows[0]):
+        yield [_with_slashes(each) for each in rows]
+    for key, part in parts_of(rows[0]).items():
+        if _is_file_name(part):
+            try:
+                yield [_with_slashes(row[key]) for row in rows]
+            except (LookupError, TypeError):  # rows differ
+                continue
+
+
+def _plain_rows(table):
+    """A table that may hold texts as a sequence of Python; None for others."""
+    package = (kind_of(table) or [""])[0]
+    if package == "builtins":
+        return table
+    if package == "pandas":
+        table = table.to_numpy()
+    elif package != "numpy":
         return None
-    if all(isinstance(row, (str, os.PathLike)) for row in (table[0], table[-1])):
-        names = table
-    elif all(isinstance(row, (tuple, list)) and row for row in (table[0], table[-1])):
-        names = [row[0] for row in table]
-    else:
-        return None
-    if not isinstance(names[0], (str, os.PathLike)) or not any(
-        sign in str(names[0]) for sign in (os.sep, "/", ".")
-    ):
-        return None
-    return [str(each).replace(os.sep, "/") for each in names]
+    return table.tolist() if table.dtype.kind in "UO" else None
+
+
+def _is_file_name(value):
+    return isinstance(value, (str, os.PathLike)) and any(sign in str(value) for sign in (os.sep, "/", "."))
+
+
+def _with_slashes(name):
+    return str(name).replace(os.sep, "/")
 
 
 def _array_columns(table):
@@ -245,9 +262,11 @@ class Cut:
         raise TypeError("its %s is of the type %s, which cannot be cut" % (name, type(table).__name__))
 
     def undo(self):
-        """Put back what was there."""
-        for holder, name, before, _ in self.replaced:
-            vars(holder)[name] = before
+        """Put back what was there in place of what it was cut to, under whichever name that is now."""
+        before_of = {id(after): before for _, _, before, after in self.replaced}
+        for holder in {id(each[0]): each[0] for each in self.replaced}.values():
+            back = {name: before_of[id(now)] for name, now in vars(holder).items() if id(now) in before_of}
+            vars(holder).update(back)
 
 
 def _pick_rows(table, keep):
