@@ -359,7 +359,7 @@ def _same_file(one, other):
 
 
 def _places(names, keep, paths):
-    """Where the kept files stand among these, ascending: at the kept positions or elsewhere; [] if nowhere."""
+    """Where the kept files stand among these, ascending: at the kept positions or elsewhere, or []."""
     if _same_files([names[each] for each in keep], paths):
         return keep
     depth = paths[0].count("/") + 1
