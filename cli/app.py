@@ -39,7 +39,7 @@ app.command("merge")(merge_command)
 app.command("verify")(verify_command)
 app.command("export")(export_command)
 app.command("import")(import_command)
-app.command("run")(run_command)
+app.command("run", context_settings={"allow_interspersed_args": False})(run_command)
 app.command("plug")(plug_command)
 app.command("map-index")(map_index_command)
 

@@ -34,6 +34,7 @@ def run_command(
     """
     from goldore.applying.launching import run, shell_variables
 
+    command = command[1:] if command and command[0] == "--" else command
     if not command:
         for name, value in shell_variables(index).items():
             out().print(f"export {name}={shlex.quote(value)}", markup=False, soft_wrap=True)

@@ -30,9 +30,9 @@ def start():
     log = os.environ.get(LOG_VARIABLE)
     if not log:
         log = os.environ[LOG_VARIABLE] = _own_log(path)
-    hook = Hook(path, log)
+    hook = Hook(path, log, variables={name: os.environ[name] for name in (VARIABLE, LOG_VARIABLE)})
     hook.tell("started")
-    hook.open({name: os.environ[name] for name in (VARIABLE, LOG_VARIABLE)})
+    hook.open()
 
 
 def _own_log(path):

@@ -1,169 +1,50 @@
-"""Where programs read training sets: what is done to a module once it has been imported."""
+"""Where programs read training sets: what is done to a module once it has been imported.
+
+What is put there stays, and does nothing while no hook is open.
+"""
 
 import os
 import sys
+from _thread import _local  # of threading, which takes longer to import
+
+OPEN = []
+"""The hooks at work in this process."""
 
 
-def _torch_dataset(hook, module):
-    """Every Dataset class, now and later."""
-    base = module.Dataset
-    waiting = [base]
-    while waiting:
-        kind = waiting.pop()
-        hook.watch(kind)
-        waiting.extend(kind.__subclasses__())
-    inherited = vars(base).get("__init_subclass__")
-
-    def init_subclass(kind, **fields):
-        if inherited is not None:
-            inherited.__func__(kind, **fields)
-        else:
-            super(base, kind).__init_subclass__(**fields)
-        hook.watch(kind)
-
-    hook.replace(base, "__init_subclass__", lambda _: classmethod(init_subclass))
+def enter(hook):
+    """Let a hook work: through the doors of modules that are there, and of others as soon as they are."""
+    if not OPEN:
+        sys.meta_path.insert(0, _FINDER)
+    OPEN.append(hook)
+    for name in DOORS:
+        if name in sys.modules:
+            _open(name, sys.modules[name])
 
 
-def _torch_loader(hook, module):
-    """DataLoaders, for datasets that were filled after they had been built."""
-
-    def wrap(original):
-        from functools import wraps
-
-        @wraps(original)
-        def build(loader, dataset, *args, **fields):
-            from .tables import is_dataset
-
-            inner = dataset
-            while is_dataset(inner):
-                hook.meet(inner)
-                inner = getattr(inner, "__dict__", {}).get("dataset")
-            original(loader, dataset, *args, **fields)
-
-        return build
-
-    hook.replace(module.DataLoader, "__init__", wrap)
+def leave(hook):
+    """Let a hook work no more."""
+    OPEN.remove(hook)
+    if not OPEN and _FINDER in sys.meta_path:
+        sys.meta_path.remove(_FINDER)
 
 
-def _torch_load(hook, module):
-    before = module.load
-    _after(hook, module, "load", hook.loaded)
-    torch = sys.modules.get("torch")
-    if torch is not None and vars(torch).get("load") is before:  # it was imported before
-        hook.replace(torch, "load", lambda _: module.load)
+def _open(name, module):
+    if getattr(module, "_goldore_open", False):
+        return
+    DOORS[name](module)
+    module._goldore_open = True
 
 
-def _arrow_builder(hook, module):
-    kind = getattr(module, "DatasetBuilder", None)
-    if kind is not None:  # else it is a module of the program's own
-        _after(hook, kind, "as_dataset", hook.arrow)
-        _after(hook, kind, "as_streaming_dataset", hook.arrow)
-
-
-def _arrow_dataset(hook, module):
-    kind = getattr(module, "Dataset", None)
-    if hasattr(kind, "load_from_disk"):
-        _after(hook, kind, "load_from_disk", hook.arrow)
-
-
-def _after(hook, holder, name, see):
-    """Let what a function returns go through another."""
-
-    def wrap(original):
-        from functools import wraps
-
-        @wraps(original)
-        def call(*args, **fields):
-            return see(original(*args, **fields))
-
-        return call
-
-    if hasattr(holder, name):
-        hook.replace(holder, name, wrap)
-
-
-def _tfds_builder(hook, module):
-    def wrap(original):
-        from functools import wraps
-
-        @wraps(original)
-        def as_dataset(builder, split=None, **fields):
-            from .tfds import kept
-
-            return kept(hook, builder, original, split, fields)
-
-        return as_dataset
-
-    def unable(original):
-        from functools import wraps
-
-        @wraps(original)
-        def as_data_source(builder, *args, **fields):
-            hook.see("tfds:%s" % builder.name, "it is read as a data source; read it with as_dataset", -1)
-            return original(builder, *args, **fields)
-
-        return as_data_source
-
-    hook.replace(module.DatasetBuilder, "as_dataset", wrap)
-    if hasattr(module.DatasetBuilder, "as_data_source"):
-        hook.replace(module.DatasetBuilder, "as_data_source", unable)
-
-
-def _child_processes(hook, module):
-    """Children whose environment the program makes itself get the variables all the same."""
-    place = 10  # of env among the arguments of Popen
-    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-
-    def with_variables(environment):
-        """The environment for a child, None if it is right as it is."""
-        given = os.environ if environment is None else environment
-        paths = given.get("PYTHONPATH", "").split(os.pathsep)
-        if here in paths and all(name in given for name in hook.variables):
-            return environment
-        paths = [here] + [each for each in paths if each and each != here]
-        return dict(given, PYTHONPATH=os.pathsep.join(paths), **hook.variables)
-
-    def wrap(original):
-        from functools import wraps
-
-        @wraps(original)
-        def build(popen, *args, **fields):
-            if len(args) > place:
-                args = args[:place] + (with_variables(args[place]),) + args[place + 1 :]
-            else:
-                fields["env"] = with_variables(fields.get("env"))
-            original(popen, *args, **fields)
-
-        return build
-
-    if hook.variables:
-        hook.replace(module.Popen, "__init__", wrap)
-
-
-DOORS = {
-    "torch.utils.data.dataset": _torch_dataset,
-    "torch.utils.data.dataloader": _torch_loader,
-    "torch.serialization": _torch_load,
-    "datasets.builder": _arrow_builder,
-    "datasets.arrow_dataset": _arrow_dataset,
-    "tensorflow_datasets.core.dataset_builder": _tfds_builder,
-    "subprocess": _child_processes,
-}
-"""What is done to a module, by its name."""
-
-
-class Finder:
+class _Finder:
     """Opens a door as soon as its module has run; for `sys.meta_path`."""
-
-    def __init__(self, hook):
-        self._hook = hook
 
     def find_spec(self, name, path=None, target=None):
         """Find a module as Python does, and see to it when it has run."""
         if name not in DOORS:
             return None
         for finder in sys.meta_path:
-            spec = None if finder is self else finder.find_spec(name, path, target)
+            find = None if finder is self else getattr(finder, "find_spec", None)
+            spec = None if find is None else find(name, path, target)
             if spec is not None:
                 self._prepare(name, spec.loader)
                 return spec
@@ -177,6 +58,207 @@ class Finder:
         def exec_module(module):
             del loader.exec_module
             run(module)
-            DOORS[name](self._hook, module)
+            _open(name, module)
 
         loader.exec_module = exec_module
+
+
+_FINDER = _Finder()
+
+
+class Around:
+    """A method with something around it when it is called on an instance.
+
+    Asked of its class, and when it is pickled, it is the method itself, as whoever looks at it expects.
+
+    Args:
+        method: the method.
+        call: gets the method, the instance and the arguments. It has no names of its own for these, since the
+            arguments may have any.
+    """
+
+    def __init__(self, method, call):
+        self._method, self._call = method, call
+
+    def __get__(self, instance, owner=None):
+        """The method of a class, or what is called on an instance."""
+        if instance is None:
+            return self._method
+        from functools import partial
+
+        return partial(self._call, self._method, instance)
+
+    def __reduce__(self):
+        """As the method, for libraries that pickle classes by their content."""
+        from types import SimpleNamespace
+
+        return getattr, (SimpleNamespace(method=self._method), "method")
+
+
+def _around(kind, name, call):
+    setattr(kind, name, Around(getattr(kind, name), call))
+
+
+def _after(holder, name, see):
+    """Let what a function gives go through a method of each hook."""
+    function = vars(holder).get(name)
+    if function is None:
+        return
+    wrapped = isinstance(function, (staticmethod, classmethod))
+
+    def wrap(original):
+        from functools import wraps
+
+        @wraps(original)
+        def call(*args, **fields):
+            value = original(*args, **fields)
+            for hook in OPEN:
+                value = see(hook)(value)
+            return value
+
+        return call
+
+    around = wrap(function.__func__ if wrapped else function)
+    setattr(holder, name, type(function)(around) if wrapped else around)
+
+
+# ---------------------------------------------------------------------------------------------------- PyTorch
+
+_BUILDING = _local()
+
+
+def _torch_dataset(module):
+    """Every Dataset class, when one of its instances is made: no class can be missed there."""
+    base = module.Dataset
+    inherited = base.__new__
+
+    def new(*args, **fields):
+        kind = args[0]
+        if OPEN:
+            _watch(kind)
+        if inherited is object.__new__ and kind.__init__ is not object.__init__:
+            return inherited(kind)
+        return inherited(*args, **fields)  # of object, it refuses arguments
+
+    new.__name__, new.__qualname__ = "__new__", base.__qualname__ + ".__new__"
+    base.__new__ = new
+
+
+def _watch(kind):
+    for each in kind.__mro__:
+        found = vars(each).get("__init__")
+        if found is not None:
+            if not isinstance(found, Around):
+                kind.__init__ = Around(kind.__init__, _construct)
+            return
+
+
+def _construct(*args, **fields):
+    """Call a constructor; the hooks meet the dataset when the outermost one has ended."""
+    constructor, dataset = args[:2]
+    building = vars(_BUILDING).setdefault("ids", set())
+    if id(dataset) in building or not OPEN:
+        constructor(*args[1:], **fields)
+        return
+    building.add(id(dataset))
+    try:
+        constructor(*args[1:], **fields)
+    finally:
+        building.discard(id(dataset))
+    for hook in OPEN:
+        hook.meet(dataset)
+
+
+def _torch_loader(module):
+    def build(*args, **fields):
+        for hook in OPEN:
+            if "dataset" in fields:
+                fields["dataset"] = hook.meet_used(fields["dataset"])
+            else:  # after the constructor and the loader
+                args = args[:2] + tuple(map(hook.meet_used, args[2:3])) + args[3:]
+        args[0](*args[1:], **fields)
+
+    _around(module.DataLoader, "__init__", build)
+
+
+def _torch_load(module):
+    before = module.load
+    _after(module, "load", lambda hook: hook.loaded)
+    torch = sys.modules.get("torch")
+    if torch is not None and vars(torch).get("load") is before:  # it was imported before
+        torch.load = module.load
+
+
+# ------------------------------------------------------------------- Hugging Face, TensorFlow Datasets
+
+
+def _arrow_builder(module):
+    kind = getattr(module, "DatasetBuilder", None)
+    if kind is not None:  # else it is a module of the program's own
+        _after(kind, "as_dataset", lambda hook: hook.arrow)
+        _after(kind, "as_streaming_dataset", lambda hook: hook.arrow)
+
+
+def _arrow_dataset(module):
+    kind = getattr(module, "Dataset", None)
+    if hasattr(kind, "load_from_disk"):
+        _after(kind, "load_from_disk", lambda hook: hook.arrow)
+
+
+def _tfds_builder(module):
+    def as_dataset(*args, **fields):
+        from .tfds import kept
+
+        read, builder, *rest = args
+        split = rest[0] if rest else fields.pop("split", None)
+        return kept(OPEN, builder, read, split, fields)
+
+    def as_data_source(*args, **fields):
+        for hook in OPEN:
+            name = "tfds:%s" % args[1].name
+            hook.see(name, "it is read as a data source; read it with as_dataset", -1)
+        return args[0](*args[1:], **fields)
+
+    _around(module.DatasetBuilder, "as_dataset", as_dataset)
+    if hasattr(module.DatasetBuilder, "as_data_source"):
+        _around(module.DatasetBuilder, "as_data_source", as_data_source)
+
+
+# ----------------------------------------------------------------------------------- child processes
+
+
+def _child_processes(module):
+    """Children whose environment the program makes itself get the variables all the same."""
+    place = 12  # of env among the arguments of `build`
+    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+    def with_variables(environment):
+        """The environment for a child, None if it is right as it is."""
+        given = os.environ if environment is None else environment
+        variables = {name: value for hook in OPEN for name, value in hook.variables.items()}
+        paths = os.fsdecode(given.get("PYTHONPATH", "")).split(os.pathsep)
+        if not variables or (here in paths and all(name in given for name in variables)):
+            return environment
+        paths = [here] + [each for each in paths if each and each != here]
+        return dict(given, PYTHONPATH=os.pathsep.join(paths), **variables)
+
+    def build(*args, **fields):
+        if len(args) > place:
+            args = args[:place] + (with_variables(args[place]),) + args[place + 1 :]
+        else:
+            fields["env"] = with_variables(fields.get("env"))
+        args[0](*args[1:], **fields)
+
+    _around(module.Popen, "__init__", build)
+
+
+DOORS = {
+    "torch.utils.data.dataset": _torch_dataset,
+    "torch.utils.data.dataloader": _torch_loader,
+    "torch.serialization": _torch_load,
+    "datasets.builder": _arrow_builder,
+    "datasets.arrow_dataset": _arrow_dataset,
+    "tensorflow_datasets.core.dataset_builder": _tfds_builder,
+    "subprocess": _child_processes,
+}
+"""What is done to a module, by its name."""

@@ -1,19 +1,21 @@
 """Applying an index to the datasets that a process builds."""
 
 import os
-import sys
-from _thread import _local, allocate_lock  # of threading, which takes longer to import
+from _thread import allocate_lock  # of threading, which takes longer to import
 
-from .doors import DOORS, Finder
+from . import doors
 from .index import Refusal, labels_digest, read_index
 from .tables import (
     MARK,
     Cut,
+    UncutError,
     columns_of,
+    datasets_in,
     fields_of,
     file_names,
     is_dataset,
     is_label,
+    is_permutation,
     is_stream,
     is_subset,
     is_table,
@@ -25,9 +27,7 @@ from .tables import (
     with_parts,
 )
 
-OPEN = []
-"""The hooks at work in this process."""
-_TRUSTED = ("torchvision.datasets", "torch.utils.data")  # classes there read what their fields hold
+_LIBRARIES = ("torchvision.datasets", "torch.utils.data")  # classes there read what their fields hold
 _DEPTH = 3  # of containers in what torch.load gives
 _MOST_SEEN = 100  # datasets that one process tells of
 _STREAM = "it is a stream, in which nothing can be counted"
@@ -41,16 +41,12 @@ class Hook:
         index: an `Index`, or the path of its file, which is then read when the first dataset is met.
         log: path of the log.
         refusal: type of the error that ends a program which cannot go on.
-
-    Attributes:
         variables: environment variables that child processes need.
     """
 
-    def __init__(self, index, log, refusal=Refusal):
+    def __init__(self, index, log, refusal=Refusal, variables=()):
         self._index, self._log, self._refusal = index, log, refusal
-        self.variables = {}
-        self._undo = []
-        self._building = _local()
+        self.variables = dict(variables)
         self._seen, self._lock = set(), allocate_lock()
 
     @property
@@ -64,159 +60,135 @@ class Hook:
                 raise
         return self._index
 
-    # ---- doors
-
-    def open(self, variables=()):
-        """Open the doors of modules that are there, and those of others as soon as they are."""
-        self.variables = dict(variables)
-        OPEN.append(self)
-        self._finder = Finder(self)
-        sys.meta_path.insert(0, self._finder)
-        for name in DOORS:
-            if name in sys.modules:
-                DOORS[name](self, sys.modules[name])
+    def open(self):
+        """Begin: datasets that are built from now on are met."""
+        doors.enter(self)
 
     def close(self):
-        """Leave everything as it was found."""
-        OPEN.remove(self)
-        sys.meta_path.remove(self._finder)
-        for holder, name, before in reversed(self._undo):
-            if before is None:
-                delattr(holder, name)
-            else:
-                setattr(holder, name, before)
-        del self._undo[:]
-
-    def replace(self, holder, name, wrap):
-        """Put a function around one of a module or class."""
-        before = vars(holder).get(name)
-        wrapped = isinstance(before, (staticmethod, classmethod))
-        around = wrap(before.__func__ if wrapped else getattr(holder, name))
-        self._undo.append((holder, name, before))
-        setattr(holder, name, type(before)(around) if wrapped else around)
+        """End: datasets are built as ever."""
+        doors.leave(self)
 
     # ---- datasets of PyTorch
 
-    def watch(self, kind):
-        """See to the instances of a Dataset class when they are built."""
-        if "__init__" not in vars(kind) or getattr(vars(kind)["__init__"], "_goldore", None) is self:
-            return
-
-        def wrap(original):
-            from functools import wraps
-
-            @wraps(original)
-            def build(dataset, *args, **fields):
-                building = vars(self._building).setdefault("cuts", {})  # by the id of what is being built
-                outermost = id(dataset) not in building
-                building.setdefault(id(dataset))
-                try:
-                    original(dataset, *args, **fields)
-                    self._built(dataset, kind, building, outermost)
-                finally:
-                    if outermost:
-                        del building[id(dataset)]
-
-            build._goldore = self
-            return build
-
-        self.replace(kind, "__init__", wrap)
-
-    def _built(self, dataset, kind, building, outermost):
-        """Apply the index to a dataset after one of its constructors."""
-        cut = building[id(dataset)]
-        trusted = kind.__module__.startswith(_TRUSTED)
-        if cut is None and (trusted or outermost):
-            building[id(dataset)] = self.meet(dataset, trusted=trusted, finished=outermost)
-        elif cut is not None and outermost:
-            self._finish(dataset, cut, trusted)
-
-    def meet(self, dataset, trusted=False, finished=True):
+    def meet(self, dataset):
         """Apply the index to a Dataset of PyTorch if it is about it.
 
         Args:
-            dataset: which.
-            trusted: whether its class is known to read what its fields hold.
-            finished: whether its constructors have all run.
+            dataset: that was built, or is about to be used.
+        """
+        if is_subset(dataset) and _mark(dataset.dataset) is not None:
+            return
+        if self._fits(dataset):
+            self._cut(dataset, dataset)
+            return
+        mark = _mark(dataset)
+        if mark is None:
+            self.see(dataset)
+        elif mark not in [each.index.sha for each in doors.OPEN]:
+            self.refuse(dataset, "it was saved when the index %s had cut it; make it anew" % mark)
+
+    def meet_used(self, dataset):
+        """Apply the index to what a DataLoader is given: what was filled after it was built, or a plain list.
 
         Returns:
-            What was cut, or None.
+            What the DataLoader is to use.
         """
-        size = self.index.size
-        mark = _mark(dataset)
-        if mark is not None:
-            if mark not in [each.index.sha for each in OPEN]:
-                self.refuse(dataset, "it was saved when the index %s had cut it; make it anew" % mark)
-            return None
-        if is_subset(dataset) and _mark(dataset.dataset) is not None:
-            return None
-        why = _STREAM if is_stream(dataset) else ""
-        if not why and any(map(self.index.fits, labels_of(dataset, size))):
-            if length(dataset) in (size, -1) or not finished:
-                return self._cut(dataset, trusted, finished)
-            why = "its fields hold the samples of the index, but it has another number of samples itself"
-        if finished:
-            self.see(dataset, why)
-        return None
+        if not is_dataset(dataset):
+            return self.loaded(dataset, depth=0) if isinstance(dataset, (list, tuple)) else dataset
+        self.meet(dataset)
+        for inner in datasets_in(dataset) if _mark(dataset) is None else ():
+            if not is_subset(inner) and self._fits(inner):  # filled after the other was built around it
+                self._cut(inner, dataset)
+        return dataset
 
-    def _cut(self, dataset, trusted, finished):
-        from .samples import read, same, spread
+    def _fits(self, dataset):
+        return any(map(self.index.fits, labels_of(dataset, self.index.size)))
 
-        keep = self._positions(dataset)
-        cut = Cut(keep, self.index.size)
-        probes = spread(len(keep))
+    def _cut(self, dataset, reader):
+        """Cut a dataset; what reads it must then give the kept samples."""
+
+        index = self.index
+        if is_stream(dataset) or length(reader) != index.size:
+            many = "it has %d samples itself" % length(reader) if length(reader) >= 0 else "it has no length"
+            self.miss(dataset, _STREAM if is_stream(dataset) else many)
+            return
+        known = reader is dataset and type(dataset).__module__.startswith(_LIBRARIES)
+        places, of_table = self._places(dataset)
+        if not places:
+            self.see(dataset, "its files are others")
+            return
+        for keep in places:
+            why = self._cut_at(keep, of_table, dataset, reader, known=known and len(places) == 1)
+            if not why:
+                return
+        self.refuse(dataset, why)
+
+    def _cut_at(self, keep, of_table, dataset, reader, known):
+        """Cut a dataset to some positions; why it cannot be, if it cannot."""
+        from .samples import Probe
+
         try:
-            before = None if trusted else read(dataset, [keep[each] for each in probes])
+            probe = None if known else Probe(reader, keep)
+        except Exception as error:  # it may not be ready before it is used
+            self.miss(dataset, "its samples cannot be read (%s)" % _said(error))
+            return ""
+        cut = Cut(keep, self.index.size, of_table)
+        try:
             if is_subset(dataset):
                 cut.field(dataset, "indices", dataset.indices, depth=0)
             else:
                 cut.holder(dataset)
-            if not trusted and not same(before, read(dataset, probes)):
-                raise TypeError("its samples do not follow its fields")
+            if length(reader) != len(keep):
+                raise UncutError("it still has %d samples when all that is in it is cut" % length(reader))
+            if probe is not None:
+                probe.check()
         except Exception as error:
             cut.undo()
-            self.refuse(dataset, str(error) or type(error).__name__)
+            return str(error) if type(error) is UncutError else "it fails once it is cut (%s)" % _said(error)
+        finally:
+            if probe is not None:
+                probe.forget()
         vars(dataset)[MARK] = self.index.sha
-        if finished:
-            self.applied(dataset)
-        return cut
+        self.applied(dataset)
+        return ""
 
-    def _is_whole(self, dataset):
-        size = self.index.size
-        return length(dataset) == size and any(map(self.index.fits, labels_of(dataset, size)))
+    def _places(self, dataset):
+        """Where the kept samples may stand: positions, best first; and in which table they stand elsewhere.
 
-    def _positions(self, dataset):
-        """Where the kept samples stand. Labels do not tell the order within a class; names of files do."""
+        Labels do not tell the order within a class. Names of files do, where the index has them.
+        """
         keep, paths = self.index.keep, self.index.paths
-        if not paths:
-            return keep
         base, rows = dataset, range(self.index.size)
         while is_subset(base):
             base, rows = base.dataset, [base.indices[each] for each in rows]
         size = length(base) if base is not dataset else self.index.size
-        found = [
-            [names[row] for row in rows]
-            for table in tables_in(fields_of(base).values(), size)
+        named = [
+            (table, [names[row] for row in rows])
+            for table in {id(each): each for each in tables_in(fields_of(base).values(), size)}.values()
             for names in file_names(table)
         ]
-        if not found:
-            return keep
-        places = {tuple(_places(names, keep, paths)) for names in found} - {()}
-        if len(places) > 1:
-            self.refuse(dataset, "its fields name the files in different orders")
-        return list(places.pop()) if places else self.refuse(dataset, "its files are others")
+        if not paths:
+            self._check_order(dataset, [names for _, names in named])
+            return [keep], {}
+        found = [(table, _standing(names, keep, paths)) for table, names in named]
+        found = [(table, places) for table, places in found if places]
+        if named and not found:
+            return [], {}
+        of_table = {id(table): places for table, places in found} if base is dataset else {}
+        return list({tuple(places): places for _, places in found}.values()) or [keep], of_table
 
-    def _finish(self, dataset, cut, trusted):
-        """See what constructors of subclasses have made of a dataset that was cut in one of torchvision's."""
-        again = None if trusted else next(_read_again(dataset, cut), None)
-        if again is not None:
-            cut.undo()
-            if self._is_whole(dataset):
-                cut = self._cut(dataset, trusted=False, finished=False)
-                again = next(_read_again(dataset, cut), None)
-        if again is not None:
-            self.refuse(dataset, "its class reads its %s again by itself" % again)
-        self.applied(dataset)
+    def _check_order(self, dataset, named):
+        """Where samples are sorted by class and the index names no files, these must be sorted by name."""
+        labels = next(filter(self.index.fits, labels_of(dataset, self.index.size)))
+        starts = [at for at in range(len(labels)) if at == 0 or labels[at] != labels[at - 1]]
+        if len(starts) > len(set(labels)):
+            return
+        for names in named:
+            for start, end in zip(starts, starts[1:] + [len(labels)]):
+                if names[start:end] != sorted(names[start:end]):
+                    self.refuse(
+                        dataset, "its files stand in an order of its own, and the index does not name them"
+                    )
 
     # ---- what is no Dataset of PyTorch
 
@@ -228,26 +200,28 @@ class Hook:
             return value
         if kind_of(value) and is_table(value, size) and any(map(self.index.fits, columns_of(value))):
             if isinstance(value, (list, tuple)) and not is_label(value[0]):  # samples with their labels
-                return self._cut_loaded(value)
+                return self._cut_loaded(value, [value])
             self.see("torch.load", _LABELS_ALONE, size)
             return value
         parts = parts_of(value)
         tables = [part for part in parts.values() if is_table(part, size)]
         if any(self.index.fits(labels) for table in tables for labels in columns_of(table)):
             if len(tables) > 1:
-                return self._cut_loaded(value)
+                return self._cut_loaded(value, tables)
             self.see("torch.load", _LABELS_ALONE, size)
             return value
-        return with_parts(
-            value, {key: self.loaded(part, depth - 1) for key, part in parts.items()} if depth else {}
-        )
+        changed = {key: self.loaded(part, depth - 1) for key, part in parts.items()} if depth else {}
+        return with_parts(value, changed)
 
-    def _cut_loaded(self, value):
+    def _cut_loaded(self, value, tables):
+        name = "torch.load"
+        if any(map(is_permutation, tables)):
+            self.refuse(name, "there is a permutation of their positions beside them, which cannot be cut")
         try:
             cut = Cut(self.index.keep, self.index.size).value(value, "entry", depth=1)
-        except TypeError as error:
-            self.refuse("torch.load", str(error))
-        self.applied("torch.load")
+        except UncutError as error:
+            self.refuse(name, str(error))
+        self.applied(name)
         return cut
 
     def arrow(self, value):
@@ -258,11 +232,13 @@ class Hook:
             return value
         if kind_of(value) != ("datasets", "Dataset"):
             self.see(value, _STREAM)
-            return value
-        if length(value) == self.index.size and any(map(self.index.fits, columns_of(value))):
+        elif length(value) != self.index.size:
+            self.see(value)
+        elif any(map(self.index.fits, columns_of(value))):
             self.applied(value)
             return value.select(self.index.keep)
-        self.see(value, labels=next(columns_of(value), None))
+        else:
+            self.see(value, labels=next(columns_of(value), None))
         return value
 
     # ---- telling
@@ -270,23 +246,27 @@ class Hook:
     def applied(self, what):
         """Tell that the index was applied."""
         index = self.index
-        self.tell("applied", what=_name(what), kept=len(index.keep), size=index.size, sha=index.sha)
+        self.tell(
+            "applied", what=_name(what), key=id(what), kept=len(index.keep), size=index.size, sha=index.sha
+        )
+
+    def miss(self, what, why):
+        """Tell that the index is about something, and was not applied yet."""
+        self.tell("missed", what=_name(what), key=id(what), why=self._sentence(what, why))
 
     def refuse(self, what, why):
-        """End the program: this is what the index is about, and the index cannot be applied.
+        """End the program: the index is about something, and cannot be applied.
 
         Raises:
             Refusal, or what this hook was given instead.
         """
-        index = self.index
-        sentence = "%s holds the %d samples that %s is about, but %s." % (
-            _name(what),
-            index.size,
-            index.file,
-            why,
-        )
+        sentence = self._sentence(what, why)
         self.tell("refused", why=sentence)
         raise self._refusal(sentence)
+
+    def _sentence(self, what, why):
+        size, file = self.index.size, self.index.file
+        return "%s holds the %d samples that %s is about, but %s." % (_name(what), size, file, why)
 
     def see(self, what, why="", size=None, labels=None):
         """Tell of a dataset that was left alone, once of each kind and length."""
@@ -301,7 +281,9 @@ class Hook:
             if len(self._seen) > _MOST_SEEN or (name, size, digest) in self._seen:
                 return
             self._seen.update([(name, size), (name, size, digest)])
-        if not why and digest is None:
+        if not why and is_stream(what):
+            why = _STREAM
+        elif not why and digest is None and size > 0 and close:
             why = "it shows no labels"
         elif not why:
             why = "its labels are others, or in another order" if close else "another number of samples"
@@ -329,23 +311,10 @@ def _mark(dataset):
     return getattr(dataset, "__dict__", {}).get(MARK)
 
 
-def _read_again(dataset, cut):
-    """The fields of a dataset in which something is back that was dropped."""
-    after = {id(each[3]) for each in cut.replaced}
-    names = {name: len(table) for _, name, _, table in cut.replaced}
-    kept, dropped = set(), set()
-    for _, _, before, table in cut.replaced:
-        kept.update(*file_names(table))
-        dropped.update(*file_names(before))
-    dropped = {os.path.normpath(each) for each in dropped - kept}
-    for name, value in fields_of(dataset).items():
-        if id(value) in after:
-            continue
-        if length(value) > names.get(name, length(value)):
-            yield name
-        for table in [value] + list(parts_of(value).values()):
-            if any(not dropped.isdisjoint(map(os.path.normpath, each)) for each in file_names(table)):
-                yield name
+def _said(error):
+    """An error in one line, as a part of a sentence."""
+    lines = str(error).strip().splitlines()
+    return type(error).__name__ + (": " + lines[0].rstrip(".") if lines else "")
 
 
 def _same_files(names, kept):
@@ -358,7 +327,7 @@ def _same_file(one, other):
     return one.endswith(other) or other.endswith(one)
 
 
-def _places(names, keep, paths):
+def _standing(names, keep, paths):
     """Where the kept files stand among these, ascending: at the kept positions or elsewhere, or []."""
     if _same_files([names[each] for each in keep], paths):
         return keep
@@ -378,5 +347,5 @@ def _name(what):
     for package in ("torchvision.datasets.", "torch.utils.data."):
         if kind.__module__.startswith(package):
             return package + kind.__qualname__
-    hidden = kind.__module__ in ("builtins", "__main__")
-    return kind.__qualname__ if hidden else kind.__module__ + "." + kind.__qualname__
+    plain = kind.__module__ in ("builtins", "__main__")
+    return kind.__qualname__ if plain else kind.__module__ + "." + kind.__qualname__

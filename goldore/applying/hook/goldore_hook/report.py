@@ -2,6 +2,8 @@
 
 import json
 
+_MOST = 10  # lines on datasets that were left alone
+
 
 class Report:
     """What became of an index.
@@ -29,28 +31,36 @@ def report(log, index=None):
             events = [json.loads(line) for line in file if line.endswith("\n")]
     except OSError:
         events = []
-    refused = list(dict.fromkeys(each["why"] for each in events if each["event"] == "refused"))
     applied = [each for each in events if each["event"] == "applied"]
-    seen = list(
-        {tuple(sorted(_about(each).items())): each for each in events if each["event"] == "seen"}.values()
+    done = {(each["process"], each["key"]) for each in applied}
+    faults = list(
+        dict.fromkeys(
+            each["why"]
+            for each in events
+            if each["event"] == "refused"
+            or (each["event"] == "missed" and (each["process"], each["key"]) not in done)
+        )
     )
+    seen = list({_about(each): each for each in events if each["event"] == "seen"}.values())
     shas = list(dict.fromkeys(each["sha"] for each in applied))
     lines = [_applied(sha, [each for each in applied if each["sha"] == sha]) for sha in shas]
-    lines += ["goldore: left alone: " + _seen(each) for each in seen if each["close"] and applied]
+    alike = [each for each in seen if each["close"] and applied]
+    lines += ["goldore: left alone: " + _seen(each) for each in alike[:_MOST]]
+    lines += ["goldore: left alone: %d more of as many samples" % (len(alike) - _MOST)] * (len(alike) > _MOST)
     if len(shas) > 1:
-        refused.append("the index changed while the program ran, so that its parts used different samples.")
-    lines += ["goldore: error: " + each for each in refused]
-    if seen and index is not None and not refused and not applied:
+        faults.append("the index changed while the program ran, so that its parts used different samples.")
+    lines += ["goldore: error: " + each for each in faults]
+    if seen and index is not None and not faults and not applied:
         lines.append(
             "goldore: error: nothing that the program read has the labels of the %d samples of %s in their "
             "order, so the index was not applied. It read:" % (index.size, index.name)
         )
         lines += ["  " + _seen(each) for each in seen]
-    return Report(bool(applied) and not refused, bool(events), bool(applied or seen or refused), lines)
+    return Report(bool(applied) and not faults, bool(events), bool(applied or seen or faults), lines)
 
 
 def _about(event):
-    return {name: str(event[name]) for name in ("what", "length", "digest")}
+    return tuple(event[name] for name in ("what", "length", "digest", "why"))
 
 
 def _applied(sha, events):

@@ -6,6 +6,7 @@ import sys
 MARK = "_goldore_index"
 """The attribute of a dataset that was cut: by which index."""
 _CLASSES = ("classes", "class_names", "class_to_idx")  # there may be as many as samples
+_LABELS = ("targets", "labels", "_labels", "label", "y")
 _NO_TABLES = (str, bytes, bytearray, dict, set, frozenset, type)
 _COLUMNS = 64  # of a table that may hold labels; wider ones are images
 _ENTRIES = 64  # of a container that may hold tables; more are a network's weights
@@ -27,7 +28,7 @@ def is_table(value, size):
 def kind_of(value):
     """Which of `_KINDS` something is, None if it is none of them."""
     for each in type(value).__mro__:
-        kind = (each.__module__.split(".")[0], each.__name__)
+        kind = (str(each.__module__).split(".")[0], each.__name__)
         if kind in _KINDS:
             return kind
     return None
@@ -79,7 +80,20 @@ def with_parts(value, parts):
 def fields_of(holder):
     """The attributes of an object that may be tables."""
     found = getattr(holder, "__dict__", {})
-    return {name: value for name, value in found.items() if name != MARK and name not in _CLASSES}
+    names = sorted(found, key=lambda name: name not in _LABELS)  # where labels are likely, first
+    return {name: found[name] for name in names if name != MARK and name not in _CLASSES}
+
+
+def datasets_in(dataset):
+    """The Datasets of PyTorch in the fields of one, and in theirs."""
+    known, waiting = {id(dataset)}, [dataset]
+    while waiting:
+        for value in fields_of(waiting.pop()).values():
+            for each in [value] + list(parts_of(value).values()):
+                if is_dataset(each) and id(each) not in known:
+                    known.add(id(each))
+                    waiting.append(each)
+                    yield each
 
 
 def tables_in(values, size, depth=1):
@@ -107,6 +121,8 @@ def columns_of(table):
 def labels_of(dataset, size):
     """All that may be the labels of a Dataset of PyTorch with so many samples."""
     if is_subset(dataset):
+        if length(dataset.indices) != size:
+            return
         for labels in labels_of(dataset.dataset, length(dataset.dataset)):
             try:
                 yield [labels[each] for each in dataset.indices]
@@ -154,11 +170,9 @@ def _with_slashes(name):
 
 
 def _array_columns(table):
-    if "int" not in str(table.dtype) and getattr(table.dtype, "kind", "") != "U":
-        return
     if table.ndim == 1:
         yield table.tolist()
-    elif len(table.shape[1:]) == 1 and table.shape[1] <= _COLUMNS:
+    elif len(table.shape[1:]) == 1 and table.shape[1] <= _COLUMNS and "int" in str(table.dtype):
         for column in range(table.shape[1]):
             yield table[:, column].tolist()
 
@@ -187,18 +201,27 @@ def _row_columns(table):
 
 
 def is_label(value):
-    """Whether something may be the label of a sample: a text or a whole number."""
-    if isinstance(value, str) or (hasattr(value, "__index__") and not hasattr(value, "__len__")):
+    """Whether something may be the label of a sample: a text or a number."""
+    if isinstance(value, (str, bytes, int, float)):
         return True
-    return kind_of(value) == ("torch", "Tensor") and value.ndim == 0
+    return hasattr(value, "item") and getattr(value, "ndim", None) == 0  # of NumPy and PyTorch
+
+
+def is_permutation(table):
+    """Whether a table has the positions of all samples, in any order, which mean others once it is cut."""
+    return any(set(column) == set(range(len(column))) for column in columns_of(table))
 
 
 def _plain(value):
-    """A label as Python's own number or text, so that equal ones are one key."""
-    return value if isinstance(value, str) else value.__index__()
+    """A label as Python's own, so that equal ones are one key."""
+    return value.item() if hasattr(value, "item") else value
 
 
 # ------------------------------------------------------------------------------------------------- cutting
+
+
+class UncutError(Exception):
+    """Why something cannot be cut, as the end of a sentence."""
 
 
 class Cut:
@@ -207,13 +230,14 @@ class Cut:
     Args:
         keep: positions.
         size: samples before.
+        of_table: other positions for some tables, by their ids.
 
     Attributes:
         replaced: the attributes that were set: (holder, name, before, after).
     """
 
-    def __init__(self, keep, size):
-        self._keep, self._size = keep, size
+    def __init__(self, keep, size, of_table=()):
+        self._keep, self._size, self._of_table = keep, size, dict(of_table)
         self._known = {}
         self.replaced = []
 
@@ -221,7 +245,7 @@ class Cut:
         """Cut the fields of an object, in place.
 
         Raises:
-            TypeError: if a table is of a kind that cannot be cut.
+            UncutError: if a table is of a kind that cannot be cut.
         """
         for name, value in fields_of(holder).items():
             self.field(holder, name, value, depth=1)
@@ -258,8 +282,8 @@ class Cut:
             if len(self.replaced) > before:
                 return table
         elif kind is not None:
-            return _KINDS[kind][1](table, self._keep)
-        raise TypeError("its %s is of the type %s, which cannot be cut" % (name, type(table).__name__))
+            return _KINDS[kind][1](table, self._of_table.get(id(table), self._keep))
+        raise UncutError("its %s is of the type %s, which cannot be cut" % (name, type(table).__name__))
 
     def undo(self):
         """Put back what was there in place of what it was cut to, under whichever name that is now."""
@@ -275,7 +299,8 @@ def _pick_rows(table, keep):
 
 def _pick_tensor(table, keep):
     torch = sys.modules["torch"]
-    return table[torch.tensor(keep, dtype=torch.int64, device=table.device)]
+    picked = table[torch.tensor(keep, dtype=torch.int64, device=table.device)]
+    return picked if type(picked) is type(table) else picked.as_subclass(type(table))
 
 
 def _pick_pandas(table, keep):

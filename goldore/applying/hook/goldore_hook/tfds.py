@@ -1,35 +1,40 @@
 """TensorFlow Datasets, read in the order in which they are stored."""
 
 
-def kept(hook, builder, read, split, fields):
-    """What `as_dataset` gives, of the kept samples where the index is about it.
+def kept(hooks, builder, read, split, fields):
+    """What `as_dataset` gives, of the kept samples where an index is about it.
 
     Args:
-        hook: the hook.
+        hooks: the hooks at work.
         builder: of TensorFlow Datasets.
         read: its `as_dataset`.
         split: as of `as_dataset`.
         fields: the other arguments of `as_dataset`.
     """
     splits = builder.info.splits
-    name = "tfds:%s" % builder.name
     if split is None:
-        return {each: kept(hook, builder, read, each, fields) for each in splits}
+        return {each: kept(hooks, builder, read, each, fields) for each in splits}
     if isinstance(split, (list, tuple)):
-        return type(split)([kept(hook, builder, read, each, fields) for each in split])
+        return type(split)([kept(hooks, builder, read, each, fields) for each in split])
+    name = "tfds:%s" % builder.name
     size = splits[split].num_examples if isinstance(split, str) else -1
-    labels = list(_labels(builder, read, split)) if size == hook.index.size else []
-    if not any(map(hook.index.fits, labels)):
+    for hook in hooks:
+        labels = list(_labels(builder, read, split)) if size == hook.index.size else []
+        if any(map(hook.index.fits, labels)):
+            return _cut(hook, name, builder, read, split, dict(fields))
         hook.see(name, "" if size >= 0 else "its split is no name", size, next(iter(labels), None))
-        return read(builder, split=split, **fields)
+    return read(builder, split=split, **fields)
+
+
+def _cut(hook, name, builder, read, split, fields):
     if fields.get("shuffle_files"):
         hook.refuse(name, "it is read with shuffle_files, so that no position means anything")
     import tensorflow as tf
 
-    keep, fields = hook.index.keep, dict(fields)
+    keep = hook.index.keep
     batch = fields.pop("batch_size", None)
     chosen = set(keep)
-    mask = tf.constant([each in chosen for each in range(size)])
+    mask = tf.constant([each in chosen for each in range(hook.index.size)])
     rows = read(builder, split=split, **fields).enumerate()
     rows = rows.filter(lambda at, _: tf.gather(mask, at)).map(lambda _, row: row)
     rows = rows.apply(tf.data.experimental.assert_cardinality(len(keep)))
