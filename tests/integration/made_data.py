@@ -60,7 +60,10 @@ def make_mnist(folder, count=6000, test=500):
 
 
 def make_folder(folder, count=600, test=60, size=64):
-    """PNG files in FOLDER/train and FOLDER/val, a folder a class; images in the order of ImageFolder."""
+    """PNG files in FOLDER/train and FOLDER/val, a folder a class; images in the order of ImageFolder.
+
+    FOLDER/test is FOLDER/val.
+    """
     from PIL import Image
 
     made = {}
@@ -72,6 +75,7 @@ def make_folder(folder, count=600, test=60, size=64):
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(image.transpose(1, 2, 0)).save(path)
         made[split] = images[order], labels[order]
+    (Path(folder) / "test").symlink_to("val")
     return made["train"]
 
 
