@@ -607,10 +607,236 @@ G_VBSM = Repository(
     reads_folder=True,
 )
 
+_SCORE_TRAP = (
+    "Its files in scores/ count positions in all samples, and kept samples are looked up in them by their positions "
+    "among the kept: put the file's entries at the positions of the index in its place{}."
+)
+SELMATCH = Repository(
+    name="selmatch",
+    door="torchvision's datasets",
+    tiny="folder",
+    title="SelMatch",
+    url="github.com/Yongalls/SelMatch",
+    commit="ce63f76",
+    datasets={"CIFAR10": "CIFAR10", "CIFAR100": "CIFAR100", "TinyImageNet": "Tiny"},
+    commands=(
+        "python buffer.py --dataset {dataset} --model ConvNetBN --train_epochs 100 --num_experts 100 "
+        "--buffer_path buffers-{tag}",
+        "python distill.py --load_all --dataset {dataset} --initialize window --score cscore --ipc {ipc} --alpha 0.5 "
+        "--beta 0.5 --buffer_path buffers-{tag} --save_path logged_files-{tag}",
+    ),
+    commands_for={
+        "TinyImageNet": (
+            "python buffer.py --dataset {dataset} --model ConvNetD4BN --train_epochs 100 --num_experts 100 "
+            "--buffer_path buffers-{tag}",
+            "python distill.py --load_all --dataset {dataset} --model ConvNetD4BN --model_eval ResNet18BN_Tiny "
+            "--syn_steps 20 --initialize window --score forgetting --ipc {ipc} --alpha 0.5 --beta 0.5 "
+            "--buffer_path buffers-{tag} --save_path logged_files-{tag}",
+        )
+    },
+    needs=needs.selmatch,
+    traps=(
+        *_TRAJECTORY_TRAPS,
+        _SCORE_TRAP.format(", or use --initialize random"),
+        "eval.py --method window reads real images too; run it with the same index.",
+    ),
+    caches=_BUFFERS,
+)
+_EDF_CONFIG = "configs/ImageNet/Imagenette/ConvIN/IPC{ipc}.yaml"
+EDF = Repository(
+    name="edf",
+    door="torchvision's ImageFolder",
+    ipcs=(1, 10, 50),
+    title="EDF",
+    url="github.com/NUS-HPC-AI-Lab/EDF",
+    commit="c0557d5",
+    commands=(
+        "(cd buffer; python buffer.py --dataset ImageNet --subset imagenette --res 128 --model ConvNetD5 "
+        "--train_epochs 100 --num_experts 100 --buffer_path ../buffers-{tag} --data_path DATA --rho_max 0.01 "
+        "--rho_min 0.01 --alpha 0.3 --lr_teacher 0.01 --mom 0. --batch_train 256)",
+        f"(cd distill; python edf_distill.py --cfg ../{_EDF_CONFIG})  "
+        "# with data_path: DATA and buffer_path: ../buffers-{tag} in it",
+    ),
+    needs=needs.datm,
+    traps=(
+        _TRAJECTORY_TRAPS[0],
+        "Its subsets are taken from all of ImageNet's 1,000 classes by their numbers: score the whole tree.",
+        "As published it does not run: buffer.py lacks the option --res, and utils/cfg.py lacks CFG.beta. Add both.",
+        "ImageNet1K is read from .pt files that are not sorted, and kept in images_all.pt whatever the index.",
+        "The networks behind its activation maps were trained on all samples.",
+    ),
+    caches=_BUFFERS,
+    reads_folder=True,
+)
+CV_DD = Repository(
+    name="cv-dd",
+    door="torchvision's ImageFolder",
+    tiny="folder",
+    title="CV-DD",
+    url="github.com/Jiacheng8/CV-DD",
+    commit="24097e9",
+    datasets={"CIFAR10": "cifar10", "CIFAR100": "cifar100", "TinyImageNet": "tiny_imagenet"},
+    commands=(
+        "(cd squeeze; python squeeze.py --dataset-name {dataset} --dataset-dir DATA --save-dir teachers-{tag} "
+        "--model-list ResNet18 ResNet50 ShuffleNetV2 MobileNetV2 Densenet121 --epoch 200 --batch-size 512 "
+        "--lr 0.001)",
+        "# then, without goldore run: python recover/recover.py --exp-name {tag} --dataset-name {dataset} "
+        "--model-pool-dir squeeze/teachers-{tag} --pretrained-model-type offline --model-setting 5 --patch-dir PATCHES "
+        "--syn-data-path syn --initialisation-method Patches --apply-data-augmentation --lr 0.25 --iteration 4000 "
+        "--r-bn 0.01 --store-best-images --ipc-start 0 --ipc-end {ipc}",
+    ),
+    needs=needs.squeeze,
+    traps=(
+        "Only the squeeze stage reads real images; nothing is pruned unless the teachers are trained again.",
+        "CIFAR is read from folders, DATA/train and DATA/test, too: score that tree, not torchvision's CIFAR.",
+        "The patches to download were cut out of all samples; use --initialisation-method Guassian (so spelled).",
+        "The weights of its voters were found with teachers that saw all samples.",
+    ),
+    caches="Use a separate --save-dir for each index: every .pth file there is evaluated, whatever it was trained on.",
+    reads_folder=True,
+)
+DELT = Repository(
+    name="delt",
+    door="its own ImageFolder, whose files are found by their names",
+    tiny="folder",
+    title="DELT",
+    url="github.com/VILA-Lab/DELT",
+    commit="f2f81ca",
+    datasets={"TinyImageNet": "tiny-imagenet", "Imagenette": "image-nette"},
+    commands=(
+        "python data_selection.py --dataset {dataset} --data-path DATA/train --ranker-path TEACHER --ranker-arch resnet18 "
+        "--ranking-file ranking-{tag}/ranking.csv --store-rank-file --output-path selected-{tag} "
+        "--selection-criteria medium --ipc {ipc}",
+        "# then, without goldore run: python recover/recover.py --dataset DATASET --arch-name resnet18 --arch-path TEACHER "
+        "--init-data-path selected-{tag} --syn-data-path syn --exp-name {tag} --ipc {ipc} --use-early-late "
+        "--round-iterations 500 --iteration 4000 --batch-size 100 --lr 0.25 --r-bn 0.01 --jitter 0 "
+        "--easy2hard-mode cosine --milestone 1 --store-best-images",
+    ),
+    needs=needs.delt,
+    traps=(
+        "Only the selection reads the training set; under goldore run the later stages, which read what it selected, "
+        "would end with exit code 1.",
+        "The teacher that ranks and guides was trained on all samples; train one on the kept ones.",
+        "recover.py spells the datasets otherwise: tinyimagenet, imagenet-nette, imagenet-1k.",
+        "Its files are listed in no order, so it needs an index of a folder tree, which names them.",
+    ),
+    caches="Use a separate --output-path and --ranking-file for each index: an existing ranking lists all samples.",
+    reads_folder=True,
+)
+_WMDD = "--dataset {dataset} --model resnet18"
+WMDD = Repository(
+    name="wmdd",
+    door="torchvision's ImageFolder",
+    tiny="folder",
+    title="WMDD",
+    url="github.com/Liu-Hy/WMDD",
+    commit="45c2962",
+    datasets={"Imagenette": "imagenette", "TinyImageNet": "tiny-imagenet"},
+    commands=(
+        f"(cd pretrain; python pretrain.py {_WMDD} --data-path DATA --exp-name {{tag}} --opt sgd --lr 0.025 --wd 1e-4 "
+        "--batch-size 32 --lr-scheduler cosine --epochs 50 --augmix-severity 0 --ra-magnitude 0)",
+        f"(cd recover; python data_synthesis_new.py {_WMDD} --ckpt-path "
+        "../pretrain/output/{dataset}_resnet18/{tag}/model_49.pth --real-data-path DATA --exp-name {tag} "
+        "--syn-data-path syn-{tag} --wb true --ipc {ipc} --batch-size 100 --lr 0.25 --iteration 2000 --r-bn 10 "
+        "--verifier --store-best-images --per-class-bn true --weight-wb false)",
+    ),
+    needs=needs.wmdd,
+    traps=(
+        "Run both stages with the same index: the teacher and the statistics of each class come from real images.",
+        "Leave --cache-dataset off: it keeps lists of files by folder, whatever the index.",
+        "run.sh runs all stages, and goldore run goes before it as well; it ends with the exit code of the last.",
+    ),
+    caches=(
+        "Use a separate --syn-data-path for each index: barycenter.npy there is used again whatever the --exp-name."
+    ),
+    reads_folder=True,
+)
+
+
+def _ccfs_command(script: str, name: str, options: str) -> str:
+    return (
+        f"python {script} --data-path DATA --filter-model resnet18 --teacher-model resnet18 --teacher-path TEACHER "
+        f"--eval-model resnet18 --device cuda {options} --opt sgd --lr 0.2 --momentum 0.9 --weight-decay 1e-4 "
+        "--lr-scheduler cosineannealinglr --lr-warmup-epochs 5 --lr-warmup-method linear --lr-warmup-decay 0.01 "
+        "--distill-data-path DISTILLED -T 20 --image-per-class {ipc} --alpha 0.2 --curriculum-num 3 "
+        f"--select-misclassified --select-method simple --balance --score forgetting --score-path "
+        f"scores/forgetting_{name}.npy --output-dir selection_logs-{{tag}} --num-eval 5"
+    )
+
+
+CCFS = Repository(
+    name="ccfs",
+    door="torchvision's datasets, and its own for Tiny ImageNet",
+    tiny="folder",
+    title="CCFS",
+    url="github.com/CYDaaa30/CCFS",
+    commit="025593e",
+    datasets={name: name for name in ("CIFAR10", "CIFAR100", "TinyImageNet")},
+    commands=(_ccfs_command("ccfs_cifar10.py", "CIFAR10", "--epochs 500"),),
+    commands_for={
+        "CIFAR100": (_ccfs_command("ccfs_cifar100.py", "CIFAR100", "--epochs 500"),),
+        "TinyImageNet": (_ccfs_command("ccfs_tiny.py", "Tiny", "--batch-size 64 --epochs 100"),),
+    },
+    needs=needs.ccfs,
+    traps=(
+        _SCORE_TRAP.format(", or use --score logits"),
+        "The teacher and the distilled images to download saw all samples; only the images it adds are kept ones.",
+        "selected_indices.json counts positions among the kept samples: run eval_*.py with the same index.",
+        "ccfs_cifar10.py needs Python 3.12: it has quotes within quotes.",
+    ),
+    caches="Use a separate --output-dir for each index.",
+)
+FTD = Repository(
+    name="ftd",
+    door="torchvision's datasets",
+    tiny="folder",
+    title="FTD",
+    url="github.com/AngusDujw/FTD-distillation",
+    commit="711532a",
+    datasets={"CIFAR10": "CIFAR10", "CIFAR100": "CIFAR100", "TinyImageNet": "Tiny"},
+    commands=(
+        "(cd buffer; python buffer_FTD.py --dataset {dataset} --model ConvNet --zca --train_epochs 50 --num_experts 100 "
+        "--rho_max 0.01 --rho_min 0.01 --data_path DATA --buffer_path ../buffers-{tag})",
+        "(cd distill; python distill_FTD.py --dataset {dataset} --ipc {ipc} --zca --syn_steps 20 --expert_epochs 2 "
+        "--max_start_epoch 40 --lr_img 1000 --lr_lr 1e-05 --lr_teacher 0.01 --ema_decay 0.9995 --Iteration 5000 "
+        "--data_path DATA --buffer_path ../buffers-{tag})",
+    ),
+    needs=needs.trajectories,
+    traps=(
+        *_TRAJECTORY_TRAPS,
+        "With --zca the whitening is fitted to the kept samples, and so are the test images it makes.",
+    ),
+    caches=_BUFFERS,
+)
+TESLA = Repository(
+    name="tesla",
+    door="torchvision's datasets",
+    title="TESLA",
+    url="github.com/justincui03/tesla",
+    commit="488842e",
+    datasets={"CIFAR10": "CIFAR10", "CIFAR100": "CIFAR100"},
+    commands=(
+        "python buffer.py --dataset {dataset} --model ConvNet --train_epochs 50 --num_experts 100 --zca --data_path DATA "
+        "--buffer_path buffers-{tag}",
+        "python distill.py --dataset {dataset} --ipc {ipc} --zca --syn_steps 80 --expert_epochs 2 --max_start_epoch 40 "
+        "--lr_img 1000 --lr_lr 1e-05 --lr_teacher 0.01 --batch_syn 125 --data_path DATA --buffer_path buffers-{tag}",
+    ),
+    needs=needs.trajectories,
+    traps=(
+        *_TRAJECTORY_TRAPS,
+        "As published buffer.py does not run: it lacks the switch --teacher_label, which every epoch asks for. Add it.",
+        "For Tiny ImageNet and ImageNet the start is looked up in indices/*.npy, positions of each class in all samples: "
+        "use --pix_init noise there, or it takes images of other classes or fails.",
+        "With --zca the whitening is fitted to the kept samples, and so are the test images it makes.",
+    ),
+    caches=_BUFFERS,
+)
+
 REPOSITORIES = {
     each.name: each
     for each in (
         DC, DSA, DM, MTT, CAFE, FREPO, RFAD, IDC, IDM, LINBA, HABA,
         DATM, DREAM, DATADAM, NCFM, SRE2L, RDED, D4M, G_VBSM,
+        SELMATCH, EDF, CV_DD, DELT, WMDD, CCFS, FTD, TESLA,
     )
 }  # fmt: skip

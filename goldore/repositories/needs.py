@@ -46,7 +46,7 @@ def cafe(settings: Settings) -> tuple[Need, ...]:
 
 
 def trajectories(settings: Settings) -> tuple[Need, ...]:
-    """MTT and HaBa: experts on batches of 256 of all kept images."""
+    """MTT, HaBa, FTD and TESLA: experts on batches of 256 of all kept images."""
     return (
         *real_init(settings),
         Need(256, "total", refuse=False, effect="an epoch of the experts is a single step"),
@@ -54,7 +54,7 @@ def trajectories(settings: Settings) -> tuple[Need, ...]:
 
 
 def datm(settings: Settings) -> tuple[Need, ...]:
-    """DATM starts from images that an expert gets right, and looks on until it has ipc of a class."""
+    """DATM and EDF start from images that an expert gets right, and look on until a class has ipc."""
     effect = "the search for correctly classified images of each class never ends"
     return (empty_class(effect), Need(settings.ipc, "class", refuse=True, effect=effect))
 
@@ -144,7 +144,7 @@ def datadam(settings: Settings) -> tuple[Need, ...]:
 
 
 def squeeze(_: Settings) -> tuple[Need, ...]:
-    """SRe2L and G-VBSM train teachers on the kept images, whose statistics are then all that counts."""
+    """SRe2L, G-VBSM, CV-DD: teachers are trained on the kept images, and their statistics are all."""
     return (
         empty_class("the teachers never see an empty class"),
         Need(128, "total", refuse=False, effect="an epoch of the teachers is a single step"),
@@ -171,3 +171,45 @@ def d4m(settings: Settings) -> tuple[Need, ...]:
     needed = 10 * settings.ipc
     effect = "a class that never fills --km_expand (10) times --ipc images has no cluster centres"
     return (empty_class(), Need(needed, "class", refuse=True, effect=effect))
+
+
+def selmatch(settings: Settings) -> tuple[Need, ...]:
+    """SelMatch takes ipc images of each class after the first half of ipc (--beta 0.5) by difficulty."""
+    window = settings.ipc + settings.ipc // 2
+    effect = "the window does not reach so far, and it fails or copies a single image to several, silently"
+    return (
+        empty_class(),
+        Need(window, "class", refuse=True, effect=effect),
+        Need(256, "total", refuse=False, effect="an epoch of the experts is a single step"),
+    )
+
+
+def delt(settings: Settings) -> tuple[Need, ...]:
+    """DELT takes ipc images around the middle of each class's ranking, and steps one beyond it."""
+    effect = "the images around the middle of its ranking are not there, or it takes the first and last ones"
+    return (
+        empty_class("the class is missing among the selected ones"),
+        Need(2 * (settings.ipc // 2) + 2, "class", refuse=True, effect=effect),
+    )
+
+
+def wmdd(settings: Settings) -> tuple[Need, ...]:
+    """WMDD fits a barycentre of ipc points to the features of each class."""
+    effect = "the barycentre of a class has more points than the class has images"
+    return (
+        empty_class("the features of an empty class cannot be put together"),
+        Need(settings.ipc, "class", refuse=False, effect=effect),
+    )
+
+
+def ccfs(settings: Settings) -> tuple[Need, ...]:
+    """CCFS selects what --alpha (0.2) leaves of ipc among the images that a filter gets wrong."""
+    selected = settings.ipc - int(settings.ipc * 0.2)
+    effect = "it selects fewer real images of a class than asked for, silently"
+    return (
+        empty_class("no real image of the class is selected, silently"),
+        Need(selected, "class", refuse=True, effect=effect),
+        Need(
+            2 * selected, "class", refuse=False, effect=f"{effect}, unless its filters get half of them wrong"
+        ),
+    )

@@ -64,6 +64,17 @@ PER_CLASS = [  # repository, how it is run, the fewest samples of a class with w
     ("d4m", {}, 10),
     ("d4m", {"ipc": 10}, 100),
     ("g-vbsm", {}, 1),
+    ("selmatch", {}, 1),
+    ("selmatch", {"ipc": 10}, 15),
+    ("edf", {"ipc": 10}, 10),
+    ("cv-dd", {}, 1),
+    ("delt", {}, 2),
+    ("delt", {"ipc": 10}, 12),
+    ("wmdd", {"ipc": 10}, 1),
+    ("ccfs", {}, 1),
+    ("ccfs", {"ipc": 10}, 8),
+    ("ftd", {"ipc": 10}, 10),
+    ("tesla", {"ipc": 10}, 10),
 ]
 
 
