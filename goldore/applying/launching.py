@@ -2,6 +2,8 @@
 
 import os
 import re
+import shlex
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -23,6 +25,7 @@ HOOK = Path(__file__).resolve().parent / "hook"
 _PYTHON = re.compile(r"(python|pypy)[0-9.]*(\.exe)?")
 _FLAGS = re.compile(r"-([^cmWXQ]*)([cmWXQ]?)(.*)", re.DOTALL)  # of which the last takes a value
 _ALONE = set("IES")  # with which Python leaves PYTHONPATH or sitecustomize out
+_MINORS = range(6, 20)  # of Python 3
 _CODE = 128  # plus the number of a signal
 _PASSED_ON = ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
 _NOTHING = "so the index was not applied"
@@ -65,8 +68,11 @@ def run(index_file: str | Path, command: Sequence[str]) -> Ended:
         copy = Path(folder) / f"{Path(index_file).stem}.npy"
         save_index(copy, index.indices, index.provenance)
         log = Path(folder) / "log"
-        environment = {**os.environ, **variables(copy), goldore_hook.LOG_VARIABLE: str(log)}
-        code = _wait(command, environment)
+        added = {**variables(copy), goldore_hook.LOG_VARIABLE: str(log)}
+        added["PATH"] = os.pathsep.join(
+            [str(_commands(Path(folder), added)), os.environ.get("PATH", os.defpath)]
+        )
+        code = _wait(command, {**os.environ, **added})
         found = report(log, about)
     lines = found.lines
     if code == 0 and not found.hooked:
@@ -80,6 +86,22 @@ def run(index_file: str | Path, command: Sequence[str]) -> Ended:
             f"TensorFlow Datasets, {_NOTHING}; see goldore plug."
         )
     return Ended(code or int(not found.well), lines)
+
+
+def _commands(folder: Path, environment: dict[str, str]) -> Path:
+    """A folder of commands that start each python on PATH with the variables, whatever a script has set."""
+    commands = folder / "bin"
+    commands.mkdir()
+    for name in ("python", "python3", *(f"python3.{minor}" for minor in _MINORS)):
+        found = shutil.which(name) if os.name == "posix" else None
+        if found is None:
+            continue
+        again = [f"{key}={shlex.quote(value)}" for key, value in environment.items() if key != "PYTHONPATH"]
+        again.append(f"PYTHONPATH={shlex.quote(str(HOOK))}${{PYTHONPATH:+:$PYTHONPATH}}")
+        command = commands / name
+        command.write_text(f'#!/bin/sh\nexport {" ".join(again)}\nexec {shlex.quote(found)} "$@"\n')
+        command.chmod(0o700)
+    return commands
 
 
 def variables(index_file: Path) -> dict[str, str]:

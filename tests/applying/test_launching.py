@@ -183,6 +183,16 @@ def test_options_that_do_not_are_not(program):
     )
 
 
+def test_a_script_that_replaces_the_path_of_python(tmp_path, monkeypatch, capfd):
+    path = programs.write(tmp_path, PRINTS)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python").symlink_to(sys.executable)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    ended = run(make_index(tmp_path), ["sh", "-c", f"PYTHONPATH=/nowhere python {path}; python {path}"])
+    assert (ended.exit_code, capfd.readouterr().out) == (0, f"{len(KEPT)}\n" * 2)
+    assert re.fullmatch(SAID.replace("Data,", r"Data \(2 times\), in 2 processes,"), ended.lines[0])
+
+
 @pytest.mark.parametrize("before", [["env", "-i"], ["env", "PYTHONPATH=/nowhere"]])
 def test_an_environment_that_was_cleared_before_python_is_told(program, before):
     ended = program("print('unseen')", before=before)
@@ -278,9 +288,10 @@ def test_signals_reach_the_program(tmp_path):
 def test_the_command_line(tmp_path):
     path = programs.write(tmp_path, PRINTS)
     index = make_index(tmp_path)
-    ended = programs.goldore("run", index, "--", sys.executable, path, cwd=programs.ROOT)
-    assert (ended.returncode, ended.stdout) == (0, f"{len(KEPT)}\n")
-    assert re.fullmatch(SAID, ended.stderr.strip())
+    for between in (["--"], []):
+        ended = programs.goldore("run", index, *between, sys.executable, path, "--ipc", 10, cwd=programs.ROOT)
+        assert (ended.returncode, ended.stdout) == (0, f"{len(KEPT)}\n")
+        assert re.fullmatch(SAID, ended.stderr.strip())
     refused = programs.goldore("run", tmp_path / "other.npy", "--", "true", cwd=programs.ROOT)
     assert refused.returncode == 1
     assert refused.stderr.startswith("error: there is no index file")
@@ -303,7 +314,8 @@ def alone(path, index, *, environment=None, **fields):
 
 def test_variables_do_the_same_for_programs_of_a_shell(tmp_path):
     path, index = programs.write(tmp_path, PRINTS), make_index(tmp_path)
-    printed = programs.goldore("run", index, cwd=programs.ROOT).stdout
+    plain = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    printed = programs.goldore("run", index, cwd=programs.ROOT, env=plain).stdout
     assert printed == f"export PYTHONPATH={HOOK}\nexport GOLDORE_RUN={index}\n"
     script = f"{printed}\n{sys.executable} {path}\n{sys.executable} -c 'print(1)'\n"
     ended = subprocess.run(["/bin/sh", "-c", script], capture_output=True, encoding="utf-8", check=False)

@@ -434,6 +434,58 @@ def test_files_tell_which_they_are(tmp_path):
         ImageFolder(tmp_path / "tree")
 
 
+def frame(names):
+    return pytest.importorskip("pandas").DataFrame({"label": LABELS, "file": names})
+
+
+TURNED = np.empty(COUNT, dtype=int)  # the samples of each class backwards
+for _places in (np.flatnonzero(label == LABELS) for label in range(3)):
+    TURNED[_places] = _places[::-1]
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        list,
+        lambda names: list(map(Path, names)),
+        lambda names: ["/data/train/" + each for each in names],
+        lambda names: [each.rsplit("/", 1)[1] for each in names],
+        np.array,
+        lambda names: np.array(names, dtype=object),
+        lambda names: list(zip(LABELS.tolist(), names, strict=True)),
+        lambda names: [{"file": each, "bytes": 7} for each in names],
+        frame,
+        lambda names: frame(names)["file"],
+    ],
+    ids=["texts", "paths", "absolute", "bare", "array", "objects", "rows", "dictionaries", "frame", "column"],
+)
+def test_files_are_found_however_a_dataset_holds_their_names(tmp_path, held):
+    names = [f"{label}/{place:03d}.png" for place, label in enumerate(LABELS)]
+    index = save_index(tmp_path / "keep.npy", KEPT, about(LABELS, paths=[names[each] for each in KEPT]))
+
+    class Files(Dataset):
+        def __init__(self, names):
+            self.files, self.labels = held(names), LABELS
+
+        __len__ = lambda self: len(self.labels)  # noqa: E731
+
+        def __getitem__(self, position):
+            row = getattr(self.files, "iloc", self.files)[position]
+            return str(getattr(row, "file", row)), int(self.labels[position])
+
+    with goldore.applied(index):
+        data = Files(names)
+    assert len(data) == len(data.files) == len(KEPT)
+    backwards = Files([names[each] for each in TURNED])
+    with goldore.applied(index):
+        data = Files([names[each] for each in TURNED])
+    places = [place for place, each in enumerate(TURNED) if each in KEPT]
+    assert [data[each] for each in range(len(data))] == [backwards[each] for each in places]
+    others = [each.replace(".png", "x.png") for each in names]
+    with pytest.raises(IndexFileError, match="its files are others"), goldore.applied(index):
+        Files(others)
+
+
 def test_two_indexes_at_once_and_none_afterwards(index, mnist):
     folder, _, keep, other = mnist
     before = MNIST.__init__, Dataset.__dict__.get("__init_subclass__"), DataLoader.__init__, torch.load

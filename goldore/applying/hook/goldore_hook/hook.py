@@ -331,13 +331,17 @@ def _standing(names, keep, paths):
     """Where the kept files stand among these, ascending: at the kept positions or elsewhere, or []."""
     if _same_files([names[each] for each in keep], paths):
         return keep
-    depth = paths[0].count("/") + 1
+    depth = 1 + min(each.count("/") for some in (names, paths) for each in some)  # names may be bare
     places = {}
     for place, name in enumerate(names):
-        end = "/".join(os.path.splitext(name)[0].split("/")[-depth:])
-        places.setdefault(end, []).append(place)
-    found = [places.get(os.path.splitext(each)[0], ()) for each in paths]
-    return sorted(each[0] for each in found) if all(len(each) == 1 for each in found) else []
+        places.setdefault(_end(name, depth), []).append(place)
+    found = [(each, places.get(_end(each, depth), ())) for each in paths]
+    once = {at[0] for each, at in found if len(at) == 1 and _same_file(names[at[0]], each)}
+    return sorted(once) if len(once) == len(paths) else []
+
+
+def _end(name, depth):
+    return "/".join(os.path.splitext(name)[0].split("/")[-depth:])
 
 
 def _name(what):
