@@ -15,7 +15,7 @@ CASES: tuple[Case, ...] = (
             Stage(
                 "distill",
                 "distill.py --dataset CIFAR10 --data_path {data} --ipc 1 --init real --Iteration 0 "
-                "--num_eval 1 --batch_real 16 --lambda_1 10 --lambda_2 -1",
+                "--model ConvNetW32 --num_eval 1 --batch_real 16 --lambda_1 10 --lambda_2 -1",
                 "Final Results",
             ),
         ),

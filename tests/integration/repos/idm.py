@@ -61,6 +61,7 @@ CASES: tuple[Case, ...] = (
         stages=(Stage("distill", f"IDM_cifar10.py {_OPTIONS} --zca"),),
         edits=_EDITS,
         probes=_probes("IDM_cifar10.py"),
+        refits=True,
     ),
     Case(
         **_REPOSITORY,

@@ -60,6 +60,7 @@ def _case(zca: int) -> Case:
         edits=(*_EDITS, _EIGH) if zca else _EDITS,
         probes=_PROBES,
         keep_ratio="0.5",  # it draws 64 of each class
+        refits=bool(zca),
     )
 
 

@@ -1,4 +1,4 @@
-"""MTT, with ZCA: experts are trained in the first stage, and the second starts from real images."""
+"""MTT, with ZCA and without: experts are trained in the first stage, the second starts from real images."""
 
 from tests.integration.case import Case, Stage, Swap
 
@@ -7,12 +7,7 @@ _RECORD_ALL = f"{_ALL}    __import__('goldore_probe').record('all', images_all, 
 _EXPERT = 'epoch("train", dataloader=trainloader, '
 _SNAPSHOT = "timestamps.append([p.detach().cpu() for p in teacher_net.parameters()])"
 
-COMMON = "--dataset CIFAR10 --data_path {data} --zca --batch_train 64 "
-BUFFER = Stage(
-    "buffer",
-    f"buffer.py {COMMON} --num_experts 1 --train_epochs 2 --save_interval 1",
-    "Saving ./buffers/CIFAR10/ConvNet/replay_buffer_0.pt",
-)
+_COMMON = "--dataset CIFAR10 --data_path {data} --batch_train 64"
 BUFFER_EDITS = (
     Swap(
         "buffer.py",
@@ -47,13 +42,27 @@ def start_probes(script: str, image: str) -> tuple[Swap, ...]:
     )
 
 
-CASES: tuple[Case, ...] = (
-    Case(
+def stages(script: str, options: str, zca: bool) -> tuple[Stage, Stage]:
+    """Experts, and what is distilled from them."""
+    common = f"{_COMMON} --zca" if zca else _COMMON
+    folder = "CIFAR10" if zca else "CIFAR10_NO_ZCA"
+    return (
+        Stage(
+            "buffer",
+            f"buffer.py {common} --num_experts 1 --train_epochs 2 --save_interval 1",
+            f"Saving ./buffers/{folder}/ConvNet/replay_buffer_0.pt",
+        ),
+        Stage("distill", f"{script} {common} {options}", "iter = 0000, loss = "),
+    )
+
+
+def _case(zca: bool) -> Case:
+    return Case(
         repository="mtt",
         folder="mtt-distillation",
         commit="50dccea",
         data="cifar10",
-        stages=(BUFFER, Stage("distill", f"distill.py {COMMON} {SHORT}", "iter = 0000, loss = ")),
+        stages=stages("distill.py", SHORT, zca),
         edits=(
             *BUFFER_EDITS,
             Swap("distill.py", "image_syn.cuda()", "image_syn.to(args.device)", "there is no CUDA device"),
@@ -63,5 +72,8 @@ CASES: tuple[Case, ...] = (
             *start_probes("distill.py", "image_syn.data[c * args.ipc:(c + 1) * args.ipc]"),
         ),
         environment={"WANDB_MODE": "disabled"},
-    ),
-)
+        refits=zca,
+    )
+
+
+CASES: tuple[Case, ...] = (_case(zca=True), _case(zca=False))

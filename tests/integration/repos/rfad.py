@@ -82,5 +82,6 @@ CASES: tuple[Case, ...] = (
             ),
         ),
         keep_ratio="0.7",  # it draws 1,280 in all
+        refits=True,
     ),
 )
