@@ -7,7 +7,7 @@ _NO_KIP = Swap(
     "utils.py",
     "        elif args.kip_zca:\n",
     "        elif getattr(args, 'kip_zca', False):\n",
-    "buffer.py has no such option",
+    "no script has such an option",
 )
 
 
