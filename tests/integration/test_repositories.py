@@ -278,13 +278,14 @@ def test_runs_unedited_as_ever_with_the_index_of_another_data_set(workshop):
     if "run" not in workshop.case.ways:
         pytest.skip("goldore run does not serve it")
     plain = workshop.clone("plain", plugged=False)
+    fresh = workshop.clone("fresh", plugged=False)  # without results of the other run
     if workshop.case.data == "tfds-mnist":  # the same images, in torchvision's order
         _, labels = made_data.make_mnist(workshop.folder / "torchvision")
     else:
         labels = np.roll(workshop.labels, 1)
     index, _ = workshop.index("other", labels)
     stage = workshop.case.stages[0]
-    _, alone, _ = workshop.run(plain, stage)
+    _, alone, _ = workshop.run(fresh, stage)
     ended, drawn, seconds = workshop.run_unedited(plain, stage, index)
     assert ended.returncode == 1, _end(ended)
     assert stage.success in ended.stdout + ended.stderr, _end(ended)
