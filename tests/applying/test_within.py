@@ -261,7 +261,7 @@ def test_a_class_that_drops_samples_itself_is_an_error_if_its_fields_are_whole(t
     index = save_index(tmp_path / "keep.npy", np.array([0, 3, 12, 25, 26]), about(labels))
     refused = pytest.raises(IndexFileError, match=r"Filtered holds the 30 .*, but it has 20 samples itself")
     with refused, goldore.applied(index):
-        assert len(Filtered(tmp_path / "tree")) == 20
+        Filtered(tmp_path / "tree")
 
 
 class Listed(ImageFolder):

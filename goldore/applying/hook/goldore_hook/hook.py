@@ -110,8 +110,7 @@ class Hook:
         index = self.index
         if is_stream(dataset) or length(reader) != index.size:
             many = "it has %d samples itself" % length(reader) if length(reader) >= 0 else "it has no length"
-            self.miss(dataset, _STREAM if is_stream(dataset) else many)
-            return
+            self.refuse(dataset, _STREAM if is_stream(dataset) else many)
         known = reader is dataset and type(dataset).__module__.startswith(_LIBRARIES)
         places, of_table = self._places(dataset)
         if not places:
