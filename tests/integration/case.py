@@ -35,11 +35,13 @@ class Stage:
         command: the script (or -m module) and its arguments for run_on_cpu.py, after --cuda-to-cpu where that
             is needed; {data} is the data folder.
         success: a text that its output must hold, where the exit code proves nothing.
+        folder: of the clone in which it is run.
     """
 
     name: str
     command: str
     success: str = ""
+    folder: str = ""
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,9 @@ class Case:
         repository: name for `goldore plug`.
         folder: of the clone in the folder of clones.
         commit: at which this was tried.
-        data: which made dataset: "mnist" (torchvision's layout), "cifar10", "folder" (PNG files
-            in train/ and val/, which is test/ too) or "tfds-mnist".
+        data: which made dataset: "mnist" (torchvision's layout), "cifar10", "cifar100", "folder" (PNG files
+            in train/ and val/, which is test/ too), "numbered_folder" (its class folders are 00000, 00001, ...)
+            or "tfds-mnist".
         stages: in order.
         edits: the smallest changes without which it does not run on a CPU; kept outside the plug.
         probes: lines that record what is read, through `goldore_probe.record` or `.watch`; applied after the
@@ -59,8 +62,10 @@ class Case:
         environment: environment variables.
         python: name of the environment variable that names the interpreter to use; the tests' own without it.
         keep_ratio: of the index.
-        ways: in which an index gets into it: "plug", "run" or both.
+        ways: in which an index gets into it: "plug", "run" and "tree", a pruned folder tree.
+        refusal: a text that `goldore run` says where it cannot serve it.
         refits: whether it fits statistics (ZCA) to what it reads, so that pixels differ by the way.
+        without: paths of the clone that are not copied: large files, which partial clones lack.
     """
 
     repository: str
@@ -74,4 +79,6 @@ class Case:
     python: str = "GOLDORE_CLONES_PYTHON"
     keep_ratio: str = "0.3"
     ways: tuple[str, ...] = ("plug", "run")
+    refusal: str = ""
     refits: bool = False
+    without: tuple[str, ...] = ()

@@ -47,6 +47,31 @@ def watch(what, loader):
         yield batch
 
 
+def spy(what, dataset):
+    """Record what a dataset of torchvision (or a subset of one) holds as "all", and what is read from now on.
+
+    Images are taken before its transform, so that random ones do not hide which they are.
+    """
+    base = dataset
+    while hasattr(base, "indices"):
+        base = base.dataset
+    transform, base.transform = base.transform, None
+    samples = [dataset[each] for each in range(len(dataset))]
+    record("all", [image for image, _ in samples], [label for _, label in samples])
+    read = []
+
+    def see_image(image):
+        read[:] = [image]
+        return transform(image)
+
+    def see_label(label):
+        record(what, read, label)
+        return label
+
+    base.transform, base.target_transform = see_image, see_label
+    return dataset
+
+
 def record_files(folder):
     """Record every image file in a folder that Pillow opens from now on, as "opened", by relative path."""
     from PIL import Image

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 
 
-def make_images(count, size, channels, seed):
-    """Smooth class patterns with noise: labels in random order, as many of each of ten classes."""
+def make_images(count, size, channels, seed, classes=10):
+    """Smooth class patterns with noise: labels in random order, as many of each class."""
     generator = np.random.default_rng(seed)
-    labels = generator.permutation(np.repeat(np.arange(10), count // 10))
-    patterns = np.random.default_rng(0).uniform(60, 200, (10, channels, size // 4, size // 4))
+    labels = generator.permutation(np.repeat(np.arange(classes), count // classes))
+    patterns = np.random.default_rng(0).uniform(60, 200, (classes, channels, size // 4, size // 4))
     coarse = patterns[labels] + generator.normal(0, 20, (count, channels, size // 4, size // 4))
     smooth = coarse.repeat(4, axis=2).repeat(4, axis=3)
     images = (smooth + generator.normal(0, 5, smooth.shape)).clip(0, 255).astype(np.uint8)
@@ -46,6 +46,19 @@ def make_cifar10(folder, count=2000, test=200):
     return images, labels
 
 
+def make_cifar100(folder, count=1000, test=100):
+    """CIFAR-100 as torchvision unpickles it from FOLDER; images are N x 3 x 32 x 32."""
+    made = Path(folder) / "cifar-100-python"
+    made.mkdir(parents=True, exist_ok=True)
+    names = {"fine_label_names": [f"class {each}" for each in range(100)]}
+    (made / "meta").write_bytes(pickle.dumps(names, protocol=2))
+    for name, number, seed in (("test", test, 8), ("train", count, 7)):
+        images, labels = make_images(number, 32, 3, seed, classes=100)
+        entry = {"data": images.reshape(number, -1), "fine_labels": labels.tolist()}
+        (made / name).write_bytes(pickle.dumps(entry, protocol=2))
+    return images, labels
+
+
 def make_mnist(folder, count=6000, test=500):
     """MNIST as torchvision reads it from FOLDER/MNIST/raw; images are N x 28 x 28."""
     raw = Path(folder) / "MNIST" / "raw"
@@ -59,7 +72,7 @@ def make_mnist(folder, count=6000, test=500):
     return images, labels
 
 
-def make_folder(folder, count=600, test=60, size=64):
+def make_folder(folder, count=600, test=60, size=64, name="n{:08d}"):
     """PNG files in FOLDER/train and FOLDER/val, a folder a class; images in the order of ImageFolder.
 
     FOLDER/test is FOLDER/val.
@@ -71,12 +84,17 @@ def make_folder(folder, count=600, test=60, size=64):
         images, labels = make_images(number, size, 3, seed)
         order = np.argsort(labels, kind="stable")
         for place, (image, label) in enumerate(zip(images[order], labels[order], strict=True)):
-            path = Path(folder) / split / f"n{label:08d}" / f"{place:05d}.png"
+            path = Path(folder) / split / name.format(label) / f"{place:05d}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(image.transpose(1, 2, 0)).save(path)
         made[split] = images[order], labels[order]
     (Path(folder) / "test").symlink_to("val")
     return made["train"]
+
+
+def make_numbered_folder(folder):
+    """The same with the class folders 00000, 00001, ..."""
+    return make_folder(folder, name="{:05d}")
 
 
 def make_tfds_mnist(folder, python):

@@ -46,6 +46,7 @@ class Workshop:
         if case.python not in os.environ and case.python != Case.python:
             pytest.skip(f"needs {case.python}, the interpreter of an environment for {case.folder}")
         self.data = folder / "data"
+        self.reads_files = case.data.endswith("folder")
         if case.data == "tfds-mnist":
             _, self.labels = made_data.make_tfds_mnist(self.data, self.python)
         else:
@@ -67,12 +68,19 @@ class Workshop:
             old, new = swap.old.replace("\n", end), swap.new.replace("\n", end)
             assert text.count(old) == swap.count, f"{swap.file} has {text.count(old)} times: {swap.old}"
             file.write_bytes(text.replace(old, new).encode("utf-8", "surrogateescape"))
-        if not (root / "data").exists():  # where some look, whatever their options say
-            (root / "data").symlink_to(self.data)
+        for folder in {"", *(stage.folder for stage in self.case.stages)}:
+            if not (root / folder / "data").exists():  # where some look, whatever their options say
+                (root / folder / "data").symlink_to(self.data)
         return root
 
-    def index(self, name, labels):
-        """An index file for made scores and these labels; returns its path and positions."""
+    def index(self, name, labels, *more):
+        """An index file for made scores and these labels; returns its path and positions.
+
+        Args:
+            name: of a folder for it.
+            labels: of the set that it is about.
+            more: options of goldore prune.
+        """
         folder = self.folder / name
         folder.mkdir()
         scores = np.random.default_rng(5).random(len(labels))
@@ -80,15 +88,15 @@ class Workshop:
         np.save(folder / "labels.npy", labels)
         made, keep = folder / "made.h5", folder / "keep.npy"
         list_file, label_file = folder / "made_LossConverge.json", folder / "labels.npy"
-        own = self.case.data == "folder" and labels is self.labels
+        own = self.reads_files and labels is self.labels
         of = ("--dataset", self.data) if own else ("--labels", label_file)
         self.goldore("import", list_file, *of, "--out", made)
         rule = ("--criterion", "LossConverge_large", "--keep-ratio", self.case.keep_ratio)
-        self.goldore("prune", made, *rule, "--out", keep)
+        self.goldore("prune", made, *rule, "--out", keep, *more)
         return keep, np.load(keep)
 
-    def run(self, clone, stage, index=None, *, before=(), stop=False):
-        """Run one stage, perhaps as the last words of a command.
+    def run(self, clone, stage, index=None, *, before=(), stop=False, data=None):
+        """Run one stage, perhaps as the last words of a command, perhaps on other data.
 
         Returns:
             The ended process, what was recorded by name, and the seconds.
@@ -99,12 +107,12 @@ class Workshop:
             *before,
             self.python,
             HERE / "run_on_cpu.py",
-            *shlex.split(stage.command.format(data=self.data)),
+            *shlex.split(stage.command.format(data=data or self.data)),
         ]
         began = time.monotonic()
         ended = subprocess.run(
             command,
-            cwd=clone,
+            cwd=clone / stage.folder,
             env=self._environment(records, index, stop=stop),
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -139,7 +147,8 @@ class Workshop:
         if not (self.source / ".git").exists():
             shutil.copytree(self.source, root)
             return
-        command = ["git", "-C", self.source, "archive", "--format=tar", self.case.commit]
+        leave_out = [f":(exclude){path}" for path in self.case.without]
+        command = ["git", "-C", self.source, "archive", "--format=tar", self.case.commit, "--", *leave_out]
         archive = subprocess.run(command, capture_output=True, check=False)
         if archive.returncode:
             pytest.skip(f"{self.source} does not hold {self.case.commit}: {archive.stderr.decode().strip()}")
@@ -157,7 +166,7 @@ class Workshop:
             OMP_NUM_THREADS="1",
             GOLDORE_PROBE=str(records),
         )
-        if self.case.data == "folder":
+        if self.reads_files:
             environment["GOLDORE_PROBE_FILES"] = str(self.data / "train")
         if index:
             environment["GOLDORE_INDEX"] = str(index)
@@ -235,7 +244,7 @@ def test_runs_unedited_on_just_the_samples_of_the_index(workshop):
     index, keep = workshop.index("index", workshop.labels)
     total = len(workshop.labels)
     files = None
-    if workshop.case.data == "folder":
+    if workshop.reads_files:
         files = set(json.loads(index.with_name("keep.npy.json").read_text())["paths"])
     for stage in workshop.case.stages:
         full = [] if files else workshop.run(plain, stage, stop=True)[1]["all"][0]
@@ -246,13 +255,8 @@ def test_runs_unedited_on_just_the_samples_of_the_index(workshop):
         assert len(said) == 1, _end(ended)
         assert said[0].startswith(f"goldore: kept {len(keep)} of {total} samples in "), said
         if files:
-            opened = {path for call in drawn.pop("opened") for path in call}
-            assert opened <= {path.removeprefix("train/") for path in files}, (
-                "files were opened that were not kept"
-            )
-            workshop.tell(
-                f"run, {stage.name}: {said[0]}; {len(opened)} of their files opened ({seconds:.0f} s)"
-            )
+            opened = _check_opened(drawn, files)
+            workshop.tell(f"run, {stage.name}: {said[0]}; {opened} of their files opened ({seconds:.0f} s)")
             continue
         reads = drawn.pop("all")
         held = [full[each] for each in keep]
@@ -291,12 +295,54 @@ def test_runs_unedited_as_ever_with_the_index_of_another_data_set(workshop):
     assert stage.success in ended.stdout + ended.stderr, _end(ended)
     assert "goldore: error: nothing that the program read has the labels of" in ended.stderr
     assert f"{len(labels)} samples: its labels are others, or in another order" in ended.stderr
-    if workshop.case.data == "folder":
+    if workshop.reads_files:
         opened, alone_opened = ({row for call in each["opened"] for row in call} for each in (drawn, alone))
         assert opened == alone_opened
     else:
         assert drawn["all"] == alone["all"]
     workshop.tell(f"run, {stage.name}: with another's index as without one, exit code 1 ({seconds:.0f} s)")
+
+
+def test_goldore_run_refuses_what_it_cannot_serve(workshop):
+    """It ends with an error, and no file that was not kept has been opened."""
+    if not workshop.case.refusal:
+        pytest.skip("goldore run refuses nothing in it")
+    plain = workshop.clone("plain", plugged=False)
+    index, _ = workshop.index("index", workshop.labels)
+    files = set(json.loads(index.with_name("keep.npy.json").read_text())["paths"])
+    for stage in workshop.case.stages:
+        ended, drawn, seconds = workshop.run_unedited(plain, stage, index)
+        assert ended.returncode == 1, _end(ended)
+        said = [each for each in ended.stderr.splitlines() if each.startswith("goldore: error:")]
+        assert len(said) == 1, _end(ended)
+        assert workshop.case.refusal in said[0]
+        _check_opened(drawn, files)
+        workshop.tell(f"run, {stage.name}: exit code 1, {said[0]} ({seconds:.0f} s)")
+
+
+def test_reads_just_the_kept_files_of_a_pruned_tree(workshop):
+    if "tree" not in workshop.case.ways:
+        pytest.skip("it reads no folder tree")
+    plain, tree = workshop.clone("plain", plugged=False), workshop.folder / "tree"
+    index, _ = workshop.index("index", workshop.labels, "--as-folder", tree)
+    files = set(json.loads(index.with_name("keep.npy.json").read_text())["paths"])
+    (plain / "data").unlink()
+    (plain / "data").symlink_to(tree)
+    for stage in workshop.case.stages:
+        ended, drawn, seconds = workshop.run(plain, stage, data=tree)
+        assert ended.returncode == 0, _end(ended)
+        assert stage.success in ended.stdout + ended.stderr, _end(ended)
+        opened = _check_opened(drawn, files)
+        assert opened
+        workshop.tell(f"tree, {stage.name}: {opened} of {len(files)} kept files opened ({seconds:.0f} s)")
+
+
+def _check_opened(drawn, files):
+    """How many files were opened, all of them kept ones."""
+    opened = {path for call in drawn.get("opened", []) for path in call}
+    strangers = opened - {path.removeprefix("train/") for path in files}
+    assert not strangers, f"{len(strangers)} files were opened that were not kept"
+    return len(opened)
 
 
 def _calls(file):
