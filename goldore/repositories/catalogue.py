@@ -310,12 +310,14 @@ DREAM = Repository(
     ),
     datasets={**_LOWER, "TinyImageNet": "tinyimagenet"},
     commands=(
-        "python condense.py --reproduce -d {dataset} -f {factor} --ipc {ipc} --batch_real {batch_real} --tag {tag} --data_dir DATA",
+        "python condense.py --reproduce --match grad -d {dataset} -f {factor} --ipc {ipc} --batch_real {batch_real} "
+        "--tag {tag} --data_dir DATA",
     ),
     needs=needs.dream,
     batch_real=128,
     factor=2,
     traps=(
+        "Without --match grad or feat condense.py fails: the default, bi_match, is condense_improve.py's alone.",
         "For Tiny ImageNet --reproduce sets --batch_real to 64, whatever you give.",
         _IMAGENET,
     ),
@@ -479,6 +481,7 @@ NCFM = Repository(
     batch_real=1024,
     factor=2,
     traps=(
+        "It always matches the first batch_real kept images of a class.",
         "batch_real and factor are in the configuration files, which exist for 1, 10 and 50 images per class and few datasets.",
         "ImageNet is read from class_k.pt files; make them from a pruned folder tree (--as-folder).",
     ),
@@ -522,6 +525,7 @@ RDED = Repository(
     batch_real=600,
     factor=2,
     traps=(
+        "goldore run ends it with an error: it lists the files of its folders by itself.",
         "Its teacher, which chooses and labels images, was trained on all samples; train one on the pruned tree.",
         "It overwrites its --train-dir and --val-dir: put the tree in data/SUBSET of the clone, with train/ and val/.",
         "For numbers other than 1, 10 or 50 images per class it needs a --re-batch-size.",
@@ -569,6 +573,16 @@ def _gvbsm_commands(branch: str) -> tuple[str, ...]:
     )
 
 
+def _with_statistics(edit: Edit) -> Edit:
+    """Statistics are sums over what is read, divided by the size of the whole set otherwise."""
+    use = (
+        "for goldore_layers in loss_r_feature_layers:",
+        "    for goldore_layer in goldore_layers:",
+        "        goldore_layer.data_number = len(goldore_index)",
+    )
+    return replace(edit, apply=(*edit.apply, *use))
+
+
 _GVBSM = "data_synthesis_with_svd_with_db_with_all_statistic.py"
 G_VBSM = Repository(
     name="g-vbsm",
@@ -587,11 +601,13 @@ G_VBSM = Repository(
                 "before the loader of the training set",
                 "trainset",
             ),
-            _subset(
-                f"{branch}/recover/{_GVBSM}",
-                "train_loader = torch.utils.data.DataLoader(train_dataset,",
-                "before the loader of the training set",
-                "train_dataset",
+            _with_statistics(
+                _subset(
+                    f"{branch}/recover/{_GVBSM}",
+                    "train_loader = torch.utils.data.DataLoader(train_dataset,",
+                    "before the loader of the training set",
+                    "train_dataset",
+                )
             ),
         )
     ),
@@ -601,9 +617,12 @@ G_VBSM = Repository(
     needs=needs.squeeze,
     traps=(
         "Both stages read real images; run them with the same index file.",
+        "Its recover stage divides sums over the images by 50,000 (100,000 and 1,281,167 in the other branches), however "
+        "many there are: set data_number in recover/utils.py to the number of kept samples; the plug does that.",
         "For Tiny ImageNet and ImageNet use one pruned folder tree (--as-folder) for both stages.",
     ),
-    caches="Use a separate statistics folder for each index: existing statistics are reused.",
+    caches="Use a separate --statistic-path for each index: existing statistics are reused, and the clone comes with "
+    "those of the whole training sets, so that without it no real image is read.",
     reads_folder=True,
 )
 
