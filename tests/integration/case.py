@@ -53,8 +53,8 @@ class Case:
         folder: of the clone in the folder of clones.
         commit: at which this was tried.
         data: which made dataset: "mnist" (torchvision's layout), "cifar10", "cifar100", "folder" (PNG files
-            in train/ and val/, which is test/ too), "numbered_folder" (its class folders are 00000, 00001, ...)
-            or "tfds-mnist".
+            in train/ and val/, which is test/ too), "numbered_folder" (class folders 00000, 00001, ...) or
+            "tfds-mnist".
         stages: in order.
         edits: the smallest changes without which it does not run on a CPU; kept outside the plug.
         probes: lines that record what is read, through `goldore_probe.record` or `.watch`; applied after the
