@@ -29,6 +29,6 @@ CASES: tuple[Case, ...] = (
             ),
         ),
         ways=("tree",),
-        refusal="its class reads its image_paths again by itself",
+        refusal="but it has 80 samples itself",
     ),
 )
