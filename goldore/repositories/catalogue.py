@@ -213,7 +213,8 @@ FREPO = Repository(
     needs=needs.frepo,
     traps=(
         "It reads the order of TensorFlow Datasets; positions in another order are refused.",
-        "imagenet_resized and caltech_birds2011 have no stable order there and are refused.",
+        "imagenet_resized and caltech_birds2011 have no stable order there: the plug refuses them, and goldore run cannot "
+        "see records that an earlier run converted.",
         "config.train_size stays that of the whole set, so epochs in the logs are off by that factor.",
     ),
     caches="Use a separate --train_log for each index (a finished run there is resumed and ends at once), and a "
@@ -265,7 +266,7 @@ RFAD = Repository(
     needs=needs.rfad,
     traps=(
         "Run both scripts with the same index file; otherwise the validation set holds dropped samples.",
-        "split_mnist has different labels from MNIST and is refused.",
+        "split_mnist has different labels from MNIST, and the plug refuses it.",
         "CelebA: score with attribute 20 as the label, in torchvision's order.",
     ),
     caches="Use a separate --save_path for each index.",
