@@ -73,7 +73,17 @@ def _page(repository: Repository, seen: dict[str, str]) -> str:
         lines += ["## Traps", "", *(f"- {each}" for each in repository.traps)]
         lines += [f"- {repository.caches}"] * bool(repository.caches)
         lines += [""]
-    lines += ["## What was verified", "", seen.get("page", _NOT_RUN if repository.edits else _READ), ""]
+    lines += ["## What was verified", ""]
+    unedited = seen.get("unedited", ())
+    if unedited:
+        lines += [
+            "By `goldore run`, on a CPU with made-up data, without another edit than is needed for that:",
+            "",
+        ]
+        lines += [f"- {each['run']}: {each['seen']} ({each['when']})." for each in unedited]
+        lines += [""]
+    if repository.edits or not unedited:
+        lines += [seen.get("page", _NOT_RUN if repository.edits else _READ), ""]
     return "\n".join(lines)
 
 
@@ -123,6 +133,13 @@ def _index(seen: dict[str, dict[str, str]]) -> str:
             f"| `{each.name}` | {each.title} | {where} `{each.commit}` | {how} | "
             f"[{each.name}.md]({each.name}.md) |"
         )
+    unedited = ["| repository | reached through | run | what was seen | traps |", "|---|---|---|---|---|"]
+    for name, about in seen.items():
+        door, trap = REPOSITORIES[name].door, about.get("trap", "")
+        unedited += [
+            f"| `{name}` | {door} | {row['run']} ({row['when']}) | {row['seen']} | {trap} |"
+            for row in about.get("unedited", ())
+        ]
     table = ["| repository | run | what was seen | date, device |", "|---|---|---|---|"]
     for name, about in seen.items():
         table += [
@@ -130,6 +147,7 @@ def _index(seen: dict[str, dict[str, str]]) -> str:
         ]
     return f"{_GENERATED}\n" + (
         text.replace("{{repositories}}", "\n".join(rows))
+        .replace("{{unedited}}", "\n".join(unedited))
         .replace("{{block}}", "\n".join(block))
         .replace("{{runs}}", "\n".join(table))
     )
