@@ -587,7 +587,6 @@ def _with_statistics(edit: Edit) -> Edit:
 _GVBSM = "data_synthesis_with_svd_with_db_with_all_statistic.py"
 G_VBSM = Repository(
     name="g-vbsm",
-    door="torchvision's datasets",
     title="G-VBSM",
     url="github.com/shaoshitong/G_VBSM_Dataset_Condensation",
     commit="1ed80b0",
@@ -619,7 +618,8 @@ G_VBSM = Repository(
     traps=(
         "Both stages read real images; run them with the same index file.",
         "Its recover stage divides sums over the images by 50,000 (100,000 and 1,281,167 in the other branches), however "
-        "many there are: set data_number in recover/utils.py to the number of kept samples; the plug does that.",
+        "many there are. The plug sets data_number to the number of kept samples; under goldore run or with a pruned tree "
+        "set it in recover/utils.py yourself.",
         "For Tiny ImageNet and ImageNet use one pruned folder tree (--as-folder) for both stages.",
     ),
     caches="Use a separate --statistic-path for each index: existing statistics are reused, and the clone comes with "
