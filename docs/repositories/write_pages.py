@@ -135,7 +135,10 @@ def _index(seen: dict[str, dict[str, str]]) -> str:
         )
     unedited = ["| repository | reached through | run | what was seen | traps |", "|---|---|---|---|---|"]
     for name, about in seen.items():
-        door, trap = REPOSITORIES[name].door or "(not served)", about.get("trap", "")
+        door, trap = (
+            REPOSITORIES[name].door or f"(use its {REPOSITORIES[name].ways[0]})",
+            about.get("trap", ""),
+        )
         unedited += [
             f"| `{name}` | {door} | {row['run']} ({row['when']}) | {row['seen']} | {trap} |"
             for row in about.get("unedited", ())
