@@ -174,7 +174,9 @@ class Hook:
         if named and not found:
             return [], {}
         of_table = {id(table): places for table, places in found} if base is dataset else {}
-        return list({tuple(places): places for _, places in found}.values()) or [keep], of_table
+        # What a class sets last is what it reads, so that comes first.
+        different = {tuple(places): places for _, places in reversed(found)}
+        return list(different.values()) or [keep], of_table
 
     def _check_order(self, dataset, named):
         """Where samples are sorted by class and the index names no files, these must be sorted by name."""
