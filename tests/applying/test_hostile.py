@@ -236,6 +236,140 @@ def test_parts_of_what_was_filled_late_are_an_error(index):
         assert is_refused(index, lambda build=build: DataLoader(build()), "it has .* samples itself")
 
 
+def test_what_is_read_by_hand_before_a_loader_is_cut_at_its_first_sample(index):
+    class Later(Arrays):
+        def __getitem__(self, at):
+            return self.how(self.images[at]), self.labels[at]
+
+    with goldore.applied(index):
+        later, late = Later(), Late()
+        later.how = torch.clone
+        late.read()
+        for data in (later, late):
+            assert int(data[0][0].flatten()[0]) == 4 * KEPT[0]
+    assert holds(later)
+    assert holds(late)
+
+
+def test_what_is_put_beside_the_kept_samples_is_an_error(index):
+    class Wrapper(Dataset):
+        def __init__(self):
+            self.base, self.noisy = Arrays(), LABELS[::-1].copy()
+
+        __len__ = lambda self: len(self.base)  # noqa: E731
+
+    def noisy():
+        data = Arrays()
+        data.labels = LABELS[::-1].copy()
+        DataLoader(data)
+
+    assert is_refused(index, Wrapper, "beside the kept samples it has noisy of all samples")
+    assert is_refused(index, noisy, "beside the kept samples it has labels of all samples")
+
+
+def test_samples_in_groups_samplers_and_bare_positions_are_an_error(index):
+    class Grouped(Arrays):
+        def __init__(self):
+            super().__init__()
+            self.per_class = {label: np.flatnonzero(self.labels == label) for label in range(3)}
+
+    class Positions(Arrays):
+        def __getitem__(self, at):
+            return at, int(self.labels[at])
+
+    def drawn():
+        data = list(zip(IMAGES, LABELS.tolist(), strict=True))
+        DataLoader(data, sampler=torch.utils.data.SubsetRandomSampler([1, 2, 3]))
+
+    assert is_refused(index, Grouped, "its per_class holds them in groups")
+    assert is_refused(index, Positions, "its samples do not follow its fields")
+    assert is_refused(index, drawn, "a sampler was made before it was cut")
+
+
+def test_what_reading_leaves_behind_is_put_back(index):
+    class Opened(Arrays):
+        def __init__(self):
+            super().__init__()
+            self.file, self.reads, self.log, self.set = None, 0, [], set()
+
+        def __getitem__(self, at):
+            self.file, self.reads = self.file or object(), self.reads + 1
+            self.log.append(at)
+            self.set.add(at)
+            return super().__getitem__(at)
+
+    with goldore.applied(index):
+        data = Opened()
+    assert (data.file, data.reads, data.log, data.set) == (None, 0, [], set())
+    assert holds(data)
+
+
+def test_views_of_one_dataset_without_labels(index):
+    class Images(Dataset):
+        def __init__(self):
+            self.images = IMAGES
+
+        __len__ = lambda self: len(self.images)  # noqa: E731
+        __getitem__ = lambda self, at: self.images[at]  # noqa: E731
+
+    class View(Dataset):
+        def __init__(self, base, labels):
+            self.base, self.labels = base, labels
+
+        __len__ = lambda self: len(self.labels)  # noqa: E731
+        __getitem__ = lambda self, at: (self.base[at], self.labels[at])  # noqa: E731
+
+    with goldore.applied(index):
+        base = Images()
+        other, view, again = View(base, LABELS[::-1]), View(base, LABELS), View(base, LABELS)
+    assert holds(view)
+    assert holds(again)
+    assert len(other) == len(other.base) == COUNT
+
+
+def test_what_cannot_be_counted_and_classes_of_other_kinds_are_left_alone(index):
+    class Odd(Dataset):
+        def __init__(self, values):
+            self.values = values
+
+        __len__ = lambda self: len(self.values)  # noqa: E731
+
+    class Listed(Dataset, list):
+        pass
+
+    class Module(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = torch.nn.Linear(1, 1)
+
+    class Plain(Dataset):
+        pass
+
+    class Both(Plain, Module):
+        pass
+
+    class Child(Arrays):
+        pass
+
+    class Middle(Arrays):
+        def __init__(self):
+            super().__init__()
+            self.more = 1
+
+    class Joined(Child, Middle):
+        pass
+
+    objects = np.empty(2, dtype=object)
+    objects[:] = [[1], [2]]
+    with goldore.applied(index):
+        for values in (objects, [0, [1, 2]], [{"a": 1}, {"a": [2]}], torch.empty(3, device="meta")):
+            Odd(values)
+        assert Listed() == []
+        Plain(), Child()
+        assert isinstance(Both().layer, torch.nn.Linear)
+        assert Joined().more == 1
+
+
 def test_a_list_that_a_loader_is_given(index):
     with goldore.applied(index):
         loader = DataLoader(list(zip(IMAGES, LABELS.tolist(), strict=True)))

@@ -125,17 +125,18 @@ def _after(holder, name, see):
 # ---------------------------------------------------------------------------------------------------- PyTorch
 
 _BUILDING = _local()
+_WAITING = set()  # ids of datasets to be met when they are first read
 
 
 def _torch_dataset(module):
     """Every Dataset class, when one of its instances is made: no class can be missed there."""
     base = module.Dataset
-    inherited = base.__new__
 
     def new(*args, **fields):
         kind = args[0]
         if OPEN:
             _watch(kind)
+        inherited = super(base, kind).__new__
         if inherited is object.__new__ and kind.__init__ is not object.__init__:
             return inherited(kind)
         return inherited(*args, **fields)  # of object, it refuses arguments
@@ -145,19 +146,48 @@ def _torch_dataset(module):
 
 
 def _watch(kind):
+    """Put something around the constructor of a class, where it is defined."""
+    _put_around(kind, "__init__", _construct)
+
+
+def _put_around(kind, name, call):
     for each in kind.__mro__:
-        found = vars(each).get("__init__")
+        found = vars(each).get(name)
         if found is not None:
-            if not isinstance(found, Around):
-                kind.__init__ = Around(kind.__init__, _construct)
+            if each is not object and not isinstance(found, Around):
+                try:
+                    setattr(each, name, Around(getattr(each, name), call))
+                except (TypeError, AttributeError):  # of C, or closed by its metaclass
+                    pass
             return
+
+
+def watch_reading(dataset):
+    """Let the hooks meet a dataset again when the first of its samples is read."""
+    _WAITING.add(id(dataset))
+    _put_around(type(dataset), "__getitem__", _read)
+
+
+def stop_watching(dataset):
+    """Let it be read as it is."""
+    _WAITING.discard(id(dataset))
+
+
+def _read(*args, **fields):
+    method, dataset = args[:2]
+    if _WAITING and id(dataset) in _WAITING:
+        for hook in OPEN:
+            hook.meet(dataset)
+    return method(*args[1:], **fields)
 
 
 def _construct(*args, **fields):
     """Call a constructor; the hooks meet the dataset when the outermost one has ended."""
+    from .tables import is_dataset
+
     constructor, dataset = args[:2]
     building = vars(_BUILDING).setdefault("ids", set())
-    if id(dataset) in building or not OPEN:
+    if id(dataset) in building or not OPEN or not is_dataset(dataset):
         constructor(*args[1:], **fields)
         return
     building.add(id(dataset))
@@ -171,11 +201,13 @@ def _construct(*args, **fields):
 
 def _torch_loader(module):
     def build(*args, **fields):
+        given = [fields.get("sampler"), fields.get("batch_sampler")] + list(args[5:7])
+        has_sampler = any(each is not None for each in given)
         for hook in OPEN:
             if "dataset" in fields:
-                fields["dataset"] = hook.meet_used(fields["dataset"])
+                fields["dataset"] = hook.meet_used(fields["dataset"], has_sampler)
             else:  # after the constructor and the loader
-                args = args[:2] + tuple(map(hook.meet_used, args[2:3])) + args[3:]
+                args = args[:2] + tuple(hook.meet_used(each, has_sampler) for each in args[2:3]) + args[3:]
         args[0](*args[1:], **fields)
 
     _around(module.DataLoader, "__init__", build)
@@ -203,6 +235,7 @@ def _arrow_dataset(module):
     kind = getattr(module, "Dataset", None)
     if hasattr(kind, "load_from_disk"):
         _after(kind, "load_from_disk", lambda hook: hook.arrow)
+        _after(kind, "from_file", lambda hook: hook.arrow)
 
 
 def _tfds_builder(module):

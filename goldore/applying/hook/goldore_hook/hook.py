@@ -13,6 +13,7 @@ from .tables import (
     datasets_in,
     fields_of,
     file_names,
+    grouped_in,
     is_dataset,
     is_label,
     is_permutation,
@@ -48,6 +49,7 @@ class Hook:
         self._index, self._log, self._refusal = index, log, refusal
         self.variables = dict(variables)
         self._seen, self._lock = set(), allocate_lock()
+        self._cuts = 0
 
     @property
     def index(self):
@@ -76,30 +78,54 @@ class Hook:
         Args:
             dataset: that was built, or is about to be used.
         """
+        doors.stop_watching(dataset)
         if is_subset(dataset) and _mark(dataset.dataset) is not None:
             return
         if self._fits(dataset):
             self._cut(dataset, dataset)
             return
         mark = _mark(dataset)
+        if mark is not None and mark not in [each.index.sha for each in doors.OPEN]:
+            self.refuse(dataset, "it was saved when the index %s had cut it; make it anew" % mark)
+        self._check_rest(dataset)
         if mark is None:
             self.see(dataset)
-        elif mark not in [each.index.sha for each in doors.OPEN]:
-            self.refuse(dataset, "it was saved when the index %s had cut it; make it anew" % mark)
+            if length(dataset) in (self.index.size, -1, 0):  # it may be filled later
+                doors.watch_reading(dataset)
 
-    def meet_used(self, dataset):
+    def meet_used(self, dataset, has_sampler=False):
         """Apply the index to what a DataLoader is given: what was filled after it was built, or a plain list.
+
+        Args:
+            dataset: of the DataLoader.
+            has_sampler: whether positions in it were drawn before.
 
         Returns:
             What the DataLoader is to use.
         """
-        if not is_dataset(dataset):
-            return self.loaded(dataset, depth=0) if isinstance(dataset, (list, tuple)) else dataset
-        self.meet(dataset)
-        for inner in datasets_in(dataset) if _mark(dataset) is None else ():
-            if not is_subset(inner) and self._fits(inner):  # filled after the other was built around it
-                self._cut(inner, dataset)
+        cuts = self._cuts
+        if kind_of(dataset) == ("datasets", "Dataset"):
+            dataset = self.arrow(dataset)
+        elif isinstance(dataset, (list, tuple)):
+            dataset = self.loaded(dataset, depth=0, name="a DataLoader's list")
+        elif is_dataset(dataset):
+            self.meet(dataset)
+            for inner in datasets_in(dataset) if _mark(dataset) is None else ():
+                if not is_subset(inner) and self._fits(inner):  # filled after the other was built around it
+                    self._cut(inner, dataset)
+        if has_sampler and self._cuts > cuts:
+            self.refuse(dataset, "a sampler was made before it was cut")
         return dataset
+
+    def _check_rest(self, dataset):
+        """Refuse a dataset of the kept samples that has something of all samples beside them."""
+        size, kept = self.index.size, len(self.index.keep)
+        marks = [_mark(each) for each in [dataset] + list(datasets_in(dataset))]
+        if size == kept or self.index.sha not in marks or length(dataset) != kept:
+            return
+        for name, value in fields_of(dataset).items():
+            if not is_dataset(value) and any(tables_in([value], size)):
+                self.refuse(dataset, "beside the kept samples it has %s of all samples" % name)
 
     def _fits(self, dataset):
         return any(map(self.index.fits, labels_of(dataset, self.index.size)))
@@ -111,6 +137,9 @@ class Hook:
         if is_stream(dataset) or length(reader) != index.size:
             many = "it has %d samples itself" % length(reader) if length(reader) >= 0 else "it has no length"
             self.refuse(dataset, _STREAM if is_stream(dataset) else many)
+        group = grouped_in(dataset, index.size)
+        if group is not None:
+            self.refuse(dataset, "its %s holds them in groups, which cannot be cut" % group)
         known = reader is dataset and type(dataset).__module__.startswith(_LIBRARIES)
         places, of_table = self._places(dataset)
         if not places:
@@ -130,6 +159,7 @@ class Hook:
             probe = None if known else Probe(reader, keep)
         except Exception as error:  # it may not be ready before it is used
             self.miss(dataset, "its samples cannot be read (%s)" % _said(error))
+            doors.watch_reading(dataset)
             return ""
         cut = Cut(keep, self.index.size, of_table)
         try:
@@ -144,9 +174,6 @@ class Hook:
         except Exception as error:
             cut.undo()
             return str(error) if type(error) is UncutError else "it fails once it is cut (%s)" % _said(error)
-        finally:
-            if probe is not None:
-                probe.forget()
         vars(dataset)[MARK] = self.index.sha
         self.applied(dataset)
         return ""
@@ -193,7 +220,7 @@ class Hook:
 
     # ---- what is no Dataset of PyTorch
 
-    def loaded(self, value, depth=_DEPTH):
+    def loaded(self, value, depth=_DEPTH, name="torch.load"):
         """What torch.load gave, with the training set in it cut."""
         size = self.index.size
         if is_dataset(value):
@@ -201,21 +228,20 @@ class Hook:
             return value
         if kind_of(value) and is_table(value, size) and any(map(self.index.fits, columns_of(value))):
             if isinstance(value, (list, tuple)) and not is_label(value[0]):  # samples with their labels
-                return self._cut_loaded(value, [value])
-            self.see("torch.load", _LABELS_ALONE, size)
+                return self._cut_loaded(value, [value], name)
+            self.see(name, _LABELS_ALONE, size)
             return value
         parts = parts_of(value)
         tables = [part for part in parts.values() if is_table(part, size)]
         if any(self.index.fits(labels) for table in tables for labels in columns_of(table)):
             if len(tables) > 1:
-                return self._cut_loaded(value, tables)
-            self.see("torch.load", _LABELS_ALONE, size)
+                return self._cut_loaded(value, tables, name)
+            self.see(name, _LABELS_ALONE, size)
             return value
-        changed = {key: self.loaded(part, depth - 1) for key, part in parts.items()} if depth else {}
+        changed = {key: self.loaded(part, depth - 1, name) for key, part in parts.items()} if depth else {}
         return with_parts(value, changed)
 
-    def _cut_loaded(self, value, tables):
-        name = "torch.load"
+    def _cut_loaded(self, value, tables, name):
         if any(map(is_permutation, tables)):
             self.refuse(name, "there is a permutation of their positions beside them, which cannot be cut")
         try:
@@ -246,6 +272,7 @@ class Hook:
 
     def applied(self, what):
         """Tell that the index was applied."""
+        self._cuts += 1
         index = self.index
         self.tell(
             "applied", what=_name(what), key=id(what), kept=len(index.keep), size=index.size, sha=index.sha
@@ -277,7 +304,10 @@ class Hook:
             return
         if labels is None and is_dataset(what) and size > 0:
             labels = next(labels_of(what, size), None)
-        digest = None if labels is None else labels_digest(labels)
+        try:
+            digest = None if labels is None else labels_digest(labels)
+        except TypeError:  # what cannot be counted is no label
+            digest = None
         with self._lock:
             if len(self._seen) > _MOST_SEEN or (name, size, digest) in self._seen:
                 return

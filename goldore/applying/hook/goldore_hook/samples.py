@@ -1,10 +1,11 @@
 """Reading a few samples before and after a dataset is cut, to see that they follow what was cut."""
 
+import copy
 import sys
 
 from .tables import UncutError, datasets_in
 
-_COUNT = 3
+_MOST = 12
 
 
 class Probe:
@@ -20,19 +21,16 @@ class Probe:
 
     def __init__(self, dataset, keep):
         self._dataset = dataset
-        self._random = _Randomness()
-        self._fields = []
-        for holder in [dataset] + list(datasets_in(dataset)):
-            caches = {name: dict(value) for name, value in vars(holder).items() if type(value) is dict}
-            self._fields.append((holder, dict(vars(holder)), caches))
-        last = len(keep) - 1
-        self._places = sorted({each * last // (_COUNT - 1) for each in range(_COUNT)})
+        moved = [place for place in range(len(keep)) if keep[place] != place] or list(range(len(keep)))
+        last = len(moved) - 1
+        self._places = sorted({moved[each * last // (_MOST - 1)] for each in range(_MOST)})
         self._before = {place: keep[place] for place in self._places}
+        self._state = _State(dataset)
         try:
             self._samples = [self._read(self._before[place]) for place in self._places]
-            self._again = [self._read(self._before[place]) for place in self._places]
+            self._again = [self._read(self._before[place]) for place in self._places[:3]]
         finally:
-            self.forget()
+            self._state.restore()
 
     def check(self):
         """See that the dataset, now cut, has the samples in their new places.
@@ -41,32 +39,66 @@ class Probe:
             UncutError: if it has not, with the reason.
             Any error of the dataset.
         """
-        for place, sample, again in zip(self._places, self._samples, self._again):
-            if not same(sample, again):
-                raise UncutError("its samples differ each time that they are read")
-            if not same(sample, self._read(place), (self._before[place], place)):
-                raise UncutError("its samples do not follow its fields")
+        if not all(map(same, self._samples, self._again)):
+            raise UncutError("its samples differ each time that they are read")
+        self._state = _State(self._dataset)
+        try:
+            for place, sample in zip(self._places, self._samples):
+                places = (self._before[place], place) if _has_content(sample) else (None, None)
+                if not same(sample, self._read(place), places):
+                    raise UncutError("its samples do not follow its fields")
+        finally:
+            self._state.restore()
 
-    def forget(self):
-        """Put back random numbers and what reading has left in the dataset and in caches of its class."""
-        self._random.restore()
-        for holder, fields, caches in self._fields:
+    def _read(self, position):
+        self._state.random.restore()
+        return self._dataset[position]
+
+
+class _State:
+    """The fields of a dataset and of those in it, what their containers hold, and random numbers."""
+
+    def __init__(self, dataset):
+        self.random = _Randomness()
+        self._kinds = type(dataset).__mro__
+        self._fields = []
+        for holder in [dataset] + list(datasets_in(dataset)):
+            fields = dict(vars(holder))
+            inside = {
+                name: copy.copy(value) for name, value in fields.items() if type(value) in (dict, list, set)
+            }
+            self._fields.append((holder, fields, inside))
+
+    def restore(self):
+        """Put all back, and clear caches of the class."""
+        self.random.restore()
+        for holder, fields, inside in self._fields:
+            for name, content in inside.items():
+                value = fields[name]
+                if type(value) is list:
+                    value[:] = content
+                else:
+                    value.clear()
+                    value.update(content)
             now = vars(holder)
             for name in [each for each in now if each not in fields]:
                 del now[name]
-            for name, entries in caches.items():
-                cache = fields[name]
-                if now.get(name) is cache:
-                    cache.clear()
-                    cache.update(entries)
-        for kind in type(self._dataset).__mro__:
+            now.update(fields)
+        for kind in self._kinds:
             for value in list(vars(kind).values()):
                 if hasattr(value, "cache_clear"):  # of functools
                     value.cache_clear()
 
-    def _read(self, position):
-        self._random.restore()
-        return self._dataset[position]
+
+def _has_content(sample):
+    """Whether there is more in a sample than numbers and texts, which may all be labels and positions."""
+    if isinstance(sample, dict):
+        sample = list(sample.values())
+    if isinstance(sample, (list, tuple)):
+        return any(map(_has_content, sample))
+    if isinstance(sample, (int, float, str, bytes, type(None))):
+        return False
+    return getattr(sample, "ndim", 1) > 0
 
 
 def same(one, two, places=(None, None)):

@@ -96,6 +96,20 @@ def datasets_in(dataset):
                     yield each
 
 
+def grouped_in(holder, size):
+    """The name of a field that holds all samples in groups, as by class; None if there is none."""
+    for name, value in fields_of(holder).items():
+        groups = list(value.values()) if isinstance(value, dict) else value
+        if not isinstance(groups, (list, tuple)) or not 1 < len(groups) < size:
+            continue
+        if not all(isinstance(each, (list, tuple)) or hasattr(each, "ndim") for each in groups):
+            continue
+        lengths = [length(each) for each in groups]
+        if min(lengths) >= 0 and max(lengths) < size and sum(lengths) == size:
+            return name
+    return None
+
+
 def tables_in(values, size, depth=1):
     """The tables among some values and in the containers among them."""
     for value in values:
@@ -114,7 +128,7 @@ def columns_of(table):
     try:
         for column in _KINDS[kind][0](table):
             yield column
-    except (TypeError, ValueError, AttributeError):  # it only looked like labels
+    except Exception:  # it only looked like labels
         return
 
 
@@ -277,10 +291,13 @@ class Cut:
     def _cut_table(self, table, name):
         kind = kind_of(table)
         if is_dataset(table):
+            import copy
+
+            inner = copy.copy(table)  # others may hold the same
             before = len(self.replaced)
-            self.holder(table)
+            self.holder(inner)
             if len(self.replaced) > before:
-                return table
+                return inner
         elif kind is not None:
             return _KINDS[kind][1](table, self._of_table.get(id(table), self._keep))
         raise UncutError("its %s is of the type %s, which cannot be cut" % (name, type(table).__name__))
