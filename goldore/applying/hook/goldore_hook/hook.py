@@ -124,7 +124,7 @@ class Hook:
         if size == kept or self.index.sha not in marks or length(dataset) != kept:
             return
         for name, value in fields_of(dataset).items():
-            if not is_dataset(value) and any(tables_in([value], size)):
+            if not is_dataset(value) and next(tables_in([value], size), None) is not None:
                 self.refuse(dataset, "beside the kept samples it has %s of all samples" % name)
 
     def _fits(self, dataset):
@@ -137,10 +137,10 @@ class Hook:
         if is_stream(dataset) or length(reader) != index.size:
             many = "it has %d samples itself" % length(reader) if length(reader) >= 0 else "it has no length"
             self.refuse(dataset, _STREAM if is_stream(dataset) else many)
-        group = grouped_in(dataset, index.size)
+        known = reader is dataset and type(dataset).__module__.startswith(_LIBRARIES)
+        group = None if known else grouped_in(dataset, index.size)
         if group is not None:
             self.refuse(dataset, "its %s holds them in groups, which cannot be cut" % group)
-        known = reader is dataset and type(dataset).__module__.startswith(_LIBRARIES)
         places, of_table = self._places(dataset)
         if not places:
             self.see(dataset, "its files are others")
