@@ -121,7 +121,7 @@ class Hook:
         """Refuse a dataset of the kept samples that has something of all samples beside them."""
         size, kept = self.index.size, len(self.index.keep)
         marks = [_mark(each) for each in [dataset] + list(datasets_in(dataset))]
-        if size == kept or self.index.sha not in marks or length(dataset) != kept:
+        if size == kept or self.index.sha not in marks or (marks[0] is None and length(dataset) != kept):
             return
         for name, value in fields_of(dataset).items():
             if not is_dataset(value) and next(tables_in([value], size), None) is not None:
