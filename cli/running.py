@@ -23,12 +23,14 @@ def run_command(
 ) -> None:
     """Run a distillation program, unedited, on the samples of an index file.
 
-    When the program builds the dataset that the index is about (the same labels in the same order), that
-    dataset holds just the kept samples. Other datasets, such as the test set, are left alone. At the end a
-    line says where the index was applied; a program that never built that dataset ends with an error.
+    When the program builds the dataset that the index is about (the same labels
+    in the same order), that dataset holds just the kept samples. Other datasets,
+    such as the test set, are left alone. At the end a line says where the index
+    was applied; a program that never built that dataset ends with an error.
 
-    This works for datasets of torchvision and PyTorch, Hugging Face and TensorFlow Datasets, and for what
-    torch.load reads. The program runs in its own environment, which needs no goldore.
+    This works for datasets of torchvision and PyTorch, Hugging Face and
+    TensorFlow Datasets, and for what torch.load reads. The program runs in its
+    own environment, which needs no goldore.
 
     The exit code is the program's, or 1 if the index was not applied.
     """
