@@ -12,6 +12,8 @@ from goldore.applying.launching import hook_index
 from goldore.errors import IndexFileError
 from goldore.selection.index_file import load_index
 
+_NOTHING = "no dataset was built while {} was to be applied; build it inside the block."
+
 
 @contextmanager
 def applied(index_file: str | Path) -> Iterator[None]:
@@ -47,6 +49,3 @@ def applied(index_file: str | Path) -> Iterator[None]:
             "\n".join(found.lines).removeprefix("goldore: error: ") or _NOTHING.format(index_file)
         )
     sys.stderr.write("".join(f"{each}\n" for each in found.lines))
-
-
-_NOTHING = "no dataset was built while {} was to be applied; build it inside the block."

@@ -135,7 +135,7 @@ def _torch_dataset(module):
     def new(*args, **fields):
         kind = args[0]
         if OPEN:
-            _watch(kind)
+            _put_around(kind, "__init__", _construct)
         inherited = super(base, kind).__new__
         if inherited is object.__new__ and kind.__init__ is not object.__init__:
             return inherited(kind)
@@ -145,12 +145,8 @@ def _torch_dataset(module):
     base.__new__ = new
 
 
-def _watch(kind):
-    """Put something around the constructor of a class, where it is defined."""
-    _put_around(kind, "__init__", _construct)
-
-
 def _put_around(kind, name, call):
+    """Put something around a method of a class, in the class that defines it."""
     for each in kind.__mro__:
         found = vars(each).get(name)
         if found is not None:

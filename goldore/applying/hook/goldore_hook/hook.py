@@ -132,7 +132,6 @@ class Hook:
 
     def _cut(self, dataset, reader):
         """Cut a dataset; what reads it must then give the kept samples."""
-
         index = self.index
         if is_stream(dataset) or length(reader) != index.size:
             many = "it has %d samples itself" % length(reader) if length(reader) >= 0 else "it has no length"

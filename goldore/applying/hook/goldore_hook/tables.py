@@ -36,20 +36,22 @@ def kind_of(value):
 
 def is_dataset(value):
     """Whether something is a Dataset of PyTorch."""
-    module = sys.modules.get("torch.utils.data.dataset")
-    return module is not None and isinstance(value, module.Dataset)
+    return isinstance(value, _torch_class("Dataset"))
 
 
 def is_stream(value):
     """Whether something is a Dataset of PyTorch that is only gone through."""
-    module = sys.modules.get("torch.utils.data.dataset")
-    return isinstance(value, getattr(module, "IterableDataset", ()))
+    return isinstance(value, _torch_class("IterableDataset"))
 
 
 def is_subset(value):
     """Whether something is a Subset of PyTorch."""
-    module = sys.modules.get("torch.utils.data.dataset")
-    return module is not None and isinstance(value, module.Subset)
+    return isinstance(value, _torch_class("Subset"))
+
+
+def _torch_class(name):
+    """A class of PyTorch's datasets; nothing is of it where that is not imported or too old to have it."""
+    return getattr(sys.modules.get("torch.utils.data.dataset"), name, ())
 
 
 # ------------------------------------------------------------------------------------------------- finding
@@ -274,10 +276,8 @@ class Cut:
     def value(self, value, name, depth):
         """A value cut, or itself if there is no table in it."""
         if id(value) not in self._known:
-            self._known[id(value)] = (
-                value,
-                self._cut(value, name, depth),
-            )  # the value too, to keep its id taken
+            cut = self._cut(value, name, depth)
+            self._known[id(value)] = value, cut  # the value too, to keep its id taken
         return self._known[id(value)][1]
 
     def _cut(self, value, name, depth):
