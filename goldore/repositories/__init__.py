@@ -1,7 +1,8 @@
 """Distillation repositories: where each reads its data, what it survives, and the plug for it.
 
 `catalogue` is the table of them, `needs` what each survives; `plug` puts `keep_block` into a clone, `limits`
-checks a selection, `mapping` gives positions in another loader's order, `tree` makes pruned folder trees.
+checks a selection, `mapping` gives positions in another loader's order, `tree` makes pruned folder trees,
+`metric` reads an accuracy off a program's output.
 
 May import: datasets, files, store.
 """

@@ -24,6 +24,12 @@ _IMAGENET = (
     "For ImageNet a pruned folder tree (--as-folder) is better: with the plug all images are decoded first."
 )
 
+_FINAL = r"evaluate \d+ random \S+, mean += (\S+)%"  # after the last experiment, over all of them
+_EVALUATED = r"Evaluate \d+ random \S+, mean = (\S+) std"  # after each evaluation
+_IDC_METRIC = (  # of the network that it condenses with; a ResNet-10 is evaluated after it
+    r"=> creating model (?!resnet-10, norm: batch)[\s\S]*?Best, last acc: \S+ (\S+)"
+)
+
 
 def _subset(file: str, anchor: str, place: str, variable: str = "dst_train") -> Edit:
     """Wrap a torch Dataset; what is built from it afterwards, class lists included, holds kept samples only."""
@@ -84,6 +90,7 @@ DC = Repository(
         "python main.py --method DC --dataset {dataset} --ipc {ipc} --init real --batch_real {batch_real}",
     ),
     needs=needs.dc,
+    metric=_FINAL,
     batch_real=256,
     traps=_DC_TRAPS,
 )
@@ -127,6 +134,8 @@ MTT = Repository(
         "--max_start_epoch 20 --buffer_path buffers-{tag}",
     ),
     needs=needs.trajectories,
+    metric=_EVALUATED,
+    metric_percent=False,
     batch_real=256,
     traps=(
         *_TRAJECTORY_TRAPS,
@@ -152,6 +161,8 @@ HABA = Repository(
         "--buffer_path buffers-{tag}",
     ),
     needs=needs.trajectories,
+    metric=_EVALUATED,
+    metric_percent=False,
     batch_real=256,
     traps=(*_TRAJECTORY_TRAPS, "CIFAR10 runs only with --zca (args.kip_zca is not defined)."),
     caches=_BUFFERS,
@@ -169,6 +180,7 @@ CAFE = Repository(
     datasets={"CIFAR10": "CIFAR10", "SVHN": "SVHN"},
     commands=("python distill.py --dataset {dataset} --ipc {ipc} --init real --batch_real {batch_real}",),
     needs=needs.cafe,
+    metric=_FINAL,
     batch_real=256,
     traps=(
         "It takes only 10 classes of 3 x 32 x 32 images.",
@@ -211,6 +223,7 @@ FREPO = Repository(
         "--data_path=DATA",
     ),
     needs=needs.frepo,
+    metric=r"eval/step_acc_mean=([^\s,]+)",
     traps=(
         "It reads the order of TensorFlow Datasets; positions in another order are refused.",
         "imagenet_resized and caltech_birds2011 have no stable order there: the plug refuses them, and goldore run cannot "
@@ -264,6 +277,8 @@ RFAD = Repository(
         )
     },
     needs=needs.rfad,
+    metric=r"KRR results on test set: NNGP: ([^\s,]+)",  # distilled with NNGP
+    metric_percent=False,
     traps=(
         "Run both scripts with the same index file; otherwise the validation set holds dropped samples.",
         "split_mnist has different labels from MNIST, and the plug refuses it.",
@@ -287,6 +302,7 @@ IDC = Repository(
         "--tag {tag} --data_dir DATA",
     ),
     needs=needs.idc,
+    metric=_IDC_METRIC,
     batch_real=64,
     factor=2,
     traps=(
@@ -315,6 +331,7 @@ DREAM = Repository(
         "--tag {tag} --data_dir DATA",
     ),
     needs=needs.dream,
+    metric=_IDC_METRIC,
     batch_real=128,
     factor=2,
     traps=(
@@ -346,6 +363,7 @@ IDM = Repository(
     commands=(_IDM.format("cifar100"),),
     commands_for={"CIFAR10": (_IDM.format("cifar10"),), "TinyImageNet": (_IDM.format("tiny"),)},
     needs=needs.idm,
+    metric=_FINAL,
     batch_real=256,
     traps=(
         "IDM_cifar10.py --dataset Tiny reads the folder of Tiny ImageNet, IDM_tiny.py the file tinyimagenet.pt.",
@@ -376,6 +394,8 @@ LINBA = Repository(
         "{ipc} 150 SGD 0.9 {dataset} 10 10 1 1 none 0",
     ),
     needs=needs.linba,
+    metric=_EVALUATED,
+    metric_percent=False,
     traps=(
         "It always exits with 0, even when the index is refused: look for 'Training completed.'",
         "Its class subsets (CIFAR10Half, CIFAR100_5, ...) are sorted by class; score them in that order.",
@@ -414,6 +434,8 @@ DATM = Repository(
     },
     commands=(),
     needs=needs.datm,
+    metric=_EVALUATED,
+    metric_percent=False,
     traps=(
         *_TRAJECTORY_TRAPS,
         "ImageNet1K is read from resized .pt files that are not sorted; an index in sorted order is refused.",
@@ -442,6 +464,7 @@ DATADAM = Repository(
         "--save_path result-{tag}",
     ),
     needs=needs.datadam,
+    metric=rf"Final Results[\s\S]*?{_FINAL}",  # the same line follows for the best of all evaluations
     batch_real=64,
     traps=(
         "Its ImageNet subsets are filtered from ImageNet in ImageNet's order; score only those classes.",
@@ -523,6 +546,7 @@ RDED = Repository(
     commit="3f6453d",
     commands=("python main.py --subset SUBSET --ipc {ipc} --mipc {batch_real} --factor {factor}",),
     needs=needs.rded,
+    metric=r"Best accuracy is ([^\s@]+)@",  # otherwise it prints errors
     batch_real=600,
     factor=2,
     traps=(
@@ -655,6 +679,8 @@ SELMATCH = Repository(
         )
     },
     needs=needs.selmatch,
+    metric=r"Iteration: \d+, test acc: (\S+) \(",
+    metric_percent=False,
     traps=(
         *_TRAJECTORY_TRAPS,
         _SCORE_TRAP.format(", or use --initialize random"),
@@ -678,6 +704,8 @@ EDF = Repository(
         "# with data_path: DATA and buffer_path: ../buffers-{tag} in it",
     ),
     needs=needs.datm,
+    metric=_EVALUATED,
+    metric_percent=False,
     traps=(
         _TRAJECTORY_TRAPS[0],
         "Its subsets are taken from all of ImageNet's 1,000 classes by their numbers: score the whole tree.",
@@ -798,6 +826,7 @@ CCFS = Repository(
         "TinyImageNet": (_ccfs_command("ccfs_tiny.py", "Tiny", "--batch-size 64 --epochs 100"),),
     },
     needs=needs.ccfs,
+    metric=r"Acc@1\(mean\): (\S+)%",
     traps=(
         _SCORE_TRAP.format(", or use --score logits"),
         "The teacher and the distilled images to download saw all samples; only the images it adds are kept ones.",
@@ -822,6 +851,8 @@ FTD = Repository(
         "--data_path DATA --buffer_path ../buffers-{tag})",
     ),
     needs=needs.trajectories,
+    metric=_EVALUATED,  # of its moving average it prints "ema_mean"
+    metric_percent=False,
     traps=(
         *_TRAJECTORY_TRAPS,
         "With --zca the whitening is fitted to the kept samples, and so are the test images it makes.",
@@ -842,6 +873,8 @@ TESLA = Repository(
         "--lr_img 1000 --lr_lr 1e-05 --lr_teacher 0.01 --batch_syn 125 --data_path DATA --buffer_path buffers-{tag}",
     ),
     needs=needs.trajectories,
+    metric=_EVALUATED,
+    metric_percent=False,
     traps=(
         *_TRAJECTORY_TRAPS,
         "As published buffer.py does not run: it lacks the switch --teacher_label, which every epoch asks for. Add it.",

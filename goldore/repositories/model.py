@@ -98,6 +98,9 @@ class Repository:
         batch_holds_start: whether its batch of real images must hold ipc times factor squared of a class.
         files: that its clones have and those of its relatives, with the same anchors, do not.
         not_files: that tell a relative's clone from its own.
+        metric: regular expression of which the last match in the output of `commands` counts: its group 1 is
+            the test accuracy of the distilled images. ^ and $ are the ends of lines. "" if none is printed.
+        metric_percent: whether the accuracy is printed in percent; as a share from 0 to 1 otherwise.
     """
 
     name: str
@@ -126,6 +129,8 @@ class Repository:
     batch_holds_start: bool = False
     files: tuple[str, ...] = ()
     not_files: tuple[str, ...] = ()
+    metric: str = ""
+    metric_percent: bool = True
 
     @property
     def ways(self) -> tuple[str, ...]:
