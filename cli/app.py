@@ -20,6 +20,7 @@ from .running import run_command
 from .scoring import score_command
 from .screen import learn_options
 from .signals import end_in_order, exit_code, is_exit_of_interrupt
+from .studying import study_command
 from .verifying import verify_command
 
 app = typer.Typer(
@@ -32,6 +33,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("score")(score_command)
+app.command("study")(study_command)
 app.command("prune")(prune_command)
 app.command("inspect")(inspect_command)
 app.command("estimate")(estimate_command)

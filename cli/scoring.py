@@ -18,6 +18,7 @@ from goldore.scores import MONTE_CARLO, TRAINING_SCORES, TrainingScore, find_sco
 from goldore.trials import DistillRecipe, EvalSplit, LossRecipe, UtilityRecipe
 from goldore.wording import plural
 
+from .durations import seconds
 from .screen import err, line, reports_errors, warn
 from .signals import exit_code
 from .workers import share_out
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 _PANELS = ("Dataset", "Proxy network", "Training", "Run", "MonteCarlo (utility trials)")
 _data, _network, _training, _run, _utility = (partial(typer.Option, rich_help_panel=each) for each in _PANELS)
 _BEFORE_RANK_SPEAKS = 2.0  # seconds in which rank 0 may say the same, and this process be stopped
-_UNITS = {"s": 1, "m": 60, "h": 3600}
 _LOSS_ONLY = {"trials": "--utility-trials", "epochs": "--steps", "init_epochs": "", "converge_epochs": ""}
 _UTILITY_ONLY = {
     "utility_trials": "--trials",
@@ -295,7 +295,7 @@ def score_command(
         **shared,
     )
     _check_used(context, scores)
-    max_seconds = _seconds(max_time)
+    max_seconds = seconds(max_time)
     only_trials = _trial_range(trial_range)
     Budget(utility_trials, until_reliability, max_trials, max_seconds, only_trials)  # says what is wrong
     if quiet and verbose:
@@ -435,17 +435,6 @@ def _distill_recipe(trial: str, **given: Any) -> DistillRecipe | None:
             )
         return None
     return DistillRecipe(**chosen)
-
-
-def _seconds(text: str | None) -> float | None:
-    """A time such as 90s, 30m, 2h or 1.5h; a bare number is seconds."""
-    if text is None:
-        return None
-    unit = _UNITS.get(text[-1:], 0)
-    try:
-        return float(text[:-1]) * unit if unit else float(text)
-    except ValueError:
-        raise UsageError(f"--max-time is {text!r}; give it as 90s, 30m or 2h.") from None
 
 
 def _trial_range(text: str | None) -> range | None:

@@ -34,6 +34,7 @@ _LABEL_WIDTH = 13
 _NAMED = re.compile(r"`([a-z_][a-z0-9_]*)`")
 ALIASES = {  # arguments that have another name on the command line
     "max_seconds": "--max-time",
+    "max_run_seconds": "--max-run-time",
     "method": "--distill-method",  # of a DistillRecipe
     "source": "--dataset",  # of map_index
     "folder": "--figures",  # of check_figures; the export command has one of its own

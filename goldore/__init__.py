@@ -35,7 +35,11 @@ if TYPE_CHECKING:
     from goldore.selection.keeping import keep_mask, subset
     from goldore.selection.pruning import Selection, prune
     from goldore.store import ScoreFile, load_scores, merge, reestimate
-    from goldore.trials import DistillRecipe, LossRecipe, UtilityRecipe
+    from goldore.studies.model import Study
+    from goldore.studies.study_file import load_study
+    from goldore.studies.studying import study
+    from goldore.studies.watching import StudyWatcher
+    from goldore.trials import DistillRecipe, LossRecipe, MatchRecipe, StudyRecipe, UtilityRecipe
 
 __all__ = [
     "ConvNetConfig",
@@ -43,8 +47,12 @@ __all__ = [
     "GoldoreError",
     "ImageDataset",
     "LossRecipe",
+    "MatchRecipe",
     "ScoreFile",
     "Selection",
+    "Study",
+    "StudyRecipe",
+    "StudyWatcher",
     "UsageError",
     "UtilityRecipe",
     "Watcher",
@@ -58,11 +66,13 @@ __all__ = [
     "load_index",
     "load_indices",
     "load_scores",
+    "load_study",
     "map_index",
     "merge",
     "prune",
     "reestimate",
     "score",
+    "study",
     "subset",
 ]
 
@@ -90,6 +100,12 @@ _HOME = {
     "reestimate": "goldore.store",
     "prune": "goldore.selection.pruning",
     "score": "goldore.runs.scoring",
+    "MatchRecipe": "goldore.trials",
+    "Study": "goldore.studies.model",
+    "StudyRecipe": "goldore.trials",
+    "StudyWatcher": "goldore.studies.watching",
+    "load_study": "goldore.studies.study_file",
+    "study": "goldore.studies.studying",
 }
 
 

@@ -81,6 +81,6 @@ NAMES |= {name for path in sorted(ROOT.rglob("*.py")) for name in passed(path)}
 
 def test_a_name_is_one_in_python_and_on_the_command_line():
     assert len(NAMES) > 40
-    assert NAMES - options() == {"score_dir"}  # of drop_samples, which no command calls
+    assert NAMES - options() == {"score_dir", "match_lr"}  # of what no command takes
     assert NAMES - arguments() == set()
     assert set(screen.ALIASES) <= NAMES

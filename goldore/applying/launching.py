@@ -6,6 +6,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from typing import Any
 from goldore.applying.hook import goldore_hook
 from goldore.applying.hook.goldore_hook.index import Index as HookIndex
 from goldore.applying.hook.goldore_hook.report import report
-from goldore.errors import IndexFileError, UsageError, reason
+from goldore.errors import GoldoreError, IndexFileError, UsageError, reason
 from goldore.selection.index_file import Index, load_index, save_index
 
 HOOK = Path(__file__).resolve().parent / "hook"
@@ -197,3 +198,14 @@ def _signals_go_to() -> Iterator[list[subprocess.Popen[bytes]]]:
     finally:
         for which, handler in before.items():
             signal.signal(which, handler)
+
+
+def main() -> None:
+    """Run the program of this process's arguments, INDEX COMMAND..., as `goldore run` does."""
+    try:
+        ended = run(sys.argv[1], sys.argv[2:])
+    except GoldoreError as error:
+        sys.exit(f"goldore: error: {error}")
+    for text in ended.lines:
+        sys.stderr.write(f"{text}\n")
+    sys.exit(ended.exit_code)

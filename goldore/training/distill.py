@@ -208,20 +208,21 @@ def _match_gradients(
     networks: StackedNetworks, real: Sequence[Tensor], synthetic: Tensor, count: int
 ) -> Tensor:
     """Give the synthetic images' gradient of the distance between gradients, class by class."""
-    weights = [value for name, value in networks.parameters.items() if _has_nodes(name)]
+    weights = [networks.parameters[name] for name in matched_weights(networks)]
     found: list[Tensor] = []
     for label, images in enumerate(real):
         wanted = torch.autograd.grad(_loss(networks, images, label), weights)
         own = synthetic[label * count : (label + 1) * count].detach().requires_grad_()
         given = torch.autograd.grad(_loss(networks, own, label), weights, create_graph=True)
-        distances = [_distance(*pair) for pair in zip(given, wanted, strict=True)]
+        distances = [gradient_distance(*pair) for pair in zip(given, wanted, strict=True)]
         found += torch.autograd.grad(torch.stack(distances).sum(), own)
     return torch.cat(found)
 
 
-def _has_nodes(name: str) -> bool:
-    layer, kind = name.split(".")
-    return kind == "weight" and not layer.startswith("norm")
+def matched_weights(networks: StackedNetworks) -> list[str]:
+    """Names of the parameters whose gradients are matched: weights that lead to output nodes."""
+    split = (name.split(".") for name in networks.parameters)
+    return [f"{layer}.{kind}" for layer, kind in split if kind == "weight" and not layer.startswith("norm")]
 
 
 def _loss(networks: StackedNetworks, images: Tensor, label: int) -> Tensor:
@@ -231,7 +232,7 @@ def _loss(networks: StackedNetworks, images: Tensor, label: int) -> Tensor:
     return F.cross_entropy(logits.flatten(0, 1), targets, reduction="sum") / len(images)
 
 
-def _distance(given: Tensor, wanted: Tensor) -> Tensor:
+def gradient_distance(given: Tensor, wanted: Tensor) -> Tensor:
     """Sum over networks and output nodes of 1 - cos between gradients [E, out, ...]."""
     given, wanted = given.flatten(2), wanted.flatten(2)
     lengths = given.norm(dim=2) * wanted.norm(dim=2)

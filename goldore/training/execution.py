@@ -111,6 +111,35 @@ def logits_function(
     return _or_plain(_compiled(logits, layout, device), logits) if compiled else logits
 
 
+@functools.cache
+def features_function(
+    architecture: Architecture,
+    layout: Layout,
+    precision: Precision,
+    *,
+    compiled: bool,
+    device: torch.device,
+) -> Function:
+    """Give a function for embedding.
+
+    Args:
+        architecture: of the networks.
+        layout: of the networks.
+        precision: of activations.
+        compiled: by torch.compile, for runs of one size.
+        device: that it runs on.
+
+    Returns:
+        (parameters, running, normalised images [B, C, H, W]) to embeddings in eval mode, float32 [E, B, F].
+    """
+
+    def features(parameters: Parameters, running: Running, images: Tensor) -> Tensor:
+        inputs = images.to(TYPES[precision])
+        return architecture.features_of(layout, parameters, running, inputs, training=False).float()
+
+    return _or_plain(_compiled(features, layout, device), features) if compiled else features
+
+
 def _compiled(function: Function, layout: Layout, device: torch.device) -> Function:
     """Compile for fixed shapes.
 

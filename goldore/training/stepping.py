@@ -79,7 +79,8 @@ class Stepper:
         state = [*self._parameters, *self._momentum, self.losses, self.loss_sum]
         state += [each for pair in self.networks.running for each in pair]
         graph = execution.graph and able.graphs
-        self._replayed = Replayed(state, data.device) if graph else None
+        self._new_graphs = (lambda: Replayed(state, data.device)) if graph else (lambda: None)
+        self._replayed = self._new_graphs()
 
     def restart(self, trials: Sequence[Trial]) -> None:
         """Start anew with E other trials, in the same memory and with the graphs that there are."""
@@ -88,6 +89,12 @@ class Stepper:
             buffer.zero_()
         self.losses.zero_()
         self.loss_sum.zero_()
+
+    def set_learning_rate(self, rate: float) -> None:
+        """Take the next steps with another learning rate; graphs, which hold it, are captured anew."""
+        if self._optimizer.param_groups[0]["lr"] != rate:
+            self._optimizer.param_groups[0]["lr"] = rate
+            self._replayed = self._new_graphs()
 
     def __call__(self, images: Tensor, targets: Tensor, steps: int = 1) -> None:
         """Take optimiser steps with every network, each on its own batch.

@@ -1,14 +1,22 @@
 """Trials: one training run each, decided by the base seed, its number and a recipe.
 
 `seeds` has trials and their random streams, `draws` which samples a utility trial draws, `recipe` what all
-recipes share; `loss_recipe` and `utility_recipe` are the two kinds. A recipe is written word for word into
-the score file, and two trials may be averaged only if their recipes are equal.
+recipes share; `loss_recipe`, `utility_recipe` and `study_recipe` are the kinds. A recipe is written word for
+word into the file, and two trials may be averaged only if their recipes are equal.
 
 May import: datasets, files, networks.
 """
 
 from goldore.trials.loss_recipe import LossRecipe
 from goldore.trials.recipe import Precision, Recipe
+from goldore.trials.study_recipe import (
+    AUGMENTATIONS,
+    BUDGETS,
+    DISTILLERS,
+    Distiller,
+    MatchRecipe,
+    StudyRecipe,
+)
 from goldore.trials.utility_recipe import (
     OUTCOMES,
     DistillMethod,
@@ -19,13 +27,19 @@ from goldore.trials.utility_recipe import (
 )
 
 __all__ = [
+    "AUGMENTATIONS",
+    "BUDGETS",
+    "DISTILLERS",
     "OUTCOMES",
     "DistillMethod",
     "DistillRecipe",
+    "Distiller",
     "EvalSplit",
     "LossRecipe",
+    "MatchRecipe",
     "Outcome",
     "Precision",
     "Recipe",
+    "StudyRecipe",
     "UtilityRecipe",
 ]

@@ -149,8 +149,9 @@ def _built(kind: type[Any], fields: dict[str, Any]) -> Any:
 
 
 def _flat(fields: dict[str, Any]) -> dict[str, Any]:
-    """The fields, those of dataclasses within in their place."""
+    """The fields, those of dataclasses within in their place; "dc.match_lr" where there is one already."""
     flat: dict[str, Any] = {}
     for name, value in fields.items():
-        flat |= value if isinstance(value, dict) else {name: value}
+        inner = value if isinstance(value, dict) else {name: value}
+        flat |= {f"{name}.{key}" if key in flat else key: each for key, each in inner.items()}
     return flat

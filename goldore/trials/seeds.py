@@ -11,7 +11,7 @@ from enum import IntEnum
 import numpy as np
 
 MAX_SEED = 2**63 - 1
-_UTILITY, _UTILITY_WEIGHTS = 3, 4  # kinds of seeds; the draws have 1 and 2 (goldore.trials.draws)
+_UTILITY, _UTILITY_WEIGHTS, _STUDY = 3, 4, 5  # kinds of seeds; the draws have 1 and 2 (goldore.trials.draws)
 
 
 class Stream(IntEnum):
@@ -75,6 +75,21 @@ def make_utility_trials(base_seed: int, numbers: Iterable[int], common_init: int
         )
         for number in numbers
     ]
+
+
+def study_stream(base_seed: int, number: int) -> np.random.SeedSequence:
+    """Where the random numbers come from that all cells of a study share for one of its seeds.
+
+    Args:
+        base_seed: 0 to 2**63 - 1.
+        number: of the seed, 0 or more.
+    """
+    return np.random.SeedSequence(base_seed, spawn_key=(_STUDY, number))
+
+
+def study_judge(base_seed: int, number: int, judge: int) -> Trial:
+    """The training of one of the networks that judge all cells of a study's seed."""
+    return Trial(judge, _derived_seed(base_seed, _STUDY, number, judge))
 
 
 def _derived_seed(base_seed: int, *keys: int) -> int:

@@ -1,0 +1,271 @@
+"""goldore study."""
+
+import csv
+import io
+import json
+import shlex
+import warnings
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from goldore.errors import UsageError
+from goldore.trials import BUDGETS
+from goldore.wording import plural
+
+from .durations import seconds
+from .screen import err, line, out, reports_errors, warn
+from .signals import exit_code
+
+if TYPE_CHECKING:
+    from goldore.studies.model import Study
+    from goldore.trials import Precision
+
+_PANELS = ("What to compare", "How long", "A program of your own", "Dataset", "Results")
+_what, _long, _program, _data, _results = (partial(typer.Option, rich_help_panel=each) for each in _PANELS)
+_RATIOS = "0.002,0.005,0.01,0.03,0.1,0.3"
+
+
+@reports_errors
+def study_command(
+    file: Annotated[Path, typer.Argument(metavar="SCORES.h5", help="A score file.")],
+    command: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[-- COMMAND...]",
+            help="A program to run for each cell and seed instead of goldore's own distillers. {seed}, "
+            "{ipc}, {name} (for its own output) and {job} are filled in.",
+        ),
+    ] = None,
+    *,
+    distiller: Annotated[
+        str | None,
+        _what(
+            help="dm (distribution matching, the default), dc (gradient matching), none (training on the "
+            "kept samples themselves), or several, separated by commas."
+        ),
+    ] = None,
+    ipc: Annotated[str, _what(metavar="N", help="Images per class, separated by commas.")] = "1",
+    criterion: Annotated[
+        list[str] | None,
+        _what(
+            metavar="NAMES",
+            help="Criteria, separated by commas, as for goldore prune; CRITERION:RULE has a rule, for "
+            "example LossConverge_large:draw,after=0.2 (default: every score at both ends, and for losses "
+            "that rule). All data and Random always run.",
+        ),
+    ] = None,
+    keep_ratio: Annotated[str, _what(metavar="R", help="Keep ratios, separated by commas.")] = _RATIOS,
+    augment: Annotated[
+        str | None,
+        _what(
+            help="Augmentations that steps draw from: color, crop, cutout, flip, scale, rotate, or none "
+            "(default: all; without flip for digits)."
+        ),
+    ] = None,
+    budget: Annotated[
+        str, _long(help=f"Steps and sizes of the built-in distillers: {', '.join(BUDGETS)} (docs/study.md).")
+    ] = "quick",
+    seeds: Annotated[int, _long(metavar="N", help="Runs of each cell that the study shall have.")] = 3,
+    until_decided: Annotated[
+        bool, _long("--until-decided", help="Then add seeds to the cells that are undecided.")
+    ] = False,
+    max_seeds: Annotated[int, _long(metavar="N", help="With --until-decided: at most so many.")] = 20,
+    max_time: Annotated[
+        str | None, _long(metavar="TIME", help="Stop after 90s, 30m or 2h; the same command goes on.")
+    ] = None,
+    margin: Annotated[
+        float, _long(metavar="POINTS", help="Points of accuracy below all data that count as as good.")
+    ] = 1.0,
+    seed: Annotated[int, _long(help="Base seed.")] = 0,
+    device: Annotated[str, _long(help="auto, cuda, cuda:1 or cpu.")] = "auto",
+    precision: Annotated[
+        str | None, _long(help="Precision of activations: float32 (the default) or bf16.")
+    ] = None,
+    compile_mode: Annotated[
+        str, _long("--compile", help="torch.compile: on, off, or auto (where it pays).")
+    ] = "auto",
+    deterministic: Annotated[
+        bool, _long("--deterministic", help="The same command gives the same bits; slower on CUDA.")
+    ] = False,
+    repository: Annotated[
+        str | None,
+        _program(
+            "--for",
+            metavar="REPO",
+            help="The repository that the program belongs to: how its accuracy is read, and what it needs.",
+        ),
+    ] = None,
+    metric: Annotated[
+        str | None,
+        _program(
+            metavar="REGEX",
+            help="Regular expression with one group: its last match in the output is the accuracy.",
+        ),
+    ] = None,
+    plugged: Annotated[
+        bool,
+        _program(
+            "--plugged", help="The program reads GOLDORE_INDEX itself, its code edited by goldore plug."
+        ),
+    ] = False,
+    jobs: Annotated[int, _program(metavar="N", help="Programs at a time.")] = 1,
+    max_run_time: Annotated[
+        str | None, _program(metavar="TIME", help="Stop a program after 90s, 30m or 2h; it counts as failed.")
+    ] = None,
+    dataset: Annotated[
+        str | None, _data(help="The dataset, as for goldore score (default: where it was scored).")
+    ] = None,
+    data_root: Annotated[Path, _data(help="Folder of the named datasets.")] = Path("data"),
+    image_size: Annotated[
+        int | None, _data(help="As given to goldore score (default: as the score file says).")
+    ] = None,
+    to: Annotated[Path | None, _results("--out", help="The study file (default: SCORES-study.h5).")] = None,
+    overwrite: Annotated[
+        bool, _results("--overwrite", help="Replace a file that holds another study.")
+    ] = False,
+    as_json: Annotated[bool, _results("--json", help="Print one JSON document.")] = False,
+    as_csv: Annotated[
+        Path | None, _results("--csv", metavar="FILE", help="Also write the cells as a table.")
+    ] = None,
+    quiet: Annotated[bool, _results("--quiet", "-q", help="Print errors and warnings only.")] = False,
+    verbose: Annotated[bool, _results("--verbose", "-v", help="Print a row for each cell.")] = False,
+) -> None:
+    """Measure which criterion and which keep ratio help a distiller, and which hurt it.
+
+    Every cell is compared with all data, seed by seed. The same command goes on
+    where it was stopped; more seeds, criteria, ratios or distillers add to the
+    study file. goldore inspect STUDY.h5 shows it again.
+    """
+    if quiet and verbose:
+        raise UsageError("--quiet and --verbose exclude each other; leave one out.")
+    if as_json and (quiet or verbose):
+        raise UsageError("--json prints everything; leave --quiet and --verbose out.")
+    max_seconds = seconds(max_time)
+    max_run_seconds = seconds(max_run_time, "--max-run-time")
+    ipcs = _whole_numbers(ipc, "--ipc")
+    words = command[1:] if command and command[0] == "--" else command or []
+
+    from goldore.store import load_scores
+    from goldore.studies.cells import split_criteria
+
+    scores = load_scores(file)
+    criteria = None if criterion is None else [each for text in criterion for each in split_criteria(text)]
+    from .study_screen import StudyScreen
+
+    watcher = StudyScreen(quiet=quiet)
+    warnings.showwarning = lambda message, *_, **__: warn(f"{str(message).rstrip('.')}.")
+    try:
+        from goldore.studies.studying import study
+
+        if not words:
+            from goldore.training.devices import keep_freed_memory
+
+            keep_freed_memory()
+        with watcher:
+            result = study(
+                scores,
+                dataset=dataset,
+                distiller=distiller,
+                ipc=ipcs,
+                criterion=criteria,
+                keep_ratio=keep_ratio,
+                seeds=seeds,
+                until_decided=until_decided,
+                max_seeds=max(max_seeds, seeds),
+                max_seconds=max_seconds,
+                margin=margin,
+                budget=budget,
+                augment=augment,
+                precision=cast("Precision | None", precision),
+                command=words,
+                repository=repository,
+                metric=metric,
+                plugged=plugged,
+                jobs=jobs,
+                max_run_seconds=max_run_seconds,
+                seed=seed,
+                device=device,
+                deterministic=deterministic,
+                compile_mode=compile_mode,
+                out=to,
+                overwrite=overwrite,
+                data_root=data_root,
+                image_size=image_size,
+                watcher=watcher,
+            )
+    except KeyboardInterrupt as interrupt:
+        where = (
+            f"{plural(watcher.kept, 'run')} kept in {watcher.out}" if watcher.kept else "no run was finished"
+        )
+        line(err(), f"interrupted: {where}; run the same command again to go on.")
+        raise typer.Exit(exit_code(interrupt)) from None
+    show_results(result, as_json=as_json, as_csv=as_csv, quiet=quiet, verbose=verbose, overwrite=overwrite)
+    if not quiet and not as_json:
+        _show_next(file, result)
+
+
+def show_results(
+    study: "Study", *, as_json: bool, as_csv: Path | None, quiet: bool, verbose: bool, overwrite: bool
+) -> None:
+    """Print a study, and write its table."""
+    from .study_views import show_study
+
+    if as_csv is not None:
+        write_csv(study, as_csv, overwrite=overwrite)
+    for run in study.runs:
+        if run.failed:
+            from goldore.studies.answers import named
+
+            warn(f"{named(run.cell)}, seed {run.seed} failed: {run.failed.rstrip('.')}.")
+    if as_json:
+        out().print(json.dumps(study.to_json(), indent=2), markup=False, soft_wrap=True)
+    elif not quiet:
+        show_study(out(), study, verbose=verbose)
+        line(out(), f"written to {study.path}")
+
+
+def write_csv(study: "Study", path: Path, *, overwrite: bool) -> None:
+    """Write a row for each cell."""
+    from goldore.files.atomic import check_writable, replacing
+
+    if path.exists() and not overwrite:
+        raise UsageError(f"{path} exists already; choose another name or use --overwrite.")
+    text = io.StringIO()
+    rows = study.table()
+    writer = csv.DictWriter(text, list(rows[0]) if rows else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    check_writable(path, "csv")
+    with replacing(path) as temporary:
+        temporary.write_text(text.getvalue(), encoding="utf-8")
+
+
+def _show_next(file: Path, study: "Study") -> None:
+    """What to do with the answer: prune by it, or keep everything."""
+    for answer in study.answers:
+        best = answer.recommended
+        if best is None:
+            continue
+        criterion, _, rule = best.cell.criterion.partition(":")
+        words = [
+            "goldore",
+            "prune",
+            str(file),
+            "--criterion",
+            criterion,
+            "--keep-ratio",
+            best.cell.keep_ratio,
+        ]
+        line(out(), f"next: {shlex.join([*words, *(['--rule', rule] if rule else [])])}")
+        return
+    line(out(), "next: keep all data, or add seeds with --seeds or --until-decided")
+
+
+def _whole_numbers(text: str, option: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise UsageError(f"{option} is {text!r}; give whole numbers separated by commas.") from None

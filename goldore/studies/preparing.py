@@ -1,0 +1,76 @@
+"""What a study of built-in distillers needs of torch, before its first run."""
+
+from dataclasses import replace
+from typing import get_args
+
+import torch
+
+from goldore.datasets import ImageDataset
+from goldore.errors import UsageError
+from goldore.runs.evaluation import check_test_split, test_fingerprint
+from goldore.runs.job import complete_recipe
+from goldore.store import ScoreFile
+from goldore.studies.builtin import BuiltIn, recipe_of
+from goldore.studies.model import Settings
+from goldore.studies.study_file import Content
+from goldore.training.devices import abilities, describe, prepare_determinism, resolve_device
+from goldore.training.tuning import Compile
+from goldore.trials import StudyRecipe
+
+_OPERATIONS = 8e10  # a second, of a thread (goldore.training.tuning)
+_WORTH = 120.0  # seconds of embedding from which compiling it saves more than it takes
+
+
+def prepare(
+    dataset: ImageDataset,
+    file: ScoreFile,
+    settings: Settings,
+    recipe: StudyRecipe,
+    device: str,
+    *,
+    deterministic: bool,
+    compile_mode: str,
+    sets: int,
+) -> tuple[BuiltIn, Content]:
+    """Make what runs the cells, and the study as it begins.
+
+    Args:
+        dataset: with a test split.
+        file: its scores.
+        settings: of the study.
+        recipe: of it, which may leave depth, mean and std open.
+        device: by its name.
+        deterministic: whether CUDA's kernels are to be.
+        compile_mode: "auto", "on" or "off".
+        sets: kept sets that the whole study distils, over all seeds.
+
+    Raises:
+        UsageError: if the dataset has no test split, or there is no such device.
+    """
+    if compile_mode not in get_args(Compile):
+        raise UsageError(f"`compile_mode` is {compile_mode!r}; choose {', '.join(get_args(Compile))}.")
+    check_test_split(dataset, "a study needs one: name a dataset that has it with `dataset`")
+    where = resolve_device(device)
+    if deterministic:
+        prepare_determinism(where)
+    complete = replace(
+        settings,
+        recipe=complete_recipe(recipe, dataset),
+        evaluation=test_fingerprint(dataset, recipe.test_per_class),
+    )
+    compiled = compile_mode == "on" or (compile_mode == "auto" and _pays(dataset, complete, where, sets))
+    runner = BuiltIn(dataset, file, complete, where, deterministic=deterministic, compiled=compiled)
+    return runner, Content(complete, device=describe(where), torch_version=str(torch.__version__))
+
+
+def _pays(dataset: ImageDataset, settings: Settings, device: torch.device, sets: int) -> bool:
+    """Whether embedding is compiled where nobody said so: on a CPU, if there is much of it in all.
+
+    What is done already counts too, so that a study goes on as it began.
+    """
+    recipe = recipe_of(settings)
+    if abilities(device).own_memory:
+        return False
+    architecture = recipe.network.architecture(dataset.image_shape, dataset.num_classes)
+    images = sets * dataset.num_classes * recipe.dm.shell_size * recipe.dm.match_steps
+    return images * architecture.forward_operations() / _OPERATIONS / torch.get_num_threads() > _WORTH

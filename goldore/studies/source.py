@@ -1,0 +1,59 @@
+"""The dataset that a score file is about, read again."""
+
+from pathlib import Path
+
+from goldore.datasets import ImageDataset, load_dataset
+from goldore.datasets.load import BUNDLED
+from goldore.datasets.origin import Origin
+from goldore.errors import DatasetError, UsageError
+from goldore.store import ScoreFile
+
+
+def dataset_of(
+    file: ScoreFile,
+    source: str | ImageDataset | None = None,
+    *,
+    data_root: str | Path = "data",
+    image_size: int | None = None,
+) -> ImageDataset:
+    """Read the dataset of a score file.
+
+    Args:
+        file: the score file.
+        source: the dataset, or what `load_dataset` takes; None reads it from where it was scored.
+        data_root: folder of the named datasets.
+        image_size: as it was given when the dataset was scored; None: as the file says.
+
+    Raises:
+        UsageError: if the file does not say where the dataset is.
+        DatasetError: if it cannot be read, or is another one.
+    """
+    if isinstance(source, ImageDataset):
+        dataset = source
+    else:
+        origin = file.dataset.origin
+        size = image_size or (origin.image_size if origin is not None else None)
+        text, root = (source, Path(data_root)) if source else _place(file, origin, Path(data_root))
+        dataset = load_dataset(text, data_root=root, image_size=size, name=file.dataset.name)
+    if dataset.fingerprint != file.dataset.fingerprint:
+        raise DatasetError(
+            f"{dataset.source} is not the dataset of {file.path} (its images, labels or their order differ); "
+            "name the right one with `dataset`."
+        )
+    return dataset
+
+
+def _place(file: ScoreFile, origin: Origin | None, data_root: Path) -> tuple[str, Path]:
+    """What `load_dataset` takes for an origin, and the folder of the named datasets."""
+    if origin is not None and origin.kind == "bundled":
+        return BUNDLED, data_root
+    if origin is not None and origin.kind == "torchvision":
+        there = data_root if data_root.is_dir() else Path(origin.path)
+        return origin.name, there
+    if (
+        origin is not None
+        and origin.kind in {"idx", "folder", "arrays", "tensors"}
+        and Path(origin.path).exists()
+    ):
+        return str(Path(origin.path).resolve()), data_root
+    raise UsageError(f"the images of {file.dataset.name} are not at hand; name the dataset with `dataset`.")
