@@ -57,12 +57,19 @@ def estimate_command(
 
 @reports_errors
 def merge_command(
-    parts: Annotated[list[Path], typer.Argument(metavar="PART.h5...", help="Score files of one run.")],
+    parts: Annotated[
+        list[Path], typer.Argument(metavar="PART.h5...", help="Score files of one run, or studies.")
+    ],
     *,
     to: Annotated[Path, typer.Option("--out", help="The file to write.")],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --out if it exists.")] = False,
 ) -> None:
-    """Join the score files of a run that was split into parts (--trial-range)."""
+    """Join the score files of a run that was split into parts (--trial-range), or studies of one recipe."""
+    from goldore.studies.study_file import is_study
+
+    if any(is_study(part) for part in parts):
+        _merge_studies(parts, to, overwrite=overwrite)
+        return
     from goldore.store import load_scores, merge
 
     from .courses import trust_sentence
@@ -79,6 +86,18 @@ def merge_command(
     line(
         console,
         f"{plural(len(parts), 'file')} merged, {plural(whole, 'trial')}{twice}, written to {result.path}",
+    )
+
+
+def _merge_studies(parts: list[Path], to: Path, *, overwrite: bool) -> None:
+    from goldore.studies.study_file import load_study, merge_studies
+
+    held = sum(len(load_study(part)) for part in parts)
+    study = merge_studies(parts, to, overwrite=overwrite)
+    twice = f" ({count(held - len(study))} of them in more than one file)" if held > len(study) else ""
+    line(
+        out(),
+        f"{plural(len(parts), 'file')} merged, {plural(len(study), 'run')}{twice}, written to {study.path}",
     )
 
 

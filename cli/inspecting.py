@@ -36,8 +36,8 @@ def inspect_command(
         list[Path],
         typer.Argument(
             metavar="FILE.h5",
-            help="A score file; or several of one dataset, including published lists (.json, .json.gz), "
-            "to compare.",
+            help="A score file or a study; or several score files of one dataset, including published lists "
+            "(.json, .json.gz), to compare.",
         ),
     ],
     *,
@@ -110,6 +110,10 @@ def inspect_command(
 
     With --report, --figures or --csv, it writes these and prints nothing else.
     """
+    from goldore.studies.study_file import is_study
+
+    from .studying import inspect_study
+
     wanted = _Wanted(
         criterion=criterion,
         keep_ratio=keep_ratio,
@@ -122,6 +126,22 @@ def inspect_command(
         overwrite=overwrite,
     )
     draws = report is not None or figures is not None
+    if any(is_study(each) for each in files):
+        if len(files) > 1 or replace(wanted, overwrite=False) != _NOTHING:
+            raise UsageError(
+                "a study is shown alone; of the options --json, --verbose, --csv, --report, --figures and "
+                "--overwrite are for it."
+            )
+        inspect_study(
+            files[0],
+            as_json=as_json,
+            verbose=verbose,
+            csv=csv,
+            report=report,
+            figures=figures,
+            overwrite=overwrite,
+        )
+        return
     wanted.check(files, csv, as_json=as_json, draws=draws, page=report)
     if verbose and (draws or csv is not None):
         raise UsageError("--verbose is about what is printed; leave it out where something is written.")
@@ -196,6 +216,19 @@ class _Wanted:
     def where(self) -> "Scope":
         """What a share is of."""
         return "global" if self.scope == "global" else "class"
+
+
+_NOTHING = _Wanted(
+    criterion=None,
+    keep_ratio=None,
+    drop_ratio=None,
+    keep_per_class=None,
+    scope=None,
+    samples=(),
+    dataset=None,
+    data_root=None,
+    overwrite=False,
+)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from goldore.errors import UsageError
+from goldore.errors import GoldoreError, UsageError
 from goldore.files.atomic import file_name
 from goldore.selection.strategies import STRATEGIES, strategy_of
 from goldore.wording import count, number, plural
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from goldore.selection.criteria import Missing
     from goldore.selection.pruning import Scope, Selection
     from goldore.store import Score, ScoreFile
+    from goldore.studies.lookup import Finding
 
 _MAX_ROWS = 20
 _PANELS = ("How much to keep (exactly one)", "What for", "Folder trees")
@@ -130,6 +131,13 @@ def prune_command(
     as_list: Annotated[
         Path | None, _folders(metavar="FILE", help="Also write the kept images' paths, one per line.")
     ] = None,
+    study: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="STUDY.h5",
+            help="Say what this study found of the selection (default: FILE-study.h5, if it is there).",
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -198,10 +206,12 @@ def prune_command(
     path = out or _default_name(selection, order)
     if tree is not None:
         tree.check(selection.indices, load_header(file), (file, path, side_car(path)))
+    found = _studied(study, file, selection)
     save_index(path, translated.indices, translated.provenance, overwrite=overwrite)
     if tree is not None:
         tree.write(selection.indices, load_header(file))
     _warn(selection, scores, parsed.score)
+    _tell(found, quiet=quiet)
     if quiet:
         return
     _show(selection, scores, parsed.score, parsed.drops, everything=verbose)
@@ -212,6 +222,34 @@ def prune_command(
         tree.show()
     if target is not None:
         target.show(scores.dataset.name, path, tree)
+
+
+def _studied(given: Path | None, file: Path, selection: "Selection") -> "list[Finding]":
+    """What a study says of the selection; of the study beside the file, if it is about the same dataset."""
+    from goldore.studies.lookup import default_study, findings
+    from goldore.studies.study_file import is_study, load_study
+
+    path = given or default_study(file)
+    if given is None and not is_study(path):
+        return []
+    try:
+        found = findings(load_study(path), selection)
+    except GoldoreError:
+        if given is not None:
+            raise
+        return []
+    if given is not None and not found:
+        warn(f"{path} has no cell of this criterion, rule and ratio.")
+    return found
+
+
+def _tell(found: "list[Finding]", *, quiet: bool) -> None:
+    """Say what a study found: what hurts as a warning."""
+    for each in found:
+        if each.verdict.outcome == "worse":
+            warn(f"by the study, {each.sentence}.")
+        elif not quiet:
+            line(output(), f"by the study, {each.sentence}")
 
 
 def _ipc_for(repository: str | None, ipc: int | None, how_much: dict[str, Any]) -> int | None:

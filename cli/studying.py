@@ -5,6 +5,7 @@ import io
 import json
 import shlex
 import warnings
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
@@ -124,12 +125,25 @@ def study_command(
     ] = None,
     to: Annotated[Path | None, _results("--out", help="The study file (default: SCORES-study.h5).")] = None,
     overwrite: Annotated[
-        bool, _results("--overwrite", help="Replace a file that holds another study.")
+        bool, _results("--overwrite", help="Replace another study, and other files that exist.")
     ] = False,
     as_json: Annotated[bool, _results("--json", help="Print one JSON document.")] = False,
     as_csv: Annotated[
         Path | None, _results("--csv", metavar="FILE", help="Also write the cells as a table.")
     ] = None,
+    report: Annotated[
+        Path | None, _results(metavar="OUT.html", help="Also write a page with figures and distilled images.")
+    ] = None,
+    figures: Annotated[
+        Path | None, _results(metavar="DIR", help="Also write the figures, each as PNG, SVG and PDF.")
+    ] = None,
+    images: Annotated[
+        str,
+        _results(
+            metavar="CELLS",
+            help="Whose distilled images are drawn: all, best, recommended, or CRITERION@RATIO.",
+        ),
+    ] = "all,best,recommended",
     quiet: Annotated[bool, _results("--quiet", "-q", help="Print errors and warnings only.")] = False,
     verbose: Annotated[bool, _results("--verbose", "-v", help="Print a row for each cell.")] = False,
 ) -> None:
@@ -143,6 +157,17 @@ def study_command(
         raise UsageError("--quiet and --verbose exclude each other; leave one out.")
     if as_json and (quiet or verbose):
         raise UsageError("--json prints everything; leave --quiet and --verbose out.")
+    shown = Shown(
+        as_json=as_json,
+        verbose=verbose,
+        quiet=quiet,
+        csv=as_csv,
+        report=report,
+        figures=figures,
+        images=tuple(each.strip() for each in images.split(",")),
+        overwrite=overwrite,
+    )
+    shown.check()
     max_seconds = seconds(max_time)
     max_run_seconds = seconds(max_run_time, "--max-run-time")
     ipcs = _whole_numbers(ipc, "--ipc")
@@ -202,43 +227,121 @@ def study_command(
         )
         line(err(), f"interrupted: {where}; run the same command again to go on.")
         raise typer.Exit(exit_code(interrupt)) from None
-    show_results(result, as_json=as_json, as_csv=as_csv, quiet=quiet, verbose=verbose, overwrite=overwrite)
+    shown.show(result)
     if not quiet and not as_json:
+        line(out(), f"written to {result.path}")
         _show_next(file, result)
 
 
-def show_results(
-    study: "Study", *, as_json: bool, as_csv: Path | None, quiet: bool, verbose: bool, overwrite: bool
+@dataclass(frozen=True)
+class Shown:
+    """How a study is shown.
+
+    Attributes:
+        as_json: as one document.
+        verbose: a row for each cell.
+        quiet: not at all.
+        csv: a table to write.
+        report: a page to write.
+        figures: a folder for figures.
+        images: cells whose distilled images are drawn.
+        overwrite: replace files that are there.
+    """
+
+    as_json: bool = False
+    verbose: bool = False
+    quiet: bool = False
+    csv: Path | None = None
+    report: Path | None = None
+    figures: Path | None = None
+    images: tuple[str, ...] = ("all", "best", "recommended")
+    overwrite: bool = False
+
+    def check(self) -> None:
+        """Refuse what cannot be written, before hours of work.
+
+        Raises:
+            UsageError: if a file is there already.
+            GoldoreError: if libraries are missing.
+        """
+        from goldore.files.atomic import check_writable
+
+        for path, option in ((self.csv, "csv"), (self.report, "report")):
+            if path is not None and path.exists() and not self.overwrite:
+                raise UsageError(f"{path} exists already; choose another name or use --overwrite.")
+            if path is not None:
+                check_writable(path, option)
+        if self.report is not None or self.figures is not None:
+            from goldore.report.extra import check_report_extra
+
+            check_report_extra()
+
+    def show(self, study: "Study") -> None:
+        """Print a study, and write its table, page and figures."""
+        from .study_views import show_study
+
+        for run in study.runs:
+            if run.failed:
+                from goldore.studies.answers import named
+
+                warn(f"{named(run.cell)}, seed {run.seed} failed: {run.failed.rstrip('.')}.")
+        if self.csv is not None:
+            _write_csv(study, self.csv)
+        if self.report is not None or self.figures is not None:
+            self._draw(study)
+        if self.as_json:
+            out().print(json.dumps(study.to_json(), indent=2), markup=False, soft_wrap=True)
+        elif not self.quiet:
+            show_study(out(), study, verbose=self.verbose)
+
+    def _draw(self, study: "Study") -> None:
+        from goldore.report.figures import write_figures
+        from goldore.report.page import save_page
+        from goldore.report.study_page import draw_study, render_study
+
+        drawings = draw_study(study, self.images)
+        if self.figures is not None:
+            write_figures(self.figures, drawings, overwrite=self.overwrite)
+        if self.report is not None:
+            save_page(self.report, render_study(study, drawings))
+
+
+def inspect_study(
+    path: Path,
+    *,
+    as_json: bool,
+    verbose: bool,
+    csv: Path | None,
+    report: Path | None,
+    figures: Path | None,
+    overwrite: bool,
 ) -> None:
-    """Print a study, and write its table."""
-    from .study_views import show_study
+    """Show a study that is there, for goldore inspect."""
+    from goldore.studies.study_file import load_study
 
-    if as_csv is not None:
-        write_csv(study, as_csv, overwrite=overwrite)
-    for run in study.runs:
-        if run.failed:
-            from goldore.studies.answers import named
+    writes = csv is not None or report is not None or figures is not None
+    shown = Shown(
+        as_json=as_json,
+        verbose=verbose,
+        quiet=writes,
+        csv=csv,
+        report=report,
+        figures=figures,
+        overwrite=overwrite,
+    )
+    shown.check()
+    shown.show(load_study(path))
 
-            warn(f"{named(run.cell)}, seed {run.seed} failed: {run.failed.rstrip('.')}.")
-    if as_json:
-        out().print(json.dumps(study.to_json(), indent=2), markup=False, soft_wrap=True)
-    elif not quiet:
-        show_study(out(), study, verbose=verbose)
-        line(out(), f"written to {study.path}")
 
-
-def write_csv(study: "Study", path: Path, *, overwrite: bool) -> None:
+def _write_csv(study: "Study", path: Path) -> None:
     """Write a row for each cell."""
-    from goldore.files.atomic import check_writable, replacing
+    from goldore.files.atomic import replacing
 
-    if path.exists() and not overwrite:
-        raise UsageError(f"{path} exists already; choose another name or use --overwrite.")
     text = io.StringIO()
     rows = study.table()
     writer = csv.DictWriter(text, list(rows[0]) if rows else [], lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    check_writable(path, "csv")
     with replacing(path) as temporary:
         temporary.write_text(text.getvalue(), encoding="utf-8")
 

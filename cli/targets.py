@@ -104,7 +104,7 @@ class Target:
         ratio = smallest_ratio(self.repository.needs(settings), totals, kept_at)
         if ratio is None:
             return "; even all samples are too few, so lower --ipc or --batch-real."
-        return f"; the smallest safe ratio is --keep-ratio {ratio:g}."
+        return f"; the smallest ratio that runs is --keep-ratio {ratio:g}."
 
     def show(self, dataset: str, path: Path, tree: "Tree | None") -> None:
         """Print how to run the repository with the index file."""

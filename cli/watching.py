@@ -168,7 +168,7 @@ def show_result(file: ScoreFile) -> None:
 
 
 def _next_step(file: ScoreFile) -> str:
-    """What to do with a file of scores."""
+    """What to do with a file of scores: find out what they are good for, if they are more than noise."""
     losses = [name for name in file.score_names if name in file.scores and name != "MonteCarlo"]
     score = file.scores[losses[-1] if losses else file.score_names[-1]]
     if score.name != "MonteCarlo":
@@ -176,7 +176,7 @@ def _next_step(file: ScoreFile) -> str:
             return "add --trials (2 or more) to learn how far the scores can be trusted"
         if not score.rank_reliability >= UNRELIABLE:
             return "the ranking is mostly noise; train longer (--epochs) or add --trials"
-        return f"goldore prune {file.path} --criterion {score.criterion} --keep-ratio 0.1"
+        return f"goldore study {file.path} --ipc 1"
     missing = int((score.values != score.values).sum())  # NaN is not equal to itself
     if missing or is_noise(score):
         why = (
@@ -186,4 +186,4 @@ def _next_step(file: ScoreFile) -> str:
             f"{why}; the same command adds to the file with a larger --utility-trials or --max-time, and "
             "goldore merge joins it with other --trial-range parts"
         )
-    return f"goldore prune {file.path} --criterion MonteCarlo_small --keep-ratio 0.1"
+    return f"goldore study {file.path} --ipc 1"

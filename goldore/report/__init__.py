@@ -9,9 +9,10 @@ and --json (`to_json`) show the same record, so they cannot disagree.
 * `facts`: the sentences about them;
 * `images`: images of single samples, where the dataset is at hand;
 * `curves`: how the reliability grows with the trials;
-* `figures/`, `page.py`: drawn by matplotlib, laid out by Jinja2 (the extra "report").
+* `figures/`, `page.py`: drawn by matplotlib, laid out by Jinja2 (the extra "report");
+* `study_records`, `study_page`: the same for a study.
 
-May import: datasets, files, scores, selection, store, trials.
+May import: datasets, files, scores, selection, store, studies, trials.
 """
 
 from goldore.report.comparison import compare

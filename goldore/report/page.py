@@ -26,16 +26,7 @@ def save_page(out: Path, text: str) -> None:
 
 def render(material: Material, drawings: Sequence[Drawing]) -> str:
     """The page as HTML."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("goldore.report", "templates"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters.update(number=number, count=count, percent=percent, figure=_figure_uri)
-    environment.globals.update(facts=facts, most_trials=_MOST_TRIALS, folded=_FOLDED)
-    text = environment.get_template("page.html").render(
+    text = template("page.html", facts=facts, most_trials=_MOST_TRIALS, folded=_FOLDED).render(
         summary=material.summary,
         comparison=material.comparison,
         no_images=material.no_images,
@@ -46,6 +37,20 @@ def render(material: Material, drawings: Sequence[Drawing]) -> str:
         samples=[(sample, _picture_of(material, sample.position)) for sample in material.samples],
     )
     return printable(text)
+
+
+def template(name: str, **known: object) -> jinja2.Template:
+    """A template of a page, which knows these names and the filters number, count, percent and figure."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("goldore.report", "templates"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters.update(number=number, count=count, percent=percent, figure=_figure_uri)
+    environment.globals.update(known)
+    return environment.get_template(name)
 
 
 def _by_subject(drawings: Sequence[Drawing]) -> dict[str, list[Drawing]]:

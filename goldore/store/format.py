@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from goldore.files.untrusted import check_chunk_count
 
 FORMAT = "goldore-scores"
+STUDY_FORMAT = "goldore-study"  # of another kind of file, sealed in the same way
 FORMAT_VERSION = 2
 INDEX_SUFFIXES = (".npy", ".npz", ".json", ".txt", ".csv", ".pt")
 # HDF5 1.8's format, which every reader in use knows: the one before holds at most 64 KiB of attributes, about

@@ -15,6 +15,7 @@ from goldore.scores.definition import End
 from goldore.store.format import (
     FORMAT,
     INDEX_SUFFIXES,
+    STUDY_FORMAT,
     has,
     node_at,
     read_array,
@@ -112,6 +113,10 @@ def opened(path: Path) -> Iterator[h5py.File]:
             raise ScoreFileError(not_sealed(path))
         check_seal(path)
         with h5py.File(path, "r", locking=False) as file:
+            if file.attrs.get("format") == STUDY_FORMAT:
+                raise ScoreFileError(
+                    f"{path} is a study, which goldore inspect shows; give the score file that it is about."
+                )
             if file.attrs.get("format") != FORMAT:
                 raise ScoreFileError(f"{path} is HDF5 but not a goldore score file; check the path.")
             yield file

@@ -22,14 +22,14 @@ from numpy.typing import NDArray
 
 from goldore.errors import ScoreFileError, UsageError, reason
 from goldore.files.atomic import check_space, replacing
-from goldore.store.format import LIBVER, read_array, read_attribute, read_text, text_array
+from goldore.store.format import LIBVER, STUDY_FORMAT, read_array, read_attribute, read_text, text_array
 from goldore.store.seal import SIZE, check_seal, is_sealed, seal
 from goldore.studies.cells import Cell
 from goldore.studies.model import MARGIN, Run, Settings, Study
 from goldore.trials import StudyRecipe
 from goldore.version import __version__
 
-FORMAT, VERSION = "goldore study", 1
+VERSION = 1
 _OVERHEAD = 2**18
 _OF_RUN = 2**10  # bytes that a run takes besides its classes, generously
 _MOST_IMAGES = 2**16
@@ -125,7 +125,7 @@ def write_study(path: Path, content: Content) -> Study:
         with h5py.File(temporary, "w", libver=LIBVER, locking=False, userblock_size=SIZE) as file:
             file.attrs.update(
                 {
-                    "format": FORMAT,
+                    "format": STUDY_FORMAT,
                     "format_version": VERSION,
                     "goldore_version": __version__,
                     "torch_version": content.torch_version,
@@ -193,7 +193,7 @@ def is_study(path: Path) -> bool:
         if not path.is_file() or not is_sealed(path):
             return False
         with h5py.File(path, "r", locking=False) as file:
-            return bool(file.attrs.get("format") == FORMAT)
+            return bool(file.attrs.get("format") == STUDY_FORMAT)
     except (OSError, RuntimeError, ValueError, TypeError):
         return False
 

@@ -18,6 +18,7 @@ from goldore.repositories.metric import check_pattern
 from goldore.store import ScoreFile, load_scores
 from goldore.studies.cells import ALL, PROGRAM, RATIOS, UNDISTILLED, Cell, grid, split_criteria
 from goldore.studies.kept import feasible, select
+from goldore.studies.lookup import default_study
 from goldore.studies.model import MARGIN, Run, Settings, Study, verdicts_of
 from goldore.studies.programs import PLACES, Program, Programs, Way
 from goldore.studies.source import dataset_of
@@ -143,7 +144,7 @@ def study(
     require(0 <= seed <= MAX_SEED - max_seeds, f"`seed` is {seed}; it must be 0 to 2**63 - 1.")
     require(max_seconds is None or max_seconds > 0, "`max_seconds` must be above 0.")
     check_margin(margin)
-    path = Path(out) if out is not None else file.path.with_name(f"{file.path.stem}-study.h5")
+    path = Path(out) if out is not None else default_study(file.path)
     require(path.resolve() != file.path.resolve(), "`out` is the score file itself; choose another name.")
     program = None
     if command:

@@ -42,7 +42,7 @@ class TestFirstRun:
             "next:",
         ]
         assert lines[3] == "written to scores_cache/tiny.h5"
-        assert lines[4].startswith("next: goldore prune scores_cache/tiny.h5 --criterion ")
+        assert lines[4].startswith("next: goldore study scores_cache/tiny.h5 --ipc 1")
 
     def test_the_table_in_a_pipe_is_not_cut(self, tiny_run):
         head = tiny_run[1].stdout.splitlines()[0]

@@ -124,3 +124,46 @@ def test_studies_are_merged_and_inspected(folder, goldore_in):
     mixed = goldore_in(folder, "merge", "s-study.h5", "s.h5", "--out", "mixed.h5")
     assert mixed.returncode == 1
     assert "not a study" in mixed.stderr
+
+
+def test_prune_says_what_the_study_found(folder, goldore_in):
+    prune = ("prune", "s.h5", "--criterion", "LossConverge_large", "--keep-ratio", "0.1", "--overwrite")
+    done = goldore_in(folder, *prune, "--out", "k.npy")
+    assert done.returncode == 0
+    told = done.stdout + done.stderr
+    assert "by the study, training on the kept samples, undistilled: " in told
+    assert "points to all data over 2 seeds, " in told
+    unknown = goldore_in(
+        folder, "prune", "s.h5", "--criterion", "Random", "--keep-ratio", "0.4", "--out", "r.npy"
+    )
+    assert "by the study" not in unknown.stdout + unknown.stderr
+    asked = goldore_in(
+        folder,
+        "prune",
+        "s.h5",
+        "--criterion",
+        "Random",
+        "--keep-ratio",
+        "0.4",
+        "--out",
+        "r.npy",
+        "--study",
+        "s-study.h5",
+    )
+    assert "s-study.h5 has no cell of this criterion, rule and ratio" in asked.stderr
+    missing = goldore_in(folder, *prune, "--study", "nothing.h5")
+    assert missing.returncode == 1
+    assert "there is no study nothing.h5" in missing.stderr
+
+
+def test_a_page_and_figures(folder, goldore_in):
+    pytest.importorskip("matplotlib")
+    done = goldore_in(folder, "inspect", "s-study.h5", "--report", "page.html", "--figures", "figures")
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert "Does pruning pay?" in (folder / "page.html").read_text(encoding="utf-8")
+    assert (folder / "figures" / "study-none-ipc0.png").is_file()
+    again = goldore_in(folder, "inspect", "s-study.h5", "--report", "page.html")
+    assert "page.html exists already" in again.stderr
+    refused = goldore_in(folder, "inspect", "s-study.h5", "--criterion", "Random")
+    assert refused.returncode == 2
+    assert "a study is shown alone" in refused.stderr

@@ -123,7 +123,7 @@ class TestRepository:
         refused = goldore(*command, *rule)
         assert refused.returncode == 1
         named = re.search(
-            r"; the smallest safe ratio is --keep-ratio (0\.\d{1,4})\.$", refused.stderr.strip()
+            r"; the smallest ratio that runs is --keep-ratio (0\.\d{1,4})\.$", refused.stderr.strip()
         )
         ratio = float(named[1])
         assert wanted in (None, ratio)

@@ -21,7 +21,7 @@ FORMATS = ("png", "svg", "pdf")
 CAPTIONS = "captions.txt"
 _UNDATED = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {"Software": None}}
 
-__all__ = ["CAPTIONS", "FORMATS", "Drawing", "check_figures", "draw", "svg", "write_figures"]
+__all__ = ["CAPTIONS", "FORMATS", "Drawing", "check_figures", "draw", "settled", "svg", "write_figures"]
 
 
 def draw(material: Material) -> list[Drawing]:
@@ -43,10 +43,15 @@ def draw(material: Material) -> list[Drawing]:
                 found.append(reliability(name, score.reliability_curve))
         if material.comparison is not None:
             found += overlaps(material.comparison)
-        drawings = [each for each in found if each is not None]
-        for each in drawings:  # once: the layout would move a little at every saving
-            each.figure.draw_without_rendering()
-            each.figure.set_layout_engine("none")
+        return settled(found)
+
+
+def settled(found: Sequence[Drawing | None]) -> list[Drawing]:
+    """Those that there are, with their layout fixed: it would move a little at every saving."""
+    drawings = [each for each in found if each is not None]
+    for each in drawings:
+        each.figure.draw_without_rendering()
+        each.figure.set_layout_engine("none")
     return drawings
 
 
