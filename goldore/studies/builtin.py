@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from goldore.datasets import ImageDataset
 from goldore.datasets.classes import class_members
 from goldore.errors import OutOfMemoryError
-from goldore.runs.evaluation import test_set
 from goldore.store import ScoreFile
 from goldore.studies.cells import UNDISTILLED, Cell
 from goldore.studies.judges import Judges
@@ -63,13 +62,7 @@ class BuiltIn:
         self._architecture = self._recipe.network.architecture(dataset.image_shape, dataset.num_classes)
         self._members = class_members(dataset.labels, dataset.num_classes)
         self._labels, self._classes = dataset.labels, dataset.num_classes
-        self._judges = Judges(
-            self._data,
-            self._architecture,
-            self._recipe,
-            test_set(dataset, self._data, self._recipe.test_per_class),
-            self._execution,
-        )
+        self._judges = Judges(dataset, self._data, self._architecture, self._recipe, self._execution)
         self._size = self._cells_at_once()
 
     def run(self, seed: int, cells: Sequence[Cell], waiting: Waiting, told: Told) -> None:

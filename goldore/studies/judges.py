@@ -10,10 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from goldore.datasets import ImageDataset
+from goldore.datasets.classes import class_members
 from goldore.networks.architecture import Architecture
 from goldore.training.augmentation import Drawn, augment, draw
 from goldore.training.execution import Execution
-from goldore.training.images import DeviceDataset, to_device
+from goldore.training.images import DeviceDataset, Images, to_device
 from goldore.training.stepping import Stepper
 from goldore.training.subsets import EvaluationSet, class_outcomes
 from goldore.trials import StudyRecipe
@@ -26,28 +28,33 @@ class Judges:
     """Trains one judge for each of some cells, all at once; the next ones in the same memory.
 
     Args:
-        data: the training set on its device.
+        dataset: with test images of every class.
+        data: the same on its device.
         architecture: of the judges.
         recipe: of the study.
-        evaluation: images to judge by.
         execution: how networks run.
 
     Attributes:
-        class_shares: of the evaluation's images, float64 [K].
+        class_shares: of the test images, float64 [K].
     """
 
     def __init__(
         self,
+        dataset: ImageDataset,
         data: DeviceDataset,
         architecture: Architecture,
         recipe: StudyRecipe,
-        evaluation: EvaluationSet,
         execution: Execution,
     ) -> None:
         self._data, self._architecture, self._recipe = data, architecture, recipe
-        self._evaluation, self._execution = evaluation, execution
+        self._execution = execution
         self._stepper: Stepper | None = None
-        counts = torch.bincount(evaluation.labels, minlength=architecture.num_classes).double().cpu().numpy()
+        images, labels = dataset.test_images, dataset.test_labels
+        if images is None or labels is None:
+            raise RuntimeError("no test split")  # check_test_split has seen to it
+        self._test_images, self._test_labels = images, labels
+        self._test_classes = class_members(labels, dataset.num_classes)
+        counts = np.array([len(each) for each in self._test_classes], dtype=np.float64)
         self.class_shares: NDArray[np.float64] = counts / counts.sum()
 
     def on_images(self, trial: Trial, images: Tensor) -> NDArray[np.float64]:
@@ -78,7 +85,7 @@ class Judges:
                 self._step(stepper, shown[rows], labels[rows], drawn)
             else:
                 self._step(stepper, shown, labels, drawn)
-        return self._judged(stepper)
+        return self._judged(stepper, trial)
 
     def on_subsets(self, trial: Trial, kept: Sequence[NDArray[np.int64]]) -> NDArray[np.float64]:
         """Train on the kept samples of each cell, in batches drawn with replacement.
@@ -100,7 +107,7 @@ class Judges:
             rows = np.stack([each[(numbers * len(each)).astype(np.int64)] for each in kept], axis=1)
             images, labels = self._data.batch(to_device(rows, self._data.index_device))
             self._step(stepper, self._data.normalize(images), labels, drawn)
-        return self._judged(stepper)
+        return self._judged(stepper, trial)
 
     def _started(self, trial: Trial, cells: int) -> Stepper:
         trials = [trial] * cells
@@ -120,10 +127,26 @@ class Judges:
         changed = augment(images.flatten(0, 1), each).view_as(images)
         stepper(changed, labels if labels.ndim > 1 else labels[:, None].expand(-1, cells))
 
-    def _judged(self, stepper: Stepper) -> NDArray[np.float64]:
+    def _judged(self, stepper: Stepper, trial: Trial) -> NDArray[np.float64]:
         precision = self._recipe.precision or "float32"
-        outcomes = class_outcomes(stepper.networks, self._data, self._evaluation, precision, self._execution)
+        outcomes = class_outcomes(
+            stepper.networks, self._data, self._test_set(trial), precision, self._execution
+        )
         found = outcomes["accuracy"].clone()
         found[~outcomes["logprob"].isfinite().all(dim=1)] = torch.nan
         accuracy: NDArray[np.float64] = found.cpu().numpy()
         return accuracy
+
+    def _test_set(self, trial: Trial) -> EvaluationSet:
+        """What a judge is tested by: images of each class, drawn anew for each judge; the same for all cells.
+
+        So that which images are drawn is part of the spread between seeds, and no hidden error of all.
+        """
+        random, most = trial.stream(Stream.TEST), self._recipe.test_per_class
+        chosen = np.concatenate(
+            [each if most is None else random.permutation(each)[:most] for each in self._test_classes]
+        )
+        device = self._data.device
+        return EvaluationSet(
+            Images(self._test_images[chosen], device), to_device(self._test_labels[chosen], device)
+        )

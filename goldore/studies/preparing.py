@@ -56,7 +56,7 @@ def prepare(
     complete = replace(
         settings,
         recipe=complete_recipe(recipe, dataset),
-        evaluation=test_fingerprint(dataset, recipe.test_per_class),
+        evaluation=test_fingerprint(dataset, None),
     )
     compiled = compile_mode == "on" or (compile_mode == "auto" and _pays(dataset, complete, where, sets))
     runner = BuiltIn(dataset, file, complete, where, deterministic=deterministic, compiled=compiled)

@@ -20,6 +20,7 @@ class Stream(IntEnum):
     WEIGHTS = 0
     ORDER = 1
     DISTILL = 2
+    TEST = 3
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,8 @@ class StudyRecipe(Recipe):
         judges: networks that are trained on the images of a cell; its accuracy is the mean of theirs.
         judge_steps: optimiser steps of each.
         subset_steps: likewise where they are trained on the whole kept set.
-        test_per_class: test images of each class, the first of the split; None takes all.
+        test_per_class: test images of each class that a network is judged by, drawn anew for each network and
+            seed; None takes all.
 
     Raises:
         UsageError: if a value is outside its range.
@@ -68,8 +69,8 @@ class StudyRecipe(Recipe):
     dm: MatchRecipe
     dc: MatchRecipe
     augment: tuple[str, ...] = AUGMENTATIONS
-    judges: int = 2
-    judge_steps: int = 100
+    judges: int = 3
+    judge_steps: int = 200
     subset_steps: int = 200
     test_per_class: int | None = None
 
@@ -97,17 +98,17 @@ BUDGETS: dict[str, StudyRecipe] = {
         32,
         lr=0.01,
         dm=MatchRecipe(match_steps=100, match_lr=5.0),
-        dc=MatchRecipe(match_steps=50, match_lr=1.0, shell_size=8),
-        judges=2,
-        judge_steps=100,
-        subset_steps=150,
-        test_per_class=200,
+        dc=MatchRecipe(match_steps=60, match_lr=2.0, per_image=False, shell_size=8),
+        judges=3,
+        judge_steps=200,
+        subset_steps=200,
+        test_per_class=100,
     ),
     "standard": _budget(
         64,
         lr=0.01,
         dm=MatchRecipe(match_steps=1000, match_lr=5.0, shell_size=32),
-        dc=MatchRecipe(match_steps=300, match_lr=1.0, shell_size=16),
+        dc=MatchRecipe(match_steps=300, match_lr=1.0, per_image=False, shell_size=16),
         judges=4,
         judge_steps=300,
         subset_steps=1000,
