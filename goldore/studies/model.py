@@ -2,11 +2,12 @@
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,11 @@ from goldore.studies.cells import Cell
 from goldore.studies.judging import Verdict, judge
 from goldore.trials import StudyRecipe
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 MARGIN = 1.0  # points
+_DRAWN_BY = "goldore.report.study_page"  # by name: it knows studies, and they do not know it
 
 
 @dataclass(frozen=True)
@@ -163,6 +168,16 @@ class Study:
                 }
             )
         return found
+
+    def plot(self, images: Sequence[str] = ("all", "best", "recommended")) -> "list[Figure]":
+        """Draw it (needs the extra "report"): accuracy against keep ratio for each table, and distilled images.
+
+        Args:
+            images: cells whose images are drawn, as `goldore.report.study_records.pick` takes them.
+        """
+        import_module("goldore.report.extra").check_report_extra()
+        drawn = import_module(_DRAWN_BY).draw_study(self, images)
+        return [each.figure for each in drawn]
 
     def to_json(self) -> dict[str, Any]:
         """The whole study as JSON values."""

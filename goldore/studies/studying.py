@@ -32,7 +32,7 @@ from goldore.studies.study_file import (
     write_study,
 )
 from goldore.studies.watching import End, StudyPlan, StudyWatcher
-from goldore.trials import AUGMENTATIONS, BUDGETS, Precision, StudyRecipe
+from goldore.trials import AUGMENTATIONS, BUDGETS, PAPER, Precision, StudyRecipe
 from goldore.trials.seeds import MAX_SEED
 from goldore.wording import plain_name
 
@@ -159,6 +159,12 @@ def study(
     require(
         program is None or len(ipcs) == 1 or any("{ipc}" in word for word in program.command),
         "`ipc` names several numbers; put {ipc} into the command where each belongs.",
+    )
+    require(
+        budget != PAPER or "dc" not in distillers or max(ipcs) == 1,
+        "for more than one image per class the paper's gradient matching trains each network on the images "
+        "between steps, which networks that all cells share cannot; study its own code with: goldore study "
+        "SCORES.h5 --for dc -- python main.py ...",
     )
     criteria = None if criterion is None else split_criteria(criterion)
     cells = grid(file, distillers, ipcs, criteria, _texts(keep_ratio))

@@ -93,6 +93,9 @@ def _budget(width: int, **settings: object) -> StudyRecipe:
     return StudyRecipe(network=network, **settings)  # type: ignore[arg-type]
 
 
+PAPER = "paper"
+"""The budget whose numbers are those of the methods' own repositories."""
+
 BUDGETS: dict[str, StudyRecipe] = {
     "quick": _budget(
         32,
@@ -107,13 +110,14 @@ BUDGETS: dict[str, StudyRecipe] = {
     "standard": _budget(
         64,
         lr=0.01,
-        dm=MatchRecipe(match_steps=1000, match_lr=5.0, shell_size=32),
-        dc=MatchRecipe(match_steps=300, match_lr=1.0, per_image=False, shell_size=16),
-        judges=4,
+        dm=MatchRecipe(match_steps=400, match_lr=5.0, shell_size=32),
+        dc=MatchRecipe(match_steps=150, match_lr=2.0, per_image=False, shell_size=16),
+        judges=5,
         judge_steps=300,
         subset_steps=1000,
+        test_per_class=200,
     ),
-    "paper": _budget(
+    PAPER: _budget(
         128,
         dm=MatchRecipe(match_steps=20_000, match_lr=1.0, per_image=False, shell_size=256),
         dc=MatchRecipe(match_steps=1000, match_lr=0.1, per_image=False, shell_size=256, start="noise"),

@@ -111,6 +111,12 @@ def test_the_page_says_what_the_study_says(tmp_path):
     assert "script" not in page.lower()
 
 
+def test_it_is_plotted_from_python(tmp_path):
+    study = make_study(tmp_path)
+    assert len(study.plot()) == 3
+    assert len(study.plot(images=["Random@0.1"])) == 3
+
+
 def test_a_study_without_runs_is_an_empty_page(tmp_path):
     study = replace(make_study(tmp_path), runs=(), images={})
     assert draw_study(study, PICKS) == []

@@ -209,6 +209,7 @@ def test_a_judge_that_diverges_fails_its_cell_and_is_tried_again(run, monkeypatc
         {"margin": -0.1},
         {"max_seconds": 0},
         {"budget": "huge"},
+        {"budget": "paper", "distiller": "dc", "ipc": 10},
         {"augment": "blur"},
         {"compile_mode": "sometimes"},
         {"metric": "x"},
