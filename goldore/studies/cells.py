@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from goldore.errors import require
+from goldore.errors import UsageError, require
 from goldore.selection.amount import exact_ratio
 from goldore.selection.criteria import RANDOM, parse_criterion
 from goldore.selection.strategies import Draw, End, strategy_of
@@ -51,6 +51,17 @@ class Cell:
     def table(self) -> tuple[str, int]:
         """The table that it stands in."""
         return self.distiller, self.ipc
+
+    @property
+    def draws(self) -> bool:
+        """Whether other samples are kept for each seed; also where its rule is not to be found here."""
+        criterion, _, rule = self.criterion.partition(":")
+        if criterion in (RANDOM, ALL):
+            return criterion == RANDOM or self.distiller == UNDISTILLED
+        try:
+            return strategy_of(rule or "end").draws
+        except UsageError:
+            return True
 
 
 def split_criteria(text: str | Iterable[str]) -> list[str]:

@@ -170,7 +170,7 @@ class Study:
         return found
 
     def plot(self, images: Sequence[str] = ("all", "best", "recommended")) -> "list[Figure]":
-        """Draw it (needs the extra "report"): accuracy against keep ratio for each table, and distilled images.
+        """Draw it (needs the extra "report"): accuracy against keep ratio by table, and distilled images.
 
         Args:
             images: cells whose images are drawn, as `goldore.report.study_records.pick` takes them.

@@ -24,6 +24,7 @@ from goldore.errors import ScoreFileError, UsageError, reason
 from goldore.files.atomic import check_space, replacing
 from goldore.store.format import LIBVER, STUDY_FORMAT, read_array, read_attribute, read_text, text_array
 from goldore.store.seal import SIZE, check_seal, is_sealed, seal
+from goldore.studies.answers import named
 from goldore.studies.cells import Cell
 from goldore.studies.model import MARGIN, Run, Settings, Study
 from goldore.trials import StudyRecipe
@@ -218,6 +219,7 @@ def merge_studies(paths: Sequence[str | Path], out: str | Path, *, overwrite: bo
     first, *others = (read_content(Path(path)) for path in paths)
     for path, other in zip(paths[1:], others, strict=True):
         check_same(first.settings, other.settings, Path(path))
+        _check_kept(first, other, Path(path))
         for run in other.runs.values():
             known = first.runs.get((run.cell, run.seed))
             if known is None or (known.failed and not run.failed):
@@ -243,6 +245,19 @@ def check_same(there: Settings, now: Settings, path: Path) -> None:
             f"{path} holds another study ({shown}); choose another file with "
             "`out`, or replace it with `overwrite`."
         )
+
+
+def _check_kept(first: Content, other: Content, path: Path) -> None:
+    """Refuse to join runs of one cell that kept other samples, because the scores were others.
+
+    Raises:
+        ScoreFileError: naming the cell.
+    """
+    kept: dict[tuple[Cell, int], str] = {}
+    for run in (*first.runs.values(), *other.runs.values()):
+        key = run.cell, run.seed if run.cell.draws else 0
+        if kept.setdefault(key, run.digest) != run.digest:
+            raise ScoreFileError(f"{path} is of other scores: {named(run.cell)} keeps other samples there.")
 
 
 def check_margin(margin: float) -> None:

@@ -16,6 +16,7 @@ from goldore.repositories import find_repository
 from goldore.repositories.limits import count_problems, make_settings
 from goldore.repositories.metric import check_pattern
 from goldore.store import ScoreFile, load_scores
+from goldore.studies.answers import named
 from goldore.studies.cells import ALL, PROGRAM, RATIOS, UNDISTILLED, Cell, grid, split_criteria
 from goldore.studies.kept import feasible, select
 from goldore.studies.lookup import default_study
@@ -212,7 +213,7 @@ def study(
     check_writable(path)
     with writing_to(path):
         if path.exists():
-            content = _existing(path, content, overwrite=overwrite)
+            content = _existing(path, content, file, cells, overwrite=overwrite)
         content.margin = margin
         session = _Session(runner, content, path, watcher, max_seconds)
         session.run(cells, refused, seeds, max_seeds if until_decided else seeds)
@@ -315,17 +316,36 @@ class _Session:
         self._dirty, self._written = False, time.monotonic()
 
 
-def _existing(path: Path, content: Content, *, overwrite: bool) -> Content:
+def _existing(
+    path: Path, content: Content, file: ScoreFile, cells: Sequence[Cell], *, overwrite: bool
+) -> Content:
     """The study that is there, if it can be added to."""
     try:
         there = read_content(path)
         check_same(there.settings, content.settings, path)
+        _check_scores(there, path, file, cells)
     except ScoreFileError:
         if overwrite:
             return content
         raise
     there.torch_version, there.device = content.torch_version, content.device
     return there
+
+
+def _check_scores(there: Content, path: Path, file: ScoreFile, cells: Sequence[Cell]) -> None:
+    """See that each cell keeps what it kept in its runs so far: the scores may be others by now.
+
+    Raises:
+        ScoreFileError: naming a cell that does not.
+    """
+    some = {run.cell: run for run in there.runs.values()}
+    for cell in cells:
+        run = some.get(cell)
+        if run is not None and select(file, cell, there.settings.base_seed + run.seed).digest != run.digest:
+            raise ScoreFileError(
+                f"{path} is of other scores: {named(cell)} keeps other samples now; choose another file with "
+                "`out`, or replace it with `overwrite`."
+            )
 
 
 def _program(

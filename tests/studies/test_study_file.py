@@ -149,6 +149,20 @@ def test_studies_of_two_machines_are_joined(content, tmp_path):
         merge_studies([first], both, overwrite=True)
 
 
+def test_runs_that_kept_other_samples_are_not_joined(content, tmp_path):
+    other = Content(SETTINGS)
+    other.add(replace(a_run(HARD, 7, 60.0), digest="efgh"))
+    first, second = tmp_path / "a.h5", tmp_path / "b.h5"
+    write_study(first, content)
+    write_study(second, other)
+    with pytest.raises(ScoreFileError, match=r"other scores: LossInit_small 10%"):
+        merge_studies([first, second], tmp_path / "c.h5")
+    other.runs.clear()
+    other.add(replace(a_run(Cell("dm", 1, "Random", "0.1"), 7, 60.0), digest="efgh"))
+    write_study(second, other)
+    assert len(merge_studies([first, second], tmp_path / "c.h5")) == 8
+
+
 @pytest.mark.parametrize(
     "other",
     [

@@ -134,6 +134,16 @@ def test_another_recipe_or_seed_is_another_study(run):
     assert replaced.settings.base_seed == 1
 
 
+def test_scores_that_have_changed_since_are_not_mixed(scored, data, run):
+    run()
+    values = np.random.default_rng(9).random(len(scored.labels))
+    score = replace(scored.scores["LossConverge"], values=values)
+    changed = replace(scored, scores=scored.scores | {"LossConverge": score})
+    with pytest.raises(ScoreFileError, match=r"other scores: LossConverge_large 20% keeps other samples"):
+        study(changed, dataset=data, **SMALL)
+    assert len(study(changed, dataset=data, **SMALL, overwrite=True)) > 0
+
+
 def test_another_dataset_is_refused(scored, run):
     with pytest.raises(DatasetError, match="is not the dataset"):
         run(dataset=make_dataset(counts=(40, 30, 50), tests=40, seed=9))
