@@ -170,7 +170,6 @@ def study_command(
     shown.check()
     max_seconds = seconds(max_time)
     max_run_seconds = seconds(max_run_time, "--max-run-time")
-    ipcs = _whole_numbers(ipc, "--ipc")
     words = command[1:] if command and command[0] == "--" else command or []
 
     from goldore.store import load_scores
@@ -194,7 +193,7 @@ def study_command(
                 scores,
                 dataset=dataset,
                 distiller=distiller,
-                ipc=ipcs,
+                ipc=ipc,
                 criterion=criteria,
                 keep_ratio=keep_ratio,
                 seeds=seeds,
@@ -365,10 +364,3 @@ def _show_next(file: Path, study: "Study") -> None:
         line(out(), f"next: {shlex.join([*words, *(['--rule', rule] if rule else [])])}")
         return
     line(out(), "next: keep all data, or add seeds with --seeds or --until-decided")
-
-
-def _whole_numbers(text: str, option: str) -> list[int]:
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise UsageError(f"{option} is {text!r}; give whole numbers separated by commas.") from None

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from goldore.datasets import ImageDataset, load_dataset
 from goldore.datasets.load import BUNDLED
 from goldore.datasets.origin import Origin
@@ -35,7 +37,8 @@ def dataset_of(
         size = image_size or (origin.image_size if origin is not None else None)
         text, root = (source, Path(data_root)) if source else _place(file, origin, Path(data_root))
         dataset = load_dataset(text, data_root=root, image_size=size, name=file.dataset.name)
-    if dataset.fingerprint != file.dataset.fingerprint:
+    known = file.dataset.fingerprint  # an imported list has none
+    if dataset.fingerprint != known if known else not np.array_equal(dataset.labels, file.labels):
         raise DatasetError(
             f"{dataset.source} is not the dataset of {file.path} (its images, labels or their order differ); "
             "name the right one with `dataset`."

@@ -61,7 +61,7 @@ def study(
     *,
     dataset: str | ImageDataset | None = None,
     distiller: str | Sequence[str] | None = None,
-    ipc: int | Sequence[int] = 1,
+    ipc: int | str | Sequence[int] = 1,
     criterion: str | Sequence[str] | None = None,
     keep_ratio: str | float | Sequence[str | float] = RATIOS,
     seeds: int = SEEDS,
@@ -98,7 +98,7 @@ def study(
         scores: a score file, or the path of one.
         dataset: that was scored, or what `load_dataset` takes; None reads it from where it was scored.
         distiller: "dm" (the default), "dc" and "none", as a list or separated by commas; not for a command.
-        ipc: images per class, one number or several.
+        ipc: images per class, one number or several, as a list or separated by commas.
         criterion: CRITERION or CRITERION:RULE (as `prune` takes them), as a list or separated by commas;
             None: every score of the file at both ends, and for losses the rule draw,after=0.2.
         keep_ratio: decimals between 0 and 1, as a list or separated by commas.
@@ -156,7 +156,8 @@ def study(
     for name, given in (("repository", repository), ("metric", metric), ("max_run_seconds", max_run_seconds)):
         require(given is None or program is not None, f"`{name}` is about a command; give one.")
     distillers = _texts("dm" if distiller is None else distiller) if program is None else [PROGRAM]
-    ipcs = [ipc] if isinstance(ipc, int) else [int(each) for each in ipc]
+    require(program is not None or PROGRAM not in distillers, "a program is given by `command`.")
+    ipcs = _whole_numbers(ipc)
     require(
         program is None or len(ipcs) == 1 or any("{ipc}" in word for word in program.command),
         "`ipc` names several numbers; put {ipc} into the command where each belongs.",
@@ -418,6 +419,13 @@ def mirrors(dataset: str) -> bool:
     """Whether mirror images of a dataset mean the same, by its name: they do not where it is of digits."""
     plain = plain_name(dataset)
     return _NOT_DIGITS in plain or not any(each in plain for each in _WITHOUT_FLIP)
+
+
+def _whole_numbers(given: int | str | Sequence[int]) -> list[int]:
+    """A number, several, or a text with commas."""
+    texts = _texts(given)
+    require(all(each.isdecimal() for each in texts), f"`ipc` is {given!r}; give whole numbers of 1 or more.")
+    return [int(each) for each in texts]
 
 
 def _texts(given: object) -> list[str]:

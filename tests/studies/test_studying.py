@@ -151,6 +151,14 @@ def test_another_dataset_is_refused(scored, run):
         study(scored, **SMALL)
 
 
+def test_scores_without_a_fingerprint_go_by_labels(scored, run, data):
+    """As imported lists have none."""
+    imported = replace(scored, dataset=replace(scored.dataset, fingerprint=""))
+    assert len(study(imported, dataset=data, **SMALL)) > 0
+    with pytest.raises(DatasetError, match="is not the dataset"):
+        study(imported, dataset=make_dataset(counts=(40, 30, 50), tests=40, seed=9), **SMALL)
+
+
 def test_a_dataset_without_a_test_split_is_refused(scored, run, data):
     with pytest.raises(UsageError, match="test split"):
         run(dataset=replace(data, test_images=None, test_labels=None))
@@ -226,6 +234,10 @@ def test_a_judge_that_diverges_fails_its_cell_and_is_tried_again(run, monkeypatc
         {"repository": "dm"},
         {"device": "tpu"},
         {"max_seeds": 1},
+        {"distiller": "program"},
+        {"ipc": "one"},
+        {"ipc": [1.5]},
+        {"ipc": 0},
     ],
 )
 def test_wrong_arguments_are_refused(run, given):
