@@ -12,7 +12,7 @@ from goldore.studies.cells import UNDISTILLED
 from goldore.studies.judging import Verdict
 from goldore.wording import count, number, plural, took
 
-from .screen import line, show_table
+from .screen import line, show_table, warn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,6 +42,8 @@ def show_study(console: Console, study: "Study", *, verbose: bool = False) -> No
         show_table(console, _long(verdicts) if verbose else _short(verdicts, as_is))
         _show_errors(console, verdicts, as_is if not verbose else {})
         line(console, answer.sentence(study.margin))
+        if answer.fixed:
+            warn("all data gave the same accuracy for every seed, so nothing is judged; let it use {seed}.")
     if study.answers:
         console.print()
         line(
@@ -49,7 +51,7 @@ def show_study(console: Console, study: "Study", *, verbose: bool = False) -> No
             "differences to all data in points: B better, = as good (above "
             f"-{study.margin:g}), W worse, ? undecided",
         )
-        line(console, f"verdicts: {judged_by(study.margin, looked=study.looked)}", "dim")
+        line(console, f"verdicts: {judged_by(study.margin, study.looks)}", "dim")
     seconds = [run.seconds for run in study.runs if math.isfinite(run.seconds)]
     if seconds:
         line(

@@ -21,6 +21,7 @@ from .screen import err, line, out, reports_errors, warn
 from .signals import exit_code
 
 if TYPE_CHECKING:
+    from goldore.store import ScoreFile
     from goldore.studies.model import Study
     from goldore.trials import Precision
 
@@ -31,6 +32,7 @@ _RATIOS = "0.002,0.005,0.01,0.03,0.1,0.3"
 
 @reports_errors
 def study_command(
+    context: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="SCORES.h5", help="A score file.")],
     command: Annotated[
         list[str] | None,
@@ -48,7 +50,10 @@ def study_command(
             "kept samples themselves), or several, separated by commas."
         ),
     ] = None,
-    ipc: Annotated[str, _what(metavar="N", help="Images per class, separated by commas.")] = "1",
+    ipc: Annotated[
+        str | None,
+        _what(metavar="N", help="Images per class, separated by commas (default: 1; say it for a program)."),
+    ] = None,
     criterion: Annotated[
         list[str] | None,
         _what(
@@ -67,7 +72,12 @@ def study_command(
         ),
     ] = None,
     budget: Annotated[
-        str, _long(help=f"Steps and sizes of the built-in distillers: {', '.join(BUDGETS)} (docs/study.md).")
+        str,
+        _long(
+            metavar="NAME",
+            help=f"Steps and sizes of the built-in distillers: {', '.join(BUDGETS)} (docs/study.md), "
+            "or package.module:NAME of a goldore.StudyRecipe.",
+        ),
     ] = "quick",
     seeds: Annotated[int, _long(metavar="N", help="Runs of each cell that the study shall have.")] = 3,
     until_decided: Annotated[
@@ -106,6 +116,13 @@ def study_command(
             help="Regular expression with one group: its last match in the output is the accuracy.",
         ),
     ] = None,
+    metric_unit: Annotated[
+        str | None,
+        _program(
+            metavar="UNIT",
+            help="percent or share (default: percent where it is above 1 or a % follows, else refused).",
+        ),
+    ] = None,
     plugged: Annotated[
         bool,
         _program(
@@ -125,14 +142,19 @@ def study_command(
     ] = None,
     to: Annotated[Path | None, _results("--out", help="The study file (default: SCORES-study.h5).")] = None,
     overwrite: Annotated[
-        bool, _results("--overwrite", help="Replace another study, and other files that exist.")
+        bool, _results("--overwrite", help="Replace a file that holds another study.")
     ] = False,
     as_json: Annotated[bool, _results("--json", help="Print one JSON document.")] = False,
     as_csv: Annotated[
-        Path | None, _results("--csv", metavar="FILE", help="Also write the cells as a table.")
+        Path | None,
+        _results("--csv", metavar="FILE", help="Also write the cells as a table, in place of what is there."),
     ] = None,
     report: Annotated[
-        Path | None, _results(metavar="OUT.html", help="Also write a page with figures and distilled images.")
+        Path | None,
+        _results(
+            metavar="OUT.html",
+            help="Also write a page with figures and distilled images, in place of what is there.",
+        ),
     ] = None,
     figures: Annotated[
         Path | None, _results(metavar="DIR", help="Also write the figures, each as PNG, SVG and PDF.")
@@ -157,6 +179,7 @@ def study_command(
         raise UsageError("--quiet and --verbose exclude each other; leave one out.")
     if as_json and (quiet or verbose):
         raise UsageError("--json prints everything; leave --quiet and --verbose out.")
+    words = command[1:] if command and command[0] == "--" else command or []
     shown = Shown(
         as_json=as_json,
         verbose=verbose,
@@ -165,13 +188,12 @@ def study_command(
         report=report,
         figures=figures,
         images=tuple(each.strip() for each in images.split(",")),
-        overwrite=overwrite,
+        overwrite=True,  # what is derived of a study is made anew whenever it goes on
     )
     shown.check()
     max_seconds = seconds(max_time)
+    _check_used(context, bool(words))
     max_run_seconds = seconds(max_run_time, "--max-run-time")
-    words = command[1:] if command and command[0] == "--" else command or []
-
     from goldore.store import load_scores
     from goldore.studies.cells import split_criteria
 
@@ -198,7 +220,7 @@ def study_command(
                 keep_ratio=keep_ratio,
                 seeds=seeds,
                 until_decided=until_decided,
-                max_seeds=max(max_seeds, seeds),
+                max_seeds=max_seeds,
                 max_seconds=max_seconds,
                 margin=margin,
                 budget=budget,
@@ -207,6 +229,7 @@ def study_command(
                 command=words,
                 repository=repository,
                 metric=metric,
+                metric_unit=metric_unit,
                 plugged=plugged,
                 jobs=jobs,
                 max_run_seconds=max_run_seconds,
@@ -229,7 +252,29 @@ def study_command(
     shown.show(result)
     if not quiet and not as_json:
         line(out(), f"written to {result.path}")
-        _show_next(file, result)
+        _show_next(scores, result)
+    if result.runs and all(run.failed for run in result.runs):
+        raise typer.Exit(1)
+
+
+_BUILT_IN = (
+    "budget",
+    "augment",
+    "device",
+    "precision",
+    "compile_mode",
+    "deterministic",
+    "dataset",
+    "image_size",
+)
+
+
+def _check_used(context: typer.Context, program: bool) -> None:
+    """Refuse options of the built-in distillers where a program is run."""
+    for name in _BUILT_IN if program else ():
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise UsageError(f"`{name}` is about goldore's own distillers; leave it out, or the program.")
 
 
 @dataclass(frozen=True)
@@ -266,14 +311,21 @@ class Shown:
         from goldore.files.atomic import check_writable
 
         for path, option in ((self.csv, "csv"), (self.report, "report")):
+            if str(path) == "-":
+                raise UsageError(f"--{option} names a file, and - is none; --json prints everything.")
             if path is not None and path.exists() and not self.overwrite:
                 raise UsageError(f"{path} exists already; choose another name or use --overwrite.")
             if path is not None:
                 check_writable(path, option)
+        if self.figures is not None:
+            check_writable(self.figures / "figure.png", "figures")
         if self.report is not None or self.figures is not None:
             from goldore.report.extra import check_report_extra
 
             check_report_extra()
+        from goldore.report.study_records import check_picks
+
+        check_picks(self.images)
 
     def show(self, study: "Study") -> None:
         """Print a study, and write its table, page and figures."""
@@ -284,14 +336,14 @@ class Shown:
                 from goldore.studies.answers import named
 
                 warn(f"{named(run.cell)}, seed {run.seed} failed: {run.failed.rstrip('.')}.")
-        if self.csv is not None:
-            _write_csv(study, self.csv)
-        if self.report is not None or self.figures is not None:
-            self._draw(study)
         if self.as_json:
             out().print(json.dumps(study.to_json(), indent=2), markup=False, soft_wrap=True)
         elif not self.quiet:
             show_study(out(), study, verbose=self.verbose)
+        if self.csv is not None:
+            _write_csv(study, self.csv)
+        if self.report is not None or self.figures is not None:
+            self._draw(study)
 
     def _draw(self, study: "Study") -> None:
         from goldore.report.figures import write_figures
@@ -345,22 +397,28 @@ def _write_csv(study: "Study", path: Path) -> None:
         temporary.write_text(text.getvalue(), encoding="utf-8")
 
 
-def _show_next(file: Path, study: "Study") -> None:
+def _show_next(scores: "ScoreFile", study: "Study") -> None:
     """What to do with the answer: prune by it, or keep everything."""
-    for answer in study.answers:
-        best = answer.recommended
-        if best is None:
+    answers = [each for each in study.answers if each.recommended is not None]
+    for answer in answers:
+        cell = answer.recommended.cell if answer.recommended is not None else None
+        if cell is None:
             continue
-        criterion, _, rule = best.cell.criterion.partition(":")
+        criterion, _, rule = cell.criterion.partition(":")
         words = [
             "goldore",
             "prune",
-            str(file),
+            str(scores.path),
             "--criterion",
             criterion,
             "--keep-ratio",
-            best.cell.keep_ratio,
+            cell.keep_ratio,
         ]
-        line(out(), f"next: {shlex.join([*words, *(['--rule', rule] if rule else [])])}")
-        return
-    line(out(), "next: keep all data, or add seeds with --seeds or --until-decided")
+        words += ["--rule", rule] if rule else []
+        words += ["--seed", str(study.settings.base_seed)] if cell.draws and study.settings.base_seed else []
+        score = scores.scores.get(criterion.rpartition("_")[0])
+        words += ["--missing", "drop"] if score is not None and (score.values != score.values).any() else []
+        where = f" ({answer.title})" if len(study.answers) > 1 else ""
+        line(out(), f"next: {shlex.join(words)}{where}")
+    if not answers:
+        line(out(), "next: keep all data, or add seeds with --seeds or --until-decided")

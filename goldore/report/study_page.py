@@ -42,7 +42,7 @@ def render_study(study: Study, drawings: Sequence[Drawing]) -> str:
         settings=study.settings,
         tables=tables,
         undistilled=[each for each in study.verdicts if each.cell.distiller == UNDISTILLED],
-        judged_by=judged_by(study.margin, looked=study.looked),
+        judged_by=judged_by(study.margin, study.looks),
         drawings=drawings,
         failed=[run for run in study.runs if run.failed],
     )

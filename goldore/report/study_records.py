@@ -53,17 +53,32 @@ def pick(study: Study, answer: Answer, wanted: Sequence[str] = _AUTOMATIC) -> li
     return list(found.values())
 
 
-def _named(text: str, answer: Answer, table: dict[Cell, Verdict], study: Study) -> Verdict | None:
-    automatic = {"all": answer.all_data, "best": answer.best, "recommended": answer.recommended}
-    if text.lower() in automatic:
-        return automatic[text.lower()]
+def check_picks(wanted: Sequence[str]) -> None:
+    """See that texts name cells, before there are any.
+
+    Raises:
+        UsageError: naming the first that does not.
+    """
+    for text in wanted:
+        if text.lower() not in _AUTOMATIC:
+            _ratio(text)
+
+
+def _ratio(text: str) -> tuple[str, Decimal]:
     criterion, _, ratio = text.rpartition("@")
     try:
-        wanted = Decimal(ratio)
+        return criterion, Decimal(ratio)
     except InvalidOperation:
         raise UsageError(
             f"`images` names {text!r}; write {', '.join(_AUTOMATIC)}, or CRITERION@RATIO, such as Random@0.1."
         ) from None
+
+
+def _named(text: str, answer: Answer, table: dict[Cell, Verdict], study: Study) -> Verdict | None:
+    automatic = {"all": answer.all_data, "best": answer.best, "recommended": answer.recommended}
+    if text.lower() in automatic:
+        return automatic[text.lower()]
+    criterion, wanted = _ratio(text)
     known = {(each.criterion, Decimal(each.keep_ratio or 0)) for each in study.cells}
     if (criterion, wanted) not in known or criterion == ALL:
         raise UsageError(f"`images` names {text!r}, and the study has no such cell.")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from goldore.studies.cells import PROGRAM, UNDISTILLED, Cell
-from goldore.studies.judging import ERROR, LOOKS, PRIOR_SEEDS, Verdict
+from goldore.studies.judging import PRIOR_SEEDS, Verdict, error_of
 from goldore.wording import plural
 
 GOOD = ("better", "as good")
@@ -36,6 +36,7 @@ class Answer:
         undecided: cells that are.
         worse: cells that are.
         more_seeds: about so many more decide most of what is undecided; None if unknown or nothing is.
+        fixed: whether all seeds of all data gave the very same accuracy, which says nothing of the spread.
     """
 
     distiller: str
@@ -47,6 +48,7 @@ class Answer:
     undecided: int
     worse: int
     more_seeds: int | None
+    fixed: bool
 
     @property
     def title(self) -> str:
@@ -127,6 +129,7 @@ def _answer(distiller: str, ipc: int, verdicts: Sequence[Verdict]) -> Answer:
         undecided=sum(each.outcome == "undecided" for each in others),
         worse=sum(each.outcome == "worse" for each in others),
         more_seeds=math.ceil(np.median(more)) if more else None,
+        fixed=reference is not None and reference.seeds > 1 and reference.stderr == 0,
     )
 
 
@@ -149,10 +152,10 @@ def row_of(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def judged_by(margin: float, *, looked: bool) -> str:
+def judged_by(margin: float, looks: int) -> str:
     """How verdicts are reached, in words."""
-    error = ERROR / LOOKS if looked else ERROR
-    why = f" (5% divided by {LOOKS}: seeds were added in the light of verdicts)" if looked else ""
+    error = error_of(looks)
+    why = f" (5% at the first look, and this is look {looks})" if looks > 1 else ""
     return (
         f"differences to all data by seed; one-sided moderated t tests (the spread of all cells of a table "
         f"worth {PRIOR_SEEDS} seeds), Holm over the cells of a table, error {error:.1%}{why}, "

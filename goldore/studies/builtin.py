@@ -1,7 +1,8 @@
 """The built-in distillers at work: all cells of a seed are distilled together, then judged in groups."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,6 +29,7 @@ from goldore.trials.seeds import study_judge, study_stream
 
 _CPU_CELLS = 8  # judged at once: 1.5 times as fast as one after another, and no faster beyond
 _CARD_CELLS = 64
+_OUT_OF_MEMORY = "out of memory; choose a smaller `budget`."
 
 
 class BuiltIn:
@@ -112,7 +114,7 @@ class BuiltIn:
         sets = np.zeros((len(unique), len(self._labels)), dtype=np.bool_)
         for row, each in zip(sets, unique, strict=True):
             row[each.indices] = True
-        pool = Pool(sets, self._labels, self._classes, recipe.shell_size)
+        pool = Pool(sets, self._labels, self._classes, recipe.match_batch)
         groups = _by_ipc(cells)
         starts = [
             (np.array([places[kept[cell].digest] for cell in group]), self._start_rows(group, kept, numbers))
@@ -127,7 +129,8 @@ class BuiltIn:
             self._recipe.precision or "float32",
             self._matching,
         )
-        found = matcher(
+        found = _within_memory(
+            matcher,
             study_stream(self._settings.base_seed, seed),
             pool,
             starts,
@@ -183,7 +186,7 @@ class BuiltIn:
                     if not is_memory_error(error):
                         raise
                     if self._size == 1:
-                        raise OutOfMemoryError("out of memory; choose a smaller `budget`.") from error
+                        raise OutOfMemoryError(_OUT_OF_MEMORY) from error
                     release_memory()
                     self._size //= 2
                     continue
@@ -235,6 +238,15 @@ class BuiltIn:
             return _CPU_CELLS
         fitting = networks_that_fit(self._architecture, self._recipe.batch_size, total_memory(self._device))
         return max(1, min(_CARD_CELLS, fitting))
+
+
+def _within_memory(work: Callable[..., Any], *arguments: Any) -> Any:
+    try:
+        return work(*arguments)
+    except Exception as error:
+        if not is_memory_error(error):
+            raise
+        raise OutOfMemoryError(_OUT_OF_MEMORY) from error
 
 
 def recipe_of(settings: Settings) -> StudyRecipe:

@@ -22,7 +22,6 @@ from goldore.studies.cells import Cell
 Outcome = Literal["better", "as good", "worse", "undecided", "reference"]
 ERROR = 0.05  # probability that a table holds a wrong verdict of a kind
 PRIOR_SEEDS = 4  # degrees of freedom that the spread of all cells is worth
-LOOKS = 3  # by which the error is divided where seeds were added until all was decided
 _MOST_SEEDS = 1000
 _PLACES = 64  # at which the density of t is summed; tested to nine digits
 _FLOOR = 1e-4  # of the cells' mean variance: what rounding may leave of one
@@ -63,7 +62,7 @@ def judge(
     *,
     margin: float,
     worst: Mapping[Cell, Mapping[int, float]] | None = None,
-    looked: bool = False,
+    looks: int = 1,
 ) -> list[Verdict]:
     """Judge all cells, table by table.
 
@@ -71,8 +70,9 @@ def judge(
         runs: accuracy of each cell by seed, percent.
         margin: points below all data that count as as good.
         worst: lowest accuracy of a class, likewise.
-        looked: whether seeds were added in the light of the verdicts so far. The error is then divided by
-            `LOOKS`, which keeps it for a handful of looks (simulated in tests/studies/test_judging.py).
+        looks: how often such verdicts were given, this time included; seeds may have been added in their
+            light. The error is divided by the square of that, so that it stays about the same over all looks
+            (simulated in tests/studies/test_judging.py).
 
     Returns:
         A verdict for each cell, in the order of `runs`.
@@ -80,12 +80,22 @@ def judge(
     tables: dict[tuple[str, int], list[Cell]] = {}
     for cell in runs:
         tables.setdefault(cell.table, []).append(cell)
-    error = ERROR / LOOKS if looked else ERROR
+    error = error_of(looks)
     found: dict[Cell, Verdict] = {}
     for cells in tables.values():
         for verdict in _judge_table({cell: runs[cell] for cell in cells}, margin, worst or {}, error):
             found[verdict.cell] = verdict
     return [found[cell] for cell in runs]
+
+
+def error_of(looks: int) -> float:
+    """The error of the last of so many looks."""
+    return ERROR / max(looks, 1) ** 2
+
+
+def is_fixed(runs: Mapping[int, float]) -> bool:
+    """Whether all seeds gave the very same accuracy, as of a program that fixes its own seed."""
+    return len(runs) > 1 and len({*runs.values()}) == 1
 
 
 def _judge_table(
@@ -98,7 +108,7 @@ def _judge_table(
     reference = runs.get(cells[0].reference, {})
     differences: list[Floats] = []
     for cell in cells:
-        shared = [] if cell.is_all else sorted(set(runs[cell]) & set(reference))
+        shared = [] if cell.is_all or is_fixed(reference) else sorted(set(runs[cell]) & set(reference))
         differences.append(np.array([runs[cell][seed] - reference[seed] for seed in shared]))
     counts = np.array([len(each) for each in differences])
     means = np.array([each.mean() if len(each) else np.nan for each in differences])

@@ -1,5 +1,6 @@
 """What a study says of a selection."""
 
+import math
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -38,10 +39,11 @@ class Finding:
         """In words."""
         verdict = self.verdict
         other = "" if self.same or self.drawn else "; the scores were others then, so other samples were kept"
+        known = math.isfinite(verdict.difference_stderr)
+        error = f" +- {verdict.difference_stderr:.1f}" if known else ""
         return (
-            f"{title_of(verdict.cell.distiller, verdict.cell.ipc)}: {signed(verdict.difference)} +- "
-            f"{verdict.difference_stderr:.1f} points to all data over {plural(verdict.seeds, 'seed')}, "
-            f"{verdict.outcome}{other}"
+            f"{title_of(*verdict.cell.table)}: {signed(verdict.difference)}{error} points "
+            f"to all data over {plural(verdict.seeds, 'seed')}, {verdict.outcome}{other}"
         )
 
 
@@ -71,12 +73,14 @@ def findings(study: Study, selection: Selection) -> list[Finding]:
     for verdict in study.verdicts:
         cell = verdict.cell
         same = digest in digests[cell]
-        if cell.criterion == ALL or not (same or _is_asked(cell, selection)) or not verdict.seeds:
+        if (
+            cell.criterion == ALL
+            or not (same or _is_asked(cell, selection))
+            or not math.isfinite(verdict.difference)
+        ):
             continue
         if same or cell.table not in found:
-            found[cell.table] = Finding(
-                verdict, same, drawn=len(digests[cell]) > 1 or about["seed"] is not None
-            )
+            found[cell.table] = Finding(verdict, same, drawn=cell.draws)
     return list(found.values())
 
 

@@ -187,18 +187,17 @@ class Matcher:
         return found
 
     def _wanted(self, drawn: list[ClassPool], names: list[str]) -> Iterator[list[Tensor]]:
-        """The gradients on each set's real images, class by class: for each weight float32 [S, ...]."""
+        """The gradients on each set's batch, class by class: for each weight float32 [S, ...]."""
         weights = [self._network.parameters[name] for name in names]
         for label, each in enumerate(drawn):
             images = self._take(each.rows)
             found: list[list[Tensor]] = []
-            for columns in each.shells:
+            for columns in each.batches:
                 shown = images[to_device(columns, images.device)].to(self._type)
                 logits = self._network(shown, training=True)[0]
                 loss = F.cross_entropy(logits, torch.full((len(logits),), label, device=logits.device))
                 found.append([grad[0] for grad in torch.autograd.grad(loss, weights)])
-            mix = to_device(each.mix, images.device)
-            yield [torch.tensordot(mix, torch.stack(of_shells), 1) for of_shells in zip(*found, strict=True)]
+            yield [torch.stack(of_sets) for of_sets in zip(*found, strict=True)]
 
     def _in_parts(self, images: Tensor, distance: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
         """The gradient of a distance that is a sum over cells and classes, some of them at a time.

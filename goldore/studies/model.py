@@ -40,6 +40,7 @@ class Settings:
         metric: how its accuracy is read.
         repository: that it belongs to, in the catalogue, or "".
         evaluation: fingerprint of the test images that networks were judged by; "" for a program.
+        plugged: whether the program reads the index file itself.
         base_seed: seed s of a study draws with base_seed + s.
     """
 
@@ -55,10 +56,11 @@ class Settings:
     repository: str = ""
     evaluation: str = ""
     base_seed: int = 0
+    plugged: bool = False
 
     def differences(self, other: "Settings") -> list[tuple[str, Any, Any]]:
         """In what two studies differ so that they cannot be one: (name, mine, theirs)."""
-        names = ("fingerprint", "program", "metric", "evaluation", "base_seed")
+        names = ("fingerprint", "labels_sha256", "program", "metric", "plugged", "evaluation", "base_seed")
         found = [
             (name, getattr(self, name), getattr(other, name))
             for name in names
@@ -105,7 +107,7 @@ class Study:
         settings: what all runs share.
         runs: each cell and seed once, in the order of the tables.
         images: distilled images of each cell for its first seed, float16 [K, ipc, C, H, W], normalised.
-        looked: whether seeds were added in the light of verdicts.
+        looks: how often verdicts were given, each time with more seeds.
         margin: points below all data that count as as good.
         created: time, ISO 8601 in UTC.
         updated: likewise.
@@ -118,7 +120,7 @@ class Study:
     settings: Settings
     runs: tuple[Run, ...] = field(repr=False)
     images: Mapping[Cell, NDArray[np.float16]] = field(repr=False)
-    looked: bool = False
+    looks: int = 1
     margin: float = MARGIN
     created: str = ""
     updated: str = ""
@@ -138,7 +140,7 @@ class Study:
     @cached_property
     def verdicts(self) -> list[Verdict]:
         """What is known of each cell."""
-        return verdicts_of(self.runs, self.margin, looked=self.looked)
+        return verdicts_of(self.runs, self.margin, looks=self.looks)
 
     @property
     def answers(self) -> list[Answer]:
@@ -193,7 +195,7 @@ class Study:
             "metric": settings.metric or None,
             "base_seed": settings.base_seed,
             "margin": self.margin,
-            "judged_by": judged_by(self.margin, looked=self.looked),
+            "judged_by": judged_by(self.margin, self.looks),
             "cells": self.table(),
             "answer": self.answer,
             "runs": len(self.runs),
@@ -209,7 +211,7 @@ class Study:
         }
 
 
-def verdicts_of(runs: Iterable[Run], margin: float, *, looked: bool) -> list[Verdict]:
+def verdicts_of(runs: Iterable[Run], margin: float, *, looks: int) -> list[Verdict]:
     """Judge the runs that have an accuracy; cells without one are judged as unknown."""
     found: dict[Cell, dict[int, float]] = {}
     worst: dict[Cell, dict[int, float]] = {}
@@ -219,4 +221,4 @@ def verdicts_of(runs: Iterable[Run], margin: float, *, looked: bool) -> list[Ver
             found[run.cell][run.seed] = run.accuracy
             if len(run.by_class):
                 worst.setdefault(run.cell, {})[run.seed] = float(run.by_class.min())
-    return judge(found, margin=margin, worst=worst, looked=looked)
+    return judge(found, margin=margin, worst=worst, looks=looks)

@@ -72,5 +72,5 @@ def _pays(dataset: ImageDataset, settings: Settings, device: torch.device, sets:
     if abilities(device).own_memory:
         return False
     architecture = recipe.network.architecture(dataset.image_shape, dataset.num_classes)
-    images = sets * dataset.num_classes * recipe.dm.shell_size * recipe.dm.match_steps
+    images = sets * dataset.num_classes * recipe.dm.match_batch * recipe.dm.match_steps
     return images * architecture.forward_operations() / _OPERATIONS / torch.get_num_threads() > _WORTH

@@ -39,6 +39,8 @@ _MOST_LOG = 2**26  # bytes at the end of a log that the accuracy is looked for i
 _GRACE = 10.0  # seconds between asking a program to end and ending it
 _LOOK = 0.2  # seconds between looks at what programs do
 _LAST_LINES = 3
+_OURS = "goldore: "  # begins the lines of goldore run
+_APPLIED = "goldore: kept "  # printed by the block of goldore plug where it has read its index file
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Program:
     Attributes:
         command: words, with `PLACES` to be filled in.
         pattern: regular expression whose last match is the accuracy.
-        percent: whether it is in percent; None: it is where it is above 1, or a % follows.
+        percent: whether it is in percent; None: where it is above 1 or a % follows, and refused otherwise.
         way: how it gets its index file: by `goldore run`, or by `goldore plug`, which has edited the code.
         repository: whose needs are checked before it is run, or None.
         jobs: programs at a time.
@@ -162,21 +164,23 @@ class Programs:
             return float(
                 "nan"
             ), f"it took longer than {program.max_run_seconds:g} s and was stopped; see {log}"
-        text = _end_of(log)
+        text = _output_of(log)
         if ended:
             return float("nan"), f"it ended with exit code {ended}: {_last_words(text)}; see {log}"
+        if program.way == "plug" and kept.selection is not None and _APPLIED not in text:
+            return float("nan"), f"its code did not read the index file (is it plugged?); see {log}"
+        text = _own(text)
         accuracy = self._read(text)
         if accuracy is None or not 0 <= accuracy <= 100:  # noqa: PLR2004
             return float("nan"), f"no accuracy is found in its output; see {log}"
+        if program.percent is None and accuracy <= 1 and not _has_percent(text, program.pattern):
+            return float("nan"), (
+                f"its accuracy {accuracy:g} may be a share or in percent; say so with `metric_unit`"
+            )
         return accuracy, ""
 
     def _read(self, text: str) -> float | None:
-        program = self._program
-        if program.percent is not None:
-            return read_accuracy(text, program.pattern, percent=program.percent)
-        value = read_accuracy(text, program.pattern, percent=True)
-        share = value is not None and value <= 1 and not _has_percent(text, program.pattern)
-        return 100 * value if value is not None and share else value
+        return read_accuracy(text, self._program.pattern, percent=self._program.percent is not False)
 
 
 class _Processes:
@@ -212,8 +216,7 @@ class _Processes:
     def stop(self) -> None:
         """End all programs."""
         self._stopped = True
-        for process in list(self._running):
-            _end(process)
+        _end(*self._running)
 
 
 @contextmanager
@@ -225,16 +228,19 @@ def _running() -> Iterator[_Processes]:
         processes.stop()
 
 
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    """Ask a program and all that it started to end, then end them."""
+def _end(*processes: "subprocess.Popen[bytes]") -> None:
+    """Ask programs and all that they started to end, then end them."""
     for number in (signal.SIGTERM, getattr(signal, "SIGKILL", signal.SIGTERM)):
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            if hasattr(os, "killpg"):
-                os.killpg(process.pid, number)
-            else:
-                process.send_signal(number)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(_GRACE)
+        for process in processes:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                if hasattr(os, "killpg"):
+                    os.killpg(process.pid, number)
+                else:
+                    process.send_signal(number)
+        until = time.monotonic() + _GRACE
+        for process in processes:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(max(until - time.monotonic(), 0))
 
 
 def _filled(word: str, values: dict[str, str]) -> str:
@@ -243,15 +249,24 @@ def _filled(word: str, values: dict[str, str]) -> str:
     return word
 
 
-def _end_of(log: Path) -> str:
-    """The end of a program's output; carriage returns, of progress bars, end lines too."""
+def _output_of(log: Path) -> str:
+    """The end of what a program printed; carriage returns, of progress bars, end lines too.
+
+    Without the command in the first line, where a pattern might match.
+    """
     with log.open("rb") as file:
-        file.seek(max(log.stat().st_size - _MOST_LOG, 0))
+        first = len(file.readline())
+        file.seek(max(log.stat().st_size - _MOST_LOG, first))
         return file.read().decode(errors="replace").replace("\r", "\n")
 
 
+def _own(text: str) -> str:
+    """What a program printed without what goldore did."""
+    return "\n".join(line for line in text.splitlines() if not line.startswith(_OURS))
+
+
 def _last_words(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines()[1:] if line.strip()]
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     return " / ".join(lines[-_LAST_LINES:])[:200] or "it printed nothing"
 
 

@@ -1,7 +1,7 @@
 """The study file: plain HDF5, sealed like a score file.
 
     /                attrs: format, format_version, goldore_version, torch_version, device, created, updated,
-                     settings (JSON), margin, looked
+                     settings (JSON), margin, targets
     /runs            a column each, R rows: cell (JSON), seed, accuracy, kept, digest, seconds, failed,
                      by_class [R, K], judges (JSON)
     /images/<n>      float16 [K, ipc, C, H, W]; attrs: cell (JSON), seed, waiting
@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldore.errors import ScoreFileError, UsageError, reason
-from goldore.files.atomic import check_space, replacing
+from goldore.files.atomic import check_space, check_writable, replacing
+from goldore.files.locking import writing_to
 from goldore.store.format import LIBVER, STUDY_FORMAT, read_array, read_attribute, read_text, text_array
 from goldore.store.seal import SIZE, check_seal, is_sealed, seal
 from goldore.studies.answers import named
@@ -48,8 +49,10 @@ class Content:
         images: of cells that were judged, with the seed that they are of.
         waiting: images that are not judged yet.
         margin: points.
-        looked: whether seeds were added in the light of verdicts.
+        targets: numbers of seeds at which verdicts were given, ascending.
         created: time.
+        updated: time at which it was written last.
+        goldore_version: that wrote it last.
         torch_version: that distilled.
         device: likewise.
     """
@@ -59,8 +62,10 @@ class Content:
     images: dict[Cell, tuple[int, NDArray[np.float16]]] = field(default_factory=dict)
     waiting: Waiting = field(default_factory=dict)
     margin: float = MARGIN
-    looked: bool = False
+    targets: tuple[int, ...] = ()
     created: str = ""
+    updated: str = ""
+    goldore_version: str = __version__
     torch_version: str = ""
     device: str = ""
 
@@ -72,7 +77,7 @@ class Content:
         if images is not None and not run.failed:
             self.images.setdefault(run.cell, (run.seed, images))
 
-    def study(self, path: Path, updated: str = "") -> Study:
+    def study(self, path: Path) -> Study:
         """The same for reading."""
         order = {cell: place for place, cell in enumerate(dict.fromkeys(cell for cell, _ in self.runs))}
         runs = sorted(self.runs.values(), key=lambda run: (run.cell.table, order[run.cell], run.seed))
@@ -81,11 +86,11 @@ class Content:
             settings=self.settings,
             runs=tuple(runs),
             images={cell: images for cell, (_, images) in self.images.items()},
-            looked=self.looked,
+            looks=max(len(self.targets), 1),
             margin=self.margin,
             created=self.created,
-            updated=updated or self.created,
-            goldore_version=__version__,
+            updated=self.updated,
+            goldore_version=self.goldore_version,
             torch_version=self.torch_version,
             device=self.device,
         )
@@ -119,7 +124,7 @@ def write_study(path: Path, content: Content) -> Study:
         *((cell, seed, images, True) for (cell, seed), images in content.waiting.items()),
     ]
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    content.created = content.created or now
+    content.created, content.updated, content.goldore_version = content.created or now, now, __version__
     size = _OVERHEAD + len(runs) * (_OF_RUN + 8 * classes) + sum(each[2].nbytes + 2**12 for each in stored)
     with replacing(path) as temporary:
         check_space(temporary, size)
@@ -134,7 +139,7 @@ def write_study(path: Path, content: Content) -> Study:
                     "created": content.created,
                     "updated": now,
                     "margin": content.margin,
-                    "looked": content.looked,
+                    "targets": np.array(content.targets, dtype=np.int64),
                 }
             )
             file["settings"] = np.frombuffer(_settings_text(settings).encode(), dtype=np.uint8)
@@ -145,7 +150,7 @@ def write_study(path: Path, content: Content) -> Study:
                 node = file.create_dataset(f"images/{number}", data=images)
                 node.attrs.update({"cell": _cell_text(cell), "seed": seed, "waiting": waiting})
         seal(temporary)
-    return content.study(path, now)
+    return content.study(path)
 
 
 def read_content(path: Path) -> Content:
@@ -216,6 +221,12 @@ def merge_studies(paths: Sequence[str | Path], out: str | Path, *, overwrite: bo
     target = Path(out)
     if target.exists() and not overwrite:
         raise UsageError(f"{target} exists already; use `overwrite` to replace it.")
+    check_writable(target)
+    with writing_to(target):
+        return _merged(paths, target)
+
+
+def _merged(paths: Sequence[str | Path], target: Path) -> Study:
     first, *others = (read_content(Path(path)) for path in paths)
     for path, other in zip(paths[1:], others, strict=True):
         check_same(first.settings, other.settings, Path(path))
@@ -226,7 +237,7 @@ def merge_studies(paths: Sequence[str | Path], out: str | Path, *, overwrite: bo
                 first.runs[run.cell, run.seed] = run
         for cell, images in other.images.items():
             first.images.setdefault(cell, images)
-        first.looked |= other.looked
+        first.targets = tuple(sorted({*first.targets, *other.targets}))
     return write_study(target, first)
 
 
@@ -302,7 +313,9 @@ def _read(file: h5py.File) -> Content:
     content = Content(
         settings=settings,
         margin=float(read_attribute(file, "margin")),
-        looked=bool(read_attribute(file, "looked")),
+        targets=tuple(int(each) for each in np.atleast_1d(read_attribute(file, "targets"))),
+        updated=read_text(file, "updated"),
+        goldore_version=read_text(file, "goldore_version"),
         created=read_text(file, "created"),
         torch_version=read_text(file, "torch_version"),
         device=read_text(file, "device"),

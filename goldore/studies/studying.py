@@ -1,6 +1,7 @@
 """The door: what a call of `study` does."""
 
 import math
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,8 +13,9 @@ from goldore.datasets.classes import labels_digest
 from goldore.errors import ScoreFileError, require
 from goldore.files.atomic import check_writable
 from goldore.files.locking import writing_to
+from goldore.files.user_code import import_named
 from goldore.repositories import find_repository
-from goldore.repositories.limits import count_problems, make_settings
+from goldore.repositories.limits import count_problems, dataset_problems, make_settings
 from goldore.repositories.metric import check_pattern
 from goldore.store import ScoreFile, load_scores
 from goldore.studies.answers import named
@@ -21,7 +23,7 @@ from goldore.studies.cells import ALL, PROGRAM, RATIOS, UNDISTILLED, Cell, grid,
 from goldore.studies.kept import feasible, select
 from goldore.studies.lookup import default_study
 from goldore.studies.model import MARGIN, Run, Settings, Study, verdicts_of
-from goldore.studies.programs import PLACES, Program, Programs, Way
+from goldore.studies.programs import Program, Programs, Way
 from goldore.studies.source import dataset_of
 from goldore.studies.study_file import (
     Content,
@@ -39,6 +41,7 @@ from goldore.wording import plain_name
 
 SEEDS = 3
 MOST_SEEDS = 20  # where seeds are added until all is decided
+_ALL_SEEDS = 10_000
 _MORE = 1.5  # times the seeds at each look
 _WRITE_EVERY = 5.0  # seconds
 _WITHOUT_FLIP = ("mnist", "svhn", "usps", "digits")  # whose mirror images are something else
@@ -61,7 +64,7 @@ def study(
     *,
     dataset: str | ImageDataset | None = None,
     distiller: str | Sequence[str] | None = None,
-    ipc: int | str | Sequence[int] = 1,
+    ipc: int | str | Sequence[int] | None = None,
     criterion: str | Sequence[str] | None = None,
     keep_ratio: str | float | Sequence[str | float] = RATIOS,
     seeds: int = SEEDS,
@@ -75,6 +78,7 @@ def study(
     command: Sequence[str] = (),
     repository: str | None = None,
     metric: str | None = None,
+    metric_unit: str | None = None,
     plugged: bool = False,
     jobs: int = 1,
     max_run_seconds: float | None = None,
@@ -98,7 +102,8 @@ def study(
         scores: a score file, or the path of one.
         dataset: that was scored, or what `load_dataset` takes; None reads it from where it was scored.
         distiller: "dm" (the default), "dc" and "none", as a list or separated by commas; not for a command.
-        ipc: images per class, one number or several, as a list or separated by commas.
+        ipc: images per class, one number or several, as a list or separated by commas; None: 1, but for a
+            command it must be said.
         criterion: CRITERION or CRITERION:RULE (as `prune` takes them), as a list or separated by commas;
             None: every score of the file at both ends, and for losses the rule draw,after=0.2.
         keep_ratio: decimals between 0 and 1, as a list or separated by commas.
@@ -107,7 +112,7 @@ def study(
         max_seeds: stop that at so many.
         max_seconds: stop after so long.
         margin: points of accuracy below all data that count as as good.
-        budget: name in `BUDGETS`, or a recipe.
+        budget: name in `BUDGETS`, package.module:NAME of a recipe of your own, or a recipe.
         augment: strategies of augmentation, as a list or separated by commas, "none" for none; None: all, but
             flip only where mirror images mean the same.
         precision: of activations, "float32" (the default) or "bf16".
@@ -115,6 +120,8 @@ def study(
             are filled in.
         repository: name in the catalogue that the program belongs to, for its metric and needs.
         metric: regular expression whose last match in the program's output is the accuracy.
+        metric_unit: whether that is in "percent" or a "share" from 0 to 1; None: in percent where it is above
+            1 or a % follows, and refused otherwise.
         plugged: the program's code was edited by `goldore plug`, and reads the index file itself.
         jobs: programs at a time.
         max_run_seconds: stop a program after so long; it then counts as failed.
@@ -139,11 +146,7 @@ def study(
     """
     file = scores if isinstance(scores, ScoreFile) else load_scores(scores)
     watcher = watcher or StudyWatcher()
-    require(seeds >= 1, f"`seeds` is {seeds}; it must be 1 or more.")
-    require(max_seeds >= seeds, f"`max_seeds` is {max_seeds}; it must be at least `seeds` {seeds}.")
-    require(not until_decided or seeds > 1, "`until_decided` needs two seeds to begin with; raise `seeds`.")
-    require(0 <= seed <= MAX_SEED - max_seeds, f"`seed` is {seed}; it must be 0 to 2**63 - 1.")
-    require(max_seconds is None or max_seconds > 0, "`max_seconds` must be above 0.")
+    _check_numbers(seeds, until_decided, max_seeds, max_seconds, seed)
     check_margin(margin)
     path = Path(out) if out is not None else default_study(file.path)
     require(path.resolve() != file.path.resolve(), "`out` is the score file itself; choose another name.")
@@ -151,13 +154,30 @@ def study(
     if command:
         require(distiller is None, "`distiller` is about goldore's own; leave it out, or the command.")
         program = _program(
-            command, repository, metric, "plug" if plugged else "run", jobs, max_run_seconds, path
+            command,
+            repository,
+            (metric, metric_unit),
+            "plug" if plugged else "run",
+            jobs,
+            max_run_seconds,
+            path,
         )
-    for name, given in (("repository", repository), ("metric", metric), ("max_run_seconds", max_run_seconds)):
+    about_commands = {
+        "repository": repository,
+        "metric": metric,
+        "metric_unit": metric_unit,
+        "max_run_seconds": max_run_seconds,
+        "plugged": plugged or None,
+        "jobs": None if jobs == 1 else jobs,
+    }
+    for name, given in about_commands.items():
         require(given is None or program is not None, f"`{name}` is about a command; give one.")
     distillers = _texts("dm" if distiller is None else distiller) if program is None else [PROGRAM]
     require(program is not None or PROGRAM not in distillers, "a program is given by `command`.")
-    ipcs = _whole_numbers(ipc)
+    require(
+        ipc is not None or program is None, "say with `ipc` how many images per class the command distils."
+    )
+    ipcs = _whole_numbers(1 if ipc is None else ipc)
     require(
         program is None or len(ipcs) == 1 or any("{ipc}" in word for word in program.command),
         "`ipc` names several numbers; put {ipc} into the command where each belongs.",
@@ -169,11 +189,13 @@ def study(
         "SCORES.h5 --for dc -- python main.py ...",
     )
     criteria = None if criterion is None else split_criteria(criterion)
+    require(criteria is None or bool(criteria), "`criterion` names none; leave it out for the default ones.")
     cells = grid(file, distillers, ipcs, criteria, _texts(keep_ratio))
     cells, refused = feasible(file, cells, seed)
     if program is not None:
         cells, more = _surviving(file, program, cells, seed)
         refused |= more
+    require(bool(cells), f"no cell can be run: {next(iter(refused.values()), 'none was asked for')}.")
     settings = Settings(
         dataset=file.dataset.name,
         fingerprint=file.dataset.fingerprint,
@@ -208,6 +230,7 @@ def study(
             settings,
             program=program.words,
             metric=program.pattern,
+            plugged=plugged,
             repository=program.repository.name if program.repository else "",
         )
         runner = Programs(program, file, seed)
@@ -245,6 +268,7 @@ class _Session:
         try:
             for number in range(seeds):
                 self._run_seed(number, cells)
+            self._looked_at(seeds)
             if most > seeds:
                 end = self._until_decided(cells, seeds, most)
         except _TimeIsUpError:
@@ -254,24 +278,34 @@ class _Session:
         self._watcher.ended(end, self.study, time.monotonic() - self._start)
 
     def _until_decided(self, cells: Sequence[Cell], seeds: int, most: int) -> End:
-        """Add seeds to what is undecided, and to all data, which it is compared with."""
+        """Add seeds to what is undecided, and to all data, which it is compared with.
+
+        A stopped study looks again at the same numbers of seeds, each time at the runs up to there alone.
+        """
         while True:
-            verdicts = verdicts_of(self._content.study(self._path).runs, self._content.margin, looked=True)
+            runs = [run for run in self._content.study(self._path).runs if run.seed < seeds]
+            verdicts = verdicts_of(runs, self._content.margin, looks=self._looked_at(seeds))
             open_ = [
                 each.cell
                 for each in verdicts
                 if each.outcome == "undecided" and each.cell.distiller != UNDISTILLED and each.cell in cells
             ]
-            self._content.looked = self._dirty = True
             if not open_:
                 return "decided"
             if seeds >= most:
                 return "complete"
             wanted = list(dict.fromkeys(each for cell in open_ for each in (cell.reference, cell)))
-            more = min(max(math.ceil(seeds * _MORE), seeds + 1), most)
-            for number in range(seeds, more):
+            seeds = min(max(math.ceil(seeds * _MORE), seeds + 1), most)
+            for number in range(seeds):
                 self._run_seed(number, wanted)
-            seeds = more
+
+    def _looked_at(self, seeds: int) -> int:
+        """Remember that verdicts are given at so many seeds; how often they were by then."""
+        targets = {*self._content.targets, seeds}
+        if len(targets) > len(self._content.targets):
+            self._content.targets = tuple(sorted(targets))
+            self._dirty = True
+        return sum(each <= seeds for each in targets)
 
     def _missing(self, cells: Sequence[Cell], number: int) -> list[Cell]:
         runs = self._content.runs
@@ -292,7 +326,7 @@ class _Session:
         for run in runs:
             self._content.add(run)
         self._dirty = True
-        self._write(at_once=False)
+        self._write(at_once=not self._content.settings.recipe)  # a program's run may take hours
         self._watcher.finished(runs)
         self._check_time()
 
@@ -333,6 +367,20 @@ def _existing(
     return there
 
 
+def _check_numbers(
+    seeds: int, until_decided: bool, max_seeds: int, max_seconds: float | None, seed: int
+) -> None:
+    require(1 <= seeds <= _ALL_SEEDS, f"`seeds` is {seeds}; it must be 1 to {_ALL_SEEDS:,}.")
+    enough = seeds <= max_seeds <= _ALL_SEEDS or not until_decided
+    require(
+        enough,
+        f"`max_seeds` is {max_seeds}; it must be at least `seeds`, {seeds}, and at most {_ALL_SEEDS:,}.",
+    )
+    require(not until_decided or seeds > 1, "`until_decided` needs two seeds to begin with; raise `seeds`.")
+    require(0 <= seed <= MAX_SEED - _ALL_SEEDS, f"`seed` is {seed}; it must be 0 to {MAX_SEED - _ALL_SEEDS}.")
+    require(max_seconds is None or max_seconds > 0, "`max_seconds` must be above 0.")
+
+
 def _check_scores(there: Content, path: Path, file: ScoreFile, cells: Sequence[Cell]) -> None:
     """See that each cell keeps what it kept in its runs so far: the scores may be others by now.
 
@@ -352,22 +400,26 @@ def _check_scores(there: Content, path: Path, file: ScoreFile, cells: Sequence[C
 def _program(
     command: Sequence[str],
     repository: str | None,
-    metric: str | None,
+    metric: tuple[str | None, str | None],
     way: Way,
     jobs: int,
     max_run_seconds: float | None,
     path: Path,
 ) -> Program:
     known = find_repository(repository) if repository is not None else None
-    pattern = metric or (known.metric if known is not None else "")
+    own, unit = metric
+    require(unit in (None, "percent", "share"), f"`metric_unit` is {unit!r}; choose percent or share.")
+    require(shutil.which(command[0]) is not None, f"there is no program {command[0]}; check its name.")
+    pattern = own or (known.metric if known is not None else "")
     require(bool(pattern), "say how the accuracy is read with `metric`, a regular expression with one group.")
     check_pattern(pattern)
     require(jobs >= 1, f"`jobs` is {jobs}; it must be 1 or more.")
     require(max_run_seconds is None or max_run_seconds > 0, "`max_run_seconds` must be above 0.")
-    percent = known.metric_percent if known is not None and metric is None else None
+    percent = known.metric_percent if known is not None and own is None else None
+    percent = percent if unit is None else unit == "percent"
     logs = path.with_name(f"{path.stem}-runs")
     require(
-        jobs == 1 or any(place in " ".join(command) for place in PLACES),
+        jobs == 1 or any(place in " ".join(command) for place in ("{name}", "{job}")),
         (
             "`jobs` runs programs side by side, which would write to the same places; put {name} into the "
             "command where it names its output."
@@ -382,6 +434,8 @@ def _surviving(
     """The cells that a repository survives, and what is wrong with the others."""
     if program.repository is None:
         return list(cells), {}
+    for problem in dataset_problems(program.repository, file.dataset):
+        require(not problem.refuse, problem.text)
     good: list[Cell] = []
     refused: dict[Cell, str] = {}
     for cell in cells:
@@ -402,15 +456,19 @@ def _recipe(
     augment: str | Sequence[str] | None,
     precision: Precision | None,
 ) -> StudyRecipe:
-    if isinstance(budget, str):
-        require(budget in BUDGETS, f"there is no budget {budget!r}; choose {', '.join(BUDGETS)}.")
-        recipe = BUDGETS[budget]
-    else:
+    if isinstance(budget, StudyRecipe):
         recipe = budget
+    elif ":" in budget:
+        recipe = import_named(budget, "the budget")
+        require(isinstance(recipe, StudyRecipe), f"{budget} is no goldore.StudyRecipe; name one.")
+    else:
+        choices = f"{', '.join(BUDGETS)}, or package.module:NAME of your own"
+        require(budget in BUDGETS, f"there is no budget {budget!r}; choose {choices}.")
+        recipe = BUDGETS[budget]
     if augment is not None:
         names = _texts(augment)
         recipe = replace(recipe, augment=() if names == ["none"] else tuple(names))
-    elif isinstance(budget, str) and not mirrors(dataset):
+    elif isinstance(budget, str) and budget in BUDGETS and not mirrors(dataset):
         recipe = replace(recipe, augment=tuple(each for each in AUGMENTATIONS if each != "flip"))
     return replace(recipe, precision=precision or recipe.precision or "float32")
 

@@ -23,8 +23,7 @@ class MatchRecipe:
         match_lr: learning rate of the synthetic images, SGD with momentum 0.5.
         per_image: whether the learning rate is multiplied by the images per class: the loss of a class is
             about the mean of its images, so that the gradient of one is smaller by as much.
-        shell_size: real images of each class that a step draws from each shell, the part of a kept set that
-            is not in the next smaller one.
+        match_batch: real images of each class in a step; smaller kept sets are taken whole.
         start: synthetic images start as "real" ones of the kept set, or as "noise".
 
     Raises:
@@ -34,11 +33,11 @@ class MatchRecipe:
     match_steps: int
     match_lr: float
     per_image: bool = True
-    shell_size: int = 24
+    match_batch: int = 24
     start: Start = "real"
 
     def __post_init__(self) -> None:
-        for field in ("match_steps", "shell_size"):
+        for field in ("match_steps", "match_batch"):
             value = getattr(self, field)
             require(value >= 1, f"`{field}` is {value}; it must be 1 or more.")
         require(0 < self.match_lr < math.inf, f"`match_lr` is {self.match_lr}; it must be above 0.")
@@ -101,17 +100,17 @@ BUDGETS: dict[str, StudyRecipe] = {
         32,
         lr=0.01,
         dm=MatchRecipe(match_steps=100, match_lr=5.0),
-        dc=MatchRecipe(match_steps=60, match_lr=2.0, per_image=False, shell_size=8),
+        dc=MatchRecipe(match_steps=60, match_lr=2.0, per_image=False, match_batch=8),
         judges=3,
         judge_steps=200,
-        subset_steps=200,
+        subset_steps=100,
         test_per_class=100,
     ),
     "standard": _budget(
         64,
         lr=0.01,
-        dm=MatchRecipe(match_steps=400, match_lr=5.0, shell_size=32),
-        dc=MatchRecipe(match_steps=150, match_lr=2.0, per_image=False, shell_size=16),
+        dm=MatchRecipe(match_steps=400, match_lr=5.0, match_batch=32),
+        dc=MatchRecipe(match_steps=150, match_lr=2.0, per_image=False, match_batch=16),
         judges=5,
         judge_steps=300,
         subset_steps=1000,
@@ -119,8 +118,8 @@ BUDGETS: dict[str, StudyRecipe] = {
     ),
     PAPER: _budget(
         128,
-        dm=MatchRecipe(match_steps=20_000, match_lr=1.0, per_image=False, shell_size=256),
-        dc=MatchRecipe(match_steps=1000, match_lr=0.1, per_image=False, shell_size=256, start="noise"),
+        dm=MatchRecipe(match_steps=20_000, match_lr=1.0, per_image=False, match_batch=256),
+        dc=MatchRecipe(match_steps=1000, match_lr=0.1, per_image=False, match_batch=256, start="noise"),
         judges=20,
         judge_steps=1000,
         subset_steps=10_000,

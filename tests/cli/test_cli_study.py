@@ -6,6 +6,14 @@ import json
 import pytest
 
 SMALL = ("--criterion", "LossConverge_large", "--keep-ratio", "0.1", "--seeds", "2", "--distiller", "none")
+SMALL += ("--budget", "tiny:RECIPE")
+TINY = """
+from goldore import ConvNetConfig, MatchRecipe, StudyRecipe
+MATCH = MatchRecipe(match_steps=2, match_lr=1.0, match_batch=4)
+RECIPE = StudyRecipe(
+    network=ConvNetConfig(width=4, depth=1), dm=MATCH, dc=MATCH, judges=2, judge_steps=5, subset_steps=5
+)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +35,7 @@ def folder(tmp_path_factory, goldore_in):
         "-q",
     )
     assert goldore_in(where, *scores).returncode == 0
+    (where / "tiny.py").write_text(TINY)
     done = goldore_in(where, "study", "s.h5", *SMALL)
     assert done.returncode == 0, done.stderr
     (where / "told.txt").write_text(done.stdout)
@@ -42,7 +51,7 @@ def goldore_in(repository):
 
 def test_the_table_says_what_was_found(folder):
     told = (folder / "told.txt").read_text()
-    assert "study of FashionMNIST-sample by the scores of s.h5, budget quick" in told
+    assert "study of FashionMNIST-sample by the scores of s.h5, budget tiny:RECIPE" in told
     assert "all data: " in told
     assert "% over 2 seeds, worst class " in told
     assert "Random" in told
@@ -60,7 +69,7 @@ def test_the_same_command_runs_nothing_again(folder, goldore_in):
 
 
 def test_json_and_csv_and_the_long_table(folder, goldore_in):
-    done = goldore_in(folder, "study", "s.h5", *SMALL, "--json", "--csv", "cells.csv", "--overwrite")
+    done = goldore_in(folder, "study", "s.h5", *SMALL, "--json", "--csv", "cells.csv")
     told = json.loads(done.stdout)
     assert {each["criterion"] for each in told["cells"]} == {"All", "Random", "LossConverge_large"}
     assert told["margin"] == 1.0
@@ -70,8 +79,7 @@ def test_json_and_csv_and_the_long_table(folder, goldore_in):
     long = goldore_in(folder, "study", "s.h5", *SMALL, "--verbose").stdout
     assert "accuracy" in long
     again = goldore_in(folder, "study", "s.h5", *SMALL, "--csv", "cells.csv")
-    assert again.returncode == 2
-    assert "cells.csv exists already" in again.stderr
+    assert again.returncode == 0  # what is made of a study is made anew
 
 
 @pytest.mark.parametrize(
@@ -87,9 +95,14 @@ def test_json_and_csv_and_the_long_table(folder, goldore_in):
         (("--json", "--quiet"), "--json prints everything"),
         (("--metric", "x"), "--metric is about a command"),
         (("--max-run-time", "2"), "--max-run-time is about a command"),
-        (("--", "python", "x.py"), "say how the accuracy is read with --metric"),
+        (("--ipc", "1", "--", "python", "x.py"), "say how the accuracy is read with --metric"),
+        (("--metric", "x", "--", "python", "x.py"), "say with --ipc how many images per class"),
+        (("--ipc", "1", "--device", "cpu", "--", "python", "x.py"), "--device is about goldore's own"),
+        (("--images", "worst"), "--images names 'worst'"),
+        (("--csv", "-"), "--csv names a file"),
+        (("--jobs", "2"), "--jobs is about a command"),
         (("--for", "mtt", "--distiller", "dm", "--", "python", "x.py"), "--distiller is about goldore's own"),
-        (("--seed", "1", "--distiller", "none"), "holds another study (base_seed: 0 there / 1 now)"),
+        (("--seed", "1", *SMALL), "holds another study (base_seed: 0 there / 1 now)"),
         (("--dataset", "nowhere/x.npz"), "nowhere/x.npz"),
         (("--out", "s.h5"), "--out is the score file itself"),
     ],

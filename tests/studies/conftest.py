@@ -12,8 +12,8 @@ from tests.conftest import make_dataset, make_score_file
 
 RECIPE = StudyRecipe(
     network=ConvNetConfig(width=4, depth=1),
-    dm=MatchRecipe(match_steps=3, match_lr=1.0, shell_size=4),
-    dc=MatchRecipe(match_steps=2, match_lr=0.1, shell_size=3),
+    dm=MatchRecipe(match_steps=3, match_lr=1.0, match_batch=4),
+    dc=MatchRecipe(match_steps=2, match_lr=0.1, match_batch=3),
     augment=("crop", "flip"),
     judges=2,
     judge_steps=4,

@@ -8,9 +8,9 @@ import pytest
 from goldore.studies.cells import Cell
 from goldore.studies.judging import (
     ERROR,
-    LOOKS,
     _digamma_half,
     _more_seeds,
+    error_of,
     holm,
     judge,
     moderated_errors,
@@ -73,6 +73,12 @@ def test_equal_accuracies_give_no_error_that_is_zero():
 
 def test_one_seed_decides_nothing():
     assert outcomes(simulated(np.random.default_rng(0), 1, [0, -50])) == ["undecided", "undecided"]
+
+
+def test_seeds_that_all_agree_say_nothing_of_the_spread():
+    """As those of a program that fixes its own seed."""
+    runs = {ALL: dict.fromkeys(range(3), 70.0), cell(0): dict.fromkeys(range(3), 90.0)}
+    assert outcomes(runs) == ["undecided"]
 
 
 def test_only_seeds_that_all_data_have_are_compared():
@@ -146,21 +152,21 @@ def test_a_planted_difference_of_two_points_is_found():
 
 
 def test_looking_again_and_again_stays_within_the_error():
-    """Seeds are added while cells are undecided, as --until-decided does; the error is divided for that."""
+    """Seeds are added while cells are undecided, by --until-decided or by hand."""
     random = np.random.default_rng(5)
     wrong = 0
     for _ in range(200):
         whole = simulated(random, 20, [0.0] * 10)
-        for looks in (3, 5, 8, 12, 18, 20):
+        for looks, seeds in enumerate((2, 3, 5, 8, 12, 18, 20), start=1):
             runs = {
-                key: {seed: each for seed, each in values.items() if seed < looks}
+                key: {one: each for one, each in values.items() if one < seeds}
                 for key, values in whole.items()
             }
-            if "better" in outcomes(runs, looked=True):
+            if "better" in outcomes(runs, looks=looks):
                 wrong += 1
                 break
     assert wrong <= 16
-    assert LOOKS > 1
+    assert error_of(1) == ERROR > error_of(2)
 
 
 def test_as_many_seeds_as_are_said_to_be_missing_decide():

@@ -51,7 +51,7 @@ def run(
 ):
     device_data, architecture, all_sets, all_cells = setting
     sets, cells = all_sets if sets is None else sets, cells or all_cells
-    recipe = MatchRecipe(match_steps=steps, match_lr=0.5, shell_size=size, start=start)
+    recipe = MatchRecipe(match_steps=steps, match_lr=0.5, match_batch=size, start=start)
     pool = Pool(sets, device_data.labels.numpy(), 3, size)
     matcher = Matcher(device_data, architecture, method, recipe, augmentations, "float32", Execution())
     return matcher, matcher(SEED, pool, [cells])[0]

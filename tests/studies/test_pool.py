@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from goldore.studies.pool import Pool, chains, start_rows
+from goldore.studies.pool import Pool, start_rows
 
 LABELS = np.random.default_rng(0).integers(0, 3, 400)
 
@@ -19,17 +19,6 @@ def nested(seed, *sizes):
 SETS = np.concatenate([nested(1, 300, 30, 100), nested(2, 60, 200), np.ones((1, len(LABELS)), dtype=bool)])
 
 
-def test_sets_within_one_another_form_a_chain():
-    found = chains(SETS)
-    assert sorted(each for chain in found for each in chain) == list(range(len(SETS)))
-    assert [1, 2, 0, 5] in found
-    assert [3, 4] in found
-
-
-def test_equal_sets_are_in_one_chain():
-    assert chains(np.ones((2, 5), dtype=bool)) == [[0, 1]]
-
-
 def test_weights_add_up_and_are_of_the_set_alone():
     for label, drawn in enumerate(Pool(SETS, LABELS, 3, 5).draw(np.random.default_rng(0))):
         weights = drawn.weights()
@@ -40,11 +29,27 @@ def test_weights_add_up_and_are_of_the_set_alone():
             assert SETS[which, drawn.rows[row > 0]].all()
 
 
-def test_small_shells_are_taken_whole():
+def test_small_sets_are_taken_whole():
     for label, drawn in enumerate(Pool(SETS, LABELS, 3, len(LABELS)).draw(np.random.default_rng(0))):
         for which, row in enumerate(drawn.weights()):
             inside = SETS[which] & (label == LABELS)
             np.testing.assert_allclose(row, inside[drawn.rows] / inside.sum(), rtol=1e-5)
+
+
+def test_a_batch_has_the_lowest_numbers_of_its_set():
+    numbers = np.random.default_rng(7).random(len(LABELS), dtype=np.float32)
+    for label, drawn in enumerate(Pool(SETS, LABELS, 3, 6).draw(np.random.default_rng(7))):
+        for which, columns in enumerate(drawn.batches):
+            inside = np.flatnonzero(SETS[which] & (label == LABELS))
+            wanted = inside[np.argsort(numbers[inside])[:6]]
+            assert sorted(drawn.rows[columns]) == sorted(wanted)
+
+
+def test_a_set_draws_the_same_whatever_sets_are_beside_it():
+    alone = Pool(SETS[2:3], LABELS, 3, 6).draw(np.random.default_rng(7))
+    together = Pool(SETS, LABELS, 3, 6).draw(np.random.default_rng(7))
+    for one, other in zip(alone, together, strict=True):
+        assert sorted(one.rows[one.batches[0]]) == sorted(other.rows[other.batches[2]])
 
 
 def test_means_over_sets_are_right_on_average():
@@ -56,12 +61,9 @@ def test_means_over_sets_are_right_on_average():
     assert (np.abs(np.mean(found, axis=0) - wanted) < 5 * spread + 1e-6).all()
 
 
-def test_chains_that_overlap_draw_many_of_the_same_images():
-    twice = np.concatenate([nested(1, 300), nested(1, 299)[:, ::1]])
-    twice[1] = twice[0]
-    twice[1, np.flatnonzero(twice[0])[0]] = False  # not the same set, and not within the same chain
-    twice[0, np.flatnonzero(twice[0])[-1]] = False
-    assert len(chains(twice)) == 2
+def test_sets_that_overlap_draw_many_of_the_same_images():
+    twice = np.concatenate([nested(1, 300)] * 2)
+    twice[0, np.flatnonzero(twice[0])[-1]] = twice[1, np.flatnonzero(twice[1])[0]] = False
     drawn = Pool(twice, LABELS, 3, 20).draw(np.random.default_rng(0))
     assert sum(len(each.rows) for each in drawn) <= 3 * 22
 

@@ -52,8 +52,9 @@ def program(tmp_path, monkeypatch):
     folder.mkdir()
     monkeypatch.chdir(folder)
 
-    def write(text):
-        (folder / "main.py").write_text(textwrap.dedent(text))
+    def write(text, *, applied=True):
+        said = 'print("goldore: kept some of them", flush=True)\n' if applied else ""
+        (folder / "main.py").write_text(said + textwrap.dedent(text))
         return [sys.executable, "main.py"]
 
     return write
@@ -64,7 +65,9 @@ def run(scored, tmp_path):
     """Call study with a command."""
 
     def call(command, **given):
-        return study(scored, command=command, **{"plugged": True, **SMALL, "out": tmp_path / "p.h5", **given})
+        return study(
+            scored, command=command, **{"plugged": True, "ipc": 1, **SMALL, "out": tmp_path / "p.h5", **given}
+        )
 
     return call
 
@@ -85,7 +88,8 @@ def test_every_cell_and_seed_is_a_run_of_the_program(program, run, tmp_path):
     logs = list((tmp_path / "p-runs").glob("*.log"))
     assert len(logs) == 6
     assert "training accuracy 99" in logs[0].read_text()
-    assert {each.outcome for each in result.verdicts if not each.cell.is_all} == {"worse"}
+    assert {each.outcome for each in result.verdicts if not each.cell.is_all} == {"undecided"}
+    assert result.answers[0].fixed  # the program uses no random numbers
 
 
 def test_an_unedited_program_is_run_with_the_index(program, run, data):
@@ -107,6 +111,27 @@ def test_a_program_that_ignores_the_index_fails(program, run):
     assert all("exit code 1" in why and "index was not applied" in why for why in failed.values())
 
 
+def test_a_plugged_program_that_does_not_read_the_index_fails(program, run):
+    result = run(program('print("accuracy 50%")', applied=False), seeds=1)
+    failed = {each.cell.criterion: each.failed for each in result.runs}
+    assert failed.pop("All") == ""
+    assert all("is it plugged?" in why for why in failed.values())
+
+
+def test_an_accuracy_is_not_read_off_the_command_or_goldore(program, run):
+    result = run([*program("pass"), "accuracy 90%"], seeds=1)
+    assert all("no accuracy" in each.failed for each in result.runs)
+
+
+def test_a_number_that_may_be_a_share_or_a_percentage_is_refused(program, run, tmp_path):
+    command = program('print("acc 1.00")')
+    result = run(command, seeds=1, metric=r"acc (\S+)")
+    assert all("metric_unit" in each.failed for each in result.runs)
+    for unit, accuracy in (("share", 100.0), ("percent", 1.0)):
+        found = run(command, seeds=1, metric=r"acc (\S+)", metric_unit=unit, out=tmp_path / f"{unit}.h5")
+        assert {each.accuracy for each in found.runs} == {accuracy}
+
+
 def test_what_fails_is_said_and_tried_again(program, run):
     broken = """
         import os, sys
@@ -118,7 +143,7 @@ def test_what_fails_is_said_and_tried_again(program, run):
     first = run(program(broken), seeds=1)
     failed = [each for each in first.runs if each.failed]
     assert len(failed) == 2
-    assert all("exit code 3: no memory; see " in each.failed for each in failed)
+    assert all("no memory; see " in each.failed for each in failed)
     assert load_study(first.path).runs[0].accuracy == 70.0
     again = run(program(PLUGGED), seeds=1)
     assert not any(each.failed for each in again.runs)
@@ -134,10 +159,9 @@ def test_an_accuracy_that_is_none_fails(program, run, output):
 @pytest.mark.parametrize(
     ("output", "metric", "accuracy"),
     [
-        ("acc 0.45", r"acc (\S+)", 45.0),
+        ("acc 0.9%", r"acc (\S+)%", 0.9),
         ("acc 45.5", r"acc (\S+)", 45.5),
         ("acc 0.9%", r"acc ([\d.]+)", 0.9),
-        ("acc 1", r"acc (\S+)", 100.0),
         ("acc 12\nacc 34", r"acc (\S+)", 34.0),
     ],
 )
@@ -192,6 +216,19 @@ def test_programs_run_side_by_side(program, run, tmp_path):
         run(program(meeting), jobs=2)
 
 
+def test_a_finished_run_is_written_at_once(program, run, tmp_path):
+    command = program(PLUGGED)
+    seen = []
+
+    class Reading(StudyWatcher):
+        def finished(self, runs):
+            seen.append(len(load_study(tmp_path / "p.h5")))
+
+    run(command, seeds=1, watcher=Reading())
+    assert seen[-1] == 3
+    assert seen[0] >= 1
+
+
 def test_an_interrupt_stops_the_programs_and_keeps_what_is_done(program, run, tmp_path):
     sleepy = """
         import os, sys, time
@@ -237,6 +274,8 @@ def test_several_images_per_class_need_a_place_in_the_command(program, run):
     "given",
     [
         {"metric": None},
+        {"metric_unit": "points"},
+        {"ipc": None},
         {"metric": "(("},
         {"distiller": "dm"},
         {"jobs": 0},
@@ -250,9 +289,9 @@ def test_wrong_arguments_are_refused(program, run, given):
         run(program(PLUGGED), **given)
 
 
-def test_a_command_that_cannot_be_started_fails_in_one_sentence(run, tmp_path):
-    result = run([str(tmp_path / "nothing")], seeds=1)
-    assert all("No such file" in each.failed for each in result.runs)
+def test_a_command_that_does_not_exist_is_refused(run, tmp_path):
+    with pytest.raises(UsageError, match="there is no program"):
+        run([str(tmp_path / "nothing")], seeds=1)
 
 
 def test_another_program_is_another_study(program, run):
@@ -264,15 +303,26 @@ def test_another_program_is_another_study(program, run):
 
 
 def test_a_log_is_read_from_its_end(tmp_path, monkeypatch):
-    monkeypatch.setattr(programs, "_MOST_LOG", 20)
+    monkeypatch.setattr(programs, "_MOST_LOG", 30)
     log = tmp_path / "x.log"
-    log.write_bytes(b"a" * 100 + b"accuracy 12.5%\n")
-    assert programs._end_of(log).endswith("accuracy 12.5%\n")
+    log.write_bytes(b"$ command\n" + b"a" * 100 + b"\raccuracy 12.5%\ngoldore: 1\n")
+    assert programs._own(programs._output_of(log)).endswith("accuracy 12.5%")
 
 
 def test_the_command_ends_in_order_on_ctrl_c(program, scored, tmp_path):
     command = program("import time; open('up.txt', 'w').close(); time.sleep(100)")
-    words = [sys.executable, "-m", "goldore", "study", str(scored.path), "--metric", METRIC, "--out"]
+    words = [
+        sys.executable,
+        "-m",
+        "goldore",
+        "study",
+        str(scored.path),
+        "--metric",
+        METRIC,
+        "--ipc",
+        "1",
+        "--out",
+    ]
     words += [str(tmp_path / "c.h5"), "--seeds", "1", "--", *command]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(words, env=environment, stderr=subprocess.PIPE, text=True)

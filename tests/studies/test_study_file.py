@@ -64,7 +64,7 @@ def test_what_is_written_is_read_again(content, tmp_path):
     assert set(read.images) == {ALL}
     np.testing.assert_array_equal(read.images[ALL], content.images[ALL][1])
     assert set(read_content(path).waiting) == {(HARD, 0)}
-    assert (read.device, read.margin, read.looked) == ("CPU", 1.0, False)
+    assert (read.device, read.margin, read.looks) == ("CPU", 1.0, 1)
     assert read.created <= read.updated
 
 
@@ -171,6 +171,8 @@ def test_runs_that_kept_other_samples_are_not_joined(content, tmp_path):
         {"recipe": replace(RECIPE, dm=replace(RECIPE.dm, match_lr=7.0))},
         {"recipe": replace(RECIPE, dc=replace(RECIPE.dc, match_lr=7.0))},
         {"base_seed": 4},
+        {"plugged": True},
+        {"labels_sha256": "1" * 64},
         {"evaluation": "another"},
         {"program": "python x.py"},
     ],
