@@ -63,9 +63,25 @@ class TestFirstRun:
     def test_the_next_command_can_be_run_as_printed(self, tiny_run, goldore_in, tmp_path):
         folder, done = tiny_run
         words = shlex.split(done.stdout.splitlines()[-1].removeprefix("next: goldore "))
-        pruned = goldore_in(folder, *words, "--out", tmp_path / "keep.npy")
-        assert pruned.returncode == 0, pruned.stderr
-        assert len(np.load(tmp_path / "keep.npy")) == 6
+        (folder / "small_budget.py").write_text(
+            "from goldore import ConvNetConfig, MatchRecipe, StudyRecipe\n"
+            "MATCH = MatchRecipe(match_steps=1, match_lr=1.0)\n"
+            "NETWORK = ConvNetConfig(width=4, depth=1)\n"
+            "RECIPE = StudyRecipe(network=NETWORK, dm=MATCH, dc=MATCH, judges=1, judge_steps=1)\n"
+        )
+        small = (
+            "--criterion",
+            "Random",
+            "--keep-ratio",
+            "0.5",
+            "--seeds",
+            "1",
+            "--budget",
+            "small_budget:RECIPE",
+        )
+        studied = goldore_in(folder, *words, *small, "--out", tmp_path / "study.h5")
+        assert studied.returncode == 0, studied.stderr
+        assert "all data: " in studied.stdout
 
     def test_progress_in_a_pipe_is_plain_lines_on_stderr(self, tiny_run):
         done = tiny_run[1]
