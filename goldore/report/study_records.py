@@ -1,5 +1,6 @@
 """Which cells of a study are looked at, and their distilled images as pixels."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
@@ -75,12 +76,18 @@ def _ratio(text: str) -> tuple[str, Decimal]:
 
 
 def _named(text: str, answer: Answer, table: dict[Cell, Verdict], study: Study) -> Verdict | None:
-    automatic = {"all": answer.all_data, "best": answer.best, "recommended": answer.recommended}
+    known = [each for each in table.values() if not each.cell.is_all and math.isfinite(each.difference)]
+    highest = max(known, key=lambda each: each.difference, default=None)  # where none is as good for sure
+    automatic = {
+        "all": answer.all_data,
+        "best": answer.best or highest,
+        "recommended": answer.recommended,
+    }
     if text.lower() in automatic:
         return automatic[text.lower()]
     criterion, wanted = _ratio(text)
-    known = {(each.criterion, Decimal(each.keep_ratio or 0)) for each in study.cells}
-    if (criterion, wanted) not in known or criterion == ALL:
+    there = {(each.criterion, Decimal(each.keep_ratio or 0)) for each in study.cells}
+    if (criterion, wanted) not in there or criterion == ALL:
         raise UsageError(f"`images` names {text!r}, and the study has no such cell.")
     return next(
         (

@@ -72,6 +72,16 @@ def test_the_best_the_recommended_and_all_data_are_picked(tmp_path):
             pick(study, answer, [wrong])
 
 
+def test_where_nothing_is_as_good_the_nearest_is_picked(tmp_path):
+    study = replace(make_study(tmp_path), margin=0.0)
+    runs = tuple(
+        replace(run, accuracy=run.accuracy - 30) if not run.cell.is_all else run for run in study.runs
+    )
+    study = replace(study, runs=runs)
+    assert study.answers[0].best is None
+    assert [each.verdict.cell.keep_ratio for each in pick(study, study.answers[0], PICKS)] == ["1", "0.5"]
+
+
 def test_each_table_has_a_figure_and_its_images(tmp_path):
     drawings = draw_study(make_study(tmp_path), PICKS)
     assert [each.name for each in drawings] == ["study-dm-ipc2", "distilled-dm-ipc2", "study-none-ipc0"]
