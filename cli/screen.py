@@ -64,6 +64,11 @@ def err() -> Console:
     return Console(stderr=True, highlight=False)
 
 
+def is_live(console: Console) -> bool:
+    """Whether a console is a screen on which something may move."""
+    return console.is_terminal and not console.is_dumb_terminal
+
+
 def line(console: Console, text: str, style: str = "", label: str = "") -> None:
     """Print a sentence as it is: no markup is read in it; wrapped at words on a terminal, never in a pipe."""
     text = printable(text)

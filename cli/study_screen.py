@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from goldore.studies.watching import End, StudyPlan, StudyWatcher
 from goldore.wording import count, duration, plural, took
 
-from .screen import err, line, spelled
+from .screen import err, is_live, line, spelled
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,7 +35,7 @@ class StudyScreen(StudyWatcher):
     def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet
         self._console = err()
-        self._live = self._console.is_terminal and not self._console.is_dumb_terminal and not quiet
+        self._live = is_live(self._console) and not quiet
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=None),

@@ -195,12 +195,10 @@ def study_command(
     _check_used(context, bool(words))
     max_run_seconds = seconds(max_run_time, "--max-run-time")
     from goldore.store import load_scores
-    from goldore.studies.cells import split_criteria
 
-    scores = load_scores(file)
-    criteria = None if criterion is None else [each for text in criterion for each in split_criteria(text)]
     from .study_screen import StudyScreen
 
+    scores = load_scores(file)
     watcher = StudyScreen(quiet=quiet)
     warnings.showwarning = lambda message, *_, **__: warn(f"{str(message).rstrip('.')}.")
     try:
@@ -216,7 +214,7 @@ def study_command(
                 dataset=dataset,
                 distiller=distiller,
                 ipc=ipc,
-                criterion=criteria,
+                criterion=criterion,
                 keep_ratio=keep_ratio,
                 seeds=seeds,
                 until_decided=until_decided,
@@ -399,11 +397,8 @@ def _write_csv(study: "Study", path: Path) -> None:
 
 def _show_next(scores: "ScoreFile", study: "Study") -> None:
     """What to do with the answer: prune by it, or keep everything."""
-    answers = [each for each in study.answers if each.recommended is not None]
-    for answer in answers:
-        cell = answer.recommended.cell if answer.recommended is not None else None
-        if cell is None:
-            continue
+    good = [(each.title, each.recommended.cell) for each in study.answers if each.recommended is not None]
+    for title, cell in good:
         criterion, _, rule = cell.criterion.partition(":")
         words = [
             "goldore",
@@ -418,7 +413,7 @@ def _show_next(scores: "ScoreFile", study: "Study") -> None:
         words += ["--seed", str(study.settings.base_seed)] if cell.draws and study.settings.base_seed else []
         score = scores.scores.get(criterion.rpartition("_")[0])
         words += ["--missing", "drop"] if score is not None and (score.values != score.values).any() else []
-        where = f" ({answer.title})" if len(study.answers) > 1 else ""
+        where = f" ({title})" if len(study.answers) > 1 else ""
         line(out(), f"next: {shlex.join(words)}{where}")
-    if not answers:
+    if not good:
         line(out(), "next: keep all data, or add seeds with --seeds or --until-decided")

@@ -13,7 +13,7 @@ from goldore.trials.seeds import Trial
 from goldore.wording import count, plural
 
 from .courses import COURSES, Course, is_noise, trust_sentence
-from .screen import err, line, out, show_table, spelled, warn
+from .screen import err, is_live, line, out, show_table, spelled, warn
 from .views import scores_table
 
 if TYPE_CHECKING:
@@ -37,12 +37,7 @@ class ScreenWatcher(Watcher):
     def __init__(self, *, quiet: bool = False, verbose: bool = False) -> None:
         self._quiet, self._verbose = quiet, verbose
         self._console = err()
-        self._live = (
-            out().is_terminal
-            and self._console.is_terminal
-            and not self._console.is_dumb_terminal
-            and not quiet
-        )
+        self._live = out().is_terminal and is_live(self._console) and not quiet
         self._course: Course[Any, Any] | None = None  # of the trials under way
         self._spoke = 0.0  # time of the last line
         self.out: Path | None = None

@@ -131,14 +131,14 @@ def complete_recipe(recipe: AnyRecipe, dataset: ImageDataset, precision: Precisi
 
 
 @contextmanager
-def memory_errors() -> Iterator[None]:
-    """Turn a lack of memory, on CUDA or on the host, into one sentence."""
+def memory_errors(sentence: str = "") -> Iterator[None]:
+    """Turn a lack of memory, on CUDA or on the host, into one sentence; a scoring run's if none is given."""
     try:
         yield
     except Exception as error:
         if not is_memory_error(error):
             raise
-        raise OutOfMemoryError(_OUT_OF_MEMORY) from error
+        raise OutOfMemoryError(sentence or _OUT_OF_MEMORY) from error
 
 
 _OUT_OF_MEMORY = (

@@ -21,7 +21,7 @@ RATIOS = ("0.002", "0.005", "0.01", "0.03", "0.1", "0.3")
 DROPPED = "0.2"  # hardest share that the rule of the default criteria leaves out of its draw
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class Cell:
     """One entry of a study's tables.
 
@@ -53,6 +53,11 @@ class Cell:
         return self.distiller, self.ipc
 
     @property
+    def keeps(self) -> tuple[str, str, int]:
+        """What its kept samples depend on: cells that share it keep the same."""
+        return self.criterion, self.keep_ratio, self.ipc if self.distiller == UNDISTILLED else 0
+
+    @property
     def draws(self) -> bool:
         """Whether other samples are kept for each seed; also where its rule is not to be found here."""
         criterion, _, rule = self.criterion.partition(":")
@@ -64,14 +69,15 @@ class Cell:
             return True
 
 
-def split_criteria(text: str | Iterable[str]) -> list[str]:
-    """Split a list of criteria at its commas, but for those that are followed by a setting, KEY=VALUE."""
+def split_criteria(given: str | Iterable[str]) -> list[str]:
+    """Split texts at their commas, but for those that are followed by a setting, KEY=VALUE."""
     found: list[str] = []
-    for part in text.split(",") if isinstance(text, str) else text:
-        if "=" in part and ":" not in part and found and isinstance(text, str):
-            found[-1] += f",{part.strip()}"
-        elif part.strip():
-            found.append(part.strip())
+    for text in [given] if isinstance(given, str) else given:
+        for part in filter(None, map(str.strip, text.split(","))):
+            if "=" in part and ":" not in part and found:
+                found[-1] += f",{part}"
+            else:
+                found.append(part)
     return found
 
 

@@ -72,6 +72,19 @@ def select(file: ScoreFile, cell: Cell, seed: int) -> KeptSet:
     return KeptSet(selection.indices, selection.kept_per_class, selection)
 
 
+def select_all(file: ScoreFile, cells: Iterable[Cell], seed: int) -> dict[Cell, KeptSet]:
+    """Choose the samples of cells, once where several keep the same.
+
+    Raises:
+        UsageError: if a rule cannot choose so many.
+    """
+    found: dict[tuple[str, str, int], KeptSet] = {}
+    return {
+        cell: found.get(cell.keeps) or found.setdefault(cell.keeps, select(file, cell, seed))
+        for cell in cells
+    }
+
+
 def feasible(file: ScoreFile, cells: Iterable[Cell], seed: int) -> tuple[list[Cell], dict[Cell, str]]:
     """Find the cells that can be run: with at least as many samples of each class as images per class.
 
@@ -80,13 +93,17 @@ def feasible(file: ScoreFile, cells: Iterable[Cell], seed: int) -> tuple[list[Ce
     """
     good: list[Cell] = []
     refused: dict[Cell, str] = {}
+    smallest: dict[tuple[str, str, int], int | str] = {}  # class, or why there is none
     for cell in cells:
-        try:
-            least = int(select(file, cell, seed).per_class.min())
-        except UsageError as error:
-            refused[cell] = str(error)
-            continue
-        if least < max(cell.ipc, 1):
+        if cell.keeps not in smallest:
+            try:
+                smallest[cell.keeps] = int(select(file, cell, seed).per_class.min())
+            except UsageError as error:
+                smallest[cell.keeps] = str(error)
+        least = smallest[cell.keeps]
+        if isinstance(least, str):
+            refused[cell] = least
+        elif least < max(cell.ipc, 1):
             refused[cell] = f"it keeps {least} of a class, fewer than the {cell.ipc} images per class"
         else:
             good.append(cell)

@@ -1,6 +1,7 @@
 """A command of the user's as the distiller: run once for each cell and seed; its output says the accuracy."""
 
 import contextlib
+import math
 import os
 import re
 import shlex
@@ -26,7 +27,8 @@ from goldore.store import ScoreFile
 from goldore.studies.cells import Cell
 from goldore.studies.kept import KeptSet, select
 from goldore.studies.model import Run
-from goldore.studies.study_file import Told, Waiting
+from goldore.studies.study_file import Waiting
+from goldore.studies.watching import Told
 
 Way = Literal["run", "plug"]
 PLACES = ("{seed}", "{ipc}", "{name}", "{job}")
@@ -118,7 +120,7 @@ class Programs:
         try:
             accuracy, failed = self._accuracy(seed, cell, kept, slot, processes)
         except (OSError, UsageError) as error:
-            accuracy, failed = float("nan"), reason(error)
+            accuracy, failed = math.nan, reason(error)
         finally:
             slots.put(slot)
         return Run(
@@ -140,12 +142,8 @@ class Programs:
         program = self._program
         name = file_name(f"{cell.criterion}-{cell.keep_ratio}-ipc{cell.ipc}-seed{seed}")
         log = program.logs / f"{name}.log"
-        filled = {
-            "{seed}": str(self._base_seed + seed),
-            "{ipc}": str(cell.ipc),
-            "{name}": name,
-            "{job}": str(slot),
-        }
+        values = (self._base_seed + seed, cell.ipc, name, slot)
+        filled = dict(zip(PLACES, map(str, values), strict=True))
         command = [_filled(word, filled) for word in program.command]
         environment = {**os.environ, "PYTHONUNBUFFERED": "1"}  # so that lines of stdout and stderr stay whole
         environment.pop("GOLDORE_INDEX", None)
@@ -161,26 +159,21 @@ class Programs:
             output.flush()
             ended = processes.run(command, environment, output, program.max_run_seconds)
         if ended is None:
-            return float(
-                "nan"
-            ), f"it took longer than {program.max_run_seconds:g} s and was stopped; see {log}"
+            return math.nan, f"it took longer than {program.max_run_seconds:g} s and was stopped; see {log}"
         text = _output_of(log)
         if ended:
-            return float("nan"), f"it ended with exit code {ended}: {_last_words(text)}; see {log}"
+            return math.nan, f"it ended with exit code {ended}: {_last_words(text)}; see {log}"
         if program.way == "plug" and kept.selection is not None and _APPLIED not in text:
-            return float("nan"), f"its code did not read the index file (is it plugged?); see {log}"
+            return math.nan, f"its code did not read the index file (is it plugged?); see {log}"
         text = _own(text)
-        accuracy = self._read(text)
+        accuracy = read_accuracy(text, program.pattern, percent=program.percent is not False)
         if accuracy is None or not 0 <= accuracy <= 100:  # noqa: PLR2004
-            return float("nan"), f"no accuracy is found in its output; see {log}"
+            return math.nan, f"no accuracy is found in its output; see {log}"
         if program.percent is None and accuracy <= 1 and not _has_percent(text, program.pattern):
-            return float("nan"), (
+            return math.nan, (
                 f"its accuracy {accuracy:g} may be a share or in percent; say so with `metric_unit`"
             )
         return accuracy, ""
-
-    def _read(self, text: str) -> float | None:
-        return read_accuracy(text, self._program.pattern, percent=self._program.percent is not False)
 
 
 class _Processes:

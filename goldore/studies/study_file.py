@@ -10,7 +10,7 @@
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -94,21 +94,6 @@ class Content:
             torch_version=self.torch_version,
             device=self.device,
         )
-
-
-@dataclass(frozen=True)
-class Told:
-    """What a runner tells while it works.
-
-    Attributes:
-        keep: takes in finished runs, and writes them now and then.
-        wait: takes in images that are distilled and not judged.
-        progressed: told what is done and what share of its work, 0..1.
-    """
-
-    keep: Callable[[Sequence[Run]], None]
-    wait: Callable[[Waiting], None]
-    progressed: Callable[[str, float], None]
 
 
 def write_study(path: Path, content: Content) -> Study:

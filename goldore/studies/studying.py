@@ -10,7 +10,7 @@ from typing import Protocol
 
 from goldore.datasets import ImageDataset
 from goldore.datasets.classes import labels_digest
-from goldore.errors import ScoreFileError, require
+from goldore.errors import ScoreFileError, UsageError, require
 from goldore.files.atomic import check_writable
 from goldore.files.locking import writing_to
 from goldore.files.user_code import import_named
@@ -27,14 +27,13 @@ from goldore.studies.programs import Program, Programs, Way
 from goldore.studies.source import dataset_of
 from goldore.studies.study_file import (
     Content,
-    Told,
     Waiting,
     check_margin,
     check_same,
     read_content,
     write_study,
 )
-from goldore.studies.watching import End, StudyPlan, StudyWatcher
+from goldore.studies.watching import End, StudyPlan, StudyWatcher, Told
 from goldore.trials import AUGMENTATIONS, BUDGETS, PAPER, Precision, StudyRecipe
 from goldore.trials.seeds import MAX_SEED
 from goldore.wording import plain_name
@@ -237,7 +236,7 @@ def study(
     check_writable(path)
     with writing_to(path):
         if path.exists():
-            content = _existing(path, content, file, cells, overwrite=overwrite)
+            content = _existing(path, content, file, overwrite=overwrite)
         content.margin = margin
         session = _Session(runner, content, path, watcher, max_seconds)
         session.run(cells, refused, seeds, max_seeds if until_decided else seeds)
@@ -351,14 +350,12 @@ class _Session:
         self._dirty, self._written = False, time.monotonic()
 
 
-def _existing(
-    path: Path, content: Content, file: ScoreFile, cells: Sequence[Cell], *, overwrite: bool
-) -> Content:
+def _existing(path: Path, content: Content, file: ScoreFile, *, overwrite: bool) -> Content:
     """The study that is there, if it can be added to."""
     try:
         there = read_content(path)
         check_same(there.settings, content.settings, path)
-        _check_scores(there, path, file, cells)
+        _check_scores(there, path, file)
     except ScoreFileError:
         if overwrite:
             return content
@@ -381,16 +378,20 @@ def _check_numbers(
     require(max_seconds is None or max_seconds > 0, "`max_seconds` must be above 0.")
 
 
-def _check_scores(there: Content, path: Path, file: ScoreFile, cells: Sequence[Cell]) -> None:
-    """See that each cell keeps what it kept in its runs so far: the scores may be others by now.
+def _check_scores(there: Content, path: Path, file: ScoreFile) -> None:
+    """See that every cell of the file keeps what it kept in its runs: the scores may be others by now.
 
     Raises:
         ScoreFileError: naming a cell that does not.
     """
-    some = {run.cell: run for run in there.runs.values()}
-    for cell in cells:
-        run = some.get(cell)
-        if run is not None and select(file, cell, there.settings.base_seed + run.seed).digest != run.digest:
+    some = {run.cell.keeps: run for run in there.runs.values()}
+    for run in some.values():
+        cell = run.cell
+        try:
+            same = select(file, cell, there.settings.base_seed + run.seed).digest == run.digest
+        except UsageError:  # there is no such score any more
+            same = False
+        if not same:
             raise ScoreFileError(
                 f"{path} is of other scores: {named(cell)} keeps other samples now; choose another file with "
                 "`out`, or replace it with `overwrite`."
@@ -493,6 +494,3 @@ def _texts(given: object) -> list[str]:
     if isinstance(given, float | int):
         return [str(given)]
     return [str(each) for each in given]  # type: ignore[attr-defined]
-
-
-__all__ = ["MOST_SEEDS", "SEEDS", "StudyPlan", "StudyWatcher", "study"]

@@ -1,12 +1,13 @@
-"""How a study goes, for whoever watches. No torch here."""
+"""How a study goes, for whoever watches, and what runners tell. No torch here."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from goldore.studies.cells import Cell
 from goldore.studies.model import Run, Settings, Study
+from goldore.studies.study_file import Waiting
 
 End = Literal["complete", "decided", "time"]
 
@@ -32,6 +33,21 @@ class StudyPlan:
     there: int
     missing: int
     out: Path
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a runner tells while it works.
+
+    Attributes:
+        keep: takes in finished runs, and writes them now and then.
+        wait: takes in images that are distilled and not judged.
+        progressed: told what is done and what share of its work, 0..1.
+    """
+
+    keep: Callable[[Sequence[Run]], None]
+    wait: Callable[[Waiting], None]
+    progressed: Callable[[str, float], None]
 
 
 class StudyWatcher:

@@ -81,6 +81,9 @@ class Stepper:
         graph = execution.graph and able.graphs
         self._new_graphs = (lambda: Replayed(state, data.device)) if graph else (lambda: None)
         self._replayed = self._new_graphs()
+        self._by_rate = {
+            recipe.lr: self._replayed
+        }  # graphs hold the learning rate that they were captured with
 
     def restart(self, trials: Sequence[Trial]) -> None:
         """Start anew with E other trials, in the same memory and with the graphs that there are."""
@@ -91,10 +94,11 @@ class Stepper:
         self.loss_sum.zero_()
 
     def set_learning_rate(self, rate: float) -> None:
-        """Take the next steps with another learning rate; graphs, which hold it, are captured anew."""
-        if self._optimizer.param_groups[0]["lr"] != rate:
-            self._optimizer.param_groups[0]["lr"] = rate
-            self._replayed = self._new_graphs()
+        """Take the next steps with another learning rate."""
+        self._optimizer.param_groups[0]["lr"] = rate
+        if rate not in self._by_rate:
+            self._by_rate[rate] = self._new_graphs()
+        self._replayed = self._by_rate[rate]
 
     def __call__(self, images: Tensor, targets: Tensor, steps: int = 1) -> None:
         """Take optimiser steps with every network, each on its own batch.

@@ -24,7 +24,11 @@ def test_commas_part_criteria_and_not_settings():
         "B_small:draw,after=0.2",
         "Random",
     ]
-    assert split_criteria(["A_large:window,start=0.1"]) == ["A_large:window,start=0.1"]
+    assert split_criteria(["A_large:window,start=0.1", "B_small,Random"]) == [
+        "A_large:window,start=0.1",
+        "B_small",
+        "Random",
+    ]
 
 
 @pytest.mark.parametrize(

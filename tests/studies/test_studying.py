@@ -144,6 +144,9 @@ def test_scores_that_have_changed_since_are_not_mixed(scored, data, run):
     changed = replace(scored, scores=scored.scores | {"LossConverge": score})
     with pytest.raises(ScoreFileError, match=r"other scores: LossConverge_large 20% keeps other samples"):
         study(changed, dataset=data, **SMALL)
+    others = {**SMALL, "criterion": "LossInit_large", "keep_ratio": "0.4"}  # of which the file has none yet
+    with pytest.raises(ScoreFileError, match="other scores"):
+        study(changed, dataset=data, **others)
     assert len(study(changed, dataset=data, **SMALL, overwrite=True)) > 0
 
 
