@@ -158,7 +158,7 @@ def judged_by(margin: float, looks: int) -> str:
     why = f" (5% at the first look, and this is look {looks})" if looks > 1 else ""
     return (
         f"differences to all data by seed; one-sided moderated t tests (the spread of all cells of a table "
-        f"worth {PRIOR_SEEDS} seeds), Holm over the cells of a table, error {error:.1%}{why}, "
+        f"worth up to {PRIOR_SEEDS} seeds), Holm over the cells of a table, error {error:.1%}{why}, "
         f"margin {margin:g} points"
     )
 

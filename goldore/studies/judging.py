@@ -2,7 +2,7 @@
 
 Cells are compared with all data of the same table, seed by seed: they share networks, augmentation and draws,
 so that their difference is far more precise than either accuracy. Three seeds say little about the spread of
-one cell, so the spread of all cells of the table counts as `PRIOR_SEEDS` further seeds: the moderated t
+one cell, so the spread of all cells of the table counts as up to `PRIOR_SEEDS` further seeds: the moderated t
 statistic of Smyth (2004, doi 10.2202/1544-6115.1027), with its degrees of freedom set instead of estimated,
 because the cells of a table are not independent. Each table's verdicts hold together with a confidence of 95%
 (Holm 1979).
@@ -21,7 +21,8 @@ from goldore.studies.cells import Cell
 
 Outcome = Literal["better", "as good", "worse", "undecided", "reference"]
 ERROR = 0.05  # probability that a table holds a wrong verdict of a kind
-PRIOR_SEEDS = 4  # degrees of freedom that the spread of all cells is worth
+PRIOR_SEEDS = 4  # degrees of freedom that the spread of all cells is worth, at the most
+_SHARED = 0.5  # correlation of two cells' differences, which share all data
 _MOST_SEEDS = 1000
 _PLACES = 64  # at which the density of t is summed; tested to nine digits
 _FLOOR = 1e-4  # of the cells' mean variance: what rounding may leave of one
@@ -151,7 +152,7 @@ def _judge_table(
     return verdicts
 
 
-def moderated_errors(differences: Sequence[Floats]) -> tuple[Floats, NDArray[np.int64]]:
+def moderated_errors(differences: Sequence[Floats]) -> tuple[Floats, Floats]:
     """Standard errors of means of few numbers each, in the light of all.
 
     Args:
@@ -159,21 +160,24 @@ def moderated_errors(differences: Sequence[Floats]) -> tuple[Floats, NDArray[np.
 
     Returns:
         Standard errors, NaN where there are no numbers or nothing is known of the spread; and degrees of
-        freedom.
+        freedom: a cell's own, and at most `PRIOR_SEEDS` of the others, fewer if these say less.
     """
     counts = np.array([len(each) for each in differences], dtype=np.int64)
     own = np.maximum(counts - 1, 0)
     variances = np.array([each.var(ddof=1) if len(each) > 1 else np.nan for each in differences])
     known = np.isfinite(variances)
     if not known.any():
-        return np.full(len(counts), np.nan), own
+        return np.full(len(counts), np.nan), own.astype(np.float64)
     floor = max(_FLOOR * float(variances[known].mean()), np.finfo(float).tiny)
     logs = np.log(np.maximum(variances[known], floor))
     bias = [_digamma_half(int(each)) - math.log(each / 2) for each in own[known]]
     typical = math.exp(float(np.average(logs - bias, weights=own[known])))
-    pooled = (PRIOR_SEEDS * typical + own * np.where(known, variances, 0)) / (PRIOR_SEEDS + own)
-    errors = np.sqrt(np.where(counts > 0, pooled / np.maximum(counts, 1), np.nan))
-    return errors, PRIOR_SEEDS + own
+    others = np.maximum(known.sum() - 1, 1)
+    prior = np.minimum(PRIOR_SEEDS, (own.sum() - own) / (1 + (others - 1) * _SHARED**2))
+    freedom = np.maximum(prior + own, np.finfo(float).tiny)
+    pooled = (prior * typical + own * np.where(known, variances, 0)) / freedom
+    errors = np.sqrt(np.where((counts > 0) & (prior + own > 0), pooled / np.maximum(counts, 1), np.nan))
+    return errors, freedom
 
 
 def holm(probabilities: Sequence[float]) -> Floats:
@@ -186,7 +190,7 @@ def holm(probabilities: Sequence[float]) -> Floats:
     return adjusted
 
 
-def upper_tail(t: float, freedom: int) -> float:
+def upper_tail(t: float, freedom: float) -> float:
     """Probability that Student's t with so many degrees of freedom exceeds t."""
     nodes, weights = _quadrature()
     angle = math.atan(

@@ -61,7 +61,7 @@ def test_moderated_errors_lie_between_a_cells_own_and_the_typical_one():
     quiet, loud = np.array([1.0, 1.1, 0.9]), np.array([1.0, 5.0, -3.0])
     errors, freedom = moderated_errors([quiet, loud, np.array([2.0]), np.array([])])
     assert quiet.std(ddof=1) / math.sqrt(3) < errors[0] < errors[1] < loud.std(ddof=1) / math.sqrt(3)
-    assert freedom.tolist() == [6, 6, 4, 4]
+    assert freedom.tolist() == [4, 4, 4, 4]  # of few cells: no more than the others have
     assert errors[2] > 0  # the typical spread, of one seed
     assert math.isnan(errors[3])
 
