@@ -176,7 +176,7 @@ def moderated_errors(differences: Sequence[Floats]) -> tuple[Floats, Floats]:
     prior = np.minimum(PRIOR_SEEDS, (own.sum() - own) / (1 + (others - 1) * _SHARED**2))
     freedom = np.maximum(prior + own, np.finfo(float).tiny)
     pooled = (prior * typical + own * np.where(known, variances, 0)) / freedom
-    errors = np.sqrt(np.where((counts > 0) & (prior + own > 0), pooled / np.maximum(counts, 1), np.nan))
+    errors = np.sqrt(np.where((counts > 0) & (pooled > 0), pooled / np.maximum(counts, 1), np.nan))
     return errors, freedom
 
 

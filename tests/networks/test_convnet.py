@@ -145,6 +145,7 @@ def test_a_trials_weights_do_not_depend_on_the_others():
 def test_the_head_has_the_precision_of_float32_at_the_least(dtype):
     """Logits of bf16 would tie; those of one image in a hundred do."""
     networks = StackedNetworks(architecture((3, 16, 16)), weight_draws(make_trials(0, range(2))), CPU)
-    logits = networks(torch.randn(50, 6, 16, 16).to(dtype))
+    images = torch.randn(50, 6, 16, 16, generator=torch.Generator().manual_seed(0))
+    logits = networks(images.to(dtype))
     assert logits.dtype == (torch.float64 if dtype is torch.float64 else torch.float32)
-    assert (logits != logits.bfloat16()).all()
+    assert (logits != logits.bfloat16()).float().mean() > 0.95  # one in thousands is a bf16 by chance
