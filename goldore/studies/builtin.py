@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from goldore.datasets import ImageDataset
 from goldore.datasets.classes import class_members
 from goldore.errors import OutOfMemoryError
+from goldore.networks.architecture import Layout
 from goldore.runs.job import memory_errors
 from goldore.store import ScoreFile
 from goldore.studies.cells import UNDISTILLED, Cell
@@ -28,8 +29,8 @@ from goldore.training.tuning import networks_that_fit
 from goldore.trials import StudyRecipe
 from goldore.trials.seeds import study_judge, study_stream
 
-_CPU_CELLS = 8  # judged at once: 1.3 times as fast as one after another at ipc 1, and no faster beyond
-_CARD_CELLS = 64
+_CPU_IMAGES = 40  # in a step of the cells judged at once; more are no faster, and slower beyond the caches
+_CARD_CELLS = 64  # judged at once
 _OUT_OF_MEMORY = "out of memory; choose a smaller `budget`."
 
 
@@ -42,7 +43,7 @@ class BuiltIn:
         settings: of the study, with the complete recipe.
         device: to compute on.
         deterministic: whether CUDA's kernels are to be.
-        compiled: whether embedding is compiled.
+        compiled: whether embedding and judging are compiled.
     """
 
     def __init__(
@@ -58,15 +59,16 @@ class BuiltIn:
         self._file, self._settings, self._device = file, settings, device
         self._recipe = recipe_of(settings)
         self._deterministic = deterministic
-        graph = abilities(device).graphs
-        self._execution = Execution(graph=graph)
-        self._matching = Execution(compiled=compiled)
         self._data = DeviceDataset(dataset, self._recipe.mean or (), self._recipe.std or (), device)
         self._architecture = self._recipe.network.architecture(dataset.image_shape, dataset.num_classes)
+        layout = Layout(
+            fused=compiled and Layout(fused=True) in self._architecture.layouts(one_operator=compiled)
+        )
+        self._execution = Execution(layout, layout, compiled, graph=abilities(device).graphs)
         self._members = class_members(dataset.labels, dataset.num_classes)
         self._labels, self._classes = dataset.labels, dataset.num_classes
         self._judges = Judges(dataset, self._data, self._architecture, self._recipe, self._execution)
-        self._size = self._cells_at_once()
+        self._most = self._fitting_cells()
 
     def run(self, seed: int, cells: Sequence[Cell], waiting: Waiting, told: Told) -> None:
         """Run cells for one seed, all that are missing.
@@ -128,7 +130,7 @@ class BuiltIn:
             recipe,
             self._recipe.augment,
             self._recipe.precision or "float32",
-            self._matching,
+            self._execution,
         )
         with memory_errors(_OUT_OF_MEMORY):
             found = matcher(
@@ -177,17 +179,17 @@ class BuiltIn:
         for group in _by_ipc(cells):  # of one size, "none" having 0 images per class
             rest = list(group)
             while rest:
-                some = rest[: self._size]
+                some = rest[: self._cells_at_once(group[0].ipc)]
                 start = time.perf_counter()
                 try:
                     found = self._judged(seed, some, images, kept)
                 except Exception as error:
                     if not is_memory_error(error):
                         raise
-                    if self._size == 1:
+                    if len(some) == 1:
                         raise OutOfMemoryError(_OUT_OF_MEMORY) from error
                     release_memory()
-                    self._size //= 2
+                    self._most = len(some) // 2
                     continue
                 each = (time.perf_counter() - start) / len(some)
                 done += len(some)
@@ -218,6 +220,9 @@ class BuiltIn:
         kept: dict[Cell, KeptSet],
     ) -> NDArray[np.float64]:
         """Accuracy in percent by cell, judge and class, float64 [E, J, K]."""
+        wanted = len(cells)
+        if self._execution.compiled:  # for one number of cells
+            cells = [*cells, *[cells[-1]] * (self._cells_at_once(cells[0].ipc) - wanted)]
         found = []
         for judge in range(self._recipe.judges):
             trial = study_judge(self._settings.base_seed, seed, judge)
@@ -226,11 +231,18 @@ class BuiltIn:
             else:
                 shown = torch.from_numpy(np.stack([images[cell] for cell in cells]))
                 found.append(self._judges.on_images(trial, shown.to(self._device).float()))
-        return 100 * np.stack(found, axis=1)
+        return 100 * np.stack(found, axis=1)[:wanted]
 
-    def _cells_at_once(self) -> int:
+    def _cells_at_once(self, ipc: int) -> int:
+        """How many are judged at once; `ipc` is 0 where their whole kept sets are."""
+        if abilities(self._device).own_memory:
+            return self._most
+        batch = self._recipe.batch_size
+        return min(self._most, max(1, _CPU_IMAGES // min(batch, ipc * self._classes or batch)))
+
+    def _fitting_cells(self) -> int:
         if not abilities(self._device).own_memory:
-            return _CPU_CELLS
+            return _CPU_IMAGES
         fitting = networks_that_fit(self._architecture, self._recipe.batch_size, total_memory(self._device))
         return max(1, min(_CARD_CELLS, fitting))
 

@@ -132,9 +132,10 @@ class Matcher:
         """Gradients of the squared distances between the mean embeddings of each class."""
         rows = np.concatenate([each.rows for each in drawn])
         embedded = self._embedded(augment(self._take(rows), augmentation))
-        weights = [to_device(each.weights(), embedded.device) for each in drawn]
         parts = torch.split(embedded, [len(each.rows) for each in drawn])
-        targets = torch.stack([weight @ part for weight, part in zip(weights, parts, strict=True)], dim=1)
+        targets = torch.stack(
+            [self._means(each.weights(), part) for each, part in zip(drawn, parts, strict=True)], dim=1
+        )
 
         def distances(wanted: Tensor, images: Tensor, rows: Tensor) -> Tensor:  # images [n, ipc, C, H, W]
             changed = augment(images.flatten(0, 1), augmentation).to(self._type)
@@ -146,6 +147,15 @@ class Matcher:
             wanted = targets[which].flatten(0, 1)
             found.append(self._in_parts(images, partial(distances, wanted)))
         return found
+
+    def _means(self, weights: NDArray[np.float32], embedded: Tensor) -> Tensor:
+        """Weighted sums [S, F] of embeddings [n, F].
+
+        Their float32 must not depend on the order of summation, that is on which other sets there are: a
+        difference in the last place grows over the steps to one of half a point of accuracy.
+        """
+        wide = torch.float64 if abilities(embedded.device).float64 else torch.float32
+        return (to_device(weights, embedded.device).to(wide) @ embedded.to(wide)).float()
 
     def _match_gradients(
         self, drawn: list[ClassPool], sets: list[Tensor], synthetic: list[Tensor], augmentation: Drawn

@@ -18,7 +18,7 @@ from goldore.training.tuning import Compile
 from goldore.trials import StudyRecipe
 
 _OPERATIONS = 8e10  # a second, of a thread (goldore.training.tuning)
-_WORTH = 120.0  # seconds of embedding from which compiling it saves more than it takes
+_WORTH = 30.0  # seconds at that rate from which compiling saves more than it takes
 
 
 def prepare(
@@ -30,7 +30,7 @@ def prepare(
     *,
     deterministic: bool,
     compile_mode: str,
-    sets: int,
+    runs: int,
 ) -> tuple[BuiltIn, Content]:
     """Make what runs the cells, and the study as it begins.
 
@@ -42,7 +42,7 @@ def prepare(
         device: by its name.
         deterministic: whether CUDA's kernels are to be.
         compile_mode: "auto", "on" or "off".
-        sets: kept sets that the whole study distils, over all seeds.
+        runs: of the whole study, over all cells and seeds.
 
     Raises:
         UsageError: if the dataset has no test split, or there is no such device.
@@ -58,13 +58,13 @@ def prepare(
         recipe=complete_recipe(recipe, dataset),
         evaluation=test_fingerprint(dataset, None),
     )
-    compiled = compile_mode == "on" or (compile_mode == "auto" and _pays(dataset, complete, where, sets))
+    compiled = compile_mode == "on" or (compile_mode == "auto" and _pays(dataset, complete, where, runs))
     runner = BuiltIn(dataset, file, complete, where, deterministic=deterministic, compiled=compiled)
     return runner, Content(complete, device=describe(where), torch_version=str(torch.__version__))
 
 
-def _pays(dataset: ImageDataset, settings: Settings, device: torch.device, sets: int) -> bool:
-    """Whether embedding is compiled where nobody said so: on a CPU, if there is much of it in all.
+def _pays(dataset: ImageDataset, settings: Settings, device: torch.device, runs: int) -> bool:
+    """Whether embedding and judging are compiled where nobody said so: on a CPU, if there is much of it.
 
     What is done already counts too, so that a study goes on as it began.
     """
@@ -72,5 +72,9 @@ def _pays(dataset: ImageDataset, settings: Settings, device: torch.device, sets:
     if abilities(device).own_memory:
         return False
     architecture = recipe.network.architecture(dataset.image_shape, dataset.num_classes)
-    images = sets * dataset.num_classes * recipe.dm.match_batch * recipe.dm.match_steps
-    return images * architecture.forward_operations() / _OPERATIONS / torch.get_num_threads() > _WORTH
+    embedded = dataset.num_classes * recipe.dm.match_batch * recipe.dm.match_steps
+    judged = 3 * dataset.num_classes * recipe.judges * recipe.judge_steps  # forward, and backward twice that
+    return (
+        runs * (embedded + judged) * architecture.forward_operations() / _OPERATIONS / torch.get_num_threads()
+        > _WORTH
+    )

@@ -219,7 +219,7 @@ def study(
             device,
             deterministic=deterministic,
             compile_mode=compile_mode,
-            sets=seeds * len({(cell.criterion, cell.keep_ratio) for cell in cells if cell.distiller == "dm"}),
+            runs=seeds * len(cells),
         )
     else:
         require(

@@ -103,7 +103,8 @@ BUDGETS: dict[str, StudyRecipe] = {
         dc=MatchRecipe(match_steps=60, match_lr=2.0, per_image=False, match_batch=8),
         judges=3,
         judge_steps=200,
-        subset_steps=100,
+        subset_steps=200,
+        batch_size=64,
         test_per_class=100,
     ),
     "standard": _budget(

@@ -59,7 +59,7 @@ def test_the_accuracy_is_that_of_the_test_images(run, data):
 
 def test_a_study_goes_on_where_it_was_stopped_with_the_same_numbers(run, monkeypatch, tmp_path):
     monkeypatch.setattr(studying, "_WRITE_EVERY", 0.0)
-    monkeypatch.setattr(builtin, "_CPU_CELLS", 2)
+    monkeypatch.setattr(builtin, "_CPU_IMAGES", 6)
     whole = run(out=tmp_path / "whole.h5")
 
     class Stopping(StudyWatcher):
