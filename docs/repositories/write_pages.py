@@ -51,6 +51,7 @@ def _page(repository: Repository, seen: dict[str, str]) -> str:
             f"`goldore run` reaches its training set through {repository.door}. {repository.refits}".rstrip(),
             "",
         ]
+    lines += ["## Does it pay?", "", *_pays(repository, way, settings, seen), ""]
     if repository.edits:
         if way == "run":
             lines += ["## With the plug", ""]
@@ -87,12 +88,35 @@ def _page(repository: Repository, seen: dict[str, str]) -> str:
     return "\n".join(lines)
 
 
+def _pays(repository: Repository, way: str, settings: Settings, seen: dict[str, str]) -> list[str]:
+    """What was measured of pruning with the repository, and how to measure it."""
+    measured = seen.get("pays", _NOT_MEASURED)
+    if way == "folder tree":
+        return [measured]
+    metric = "" if repository.metric else " --metric REGEX"
+    plugged = " --plugged" if way == "plug" else ""
+    how = (
+        f"{measured} `goldore study` runs it on all data, on random samples and on the criteria you name, "
+        "and compares the accuracies that it prints ([more](../study.md#any-repository)). COMMAND is the one "
+        "that distils and prints an accuracy, with `{name}` in the names of folders that must be new for each "
+        "run:"
+    )
+    command = (
+        f"goldore study SCORES.h5 --for {repository.name} --ipc {settings.ipc} "
+        f"--criterion LossConverge_large --keep-ratio 0.1{plugged}{metric} -- COMMAND"
+    )
+    return [how, "", "```sh", "cd CLONE", command, "```"]
+
+
 def _plug(repository: Repository) -> list[str]:
     return [
         f"goldore plug {repository.name} CLONE",
         "cd CLONE",
         "export GOLDORE_INDEX=/path/to/keep.npy",
     ]
+
+
+_NOT_MEASURED = "Not known: no distillation of pruned data was measured with this repository."
 
 
 _NOT_RUN = (
