@@ -96,8 +96,8 @@ def _pays(repository: Repository, way: str, settings: Settings, seen: dict[str, 
     metric = "" if repository.metric else " --metric REGEX"
     plugged = " --plugged" if way == "plug" else ""
     how = (
-        f"{measured} `goldore study` runs it on all data, on random samples and on the criteria you name, "
-        "and compares the accuracies that it prints ([more](../study.md#any-repository)). COMMAND is the one "
+        f"{measured} `goldore study` runs it on all data, random samples and the criteria that you name, and "
+        "compares the accuracies that it prints ([more](../study.md#any-repository)). COMMAND is the one "
         "that distils and prints an accuracy, with `{name}` in the names of folders that must be new for each "
         "run:"
     )
