@@ -1,9 +1,7 @@
 """goldore score."""
 
-import logging
 import os
 import time
-import warnings
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -19,7 +17,7 @@ from goldore.trials import DistillRecipe, EvalSplit, LossRecipe, UtilityRecipe
 from goldore.wording import plural
 
 from .durations import seconds
-from .screen import err, line, reports_errors, warn
+from .screen import err, line, reports_errors, show_warnings
 from .signals import exit_code
 from .workers import share_out
 
@@ -303,10 +301,7 @@ def score_command(
 
     from .watching import ScreenWatcher, show_result
 
-    warnings.showwarning = lambda message, *_, **__: warn(f"{str(message).rstrip('.')}.")
-    logging.getLogger("torch.utils.cpp_extension").setLevel(
-        logging.ERROR
-    )  # compiling without CUDA is no news
+    show_warnings()
     place = rank_and_size()
     if place is None:
         share_out(processes, device)

@@ -2,9 +2,11 @@
 
 import contextlib
 import functools
+import logging
 import os
 import re
 import sys
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -62,6 +64,12 @@ def out() -> Console:
 def err() -> Console:
     """The console for progress, warnings and errors, on stderr."""
     return Console(stderr=True, highlight=False)
+
+
+def show_warnings() -> None:
+    """Print what the library warns of as other warnings are, and leave out what is no news."""
+    warnings.showwarning = lambda message, *_, **__: warn(f"{str(message).rstrip('.')}.")
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # that there is no CUDA
 
 
 def is_live(console: Console) -> bool:

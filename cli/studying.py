@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import shlex
-import warnings
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,7 +16,7 @@ from goldore.trials import BUDGETS
 from goldore.wording import plural
 
 from .durations import seconds
-from .screen import err, line, out, reports_errors, warn
+from .screen import err, line, out, reports_errors, show_warnings, warn
 from .signals import exit_code
 
 if TYPE_CHECKING:
@@ -200,7 +199,7 @@ def study_command(
 
     scores = load_scores(file)
     watcher = StudyScreen(quiet=quiet)
-    warnings.showwarning = lambda message, *_, **__: warn(f"{str(message).rstrip('.')}.")
+    show_warnings()
     try:
         from goldore.studies.studying import study
 

@@ -98,8 +98,8 @@ def _pays(repository: Repository, way: str, settings: Settings, seen: dict[str, 
     how = (
         f"{measured} `goldore study` runs it on all data, random samples and the criteria that you name, and "
         "compares the accuracies that it prints ([more](../study.md#any-repository)). COMMAND is the one "
-        "that distils and prints an accuracy, with `{name}` in the names of folders that must be new for each "
-        "run:"
+        "that distils and prints an accuracy, with `{name}` in the names of folders that must be new "
+        "for each run:"
     )
     command = (
         f"goldore study SCORES.h5 --for {repository.name} --ipc {settings.ipc} "
