@@ -70,6 +70,10 @@ class Course(ABC, Generic[AnyPlan, AnyResult]):
     def line(self) -> str:
         """The same in one line for a log."""
 
+    def begin(self, trials: Sequence["Trial"]) -> None:
+        """Take in the trials that train together now."""
+        self.group = trials
+
     def add(self, results: Sequence[AnyResult]) -> None:
         """Count finished trials."""
         self.done += len(results)
@@ -196,6 +200,12 @@ class UtilityCourse(Course[UtilityPlan, UtilityResult]):
         self._score: Score | None = None
         self._judged = 0  # trials when it was last said how far MonteCarlo can be trusted
 
+    def begin(self, trials: Sequence["Trial"]) -> None:
+        """The rate counts from the first trials on, not from what is made before them."""
+        if not self.group:
+            self._start = time.monotonic()
+        super().begin(trials)
+
     def columns(self) -> list[Any]:
         """Trials and reliability, trials an hour, the time left."""
         return [
@@ -209,12 +219,16 @@ class UtilityCourse(Course[UtilityPlan, UtilityResult]):
         """What a trial is, how many there will be, and until when."""
         plan, recipe = self.plan, self.plan.run.recipe
         made = f" distilled by {recipe.distill.method}" if recipe.distill else ""
+        trained = plural(recipe.steps, "step")
+        if recipe.kernel is not None:
+            fit = "a ridge regression" if recipe.kernel.fit == "ridge" else f"{trained} of a linear head"
+            trained = f"{fit} on {plural(recipe.kernel.networks or 1, 'untrained network')}"
         split = "test" if recipe.eval_split == "test" else "held-out training"
         goal = plural(plan.trials, "trial")
         if plan.until_reliability is not None:
             goal = f"until the reliability is {plan.until_reliability:g}, at most {goal}"
         what = (
-            f"utility trials: {plan.subset_sizes.max()} of each class{made}, {plural(recipe.steps, 'step')}, "
+            f"utility trials: {plan.subset_sizes.max()} of each class{made}, {trained}, "
             f"evaluated on {count(plan.evaluation_images)} {split} images; every sample is drawn once in "
             f"{plural(plan.per_sweep, 'trial')}"
         )

@@ -13,7 +13,7 @@ from goldore.networks.config import DEFAULT_FAMILY, FAMILIES, network_of
 from goldore.runs.budget import Budget
 from goldore.runs.launching import rank_and_size
 from goldore.scores import MONTE_CARLO, TRAINING_SCORES, TrainingScore, find_scores
-from goldore.trials import DistillRecipe, EvalSplit, LossRecipe, UtilityRecipe
+from goldore.trials import DistillRecipe, EvalSplit, KernelRecipe, LossRecipe, UtilityRecipe
 from goldore.wording import plural
 
 from .durations import seconds
@@ -47,6 +47,9 @@ _UTILITY_ONLY = {
             "distill_lr",
             "images_per_class",
             "real_batch",
+            "fit",
+            "networks",
+            "ridge",
             "common_init",
         ),
         "",
@@ -121,8 +124,8 @@ def score_command(
         int | None,
         _utility(
             metavar="K",
-            help="Samples of each class that a trial draws (default: the smallest number whose accuracy is "
-            "clearly above chance in a pilot).",
+            help="Samples of each class that a trial draws (default: 1 with --trial kernel, else the "
+            "smallest number whose accuracy is clearly above chance in a pilot).",
         ),
     ] = None,
     utility_trials: Annotated[
@@ -169,8 +172,9 @@ def score_command(
     trial: Annotated[
         str,
         _utility(
-            help="real: train on the drawn samples; distill: train on synthetic images distilled from them, "
-            "as in the paper."
+            help="real: train on the drawn samples; kernel: fit a linear head to features of untrained "
+            "networks, hundreds of times as fast; distill: train on synthetic images distilled from them, as "
+            "in the paper."
         ),
     ] = "real",
     distill_method: Annotated[
@@ -190,6 +194,23 @@ def score_command(
     ] = None,
     real_batch: Annotated[
         int | None, _utility(help="Real images of each class in a distillation step (default: 256).")
+    ] = None,
+    fit: Annotated[
+        str | None,
+        _utility(
+            "--kernel-fit",
+            help="With --trial kernel: descent (the optimiser's --steps, the default) or ridge (regression).",
+        ),
+    ] = None,
+    networks: Annotated[
+        int | None,
+        _utility(
+            "--kernel-networks",
+            help="Untrained networks whose features are used (default: 2 to 16, for some 2,000 features).",
+        ),
+    ] = None,
+    ridge: Annotated[
+        float | None, _utility("--kernel-ridge", help="Strength of the ridge (default: 0.1).")
     ] = None,
     common_init: Annotated[
         int,
@@ -282,13 +303,18 @@ def score_command(
         eval_split=cast("EvalSplit", eval_split),  # checked by UtilityRecipe itself
         eval_per_class=eval_per_class or None,
         common_init=common_init,
-        distill=_distill_recipe(
+        **_special_trials(
             trial,
-            method=distill_method,
-            distill_steps=distill_steps,
-            distill_lr=distill_lr,
-            images_per_class=images_per_class,
-            real_batch=real_batch,
+            {
+                "distill": {
+                    "method": distill_method,
+                    "distill_steps": distill_steps,
+                    "distill_lr": distill_lr,
+                    "images_per_class": images_per_class,
+                    "real_batch": real_batch,
+                },
+                "kernel": {"fit": fit, "networks": networks, "ridge": ridge},
+            },
         ),
         **shared,
     )
@@ -418,18 +444,21 @@ def _numbers(text: str | None, option: str) -> tuple[float, ...] | None:
         raise UsageError(f"{option} is {text!r}; give numbers separated by commas, one a channel.") from None
 
 
-def _distill_recipe(trial: str, **given: Any) -> DistillRecipe | None:
-    """The options of --trial distill, those that were given; None for trials on the samples themselves."""
-    chosen = {name: value for name, value in given.items() if value is not None}
-    if trial not in ("real", "distill"):
-        raise UsageError(f"--trial is {trial!r}; choose real or distill.")
-    if trial == "real":
-        if chosen:
+def _special_trials(trial: str, options: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """What a recipe says of trials that are not real ones, from the options of each that were given."""
+    recipes = {"distill": DistillRecipe, "kernel": KernelRecipe}
+    if trial not in ("real", *recipes):
+        raise UsageError(f"--trial is {trial!r}; choose real, kernel or distill.")
+    found: dict[str, Any] = {}
+    for kind, recipe in recipes.items():
+        chosen = {name: value for name, value in options[kind].items() if value is not None}
+        if kind == trial:
+            found[kind] = recipe(**chosen)
+        elif chosen:
             raise UsageError(
-                f"`{next(iter(chosen))}` is an option of --trial distill; add that, or leave it out."
+                f"`{next(iter(chosen))}` is an option of --trial {kind}; add that, or leave it out."
             )
-        return None
-    return DistillRecipe(**chosen)
+    return found
 
 
 def _trial_range(text: str | None) -> range | None:

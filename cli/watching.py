@@ -40,6 +40,7 @@ class ScreenWatcher(Watcher):
         self._live = out().is_terminal and is_live(self._console) and not quiet
         self._course: Course[Any, Any] | None = None  # of the trials under way
         self._spoke = 0.0  # time of the last line
+        self._said: set[str] = set()
         self.out: Path | None = None
         self.kept = 0
 
@@ -61,6 +62,14 @@ class ScreenWatcher(Watcher):
         tried = ", ".join(map(str, sizes))
         self.say(f"a pilot looks for the smallest subset that teaches something ({tried} of each class) ...")
 
+    def preparing(self, what: str, share: float) -> None:
+        """Say what is made before the first trial, and how far it is if that takes long."""
+        now = time.monotonic()
+        if what not in self._said or now - self._spoke >= _SECONDS_BETWEEN_LINES:
+            self.say(f"{what} ..." if what not in self._said else f"{what}: {share:.0%}")
+            self._said.add(what)
+            self._spoke = now
+
     def planned(self, plan: Plan) -> None:
         """Say what is going to happen."""
         self._stop()
@@ -78,7 +87,7 @@ class ScreenWatcher(Watcher):
     def started(self, trials: Sequence[Trial]) -> None:
         """Begin a group of trials."""
         if self._course is not None:
-            self._course.group = trials
+            self._course.begin(trials)
 
     def progressed(self, progress: TrainingProgress) -> None:
         """Move the bar, or print a line if the last one is long ago."""

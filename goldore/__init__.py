@@ -39,13 +39,21 @@ if TYPE_CHECKING:
     from goldore.studies.study_file import load_study
     from goldore.studies.studying import study
     from goldore.studies.watching import StudyWatcher
-    from goldore.trials import DistillRecipe, LossRecipe, MatchRecipe, StudyRecipe, UtilityRecipe
+    from goldore.trials import (
+        DistillRecipe,
+        KernelRecipe,
+        LossRecipe,
+        MatchRecipe,
+        StudyRecipe,
+        UtilityRecipe,
+    )
 
 __all__ = [
     "ConvNetConfig",
     "DistillRecipe",
     "GoldoreError",
     "ImageDataset",
+    "KernelRecipe",
     "LossRecipe",
     "MatchRecipe",
     "ScoreFile",
@@ -79,6 +87,7 @@ __all__ = [
 _HOME = {
     "ConvNetConfig": "goldore.networks.config",
     "DistillRecipe": "goldore.trials",
+    "KernelRecipe": "goldore.trials",
     "ImageDataset": "goldore.datasets",
     "LossRecipe": "goldore.trials",
     "UtilityRecipe": "goldore.trials",

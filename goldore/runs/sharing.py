@@ -81,6 +81,9 @@ class _Listener(Watcher):
         self._listen()
         self._watcher.ended(end, score, seconds, trials)
 
+    def preparing(self, what: str, share: float) -> None:
+        self._watcher.preparing(what, share)
+
     def pilot_started(self, sizes: Sequence[int]) -> None:
         self._watcher.pilot_started(sizes)
 

@@ -31,13 +31,16 @@ from goldore.store import (
     run_differences,
 )
 from goldore.store.utility_trials import ESTIMATOR, OUTCOME
-from goldore.training.devices import default_precision
+from goldore.training.devices import abilities, default_precision
+from goldore.training.execution import Execution
 from goldore.training.images import DeviceDataset
+from goldore.training.kernel import KernelTrainer, networks_of, trials_at_once
 from goldore.training.subsets import Outcomes, SubsetTrainer
-from goldore.training.tuning import Work, choose_engine
-from goldore.trials import OUTCOMES, UtilityRecipe
+from goldore.training.tuning import Engine, Work, choose_engine, compiling_pays
+from goldore.trials import OUTCOMES, KernelRecipe, Precision, UtilityRecipe
 from goldore.trials.draws import Strata, Sweeps, make_strata
 from goldore.trials.seeds import Trial, make_utility_trials
+from goldore.wording import plural
 
 _CPU_NETWORKS, _CUDA_NETWORKS = 8, 64  # at once; the second at the most
 _EXPECTED_SWEEPS = 8  # of a run until a reliability is reached, for choosing how to run
@@ -67,13 +70,13 @@ class UtilityStage:
             UsageError: if there are no images to evaluate on.
         """
         job, dataset = self._job, self._job.dataset
-        own = complete_recipe(self._recipe, dataset, default_precision(job.device))
+        own = self._complete(default_precision(job.device))
         check_evaluable(dataset, own)
         fingerprint = evaluation_fingerprint(dataset, own)
         run = UtilityRun(own, job.seed, OUTCOMES[0], ESTIMATORS[0], fingerprint, **job.made_on)
         there = stored.utility_trials if stored is not None else None
         if stored is not None and there is not None:
-            same = complete_recipe(self._recipe, dataset, there.recipe.precision or "float32")
+            same = self._complete(there.recipe.precision or "float32")
             size = same.subset_per_class or there.recipe.subset_per_class
             going_on = dataclasses.replace(run, recipe=dataclasses.replace(same, subset_per_class=size))
             if job.overwrite and run_differences(stored, job.header, going_on):
@@ -84,6 +87,20 @@ class UtilityStage:
             run,
             outcome=OUTCOME[self._outcome or (there.outcome if there else OUTCOMES[0])],
             estimator=ESTIMATOR[self._estimator or (there.estimator if there else ESTIMATORS[0])],
+        )
+
+    def _complete(self, precision: Precision) -> UtilityRecipe:
+        """The recipe with only the size of the subsets left open, and that not in trials of kernels."""
+        dataset = self._job.dataset
+        recipe = complete_recipe(self._recipe, dataset, precision)
+        if recipe.kernel is None:
+            return recipe
+        architecture = recipe.network.architecture(dataset.image_shape, dataset.num_classes)
+        networks = networks_of(recipe.kernel, architecture)
+        return dataclasses.replace(
+            recipe,
+            kernel=dataclasses.replace(recipe.kernel, networks=networks),
+            subset_per_class=recipe.subset_per_class or 1,
         )
 
     def settle(self, run: UtilityRun) -> tuple[UtilityRun, list[str]]:
@@ -189,11 +206,15 @@ class _Training:
         self.architecture = run.recipe.network.architecture(dataset.image_shape, dataset.num_classes)
         images = images_at_once(run.recipe, strata)
         distill = run.recipe.distill
+        self._watcher = job.watcher
         made = distill.images_per_class * dataset.num_classes if distill is not None else 0
         with memory_errors():
             self._data = DeviceDataset(dataset, run.recipe.mean or (), run.recipe.std or (), job.device)
             self._evaluations = evaluation_sets(dataset, self._data, run.recipe, strata)
             self.evaluation_images = len(self._evaluations[0].labels)
+            if run.recipe.kernel is not None:
+                self.engine = self._for_kernel(job, run.recipe.kernel, count)
+                return
             work = Work(
                 batch=images if distill is None else made,
                 held=images,
@@ -209,15 +230,43 @@ class _Training:
                 self._data, self.architecture, run.recipe, work, **dataclasses.asdict(job.settings)
             )
 
+    def _for_kernel(self, job: Job, kernel: KernelRecipe, count: int) -> Engine:
+        """How trials of kernels run: many at once, the untrained networks compiled where that pays."""
+        size = job.settings.ensemble_size or trials_at_once(
+            kernel, self.architecture, self._strata, job.device
+        )
+        images = len(job.dataset.labels) * (kernel.networks or 1)
+        mode = job.settings.compile_mode
+        pays = not abilities(job.device).own_memory and compiling_pays(self.architecture, images)
+        compiled = mode == "on" or (mode == "auto" and pays)
+        return Engine(min(size, max(count, 1)), Execution(compiled=compiled))
+
+    def _trainer(self) -> "SubsetTrainer | KernelTrainer":
+        run, data, execution = self._run, self._data, self.engine.execution
+        if run.recipe.kernel is None:
+            return SubsetTrainer(data, self.architecture, run.recipe, execution)
+        what = f"{plural(run.recipe.kernel.networks or 1, 'untrained network')} look at all images"
+        with memory_errors():
+            return KernelTrainer(
+                data,
+                self.architecture,
+                run.recipe,
+                self._strata,
+                run.base_seed,
+                self._evaluations[0],
+                execution,
+                lambda share: self._watcher.preparing(what, share),
+            )
+
     def groups(self, take: Claims, watcher: Watcher) -> Iterator[list[UtilityResult]]:
         """Train the trials that are given, as many at once as memory holds."""
         sweeps, run = Sweeps(self._strata, self._run.base_seed), self._run
-        trainer: SubsetTrainer | None = None
+        trainer: SubsetTrainer | KernelTrainer | None = None
 
         def of_group(numbers: list[int]) -> list[UtilityResult]:
             nonlocal trainer
             kept, trainer = trainer, None  # one that fails holds memory
-            kept = kept or SubsetTrainer(self._data, self.architecture, run.recipe, self.engine.execution)
+            kept = kept or self._trainer()
             trials = make_utility_trials(run.base_seed, numbers, run.recipe.common_init)
             watcher.started(trials)
             members = np.stack([sweeps.subset(trial.number) for trial in trials]).astype(np.int32)

@@ -86,6 +86,9 @@ class Watcher:
     def pilot_started(self, sizes: Sequence[int]) -> None:
         """Called when a pilot begins to look for the size of the subsets among these."""
 
+    def preparing(self, what: str, share: float) -> None:
+        """Called now and then while something is made that trials need: what, and which share is there."""
+
     def planned(self, plan: Plan) -> None:
         """Called before the first training of a kind; what follows is about its trials."""
 

@@ -20,6 +20,7 @@ from goldore.studies.pool import ClassPool, Pool
 from goldore.training.augmentation import Drawn, augment, draw
 from goldore.training.devices import abilities
 from goldore.training.distill import gradient_distance, matched_weights
+from goldore.training.embedding import embed
 from goldore.training.execution import TYPES, Execution, features_function
 from goldore.training.images import DeviceDataset, to_device
 from goldore.trials import Distiller, MatchRecipe, Precision
@@ -114,17 +115,10 @@ class Matcher:
     def _take(self, rows: NDArray[np.int64]) -> Tensor:
         return self._data.normalize(self._data.images.take(to_device(rows, self._data.index_device)))
 
-    @torch.no_grad()
     def _embedded(self, images: Tensor) -> Tensor:
         """Embeddings, float32 [n, F]."""
         size = _COMPILED_IMAGES if self._compiled else self._at_once
-        missing = -len(images) % size if self._compiled else 0  # it is compiled for one size
-        if missing:
-            images = torch.cat([images, images[:1].expand(missing, *images.shape[1:])])
-        parts = torch.split(images, size)
-        network = self._network.parameters, self._network.running
-        found = torch.cat([self._features(*network, part)[0] for part in parts])
-        return found[: len(found) - missing]
+        return embed(self._features, self._network, images, size, fixed=self._compiled)[0]
 
     def _match_distributions(
         self, drawn: list[ClassPool], sets: list[Tensor], synthetic: list[Tensor], augmentation: Drawn

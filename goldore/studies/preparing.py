@@ -14,11 +14,8 @@ from goldore.studies.builtin import BuiltIn, recipe_of
 from goldore.studies.model import Settings
 from goldore.studies.study_file import Content
 from goldore.training.devices import abilities, describe, prepare_determinism, resolve_device
-from goldore.training.tuning import Compile
+from goldore.training.tuning import Compile, compiling_pays
 from goldore.trials import StudyRecipe
-
-_OPERATIONS = 8e10  # a second, of a thread (goldore.training.tuning)
-_WORTH = 30.0  # seconds at that rate from which compiling saves more than it takes
 
 
 def prepare(
@@ -74,7 +71,4 @@ def _pays(dataset: ImageDataset, settings: Settings, device: torch.device, runs:
     architecture = recipe.network.architecture(dataset.image_shape, dataset.num_classes)
     embedded = dataset.num_classes * recipe.dm.match_batch * recipe.dm.match_steps
     judged = 3 * dataset.num_classes * recipe.judges * recipe.judge_steps  # forward, and backward twice that
-    return (
-        runs * (embedded + judged) * architecture.forward_operations() / _OPERATIONS / torch.get_num_threads()
-        > _WORTH
-    )
+    return compiling_pays(architecture, runs * (embedded + judged))

@@ -154,25 +154,45 @@ def class_outcomes(
     execution: Execution,
 ) -> dict[str, Tensor]:
     """Evaluate every network: mean over the images of each class, float64 [E, K] by outcome."""
-    num_classes = networks.architecture.num_classes
-    sums = {
-        name: torch.zeros(networks.size, num_classes, dtype=torch.float64, device=data.score_device)
-        for name in OUTCOMES
-    }
+    found = ClassOutcomes(networks.size, networks.architecture.num_classes, data.score_device)
 
     def see(_: int, logits: Tensor, labels: Tensor, __: object) -> None:
-        logits = logits.double()
-        index = labels.view(1, -1, 1).expand(networks.size, -1, 1)
-        right = logits.gather(2, index)[..., 0]  # [E, B]
-        other = logits.scatter(2, index, -torch.inf).amax(2)
-        sums["accuracy"].index_add_(1, labels, (right > other).double())
-        sums["logprob"].index_add_(1, labels, right - logits.logsumexp(2))
-        sums["margin"].index_add_(1, labels, right - other)
+        found.see(logits, labels)
 
     images, labels = evaluation.images, evaluation.labels
     forward(networks, data, images, labels, see, precision=precision, execution=execution)
-    counts = torch.bincount(labels, minlength=num_classes).to(data.score_device)
-    return {name: values / counts for name, values in sums.items()}
+    return found.means()
+
+
+class ClassOutcomes:
+    """Adds up the outcomes of evaluation images, class by class.
+
+    Args:
+        networks: E of them.
+        classes: K.
+        device: of the logits, which has float64.
+    """
+
+    def __init__(self, networks: int, classes: int, device: torch.device) -> None:
+        self._sums = {
+            name: torch.zeros(networks, classes, dtype=torch.float64, device=device) for name in OUTCOMES
+        }
+        self._counts = torch.zeros(classes, dtype=torch.float64, device=device)
+
+    def see(self, logits: Tensor, labels: Tensor) -> None:
+        """Take in logits [E, B, K] of images with these labels, int64 [B]."""
+        logits = logits.double()
+        index = labels.view(1, -1, 1).expand(len(logits), -1, 1)
+        right = logits.gather(2, index)[..., 0]  # [E, B]
+        other = logits.scatter(2, index, -torch.inf).amax(2)
+        self._sums["accuracy"].index_add_(1, labels, (right > other).double())
+        self._sums["logprob"].index_add_(1, labels, right - logits.logsumexp(2))
+        self._sums["margin"].index_add_(1, labels, right - other)
+        self._counts.index_add_(0, labels, torch.ones_like(labels, dtype=torch.float64))
+
+    def means(self) -> dict[str, Tensor]:
+        """Mean over the images of each class, float64 [E, K] by outcome."""
+        return {name: values / self._counts for name, values in self._sums.items()}
 
 
 def _batches(trials: Sequence[Trial], size: int, batch_size: int, steps: int) -> Iterator[NDArray[np.int64]]:

@@ -115,7 +115,8 @@ def choose_engine(
     given = min(ensemble_size, max(work.trials, 1)) if ensemble_size else None
     if not abilities(data.device).own_memory:
         pays = work.compiles and given in (None, 1) and not deterministic
-        pays = pays and min(_cpu_seconds(architecture, work), work.seconds) * _SAVED > _COMPILING
+        images = work.trials * (3 * work.trained + work.scored)
+        pays = pays and compiling_pays(architecture, images, work.seconds)
         compiled = compile_mode == "on" or (compile_mode == "auto" and pays)
         size = given or (1 if compiled and work.compiles else min(work.cpu_networks, max(work.trials, 1)))
         candidates = architecture.layouts(one_operator=compiled)
@@ -322,9 +323,14 @@ def _halves(most: int) -> list[int]:
     return sizes
 
 
-def _cpu_seconds(architecture: Architecture, work: Work) -> float:
-    """Roughly, of all trials without compiling."""
-    images = work.trials * (3 * work.trained + work.scored)
+def compiling_pays(architecture: Architecture, images: int, most: float = math.inf) -> bool:
+    """Whether compiling saves more on a CPU than it takes.
+
+    Args:
+        architecture: of a network.
+        images: that pass through it forward; a backward pass counts as two more.
+        most: seconds after which the work ends anyway.
+    """
     each = architecture.forward_operations() / _CPU_OPERATIONS
     each += _CPU_ACTIVATION * architecture.activations()
-    return images * each / torch.get_num_threads()
+    return min(images * each / torch.get_num_threads(), most) * _SAVED > _COMPILING

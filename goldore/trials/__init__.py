@@ -23,6 +23,7 @@ from goldore.trials.utility_recipe import (
     DistillMethod,
     DistillRecipe,
     EvalSplit,
+    KernelRecipe,
     Outcome,
     UtilityRecipe,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "DistillRecipe",
     "Distiller",
     "EvalSplit",
+    "KernelRecipe",
     "LossRecipe",
     "MatchRecipe",
     "Outcome",

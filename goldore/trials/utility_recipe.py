@@ -10,6 +10,7 @@ from goldore.trials.recipe import Recipe
 EvalSplit = Literal["test", "heldout"]
 DistillMethod = Literal["dc", "dm"]
 _DISTILL_LR = {"dc": 0.1, "dm": 1.0}
+KernelFit = Literal["descent", "ridge"]
 Outcome = Literal["accuracy", "logprob", "margin"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
@@ -55,6 +56,35 @@ class DistillRecipe:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class KernelRecipe:
+    """How a trial fits a linear head to features of untrained networks, in place of training a network.
+
+    Attributes:
+        fit: "descent", the optimiser's steps on the head alone, from zero and with the whole subset in each;
+            or "ridge", kernel ridge regression of the classes.
+        networks: untrained ones whose embeddings stand side by side; None takes as many as give some two
+            thousand features, 2 to 16.
+        ridge: what is added to the diagonal in a ridge regression, times the diagonal's mean.
+
+    Raises:
+        UsageError: if a value is outside its range.
+    """
+
+    fit: KernelFit = "descent"
+    networks: int | None = None
+    ridge: float = 0.1
+
+    def __post_init__(self) -> None:
+        fits = get_args(KernelFit)
+        require(self.fit in fits, f"`fit` is {self.fit!r}; choose {' or '.join(fits)}.")
+        require(
+            self.networks is None or self.networks >= 1,
+            f"`networks` is {self.networks}; it must be 1 or more.",
+        )
+        require(0 < self.ridge < math.inf, f"`ridge` is {self.ridge}; it must be above 0.")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class UtilityRecipe(Recipe):
     """How a utility trial draws, trains and is evaluated.
 
@@ -69,9 +99,10 @@ class UtilityRecipe(Recipe):
             their block (common random numbers); 1 gives each trial weights of its own.
         distill: None trains on the drawn samples themselves; else they are distilled first, as in the
             trials of the paper.
+        kernel: None trains networks; else a trial fits a head to features of untrained ones.
 
     Raises:
-        UsageError: if a value is outside its range.
+        UsageError: if a value is outside its range, or two exclude each other.
     """
 
     subset_per_class: int | None = None
@@ -80,9 +111,16 @@ class UtilityRecipe(Recipe):
     eval_per_class: int | None = 100
     common_init: int = 1
     distill: DistillRecipe | None = None
+    kernel: KernelRecipe | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.kernel is not None:
+            require(self.distill is None, "a trial is distilled or a kernel trial, not both.")
+            require(
+                self.common_init == 1,
+                "kernel trials all share their untrained networks; leave `common_init` out.",
+            )
         for field in ("subset_per_class", "steps", "eval_per_class", "common_init"):
             value = getattr(self, field)
             require(value is None or value >= 1, f"`{field}` is {value}; it must be 1 or more.")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import goldore
-from goldore import ConvNetConfig, LossRecipe, UtilityRecipe, Watcher
+from goldore import ConvNetConfig, DistillRecipe, KernelRecipe, LossRecipe, UtilityRecipe, Watcher
 from goldore.errors import GoldoreError, ScoreFileError, UnreliableError, UsageError
 from tests.conftest import edited, make_dataset
 
@@ -42,8 +42,9 @@ def same_trials(first, second):
         np.testing.assert_allclose(first[name], second[name], rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize("kind", ["real", "kernel"])
 @pytest.mark.parametrize("split", ["test", "heldout"])
-def test_the_trials_do_not_depend_on_how_the_run_was_cut(dataset, tmp_path, split):
+def test_the_trials_do_not_depend_on_how_the_run_was_cut(dataset, tmp_path, split, kind):
     class Interrupt(Watcher):
         seen = 0
 
@@ -52,7 +53,8 @@ def test_the_trials_do_not_depend_on_how_the_run_was_cut(dataset, tmp_path, spli
             if self.seen >= 16:
                 raise KeyboardInterrupt
 
-    recipe = replace(RECIPE, eval_split=split, common_init=3)
+    special = {"common_init": 3} if kind == "real" else {"kernel": KernelRecipe(networks=2)}
+    recipe = replace(RECIPE, eval_split=split, **special)
     whole, alone, stopped, merged = (
         tmp_path / f"{name}.h5" for name in ("whole", "alone", "stopped", "merged")
     )
@@ -311,3 +313,36 @@ def test_a_pilot_that_finds_nothing_above_chance_says_so(out):
     file = score(noise, out, utility=replace(RECIPE, subset_per_class=None, lr=1e-6), watcher=watcher)
     assert file.utility_trials.recipe.subset_per_class == 1
     assert "none is clearly above chance: raise `steps`" in watcher.note
+
+
+def test_kernel_trials_draw_one_sample_of_each_class_unless_told_otherwise(dataset, out):
+    recipe = UtilityRecipe(network=NETWORK, kernel=KernelRecipe())
+    told = []
+
+    class Listening(Watcher):
+        def preparing(self, what, share):
+            told.append((what, share))
+
+        def pilot_started(self, sizes):
+            raise AssertionError("nothing is left to be found out")
+
+    file = score(dataset, out, utility=recipe, watcher=Listening())
+    known = file.utility_trials.recipe
+    assert known.subset_per_class == 1
+    assert known.kernel.networks == 16  # narrow ones
+    assert told[-1] == ("16 untrained networks look at all images", 1.0)
+    assert len(file.utility_trials.done) == 40
+    again = score(dataset, out, utility=recipe, utility_trials=60)
+    assert len(again.utility_trials.done) == 60
+    with pytest.raises(ScoreFileError, match="kernel"):
+        score(dataset, out, utility=replace(recipe, kernel=KernelRecipe(fit="ridge")))
+
+
+def test_kernel_trials_neither_distil_nor_share_initial_weights():
+    with pytest.raises(UsageError, match="`common_init`"):
+        UtilityRecipe(kernel=KernelRecipe(), common_init=2)
+    with pytest.raises(UsageError, match="not both"):
+        UtilityRecipe(kernel=KernelRecipe(), distill=DistillRecipe())
+    for wrong in ({"fit": "boost"}, {"networks": 0}, {"ridge": 0.0}):
+        with pytest.raises(UsageError, match=f"`{next(iter(wrong))}`"):
+            KernelRecipe(**wrong)
