@@ -207,6 +207,7 @@ class _Training:
         images = images_at_once(run.recipe, strata)
         distill = run.recipe.distill
         self._watcher = job.watcher
+        self._kernel: KernelTrainer | None = None  # its features are for all groups
         made = distill.images_per_class * dataset.num_classes if distill is not None else 0
         with memory_errors():
             self._data = DeviceDataset(dataset, run.recipe.mean or (), run.recipe.std or (), job.device)
@@ -245,9 +246,11 @@ class _Training:
         run, data, execution = self._run, self._data, self.engine.execution
         if run.recipe.kernel is None:
             return SubsetTrainer(data, self.architecture, run.recipe, execution)
+        if self._kernel is not None:
+            return self._kernel
         what = f"{plural(run.recipe.kernel.networks or 1, 'untrained network')} look at all images"
         with memory_errors():
-            return KernelTrainer(
+            self._kernel = KernelTrainer(
                 data,
                 self.architecture,
                 run.recipe,
@@ -257,6 +260,7 @@ class _Training:
                 execution,
                 lambda share: self._watcher.preparing(what, share),
             )
+        return self._kernel
 
     def groups(self, take: Claims, watcher: Watcher) -> Iterator[list[UtilityResult]]:
         """Train the trials that are given, as many at once as memory holds."""

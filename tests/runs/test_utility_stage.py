@@ -326,10 +326,12 @@ def test_kernel_trials_draw_one_sample_of_each_class_unless_told_otherwise(datas
         def pilot_started(self, sizes):
             raise AssertionError("nothing is left to be found out")
 
-    file = score(dataset, out, utility=recipe, watcher=Listening())
+    goal = {"utility_trials": None, "until_reliability": 0.99, "max_trials": 40}  # looked at now and then
+    file = score(dataset, out, utility=recipe, watcher=Listening(), **goal)
     known = file.utility_trials.recipe
     assert known.subset_per_class == 1
     assert known.kernel.networks == 16  # narrow ones
+    assert [share for _, share in told].count(1.0) == 1
     assert told[-1] == ("16 untrained networks look at all images", 1.0)
     assert len(file.utility_trials.done) == 40
     again = score(dataset, out, utility=recipe, utility_trials=60)
