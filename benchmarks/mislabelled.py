@@ -2,7 +2,7 @@
 
 Prints, for MonteCarlo_small and LossConverge_large within classes, the area under the ROC curve for finding
 the changed samples, beside the reliability that goldore printed, at growing budgets and for two seeds, and
-how the two seeds' MonteCarlo agree.
+how the two seeds' MonteCarlo agree. Then the same of kernel trials, and how they agree with the trained ones.
 """
 
 import argparse
@@ -10,6 +10,7 @@ import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -30,6 +31,8 @@ def main() -> None:
     parser.add_argument("--outcome", default="accuracy")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--kernel-trials", type=int, default=20_000)
+    parser.add_argument("--subset-per-class", type=int, default=1)
     arguments = parser.parse_args()
     keep_freed_memory()
     dataset, changed = mislabelled(
@@ -58,7 +61,9 @@ def main() -> None:
                 file = goldore.score(
                     dataset,
                     scores="MonteCarlo",
-                    utility=goldore.UtilityRecipe(network=network, subset_per_class=1),
+                    utility=goldore.UtilityRecipe(
+                        network=network, subset_per_class=arguments.subset_per_class
+                    ),
                     utility_trials=budget,
                     outcome=arguments.outcome,
                     seed=seed,
@@ -81,6 +86,52 @@ def main() -> None:
                     f"two seeds, {budget:,} trials: correlation within classes {each.mean():.3f} "
                     f"+- {each.std(ddof=1) / len(each) ** 0.5:.3f}"
                 )
+        trained = Path(folder) / f"utility-{arguments.seeds[0]}.h5"
+        for fit in ("descent", "ridge"):
+            kernel_trials(dataset, changed, network, trained, Path(folder) / f"{fit}.h5", fit, arguments)
+
+
+def kernel_trials(
+    dataset: goldore.ImageDataset,
+    changed: np.ndarray,
+    network: goldore.ConvNetConfig,
+    trained: Path,
+    out: Path,
+    fit: Literal["descent", "ridge"],
+    arguments: argparse.Namespace,
+) -> None:
+    """Score by kernel trials, and compare each outcome with that of trained trials."""
+    recipe = goldore.UtilityRecipe(
+        network=network,
+        subset_per_class=arguments.subset_per_class,
+        kernel=goldore.KernelRecipe(fit=fit),
+    )
+    start = time.perf_counter()
+    file = goldore.score(
+        dataset, scores="MonteCarlo", utility=recipe, utility_trials=arguments.kernel_trials, out=out
+    )
+    seconds = time.perf_counter() - start
+    spent = file.utility_trials.seconds.sum() if file.utility_trials is not None else np.nan
+    print(
+        f"kernel trials, {fit}: {arguments.kernel_trials:,} in {seconds:.0f} s, "
+        f"{arguments.kernel_trials / spent:,.0f} a second after the features"
+    )
+    labels, classes = dataset.labels, dataset.num_classes
+    for outcome in ("accuracy", "logprob", "margin"):
+        scores = []
+        for path in (out, trained):
+            goldore.reestimate(path, outcome, "in-minus-out")
+            scores.append(goldore.load_scores(path).scores["MonteCarlo"])
+        kernel, real = scores
+        each = correlations(kernel.values, real.values, labels, classes)
+        noise = (kernel.reliability * real.reliability) ** 0.5
+        print(
+            f"  {outcome}: AUC {auc(-kernel.values, changed, labels, classes):.3f} (trained "
+            f"{auc(-real.values, changed, labels, classes):.3f}), reliability {kernel.reliability:.2f} (trained "
+            f"{real.reliability:.2f}), correlation with trained {each.mean():.3f}, corrected for the noise of "
+            f"both {each.mean() / noise:.2f} +- {each.std(ddof=1) / len(each) ** 0.5 / noise:.2f}",
+            flush=True,
+        )
 
 
 def mislabelled(

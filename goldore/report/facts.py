@@ -14,6 +14,7 @@ from goldore.report.records import (
     UtilityTrialsRecord,
 )
 from goldore.scores.estimators.estimate import UNRELIABLE
+from goldore.trials import UtilityRecipe
 from goldore.wording import count, number, percent, plural, took
 
 Facts = dict[str, str]
@@ -104,16 +105,29 @@ def utility_facts(trials: UtilityTrialsRecord) -> Facts:
             f", distilled to {plural(distilled.images_per_class, 'image')} by {distilled.method} in "
             f"{plural(distilled.distill_steps, 'step')}"
         )
-    init = f", weights shared by {recipe.common_init} trials" if recipe.common_init > 1 else ""
     return {
         "subsets": f"{_sizes(trials.subset_sizes)} of each class{made}; every sample drawn once in "
         f"{plural(trials.per_sweep, 'trial')}",
         "networks": recipe.network.describe(),
-        "training": f"{plural(recipe.steps, 'step')}, lr {recipe.lr:g}, momentum "
-        f"{recipe.momentum:g}, weight decay {recipe.weight_decay:g}{init}",
+        "training": _training(recipe),
         "evaluation": f"{images} images of each class of the {split}; mean accuracy "
         f"{number(trials.accuracy)}",
     } | (_assumed(trials) | _cost(trials.seconds, trials.done + trials.failed))
+
+
+def _training(recipe: UtilityRecipe) -> str:
+    """How a utility trial learns."""
+    on = ""
+    if recipe.kernel is not None:
+        on = f"on {plural(recipe.kernel.networks or 1, 'untrained network')}"
+        if recipe.kernel.fit == "ridge":
+            return f"a ridge regression {on}, ridge {recipe.kernel.ridge:g}"
+        on = f"a linear head {on}: "
+    init = f", weights shared by {recipe.common_init} trials" if recipe.common_init > 1 else ""
+    return (
+        f"{on}{plural(recipe.steps, 'step')}, lr {recipe.lr:g}, momentum {recipe.momentum:g}, weight decay "
+        f"{recipe.weight_decay:g}{init}"
+    )
 
 
 def score_title(name: str, score: ScoreRecord) -> str:

@@ -17,6 +17,8 @@ from goldore.training.devices import abilities, describe, prepare_determinism, r
 from goldore.training.tuning import Compile, compiling_pays
 from goldore.trials import StudyRecipe
 
+_USUAL_RUNS = 100
+
 
 def prepare(
     dataset: ImageDataset,
@@ -27,7 +29,6 @@ def prepare(
     *,
     deterministic: bool,
     compile_mode: str,
-    runs: int,
 ) -> tuple[BuiltIn, Content]:
     """Make what runs the cells, and the study as it begins.
 
@@ -39,7 +40,6 @@ def prepare(
         device: by its name.
         deterministic: whether CUDA's kernels are to be.
         compile_mode: "auto", "on" or "off".
-        runs: of the whole study, over all cells and seeds.
 
     Raises:
         UsageError: if the dataset has no test split, or there is no such device.
@@ -55,15 +55,16 @@ def prepare(
         recipe=complete_recipe(recipe, dataset),
         evaluation=test_fingerprint(dataset, None),
     )
-    compiled = compile_mode == "on" or (compile_mode == "auto" and _pays(dataset, complete, where, runs))
+    compiled = compile_mode == "on" or (compile_mode == "auto" and _pays(dataset, complete, where))
     runner = BuiltIn(dataset, file, complete, where, deterministic=deterministic, compiled=compiled)
     return runner, Content(complete, device=describe(where), torch_version=str(torch.__version__))
 
 
-def _pays(dataset: ImageDataset, settings: Settings, device: torch.device, runs: int) -> bool:
+def _pays(dataset: ImageDataset, settings: Settings, device: torch.device) -> bool:
     """Whether embedding and judging are compiled where nobody said so: on a CPU, if there is much of it.
 
-    What is done already counts too, so that a study goes on as it began.
+    As if for a study of usual size, whatever is asked for now: a cell's numbers would be slightly others if it
+    was compiled for some seeds and not for others.
     """
     recipe = recipe_of(settings)
     if abilities(device).own_memory:
@@ -71,4 +72,4 @@ def _pays(dataset: ImageDataset, settings: Settings, device: torch.device, runs:
     architecture = recipe.network.architecture(dataset.image_shape, dataset.num_classes)
     embedded = dataset.num_classes * recipe.dm.match_batch * recipe.dm.match_steps
     judged = 3 * dataset.num_classes * recipe.judges * recipe.judge_steps  # forward, and backward twice that
-    return compiling_pays(architecture, runs * (embedded + judged))
+    return compiling_pays(architecture, _USUAL_RUNS * (embedded + judged))

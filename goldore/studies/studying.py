@@ -219,7 +219,6 @@ def study(
             device,
             deterministic=deterministic,
             compile_mode=compile_mode,
-            runs=seeds * len(cells),
         )
     else:
         require(
