@@ -125,11 +125,13 @@ def kernel_trials(
         kernel, real = scores
         each = correlations(kernel.values, real.values, labels, classes)
         noise = (kernel.reliability * real.reliability) ** 0.5
+        found = [auc(-score.values, changed, labels, classes) for score in scores]
+        error = each.std(ddof=1) / len(each) ** 0.5
         print(
-            f"  {outcome}: AUC {auc(-kernel.values, changed, labels, classes):.3f} (trained "
-            f"{auc(-real.values, changed, labels, classes):.3f}), reliability {kernel.reliability:.2f} (trained "
-            f"{real.reliability:.2f}), correlation with trained {each.mean():.3f}, corrected for the noise of "
-            f"both {each.mean() / noise:.2f} +- {each.std(ddof=1) / len(each) ** 0.5 / noise:.2f}",
+            f"  {outcome}: AUC {found[0]:.3f} (trained {found[1]:.3f}), "
+            f"reliability {kernel.reliability:.2f} (trained {real.reliability:.2f}), correlation "
+            f"{each.mean():.3f}, corrected for the noise of both {each.mean() / noise:.2f} +- "
+            f"{error / noise:.2f}",
             flush=True,
         )
 

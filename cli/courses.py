@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from goldore.runs.watching import End, LossPlan, Plan, UtilityPlan
+from goldore.runs.watching import End, KernelPlan, LossPlan, Plan, UtilityPlan
 from goldore.scores.estimators.estimate import UNRELIABLE
-from goldore.store import LossResult, Result, Score, UtilityResult
+from goldore.store import KernelResult, LossResult, Result, Score, UtilityResult
 from goldore.training.progress import Progress as TrainingProgress
 from goldore.wording import count, duration, number, plural
 
@@ -312,7 +312,46 @@ class UtilityCourse(Course[UtilityPlan, UtilityResult]):
         return left
 
 
-COURSES: dict[str, type[Course[Any, Any]]] = {"loss": LossCourse, "utility": UtilityCourse}
+class KernelCourse(Course[KernelPlan, KernelResult]):
+    """Groups of untrained networks: the bar moves by group."""
+
+    def columns(self) -> list[Any]:
+        """Groups and their share."""
+        return [TextColumn("{task.description}"), BarColumn(bar_width=None), TaskProgressColumn()]
+
+    def announcement(self) -> list[str]:
+        """What is looked at, by how many groups."""
+        plan, recipe = self.plan, self.plan.run.recipe
+        split = "test" if recipe.eval_split == "test" else "held-out training"
+        there = f", {count(plan.there)} of them done before" if plan.there else ""
+        asked = f"asked about {count(plan.evaluation_images)} {split} images"
+        groups = f"{plural(plan.trials, 'group')} of {plural(recipe.networks or 1, 'untrained network')}"
+        lines = [
+            f"kernel utility: the nearest of {plural(recipe.subset_per_class or 1, 'sample')} of each class, {asked}",
+            f"{groups}{there}, on {plan.run.device}",
+        ]
+        return [*lines, "nothing to do: all groups are there already"] if plan.trials <= plan.there else lines
+
+    def move_bar(self) -> None:
+        """Show groups."""
+        self.bar.update(
+            self._task,
+            description=self.line(),
+            total=max(self.plan.trials, 1),
+            completed=self.done,
+            visible=True,
+        )
+
+    def line(self) -> str:
+        """Groups that are done."""
+        return f"{count(self.done)} of {plural(self.plan.trials, 'group')} done"
+
+
+COURSES: dict[str, type[Course[Any, Any]]] = {
+    "loss": LossCourse,
+    "utility": UtilityCourse,
+    "kernel": KernelCourse,
+}
 
 
 def trust_sentence(score: Score) -> str:

@@ -103,4 +103,8 @@ def _merge_studies(parts: list[Path], to: Path, *, overwrite: bool) -> None:
 
 def _trials(file: "ScoreFile") -> int:
     """Finished trials of both kinds."""
-    return sum(len(each.done) for each in (file.loss_trials, file.utility_trials) if each is not None)
+    return sum(
+        len(each.done)
+        for each in (file.loss_trials, file.utility_trials, file.kernel_trials)
+        if each is not None
+    )

@@ -12,8 +12,8 @@ from goldore.errors import GoldoreError, UsageError
 from goldore.networks.config import DEFAULT_FAMILY, FAMILIES, network_of
 from goldore.runs.budget import Budget
 from goldore.runs.launching import rank_and_size
-from goldore.scores import MONTE_CARLO, TRAINING_SCORES, TrainingScore, find_scores
-from goldore.trials import DistillRecipe, EvalSplit, KernelRecipe, LossRecipe, UtilityRecipe
+from goldore.scores import KERNEL_UTILITY, MONTE_CARLO, TRAINING_SCORES, TrainingScore, find_scores
+from goldore.trials import DistillRecipe, KernelRecipe, KernelUtilityRecipe, LossRecipe, UtilityRecipe
 from goldore.wording import plural
 
 from .durations import seconds
@@ -24,23 +24,28 @@ from .workers import share_out
 if TYPE_CHECKING:
     from goldore.datasets.pixels import Channels
 
-_PANELS = ("Dataset", "Proxy network", "Training", "Run", "MonteCarlo (utility trials)")
+_PANELS = ("Dataset", "Proxy network", "Training", "Run", "Utility (MonteCarlo, KernelUtility)")
 _data, _network, _training, _run, _utility = (partial(typer.Option, rich_help_panel=each) for each in _PANELS)
 _BEFORE_RANK_SPEAKS = 2.0  # seconds in which rank 0 may say the same, and this process be stopped
-_LOSS_ONLY = {"trials": "--utility-trials", "epochs": "--steps", "init_epochs": "", "converge_epochs": ""}
-_UTILITY_ONLY = {
-    "utility_trials": "--trials",
-    "steps": "--epochs",
+_KINDS = {
+    "loss": " or ".join(TRAINING_SCORES),
+    "utility": MONTE_CARLO.name,
+    "kernel": KERNEL_UTILITY.name,
+}
+_USED_BY = {  # the kinds of trials that options are about, where these are not all
+    "trials": ("loss", "kernel"),
+    **dict.fromkeys(("epochs", "init_epochs", "converge_epochs"), ("loss",)),
+    **dict.fromkeys(("batch_size", "lr", "momentum", "weight_decay"), ("loss", "utility")),
+    **dict.fromkeys(("subset_per_class", "eval_split", "eval_per_class", "networks"), ("utility", "kernel")),
     **dict.fromkeys(
         (
-            "subset_per_class",
+            "utility_trials",
+            "steps",
             "until_reliability",
             "max_trials",
             "max_time",
             "outcome",
             "estimator",
-            "eval_split",
-            "eval_per_class",
             "trial",
             "distill_method",
             "distill_steps",
@@ -48,13 +53,13 @@ _UTILITY_ONLY = {
             "images_per_class",
             "real_batch",
             "fit",
-            "networks",
             "ridge",
             "common_init",
         ),
-        "",
+        ("utility",),
     ),
 }
+_INSTEAD = {"trials": "utility_trials", "epochs": "steps", "utility_trials": "trials", "steps": "epochs"}
 
 
 @reports_errors
@@ -96,15 +101,15 @@ def score_command(
     scores: Annotated[
         str,
         typer.Option(
-            help="LossInit, LossConverge, MonteCarlo (or loss-init, ...), or package.module:NAME for a score "
-            "of your own, separated by commas."
+            help="LossInit, LossConverge, MonteCarlo, KernelUtility (or loss-init, ...), or "
+            "package.module:NAME for a score of your own, separated by commas."
         ),
     ] = "LossInit,LossConverge",
     trials: Annotated[
         int,
         typer.Option(
-            help="Total number of loss trials (full trainings) in the file; at least two are needed for "
-            "error bars."
+            help="Total number of loss trials (full trainings) in the file, and of groups of untrained "
+            "networks for KernelUtility; at least two are needed for error bars."
         ),
     ] = 5,
     out: Annotated[
@@ -124,8 +129,8 @@ def score_command(
         int | None,
         _utility(
             metavar="K",
-            help="Samples of each class that a trial draws (default: 1 with --trial kernel, else the "
-            "smallest number whose accuracy is clearly above chance in a pilot).",
+            help="Samples of each class that a trial draws (default: 1 with --trial kernel and for "
+            "KernelUtility, else the smallest number whose accuracy is clearly above chance in a pilot).",
         ),
     ] = None,
     utility_trials: Annotated[
@@ -206,7 +211,8 @@ def score_command(
         int | None,
         _utility(
             "--kernel-networks",
-            help="Untrained networks whose features are used (default: 2 to 16, for some 2,000 features).",
+            help="Untrained networks whose features are used together, by --trial kernel and KernelUtility "
+            "(default: for 2,000 and 1,000 features, at most 16).",
         ),
     ] = None,
     ridge: Annotated[
@@ -297,11 +303,14 @@ def score_command(
         "precision": precision,
     }
     recipe = LossRecipe(epochs=epochs, init_epochs=init_epochs, converge_epochs=converge_epochs, **shared)
+    looks = "kernel" in _kinds_of(scores)
+    evaluated: dict[str, Any] = {
+        "subset_per_class": subset_per_class,
+        "eval_split": eval_split,
+        "eval_per_class": eval_per_class or None,
+    }
     utility = UtilityRecipe(
-        subset_per_class=subset_per_class,
         steps=steps,
-        eval_split=cast("EvalSplit", eval_split),  # checked by UtilityRecipe itself
-        eval_per_class=eval_per_class or None,
         common_init=common_init,
         **_special_trials(
             trial,
@@ -313,10 +322,19 @@ def score_command(
                     "images_per_class": images_per_class,
                     "real_batch": real_batch,
                 },
-                "kernel": {"fit": fit, "networks": networks, "ridge": ridge},
+                "kernel": {
+                    "fit": fit,
+                    "networks": networks if trial == "kernel" or not looks else None,
+                    "ridge": ridge,
+                },
             },
         ),
+        **evaluated,
         **shared,
+    )
+    nothing_trained = {name: shared[name] for name in ("network", "mean", "std", "precision")}
+    kernel_utility = KernelUtilityRecipe(
+        networks=networks, **evaluated | {"subset_per_class": subset_per_class or 1}, **nothing_trained
     )
     _check_used(context, scores)
     max_seconds = seconds(max_time)
@@ -363,6 +381,7 @@ def score_command(
                 trials=trials,
                 recipe=recipe,
                 utility=utility,
+                kernel_utility=kernel_utility,
                 utility_trials=utility_trials,
                 until_reliability=until_reliability,
                 max_trials=max_trials,
@@ -394,22 +413,33 @@ def score_command(
 
 
 def _check_used(context: typer.Context, scores: str) -> None:
-    """Refuse options that would do nothing: of the other kind of trials, or --trials beside a range."""
-    given = {name: context.get_parameter_source(name) for name in ("trials", "trial_range")}
-    if all(source is not None and source.name == "COMMANDLINE" for source in given.values()):
-        raise UsageError("--trial-range says which trials to run; leave --trials out.")
-    rows = find_scores(scores)
-    unused = {} if MONTE_CARLO.name in rows else dict.fromkeys(_UTILITY_ONLY, MONTE_CARLO.name)
-    if not any(isinstance(row, TrainingScore) for row in rows.values()):
-        unused |= dict.fromkeys(_LOSS_ONLY, " or ".join(TRAINING_SCORES))
-    for parameter, wanted in unused.items():
+    """Refuse options that would do nothing: of other kinds of trials, or --trials beside a range."""
+
+    def is_given(parameter: str) -> bool:
         source = context.get_parameter_source(parameter)
-        if source is not None and source.name == "COMMANDLINE":
-            instead = (_LOSS_ONLY | _UTILITY_ONLY)[parameter]
+        return source is not None and source.name == "COMMANDLINE"
+
+    if is_given("trials") and is_given("trial_range"):
+        raise UsageError("--trial-range says which trials to run; leave --trials out.")
+    kinds = _kinds_of(scores)
+    for parameter in filter(is_given, _USED_BY):
+        users = _USED_BY[parameter]
+        if kinds.isdisjoint(users):
+            instead = _INSTEAD.get(parameter, "")
+            use = instead and not kinds.isdisjoint(_USED_BY[instead])
+            owners = " or ".join(_KINDS[each] for each in users)
             raise UsageError(
-                f"`{parameter}` belongs to {wanted}, which --scores does not name; "
-                + (f"use {instead} here, or add it." if instead else "leave it out, or add the score.")
+                f"`{parameter}` belongs to {owners}, which --scores does not name; "
+                + (f"use `{instead}` here, or add it." if use else "leave it out, or add the score.")
             )
+
+
+def _kinds_of(scores: str) -> set[str]:
+    """The kinds of trials that scores take."""
+    rows = find_scores(scores)
+    losses = {"loss"} if any(isinstance(row, TrainingScore) for row in rows.values()) else set()
+    names = {MONTE_CARLO.name: "utility", KERNEL_UTILITY.name: "kernel"}
+    return losses | {kind for name, kind in names.items() if name in rows}
 
 
 def _wait_for_rank_0() -> None:

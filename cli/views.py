@@ -61,6 +61,9 @@ def show_summary(console: "Console", file: "ScoreFile", summary: "Summary", *, v
     if trials.utility is not None:
         line(console, facts.utility_title(trials.utility), "bold")
         fields(console, facts.utility_facts(trials.utility))
+    if trials.kernel is not None:
+        line(console, facts.kernel_title(trials.kernel), "bold")
+        fields(console, facts.kernel_facts(trials.kernel))
     console.print()
     show_table(console, scores_table(file, summary))
     for name, score in summary.scores.items():

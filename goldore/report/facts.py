@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from goldore.report.records import (
     Kept,
+    KernelTrialsRecord,
     Known,
     LossTrialsRecord,
     SampleRecord,
@@ -14,7 +15,7 @@ from goldore.report.records import (
     UtilityTrialsRecord,
 )
 from goldore.scores.estimators.estimate import UNRELIABLE
-from goldore.trials import UtilityRecipe
+from goldore.trials import EvaluatedRecipe, UtilityRecipe
 from goldore.wording import count, number, percent, plural, took
 
 Facts = dict[str, str]
@@ -81,7 +82,7 @@ def _looks(first: int, last: int, epochs: int) -> str:
     return f"the last {plural(last - first + 1, 'epoch')}" if last == epochs else f"epochs {first} to {last}"
 
 
-def _assumed(trials: LossTrialsRecord | UtilityTrialsRecord) -> Facts:
+def _assumed(trials: LossTrialsRecord | UtilityTrialsRecord | KernelTrialsRecord) -> Facts:
     """Settings that a file of an older goldore does not name."""
     taken = ", ".join(f"{name} {value}" for name, value in trials.assumed.items())
     return {"older file": f"does not name {taken}: taken as such"} if taken else {}
@@ -96,8 +97,6 @@ def utility_title(trials: UtilityTrialsRecord) -> str:
 def utility_facts(trials: UtilityTrialsRecord) -> Facts:
     """Recipe, outcome and cost of the utility trials."""
     recipe = trials.recipe
-    images = "all" if recipe.eval_per_class is None else f"up to {recipe.eval_per_class}"
-    split = "test split" if recipe.eval_split == "test" else "half of the training set not drawn from"
     distilled = recipe.distill
     made = ""
     if distilled is not None:
@@ -110,9 +109,32 @@ def utility_facts(trials: UtilityTrialsRecord) -> Facts:
         f"{plural(trials.per_sweep, 'trial')}",
         "networks": recipe.network.describe(),
         "training": _training(recipe),
-        "evaluation": f"{images} images of each class of the {split}; mean accuracy "
-        f"{number(trials.accuracy)}",
+        "evaluation": f"{_evaluation(recipe)}; mean accuracy {number(trials.accuracy)}",
     } | (_assumed(trials) | _cost(trials.seconds, trials.done + trials.failed))
+
+
+def kernel_title(trials: KernelTrialsRecord) -> str:
+    """The trials of KernelUtility in one line."""
+    return (
+        f"kernel trials: {plural(trials.done, 'group')} of untrained networks, base seed {trials.base_seed}"
+    )
+
+
+def kernel_facts(trials: KernelTrialsRecord) -> Facts:
+    """Recipe and cost of the trials of KernelUtility."""
+    recipe = trials.recipe
+    return {
+        "subsets": f"{recipe.subset_per_class} of each class, nearest neighbours, exactly",
+        "networks": f"{plural(recipe.networks or 1, 'network')} a group: {recipe.network.describe()}",
+        "evaluation": _evaluation(recipe),
+    } | (_assumed(trials) | _cost(trials.seconds, trials.done + trials.failed))
+
+
+def _evaluation(recipe: EvaluatedRecipe) -> str:
+    """The images that a trial is evaluated on."""
+    images = "all" if recipe.eval_per_class is None else f"up to {recipe.eval_per_class}"
+    split = "test split" if recipe.eval_split == "test" else "half of the training set not drawn from"
+    return f"{images} images of each class of the {split}"
 
 
 def _training(recipe: UtilityRecipe) -> str:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from goldore.selection.pruning import Scope
     from goldore.store import DatasetInfo
-    from goldore.trials import LossRecipe, UtilityRecipe
+    from goldore.trials import KernelUtilityRecipe, LossRecipe, UtilityRecipe
 
 Known = float | None
 """A finite number; None where it is not known."""
@@ -116,14 +116,36 @@ class UtilityTrialsRecord(Record):
 
 
 @dataclass(frozen=True)
+class KernelTrialsRecord(Record):
+    """The trials of KernelUtility of a file.
+
+    Attributes:
+        done: trials that ended well.
+        failed: trials with values that are not finite.
+        base_seed: from which the networks' seeds are derived.
+        recipe: of all trials.
+        assumed: settings that the file does not name, and what they were taken as.
+        seconds: that all trials took; None if that of one is not known.
+    """
+
+    done: int
+    failed: int
+    base_seed: int
+    recipe: "KernelUtilityRecipe"
+    assumed: dict[str, Any]
+    seconds: Known
+
+
+@dataclass(frozen=True)
 class TrialsRecord(Record):
     """The trials of a file, by kind; None, and no key in JSON, where there are none."""
 
     loss: LossTrialsRecord | None = field(metadata={"optional": True})
     utility: UtilityTrialsRecord | None = field(metadata={"optional": True})
+    kernel: KernelTrialsRecord | None = field(metadata={"optional": True})
 
     def __bool__(self) -> bool:
-        return self.loss is not None or self.utility is not None
+        return any(each is not None for each in (self.loss, self.utility, self.kernel))
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from goldore.report.records import (
     ClassRecord,
     Correlation,
     Histogram,
+    KernelTrialsRecord,
     Known,
     LossTrialsRecord,
     ReliabilityCurve,
@@ -25,7 +26,7 @@ from goldore.report.records import (
 from goldore.scores import TRAINING_SCORES
 from goldore.scores.estimators import class_members, trials_needed
 from goldore.selection.ranks import Ranked, rank_correlation
-from goldore.store import LossTrials, Score, ScoreFile, UtilityTrials
+from goldore.store import KernelTrials, LossTrials, Score, ScoreFile, UtilityTrials
 from goldore.trials.draws import make_strata
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
@@ -64,6 +65,7 @@ def summarize(file: ScoreFile, *, curves: bool = False) -> Summary:
         trials=TrialsRecord(
             _loss_trials(file.loss_trials) if file.loss_trials else None,
             _utility_trials(file, file.utility_trials) if file.utility_trials else None,
+            _kernel_trials(file.kernel_trials) if file.kernel_trials else None,
         ),
         scores={
             name: _score(
@@ -127,6 +129,17 @@ def _utility_trials(file: ScoreFile, trials: UtilityTrials) -> UtilityTrialsReco
         accuracy=number_or_none(trials.accuracy.mean()),
         class_accuracy=tuple(number_or_none(value) for value in trials.accuracy),
         seconds=_total(trials.seconds[np.concatenate([trials.done, trials.failed])]),
+    )
+
+
+def _kernel_trials(trials: KernelTrials) -> KernelTrialsRecord:
+    return KernelTrialsRecord(
+        done=len(trials.done),
+        failed=len(trials.failed),
+        base_seed=trials.base_seed,
+        recipe=trials.recipe,
+        assumed=trials.assumed,
+        seconds=_total(trials.seconds[[*trials.done, *trials.failed]]),
     )
 
 

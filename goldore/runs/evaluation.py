@@ -11,20 +11,20 @@ from goldore.datasets.classes import class_members
 from goldore.errors import UsageError
 from goldore.training.images import DeviceDataset, Images, to_device
 from goldore.training.subsets import EvaluationSet
-from goldore.trials import UtilityRecipe
+from goldore.trials import EvaluatedRecipe
 from goldore.trials.draws import Strata, make_strata
 
 _HASHED = 4096  # images at a time
 
 
-def check_evaluable(dataset: ImageDataset, recipe: UtilityRecipe) -> None:
+def check_evaluable(dataset: ImageDataset, recipe: EvaluatedRecipe) -> None:
     """See that there are images of every class to evaluate on.
 
     Raises:
         UsageError: if not.
     """
     if dataset.num_classes == 1:
-        raise UsageError("MonteCarlo compares classes and this dataset has one; leave it out of `scores`.")
+        raise UsageError("utilities compare classes and this dataset has one; leave them out of `scores`.")
     if recipe.eval_split == "heldout":
         make_strata(dataset.labels, dataset.num_classes, 1, recipe.folds, 0)
         return
@@ -46,7 +46,7 @@ def check_test_split(dataset: ImageDataset, advice: str) -> None:
 
 
 def evaluation_sets(
-    dataset: ImageDataset, data: DeviceDataset, recipe: UtilityRecipe, strata: Strata
+    dataset: ImageDataset, data: DeviceDataset, recipe: EvaluatedRecipe, strata: Strata
 ) -> list[EvaluationSet]:
     """Gather the images to evaluate the trials of each fold on.
 
@@ -88,7 +88,7 @@ def _first_of_each_class(
     return EvaluationSet(Images(images[chosen], data.device), to_device(labels[chosen], data.device))
 
 
-def evaluation_fingerprint(dataset: ImageDataset, recipe: UtilityRecipe) -> str:
+def evaluation_fingerprint(dataset: ImageDataset, recipe: EvaluatedRecipe) -> str:
     """Hash the test images and labels that networks are evaluated on (sha256); empty where there are none."""
     return "" if recipe.eval_split == "heldout" else test_fingerprint(dataset, recipe.eval_per_class)
 

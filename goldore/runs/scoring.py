@@ -9,6 +9,7 @@ from goldore.datasets import ImageDataset, load_dataset
 from goldore.errors import UsageError
 from goldore.runs.budget import Budget
 from goldore.runs.job import Job, Settings, Stage
+from goldore.runs.kernel_stage import KernelStage
 from goldore.runs.loss_stage import LossStage
 from goldore.runs.parts import Parts
 from goldore.runs.preparation import prepare
@@ -16,7 +17,7 @@ from goldore.runs.sharing import shared_watcher
 from goldore.runs.team import Team
 from goldore.runs.utility_stage import UtilityStage
 from goldore.runs.watching import Watcher
-from goldore.scores import MONTE_CARLO, TRAINING_SCORES, TrainingScore, find_scores
+from goldore.scores import KERNEL_UTILITY, MONTE_CARLO, TRAINING_SCORES, TrainingScore, find_scores
 from goldore.store import Header, ScoreFile, default_path, load_scores
 from goldore.store.utility_trials import check_choice
 from goldore.training.devices import (
@@ -25,7 +26,7 @@ from goldore.training.devices import (
     resolve_device,
     running_on,
 )
-from goldore.trials import LossRecipe, UtilityRecipe
+from goldore.trials import KernelUtilityRecipe, LossRecipe, UtilityRecipe
 from goldore.trials.seeds import MAX_SEED
 from goldore.version import __version__
 
@@ -39,6 +40,7 @@ def score(
     trials: int = DEFAULT_TRIALS,
     recipe: LossRecipe | None = None,
     utility: UtilityRecipe | None = None,
+    kernel_utility: KernelUtilityRecipe | None = None,
     utility_trials: int | None = None,
     until_reliability: float | None = None,
     max_trials: int | None = None,
@@ -61,18 +63,22 @@ def score(
     """Score every training sample of a dataset and write a score file.
 
     Trains `trials` proxy networks on the whole training set and records each sample's loss; one training
-    serves both loss scores. For MonteCarlo, trains proxy networks on drawn subsets. A file that already holds
-    trials of the same dataset, recipe and seed is resumed: only missing trials are trained. Results do
-    not depend on `ensemble_size` or on what was resumed, beyond rounding.
+    serves both loss scores. For MonteCarlo, trains proxy networks on drawn subsets. For KernelUtility, looks
+    at all images with `trials` groups of untrained networks. A file that already holds trials of the same
+    dataset, recipe and seed is resumed: only missing trials are trained. Results do not depend on
+    `ensemble_size` or on what was resumed, beyond rounding.
 
     Args:
         source: a dataset, or what `load_dataset` takes.
-        scores: names out of "LossInit", "LossConverge" and "MonteCarlo", or "package.module:NAME" of a
-            `goldore.scores.TrainingScore` of your own, as a list or separated by commas.
-        trials: loss trials that the file shall hold in the end, 1 or more; two give standard errors.
+        scores: names out of "LossInit", "LossConverge", "MonteCarlo" and "KernelUtility", or
+            "package.module:NAME" of a `goldore.scores.TrainingScore` of your own, as a list or separated by
+            commas.
+        trials: loss trials, and groups of untrained networks for KernelUtility, that the file shall hold in
+            the end, 1 or more; two give standard errors.
         recipe: how to train loss trials; None takes the defaults. Depth, mean and std are filled in from
             the dataset where they are None.
         utility: how to train utility trials, likewise; a pilot chooses subset_per_class where it is None.
+        kernel_utility: how KernelUtility looks at the samples, likewise.
         utility_trials: that the file shall hold in the end; None: as many as draw every sample twice, and at
             least 100.
         until_reliability: instead, add utility trials until the ranking by MonteCarlo has this reliability.
@@ -113,9 +119,11 @@ def score(
     recorded = {name: row for name, row in rows.items() if isinstance(row, TrainingScore)}
     _check_numbers(trials, seed, ensemble_size)
     check_choice(outcome, estimator)
-    if trial_range is not None and recorded and MONTE_CARLO.name in rows:
+    kinds = (bool(recorded), MONTE_CARLO.name in rows, KERNEL_UTILITY.name in rows)
+    if trial_range is not None and sum(kinds) > 1:
         raise UsageError(
-            "`trial_range` numbers the trials of one kind; score the losses and MonteCarlo in two runs."
+            "`trial_range` numbers the trials of one kind; score the losses, MonteCarlo and KernelUtility in "
+            "runs of their own."
         )
     budget = Budget(utility_trials, until_reliability, max_trials, max_seconds, trial_range)
     team = team or Team()
@@ -139,8 +147,10 @@ def score(
         made_on={"device": describe(where), "torch_version": str(torch.__version__)},
     )
     stages: list[Stage] = []
+    numbers = range(trials) if trial_range is None else trial_range
+    if KERNEL_UTILITY.name in rows:
+        stages.append(KernelStage(job, kernel_utility or KernelUtilityRecipe(), numbers))
     if recorded:
-        numbers = range(trials) if trial_range is None else trial_range
         stages.append(LossStage(job, recipe or LossRecipe(), recorded, numbers))
     if MONTE_CARLO.name in rows:
         stages.append(UtilityStage(job, utility or UtilityRecipe(), budget, outcome, estimator))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldore.datasets.dataset import ImageDataset
-from goldore.store import LossRun, Result, Run, Score, UtilityRun
+from goldore.store import KernelRun, LossRun, Result, Run, Score, UtilityRun
 from goldore.training.progress import Progress
 from goldore.trials.seeds import Trial
 
@@ -75,6 +75,18 @@ class UtilityPlan(Plan):
     evaluation_images: int
     until_reliability: float | None
     max_seconds: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class KernelPlan(Plan):
+    """What a run is going to do with trials of KernelUtility.
+
+    Attributes:
+        evaluation_images: that nearest neighbours are asked about.
+    """
+
+    run: KernelRun
+    evaluation_images: int
 
 
 class Watcher:

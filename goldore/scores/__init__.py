@@ -10,6 +10,7 @@ May import: datasets, files, trials.
 
 from goldore.scores.definition import ScoreDefinition, TrainingScore, mean_of
 from goldore.scores.table import (
+    KERNEL_UTILITY,
     LOSS_CONVERGE,
     LOSS_INIT,
     MONTE_CARLO,
@@ -22,6 +23,7 @@ from goldore.scores.table import (
 )
 
 __all__ = [
+    "KERNEL_UTILITY",
     "LOSS_CONVERGE",
     "LOSS_INIT",
     "MONTE_CARLO",

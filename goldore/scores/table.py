@@ -42,6 +42,18 @@ MONTE_CARLO = ScoreDefinition(
     lowest="least useful",
     highest="most useful",
 )
+KERNEL_UTILITY = ScoreDefinition(
+    name="KernelUtility",
+    definition="how often a nearest neighbour among k random samples of each class is right about evaluation "
+    "images of the sample's class if the sample is one of them, minus the mean over its class; in the "
+    "kernel of untrained networks, exactly",
+    unit="probability",
+    drops="small",
+    low="useless or harmful",
+    high="useful",
+    lowest="least useful",
+    highest="most useful",
+)
 MONTE_CARLO_DEFINITIONS = {
     "in-minus-out": MONTE_CARLO.definition,
     "in-mean": "mean outcome of the sample's class over the trials that contain the sample; it carries the "
@@ -53,7 +65,8 @@ UTILITY_UNITS = {"accuracy": "accuracy (1 = all correct)", "logprob": "nat", "ma
 
 _MOST = 32  # scores of a file
 
-SCORES: dict[str, ScoreDefinition] = {each.name: each for each in (LOSS_INIT, LOSS_CONVERGE, MONTE_CARLO)}
+_ROWS = (LOSS_INIT, LOSS_CONVERGE, MONTE_CARLO, KERNEL_UTILITY)
+SCORES: dict[str, ScoreDefinition] = {each.name: each for each in _ROWS}
 TRAINING_SCORES = {name: row for name, row in SCORES.items() if isinstance(row, TrainingScore)}
 
 

@@ -13,6 +13,7 @@
     /counts/<Name>       int32 [N], the trials that contain the sample (MonteCarlo)
     /trials/loss         see `goldore.store.loss_trials`
     /trials/utility      see `goldore.store.utility_trials`
+    /trials/kernel       see `goldore.store.kernel_trials`
 
 Row i of every [N] array is position i of the original training set; nothing is sorted or regrouped. A file is
 never changed in place: each batch of finished trials is added to a copy that then replaces the file, so that
@@ -30,6 +31,9 @@ from goldore.store.merging import join, merge
 from goldore.store.model import (
     DatasetInfo,
     Header,
+    KernelResult,
+    KernelRun,
+    KernelTrials,
     LossResult,
     LossRun,
     LossTrials,
@@ -47,6 +51,9 @@ from goldore.store.writing import add_trials, drop_trials, write_new
 __all__ = [
     "DatasetInfo",
     "Header",
+    "KernelResult",
+    "KernelRun",
+    "KernelTrials",
     "LossResult",
     "LossRun",
     "LossTrials",

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from goldore.datasets.dataset import ImageDataset
 from goldore.datasets.origin import Origin
 from goldore.scores import (
+    MONTE_CARLO,
     MONTE_CARLO_DEFINITIONS,
     SCORES,
     TRAINING_SCORES,
@@ -18,7 +19,7 @@ from goldore.scores import (
 )
 from goldore.scores.estimators.estimate import Estimate
 from goldore.scores.estimators.utility import Estimator
-from goldore.trials import OUTCOMES, LossRecipe, Outcome, UtilityRecipe
+from goldore.trials import OUTCOMES, KernelUtilityRecipe, LossRecipe, Outcome, UtilityRecipe
 from goldore.trials.seeds import Trial
 
 
@@ -143,7 +144,12 @@ class Score(Estimate):
     @property
     def of_utility(self) -> bool:
         """Whether utility trials make it, of this file or of another that it was imported from."""
-        return bool(self.estimator) or (self.name in SCORES and self.name not in TRAINING_SCORES)
+        return bool(self.estimator) or self.name == MONTE_CARLO.name
+
+    @property
+    def of_training(self) -> bool:
+        """Whether it is recorded while networks train on the whole training set."""
+        return self.name in TRAINING_SCORES or self.name not in SCORES
 
 
 @dataclass(frozen=True)
@@ -214,7 +220,30 @@ class UtilityTrials:
     assumed: dict[str, Any] = field(default_factory=dict)
 
 
-StoredTrials = LossTrials | UtilityTrials
+@dataclass(frozen=True)
+class KernelTrials:
+    """What a file says of its trials of KernelUtility, without the [T, N] arrays.
+
+    Attributes:
+        recipe: of all of them.
+        base_seed: from which the trials' seeds are derived.
+        evaluation: as in `KernelRun`.
+        done: numbers of the trials that ended well.
+        failed: numbers of those with values that are not finite.
+        seconds: that each trial took, float32 [T]; NaN where unknown.
+        assumed: settings of the recipe that the file does not name, and what they were taken as.
+    """
+
+    recipe: KernelUtilityRecipe
+    base_seed: int
+    evaluation: str
+    done: tuple[int, ...]
+    failed: tuple[int, ...]
+    seconds: NDArray[np.float32]
+    assumed: dict[str, Any] = field(default_factory=dict)
+
+
+StoredTrials = LossTrials | UtilityTrials | KernelTrials
 
 
 @dataclass(frozen=True)
@@ -234,6 +263,7 @@ class ScoreFile:
         goldore_version: that wrote it.
         torch_version: that trained.
         utility_trials: None if the file has none.
+        kernel_trials: those of KernelUtility, likewise.
     """
 
     path: Path
@@ -248,9 +278,10 @@ class ScoreFile:
     goldore_version: str
     torch_version: str
     utility_trials: UtilityTrials | None = None
+    kernel_trials: KernelTrials | None = None
 
     def trials_of(self, kind: str) -> StoredTrials | None:
-        """Its trials of a kind, "loss" or "utility"."""
+        """Its trials of a kind, "loss", "utility" or "kernel"."""
         found: StoredTrials | None = getattr(self, f"{kind}_trials")
         return found
 
@@ -304,6 +335,30 @@ class UtilityRun:
     base_seed: int
     outcome: Outcome
     estimator: Estimator
+    evaluation: str
+    device: str
+    torch_version: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything as JSON values, the kind among them."""
+        return _as_json(self)
+
+
+@dataclass(frozen=True)
+class KernelRun:
+    """What all trials of KernelUtility of one file share.
+
+    Attributes:
+        recipe: complete, with depth, mean, std and networks filled in.
+        base_seed: 0 to 2**63 - 1.
+        evaluation: as in `UtilityRun`.
+        device: what the trials run on, in words.
+        torch_version: that computes.
+    """
+
+    kind: ClassVar[str] = "kernel"
+    recipe: KernelUtilityRecipe
+    base_seed: int
     evaluation: str
     device: str
     torch_version: str
@@ -381,11 +436,43 @@ class UtilityResult:
         )
 
 
-Run = LossRun | UtilityRun
+@dataclass(frozen=True)
+class KernelResult:
+    """What one trial of KernelUtility gave: the utilities in the kernel of one group of untrained networks.
+
+    Attributes:
+        trial: number and seed.
+        failed: whether something is not finite that should be; the trial then counts for nothing.
+        values: float32 [N]; NaN for samples that have none.
+        halves: by the even and the odd evaluation images of each class, float32 [2, N].
+        variances: of the values, by the spread over the evaluation images, float32 [N].
+        seconds: that it took; NaN unknown.
+    """
+
+    trial: Trial
+    failed: bool
+    values: NDArray[np.float32] = field(repr=False)
+    halves: NDArray[np.float32] = field(repr=False)
+    variances: NDArray[np.float32] = field(repr=False)
+    seconds: float = float("nan")
+
+    def told(self) -> dict[str, Any]:
+        """As JSON values, without what it says of samples."""
+        return {"trial": astuple(self.trial), "failed": self.failed, "seconds": self.seconds}
+
+    @classmethod
+    def from_told(cls, told: dict[str, Any]) -> Self:
+        """What `told` gave."""
+        nothing = np.empty(0, np.float32)
+        arrays = {"values": nothing, "halves": nothing, "variances": nothing}
+        return cls(**told | {"trial": Trial(*told["trial"])} | arrays)
+
+
+Run = LossRun | UtilityRun | KernelRun
 
 
 def _as_json(run: Run) -> dict[str, Any]:
     return {"kind": run.kind, **vars(run), "recipe": run.recipe.to_json()}
 
 
-Result = LossResult | UtilityResult
+Result = LossResult | UtilityResult | KernelResult

@@ -11,8 +11,9 @@ import h5py
 import numpy as np
 
 from goldore.files.atomic import check_space, replacing
+from goldore.scores import KERNEL_UTILITY
+from goldore.scores.estimators import kernel_utility, trials_needed
 from goldore.scores.estimators import mean as mean_estimator
-from goldore.scores.estimators import trials_needed
 from goldore.scores.estimators import utility as utility_estimator
 from goldore.store.digests import header_digest
 from goldore.store.format import FORMAT, FORMAT_VERSION, LIBVER, text_array, write_text_list
@@ -207,6 +208,11 @@ def write_score(file: h5py.File, score: Score, recipe: str = "") -> None:
             "reliability_method": mean_estimator.RELIABILITY_METHOD,
             "rank_reliability_method": mean_estimator.RANK_RELIABILITY_METHOD,
             "recipe": recipe,
+        }
+    if score.name == KERNEL_UTILITY.name and score.trials:
+        attrs |= {
+            "reliability_method": kernel_utility.RELIABILITY_METHOD,
+            "rank_reliability_method": kernel_utility.RANK_RELIABILITY_METHOD,
         }
     if score.estimator:
         attrs |= {

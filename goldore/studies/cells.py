@@ -105,7 +105,7 @@ def default_criteria(file: ScoreFile) -> list[str]:
     for name in file.score_names:
         found += [f"{name}_large", f"{name}_small"]
     drawn = Draw(DROPPED)
-    found += [f"{score.criterion}:{drawn}" for score in file.scores.values() if not score.of_utility]
+    found += [f"{score.criterion}:{drawn}" for score in file.scores.values() if score.of_training]
     return found
 
 

@@ -63,8 +63,8 @@ def prepare(
 def _pays(dataset: ImageDataset, settings: Settings, device: torch.device) -> bool:
     """Whether embedding and judging are compiled where nobody said so: on a CPU, if there is much of it.
 
-    As if for a study of usual size, whatever is asked for now: a cell's numbers would be slightly others if it
-    was compiled for some seeds and not for others.
+    As if for a study of usual size, whatever is asked for now: a cell's numbers would be slightly others if
+    some seeds were compiled and others not.
     """
     recipe = recipe_of(settings)
     if abilities(device).own_memory:

@@ -1,12 +1,15 @@
 """Trials: one training run each, decided by the base seed, its number and a recipe.
 
-`seeds` has trials and their random streams, `draws` which samples a utility trial draws, `recipe` what all
-recipes share; `loss_recipe`, `utility_recipe` and `study_recipe` are the kinds. A recipe is written word for
-word into the file, and two trials may be averaged only if their recipes are equal.
+`seeds` has trials and their random streams, `draws` which samples a utility trial draws, `recipe` and
+`evaluated_recipe` what recipes share; `loss_recipe`, `utility_recipe`, `kernel_utility_recipe` and
+`study_recipe` are the kinds. A recipe is written word for word into the file, and two trials may be averaged
+only if their recipes are equal.
 
 May import: datasets, files, networks.
 """
 
+from goldore.trials.evaluated_recipe import EvalSplit, EvaluatedRecipe
+from goldore.trials.kernel_utility_recipe import KernelUtilityRecipe
 from goldore.trials.loss_recipe import LossRecipe
 from goldore.trials.recipe import Precision, Recipe
 from goldore.trials.study_recipe import (
@@ -22,7 +25,6 @@ from goldore.trials.utility_recipe import (
     OUTCOMES,
     DistillMethod,
     DistillRecipe,
-    EvalSplit,
     KernelRecipe,
     Outcome,
     UtilityRecipe,
@@ -38,7 +40,9 @@ __all__ = [
     "DistillRecipe",
     "Distiller",
     "EvalSplit",
+    "EvaluatedRecipe",
     "KernelRecipe",
+    "KernelUtilityRecipe",
     "LossRecipe",
     "MatchRecipe",
     "Outcome",

@@ -11,7 +11,13 @@ from enum import IntEnum
 import numpy as np
 
 MAX_SEED = 2**63 - 1
-_UTILITY, _UTILITY_WEIGHTS, _STUDY = 3, 4, 5  # kinds of seeds; the draws have 1 and 2 (goldore.trials.draws)
+_UTILITY, _UTILITY_WEIGHTS, _STUDY, _KERNEL, _GROUP = (
+    3,
+    4,
+    5,
+    6,
+    7,
+)  # kinds of seeds; the draws have 1 and 2 (goldore.trials.draws)
 
 
 class Stream(IntEnum):
@@ -76,6 +82,24 @@ def make_utility_trials(base_seed: int, numbers: Iterable[int], common_init: int
         )
         for number in numbers
     ]
+
+
+def make_kernel_trials(base_seed: int, numbers: Iterable[int]) -> list[Trial]:
+    """Derive the trials of KernelUtility with these numbers from the base seed.
+
+    Args:
+        base_seed: 0 to 2**63 - 1.
+        numbers: trial numbers, 0 or more.
+
+    Returns:
+        One trial a number, in the same order.
+    """
+    return [Trial(number, _derived_seed(base_seed, _KERNEL, number)) for number in numbers]
+
+
+def group_of(trial: Trial, count: int) -> list[Trial]:
+    """So many networks of one trial, each with a seed of its own."""
+    return [Trial(number, _derived_seed(trial.seed, _GROUP, number)) for number in range(count)]
 
 
 def study_stream(base_seed: int, number: int) -> np.random.SeedSequence:

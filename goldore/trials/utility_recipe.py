@@ -5,9 +5,8 @@ import math
 from typing import Literal, get_args
 
 from goldore.errors import require
-from goldore.trials.recipe import Recipe
+from goldore.trials.evaluated_recipe import EvaluatedRecipe
 
-EvalSplit = Literal["test", "heldout"]
 DistillMethod = Literal["dc", "dm"]
 _DISTILL_LR = {"dc": 0.1, "dm": 1.0}
 KernelFit = Literal["descent", "ridge"]
@@ -85,16 +84,13 @@ class KernelRecipe:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class UtilityRecipe(Recipe):
+class UtilityRecipe(EvaluatedRecipe):
     """How a utility trial draws, trains and is evaluated.
 
     Attributes:
         subset_per_class: samples of each class that a trial draws (k); a class with less than three times
             as many gives a third of its samples. None lets a pilot choose.
         steps: optimiser steps, with the whole subset in each if it has at most batch_size samples.
-        eval_split: evaluate on the "test" split, or on "heldout" training samples: those of the half of the
-            training set that the trial does not draw from.
-        eval_per_class: evaluation images of each class, the first of the split; None takes all.
         common_init: so many consecutive trials start from the same initial weights and are compared within
             their block (common random numbers); 1 gives each trial weights of its own.
         distill: None trains on the drawn samples themselves; else they are distilled first, as in the
@@ -105,10 +101,7 @@ class UtilityRecipe(Recipe):
         UsageError: if a value is outside its range, or two exclude each other.
     """
 
-    subset_per_class: int | None = None
     steps: int = 50
-    eval_split: EvalSplit = "test"
-    eval_per_class: int | None = 100
     common_init: int = 1
     distill: DistillRecipe | None = None
     kernel: KernelRecipe | None = None
@@ -121,18 +114,9 @@ class UtilityRecipe(Recipe):
                 self.common_init == 1,
                 "kernel trials all share their untrained networks; leave `common_init` out.",
             )
-        for field in ("subset_per_class", "steps", "eval_per_class", "common_init"):
+        for field in ("steps", "common_init"):
             value = getattr(self, field)
-            require(value is None or value >= 1, f"`{field}` is {value}; it must be 1 or more.")
-        splits = get_args(EvalSplit)
-        require(
-            self.eval_split in splits, f"`eval_split` is {self.eval_split!r}; choose {' or '.join(splits)}."
-        )
-
-    @property
-    def folds(self) -> int:
-        """Parts of the training set that trials draw from in turn; 2 if they evaluate on training samples."""
-        return 2 if self.eval_split == "heldout" else 1
+            require(value >= 1, f"`{field}` is {value}; it must be 1 or more.")
 
     @property
     def learning_rates(self) -> tuple[str, ...]:

@@ -188,3 +188,58 @@ def test_trials_that_wait_in_a_journal_are_told_of(goldore, utility_file, tmp_pa
         done = goldore(*command)
         assert done.returncode == 0, done.stderr
         assert "warning: waiting.h5.journal beside it holds finished trials" in " ".join(done.stderr.split())
+
+
+KERNEL = ("--scores", "KernelUtility", "--width", 4, "--depth", 1, "--kernel-networks", 2)
+
+
+def test_kernel_utility_is_a_score_like_any_other(goldore, data_file):
+    done = goldore("score", data_file, *KERNEL, "--trials", 3, "--out", "k.h5")
+    assert done.returncode == 0, done.stderr
+    assert "kernel utility: the nearest of 1 sample of each class" in done.stderr
+    assert "3 groups of 2 untrained networks" in done.stderr
+    shown = goldore("inspect", "k.h5").stdout
+    assert "kernel trials: 3 groups of untrained networks, base seed 0" in shown
+    assert "KernelUtility: high = useful" in shown
+    summary = json.loads(goldore("inspect", "k.h5", "--json").stdout)
+    assert summary["trials"]["kernel"]["done"] == 3
+    assert summary["trials"]["kernel"]["recipe"]["subset_per_class"] == 1
+    pruned = goldore("prune", "k.h5", "--criterion", "KernelUtility_small", "--keep-ratio", "0.5")
+    assert pruned.returncode == 0, pruned.stderr
+    again = goldore("score", data_file, *KERNEL, "--trials", 3, "--out", "k.h5")
+    assert "nothing to do: all groups are there already" in again.stderr
+    assert "kernel trials  3 usable" in goldore("verify", "k.h5").stdout
+
+
+def test_kernel_trials_are_told_as_such(goldore, data_file):
+    options = ("--scores", "MonteCarlo", "--width", 4, "--depth", 1, "--trial", "kernel")
+    done = goldore("score", data_file, *options, "--utility-trials", 30, "--out", "u.h5")
+    assert done.returncode == 0, done.stderr
+    assert "50 steps of a linear head on 16 untrained networks" in done.stderr
+    assert "16 untrained networks look at all images ..." in done.stderr
+    assert "a linear head on 16 untrained networks: 50 steps" in goldore("inspect", "u.h5").stdout
+    ridge = goldore(
+        "score", data_file, *options, "--kernel-fit", "ridge", "--utility-trials", 30, "--out", "r.h5"
+    )
+    assert "a ridge regression on 16 untrained networks" in ridge.stderr
+    assert "a ridge regression on 16 untrained networks, ridge 0.1" in goldore("inspect", "r.h5").stdout
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--lr", 0.1),
+        ("--steps", 5),
+        ("--epochs", 5),
+        ("--outcome", "margin"),
+        ("--utility-trials", 5),
+        ("--trial", "kernel"),
+        ("--subset-per-class", 0),
+        ("--eval-split", "train"),
+    ],
+    ids=str,
+)
+def test_kernel_utility_refuses_what_it_has_no_use_for(goldore, data_file, options, snapshot):
+    before = snapshot()
+    assert "error: " in sentence(goldore("score", data_file, *KERNEL, *options), 2)
+    assert snapshot() == before

@@ -22,7 +22,11 @@ MONTE_CARLO = ScoreDefinition("""
 TABLE = "goldore/scores/table.py"
 EDITS = (
     (TABLE, "MONTE_CARLO = ScoreDefinition(", ROW),
-    (TABLE, "(LOSS_INIT, LOSS_CONVERGE, MONTE_CARLO)}", "(LOSS_INIT, LOSS_CONVERGE, EL2N, MONTE_CARLO)}"),
+    (
+        TABLE,
+        "(LOSS_INIT, LOSS_CONVERGE, MONTE_CARLO, KERNEL",
+        "(LOSS_INIT, LOSS_CONVERGE, EL2N, MONTE_CARLO, KERNEL",
+    ),
 )
 PLAIN = """
 import sys

@@ -28,7 +28,8 @@ def make_stale(path):
         for group in ("scores", "stderr", "halves", "counts"):
             del file[group]
         for kind in KINDS.values():
-            kind.mark(file, stale=True)
+            if kind.group in file:
+                kind.mark(file, stale=True)
     return path
 
 

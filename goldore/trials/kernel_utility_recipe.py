@@ -1,0 +1,33 @@
+"""The recipe of the exact utility of nearest neighbours in the kernel of untrained networks."""
+
+import dataclasses
+
+from goldore.errors import require
+from goldore.trials.evaluated_recipe import EvaluatedRecipe
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class KernelUtilityRecipe(EvaluatedRecipe):
+    """How a trial of KernelUtility looks at the samples: a group of untrained networks and evaluation images.
+
+    Of the settings of `Recipe` only network, mean, std and precision matter; nothing is trained.
+
+    Attributes:
+        subset_per_class: samples of each class that are thought to be drawn (k).
+        networks: untrained ones of a group, whose embeddings stand side by side; None takes as many as give
+            some thousand features, 1 to 16.
+
+    Raises:
+        UsageError: if a value is outside its range.
+    """
+
+    subset_per_class: int | None = 1
+    networks: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(
+            self.networks is None or self.networks >= 1,
+            f"`networks` is {self.networks}; it must be 1 or more.",
+        )
+        require(self.subset_per_class is not None, "`subset_per_class` is None; it must be 1 or more.")
