@@ -324,10 +324,11 @@ class KernelCourse(Course[KernelPlan, KernelResult]):
         plan, recipe = self.plan, self.plan.run.recipe
         split = "test" if recipe.eval_split == "test" else "held-out training"
         there = f", {count(plan.there)} of them done before" if plan.there else ""
+        drawn = plural(recipe.subset_per_class or 1, "sample")
         asked = f"asked about {count(plan.evaluation_images)} {split} images"
         groups = f"{plural(plan.trials, 'group')} of {plural(recipe.networks or 1, 'untrained network')}"
         lines = [
-            f"kernel utility: the nearest of {plural(recipe.subset_per_class or 1, 'sample')} of each class, {asked}",
+            f"kernel utility: the nearest of {drawn} of each class, {asked}",
             f"{groups}{there}, on {plan.run.device}",
         ]
         return [*lines, "nothing to do: all groups are there already"] if plan.trials <= plan.there else lines
