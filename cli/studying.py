@@ -414,5 +414,7 @@ def _show_next(scores: "ScoreFile", study: "Study") -> None:
         words += ["--missing", "drop"] if score is not None and (score.values != score.values).any() else []
         where = f" ({title})" if len(study.answers) > 1 else ""
         line(out(), f"next: {shlex.join(words)}{where}")
-    if not good:
+    if not good and all(run.failed for run in study.runs):
+        line(out(), "next: mend what failed; the same command tries it again")
+    elif not good:
         line(out(), "next: keep all data, or add seeds with --seeds or --until-decided")

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 
 import pytest
 
@@ -180,3 +181,13 @@ def test_a_page_and_figures(folder, goldore_in):
     refused = goldore_in(folder, "inspect", "s-study.h5", "--criterion", "Random")
     assert refused.returncode == 2
     assert "a study is shown alone" in refused.stderr
+
+
+def test_programs_that_all_fail_lead_back_to_the_same_command(folder, goldore_in):
+    program = ("--ipc", "1", "--keep-ratio", "0.5", "--seeds", "1", "--metric", "x (.*)", "--out", "f.h5")
+    words = ("--criterion", "Random", "--", sys.executable, "-c", "raise SystemExit('no data here')")
+    done = goldore_in(folder, "study", "s.h5", *program, *words)
+    assert done.returncode == 1
+    assert "all data, seed 0 failed: " in done.stderr
+    assert "no data here" in done.stderr
+    assert "next: mend what failed; the same command tries it again" in done.stdout
