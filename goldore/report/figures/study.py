@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _MARKS = "os^Dv*Ph"
 _MOST_LINES = 12
 _MOST_CLASSES = 10
+_FAR = 15.0  # points below all data, which the axis still shows
 _INCHES = 0.42  # of a class in a sheet of images
 
 
@@ -56,6 +57,11 @@ def accuracy_curves(study: Study, answer: Answer) -> Drawing | None:
     axes.set_xlabel("kept of the training set")
     axes.set_ylabel("test accuracy [%]")
     figure.legend(loc="outside upper center", ncols=1 if max(map(len, by)) > 24 else 2)  # noqa: PLR2004
+    cut = ""
+    known = [each.accuracy for each in cells if not each.cell.is_all]
+    if answer.all_data is not None and min(known) < answer.all_data.accuracy - _FAR < max(known):
+        axes.set_ylim(bottom=answer.all_data.accuracy - _FAR)
+        cut = f" What leaves it at the bottom is worse than all data by more than {_FAR:g} points."
     more = f" The first {_MOST_LINES} criteria are drawn." if len(by) > _MOST_LINES else ""
     seeds = max(each.seeds for each in cells)
     return Drawing(
@@ -63,7 +69,7 @@ def accuracy_curves(study: Study, answer: Answer) -> Drawing | None:
         title=answer.title[0].upper() + answer.title[1:],
         caption=f"Test accuracy, mean of up to {plural(seeds, 'seed')}, against the share of the training "
         "set that is kept. Bands: one standard error of the accuracy; those of the differences to all data, "
-        f"which the verdicts use, are smaller, since all cells share their random numbers.{more}",
+        f"which the verdicts use, are others, since all cells share their random numbers.{cut}{more}",
         about="study",
         figure=figure,
     )
