@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from goldore.errors import GoldoreError, UsageError
+from goldore.files.interrupts import interrupts_held_back
 from goldore.networks.config import DEFAULT_FAMILY, FAMILIES, network_of
 from goldore.runs.budget import Budget
 from goldore.runs.launching import rank_and_size
@@ -369,9 +370,10 @@ def score_command(
             channels=cast("Channels", channels),
         )
         # Only now torch, which takes seconds to import: a mistyped dataset is reported at once.
-        from goldore.runs.scoring import score
-        from goldore.runs.team import find_team
-        from goldore.training.devices import keep_freed_memory
+        with interrupts_held_back():  # an interrupt within torch's own C++ ends in an abort
+            from goldore.runs.scoring import score
+            from goldore.runs.team import find_team
+            from goldore.training.devices import keep_freed_memory
 
         keep_freed_memory()
         with watcher:

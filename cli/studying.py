@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from goldore.errors import UsageError
+from goldore.files.interrupts import interrupts_held_back
 from goldore.trials import BUDGETS
 from goldore.wording import plural
 
@@ -204,7 +205,8 @@ def study_command(
         from goldore.studies.studying import study
 
         if not words:
-            from goldore.training.devices import keep_freed_memory
+            with interrupts_held_back():  # an interrupt within torch's own C++ ends in an abort
+                from goldore.training.devices import keep_freed_memory
 
             keep_freed_memory()
         with watcher:

@@ -1,8 +1,6 @@
 """The score file of a run, from its plan to its end."""
 
 import os
-import signal
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from goldore.errors import GoldoreError, ScoreFileError, reason
+from goldore.files.interrupts import interrupts_held_back
 from goldore.store import (
     Header,
     Result,
@@ -178,25 +177,6 @@ def all_diverged(run: Run) -> GoldoreError:
         "every trial diverged (the loss became infinite or NaN) and nothing was written; "
         f"lower `{first}` (it is {run.recipe.lr:g}){also}."
     )
-
-
-@contextmanager
-def interrupts_held_back() -> Iterator[None]:
-    """Let a signal that would interrupt wait until results are written, which took hours, and told of."""
-    came: list[int] = []
-    before = {}
-    if threading.current_thread() is threading.main_thread():
-        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-            which = getattr(signal, name, None)
-            if which is not None and callable(signal.getsignal(which)):
-                before[which] = signal.signal(which, lambda number, _: came.append(number))
-    try:
-        yield
-    finally:
-        for which, handler in before.items():
-            signal.signal(which, handler)
-        if came:
-            signal.raise_signal(came[0])
 
 
 @contextmanager

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldore.errors import GoldoreError
+from goldore.files.interrupts import interrupts_held_back
 from goldore.files.locking import clear_lock, writing_to
-from goldore.runs.output import all_diverged, errors_of_writing, interrupts_held_back
+from goldore.runs.output import all_diverged, errors_of_writing
 from goldore.runs.team import Team, as_ranges, from_ranges
 from goldore.store import Run, drop_trials, estimate_scores, join, journal_of, load_scores, remove_journal
 from goldore.store.seal import Stamp, stamp

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 
 from goldore.errors import GoldoreError
+from goldore.files.interrupts import interrupts_held_back
 from goldore.runs.job import Job
-from goldore.runs.output import Output, interrupts_held_back
+from goldore.runs.output import Output
 from goldore.store import Result, Run, ScoreFile
 
 
