@@ -329,7 +329,8 @@ class KernelCourse(Course[KernelPlan, KernelResult]):
         groups = f"{plural(plan.trials, 'group')} of {plural(recipe.networks or 1, 'untrained network')}"
         lines = [
             f"kernel utility: the nearest of {drawn} of each class, {asked}",
-            f"{groups}{there}, on {plan.run.device}",
+            f"{groups}{there}, on {plan.run.device}"
+            + (f", in {plan.processes} processes" if plan.processes > 1 else ""),
         ]
         return [*lines, "nothing to do: all groups are there already"] if plan.trials <= plan.there else lines
 

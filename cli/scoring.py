@@ -291,6 +291,7 @@ def score_command(
 
     The same command resumes an interrupted run; with a larger --trials it adds to the file.
     """
+    _check_used(context, scores)
     shared: dict[str, Any] = {
         "network": network_of(
             network, depth=depth, width=width, norm=norm, activation=activation, pooling=pooling
@@ -334,10 +335,7 @@ def score_command(
         **shared,
     )
     nothing_trained = {name: shared[name] for name in ("network", "mean", "std", "precision")}
-    kernel_utility = KernelUtilityRecipe(
-        networks=networks, **evaluated | {"subset_per_class": subset_per_class or 1}, **nothing_trained
-    )
-    _check_used(context, scores)
+    kernel_utility = KernelUtilityRecipe(networks=networks, **evaluated, **nothing_trained)
     max_seconds = seconds(max_time)
     only_trials = _trial_range(trial_range)
     Budget(utility_trials, until_reliability, max_trials, max_seconds, only_trials)  # says what is wrong

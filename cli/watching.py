@@ -179,7 +179,12 @@ def _next_step(file: ScoreFile) -> str:
         if score.trials == 1:
             return "add --trials (2 or more) to learn how far the scores can be trusted"
         if not score.rank_reliability >= UNRELIABLE:
-            return "the ranking is mostly noise; train longer (--epochs) or add --trials"
+            more = (
+                "evaluate on more images (--eval-per-class)"
+                if score.name == "KernelUtility"
+                else "train longer (--epochs)"
+            )
+            return f"the ranking is mostly noise; {more} or add --trials"
         return f"goldore study {file.path} --ipc 1"
     missing = int((score.values != score.values).sum())  # NaN is not equal to itself
     if missing or is_noise(score):

@@ -23,6 +23,7 @@ from goldore.report.records import (
     Overlap,
     number_or_none,
 )
+from goldore.scores import KERNEL_UTILITY
 from goldore.selection.amount import make_amount
 from goldore.selection.criteria import Criterion, drop_keys
 from goldore.selection.pruning import Scope, chance_overlap
@@ -129,7 +130,8 @@ def _correlation(
 ) -> FileCorrelation:
     found = rank_correlation(ranked[first], ranked[second])
     trust = [key.score_in(files).trust for key in (first, second)]
-    limit = (trust[0] * trust[1]) ** 0.5 if min(trust) >= 0 else np.nan
+    shared = first.name == second.name == KERNEL_UTILITY.name  # both err by the same evaluation images
+    limit = (trust[0] * trust[1]) ** 0.5 if min(trust) >= 0 and not shared else np.nan
     return FileCorrelation(
         files=(_id(first.place), _id(second.place)),
         scores=(first.name, second.name),

@@ -4,11 +4,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldore.report.records import ReliabilityCurve
-from goldore.scores.estimators import class_members, mean_over_trials, trials_needed
+from goldore.scores.estimators import class_members, mean_over_trials
 from goldore.scores.estimators.reliability import spearman_brown
 from goldore.store import Score, ScoreFile
 from goldore.store.estimating import estimate_from
-from goldore.store.trialwise import loss_values
+from goldore.store.trialwise import values_by_trial
 from goldore.trials.draws import make_strata
 
 RELIABILITY_TARGETS = (0.8, 0.9)
@@ -33,7 +33,7 @@ def reliability_curve(file: ScoreFile, score: Score) -> ReliabilityCurve:
         ScoreFileError: if the file cannot be read.
     """
     targets = targets_of(score)
-    if score.trials < 2:  # noqa: PLR2004
+    if score.trials < 2 or not (score.estimator or score.of_training):  # noqa: PLR2004
         return ReliabilityCurve((), (), targets, 0)
     if score.estimator:
         measured, samples = _of_utility(file, score), len(file.labels)
@@ -52,7 +52,7 @@ def targets_of(score: Score) -> tuple[float, ...]:
 
 def _of_losses(file: ScoreFile, score: Score) -> tuple[list[tuple[int, float]], int]:
     positions = _spread_out(file.labels, file.dataset.num_classes)
-    observed = loss_values(file.path, positions).get(score.name)
+    observed = values_by_trial(file.path, positions).get(score.name)
     if observed is None:
         return [], 0
     members = class_members(file.labels[positions], file.dataset.num_classes)
@@ -97,7 +97,7 @@ def _spread_out(labels: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
 
 
 def _planned(score: Score, targets: tuple[float, ...]) -> tuple[tuple[float, float], ...]:
-    needed = trials_needed(score.trust, score.trials, max(targets))
+    needed = score.trials_needed(max(targets))
     if not np.isfinite(needed) or not 0 < score.trust < 1:
         return ()
     end = max(min(1.3 * needed, _MOST_AHEAD * score.trials), 1.3 * score.trials)

@@ -14,6 +14,7 @@ from goldore.report.records import (
     Summary,
     UtilityTrialsRecord,
 )
+from goldore.scores import KERNEL_UTILITY
 from goldore.scores.estimators.estimate import UNRELIABLE
 from goldore.trials import EvaluatedRecipe, UtilityRecipe
 from goldore.wording import count, number, percent, plural, took
@@ -143,7 +144,9 @@ def _training(recipe: UtilityRecipe) -> str:
     if recipe.kernel is not None:
         on = f"on {plural(recipe.kernel.networks or 1, 'untrained network')}"
         if recipe.kernel.fit == "ridge":
-            return f"a ridge regression {on}, ridge {recipe.kernel.ridge:g}"
+            return f"a ridge regression {on}" + (
+                f", ridge {recipe.kernel.ridge:g}" if recipe.kernel.ridge else ""
+            )
         on = f"a linear head {on}: "
     init = f", weights shared by {recipe.common_init} trials" if recipe.common_init > 1 else ""
     return (
@@ -193,11 +196,13 @@ def noise_warning(name: str, trust: float | None, *, utility: bool) -> str | Non
         A sentence; None if the ranking is reliable, or nothing is known of a loss.
     """
     if trust is not None and trust < UNRELIABLE:
-        advice = (
-            "Add trials (goldore score --utility-trials)."
-            if utility
-            else "Train longer (goldore score --epochs) or add trials."
-        )
+        advice = "Train longer (goldore score --epochs) or add trials."
+        if utility:
+            advice = "Add trials (goldore score --utility-trials)."
+        elif name == KERNEL_UTILITY.name:
+            advice = (
+                "Evaluate on more images (goldore score --eval-per-class, in another file) or add trials."
+            )
         return f"the ranking by {name} has a reliability of {trust:.2f}; most of it is noise. {advice}"
     if utility and (trust is None or math.isnan(trust)):
         return f"the reliability of {name} is not known; most of the ranking may be noise."

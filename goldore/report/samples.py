@@ -9,7 +9,7 @@ from goldore.errors import UsageError
 from goldore.report.records import SampleRecord, SampleScore, number_or_none
 from goldore.selection.ranks import Ranked
 from goldore.store import Score, ScoreFile, load_header
-from goldore.store.trialwise import UtilityOfSample, loss_values, utility_of_samples
+from goldore.store.trialwise import UtilityOfSample, utility_of_samples, values_by_trial
 
 
 def describe_samples(file: ScoreFile, positions: Sequence[int]) -> list[SampleRecord]:
@@ -34,7 +34,7 @@ def describe_samples(file: ScoreFile, positions: Sequence[int]) -> list[SampleRe
             )
     header = load_header(file.path)
     order = np.unique(np.asarray(positions, dtype=np.int64))
-    losses = loss_values(file.path, order)
+    losses = values_by_trial(file.path, order)
     utilities = utility_of_samples(file.path, positions)
     ranks = {
         name: _class_ranks(score, file.labels, file.dataset.num_classes)

@@ -24,7 +24,7 @@ from goldore.report.records import (
     number_or_none,
 )
 from goldore.scores import TRAINING_SCORES
-from goldore.scores.estimators import class_members, trials_needed
+from goldore.scores.estimators import class_members
 from goldore.selection.ranks import Ranked, rank_correlation
 from goldore.store import KernelTrials, LossTrials, Score, ScoreFile, UtilityTrials
 from goldore.trials.draws import make_strata
@@ -201,8 +201,7 @@ def _score(
         outcome=score.outcome or None,
         estimator=score.estimator or None,
         trials_needed={
-            str(target): number_or_none(trials_needed(score.trust, score.trials, target))
-            for target in targets_of(score)
+            str(target): number_or_none(score.trials_needed(target)) for target in targets_of(score)
         },
         histogram=_histogram(present),
         classes=tuple(

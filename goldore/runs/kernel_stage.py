@@ -11,7 +11,7 @@ from goldore.runs.groups import Groups
 from goldore.runs.job import Job, complete_recipe, memory_errors
 from goldore.runs.todo import Todo
 from goldore.runs.watching import KernelPlan
-from goldore.store import KernelResult, KernelRun, ScoreFile, run_differences
+from goldore.store import KernelResult, KernelRun, KernelTrials, ScoreFile, run_differences
 from goldore.training.devices import abilities, default_precision
 from goldore.training.exact import ExactUtility, group_size
 from goldore.training.execution import Execution
@@ -20,6 +20,8 @@ from goldore.training.tuning import compiling_pays
 from goldore.trials import KernelUtilityRecipe, Precision
 from goldore.trials.draws import make_strata
 from goldore.trials.seeds import Trial, make_kernel_trials
+
+_OUT_OF_MEMORY = "out of memory; lower `networks` or `width`, in another `out`. Finished trials are kept."
 
 
 class KernelStage:
@@ -44,7 +46,7 @@ class KernelStage:
         check_evaluable(job.dataset, self._recipe)
         own = default_precision(job.device)
         there = stored.kernel_trials if stored is not None else None
-        same = self._run((there.recipe.precision or own) if there is not None else own)
+        same = self._run((there.recipe.precision or own) if there is not None else own, there)
         if stored is not None and job.overwrite and run_differences(stored, job.header, same):
             return self._run(own)
         return same
@@ -53,11 +55,16 @@ class KernelStage:
         """Nothing is left open; see `Stage.settle`."""
         return run, []
 
-    def _run(self, precision: Precision) -> KernelRun:
+    def _run(self, precision: Precision, there: KernelTrials | None = None) -> KernelRun:
         job, dataset = self._job, self._job.dataset
         recipe = complete_recipe(self._recipe, dataset, precision)
         architecture = recipe.network.architecture(dataset.image_shape, dataset.num_classes)
-        recipe = dataclasses.replace(recipe, networks=group_size(recipe, architecture))
+        theirs = there.recipe if there is not None else None
+        networks = (
+            recipe.networks or (theirs.networks if theirs else None) or group_size(recipe, architecture)
+        )
+        k = recipe.subset_per_class or (theirs.subset_per_class if theirs else None) or 1
+        recipe = dataclasses.replace(recipe, networks=networks, subset_per_class=k)
         return KernelRun(recipe, job.seed, evaluation_fingerprint(dataset, recipe), **job.made_on)
 
     def train(self, run: KernelRun, existing: ScoreFile | None, notes: Sequence[str]) -> None:
@@ -69,7 +76,7 @@ class KernelStage:
         strata = make_strata(
             dataset.labels, dataset.num_classes, recipe.subset_per_class or 1, recipe.folds, run.base_seed
         )
-        with memory_errors():
+        with memory_errors(_OUT_OF_MEMORY):
             data = DeviceDataset(dataset, recipe.mean or (), recipe.std or (), job.device)
             evaluations = evaluation_sets(dataset, data, recipe, strata)
             images = len(todo.missing) * (recipe.networks or 1) * dataset.num_samples
@@ -104,7 +111,7 @@ def _result(exact: ExactUtility, trial: Trial, job: Job) -> KernelResult:
     found = exact(trial, lambda share: job.watcher.preparing(what, share))
     return KernelResult(
         trial=trial,
-        failed=not np.isfinite(found.values).any(),
+        failed=not np.isfinite(found.values).all(),
         values=found.values,
         halves=found.halves,
         variances=found.variances,

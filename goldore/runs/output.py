@@ -171,6 +171,11 @@ class Output:
 
 def all_diverged(run: Run) -> GoldoreError:
     """The error that ends a run of which no trial can be used."""
+    if not run.recipe.learning_rates:
+        return GoldoreError(
+            "the embeddings of the untrained networks are not finite and nothing was written; choose another "
+            "`norm`, `std` or `precision`."
+        )
     first, *others = run.recipe.learning_rates
     also = "".join(f" or `{each}`" for each in others)
     return GoldoreError(

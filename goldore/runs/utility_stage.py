@@ -83,6 +83,8 @@ class UtilityStage:
                 there = None
             else:
                 run = going_on
+        if run.recipe.kernel is not None and run.recipe.subset_per_class is None:
+            run = dataclasses.replace(run, recipe=dataclasses.replace(run.recipe, subset_per_class=1))
         return dataclasses.replace(
             run,
             outcome=OUTCOME[self._outcome or (there.outcome if there else OUTCOMES[0])],
@@ -90,7 +92,7 @@ class UtilityStage:
         )
 
     def _complete(self, precision: Precision) -> UtilityRecipe:
-        """The recipe with only the size of the subsets left open, and that not in trials of kernels."""
+        """The recipe with only the size of the subsets left open."""
         dataset = self._job.dataset
         recipe = complete_recipe(self._recipe, dataset, precision)
         if recipe.kernel is None:
@@ -100,7 +102,6 @@ class UtilityStage:
         return dataclasses.replace(
             recipe,
             kernel=dataclasses.replace(recipe.kernel, networks=networks),
-            subset_per_class=recipe.subset_per_class or 1,
         )
 
     def settle(self, run: UtilityRun) -> tuple[UtilityRun, list[str]]:
@@ -143,6 +144,8 @@ class UtilityStage:
         if parts.team.rank == 0 and other:
             with errors_of_writing(path):
                 estimate_anew(path, run.outcome, run.estimator, path)  # this process holds the lock
+        if len(todo.missing):
+            training.make_ready()
         checks, looking = Checks(strata, budget), Pace()
         start, missing_at_first = time.monotonic(), len(todo.missing)
         stop_at = start + seconds
@@ -261,6 +264,11 @@ class _Training:
                 lambda share: self._watcher.preparing(what, share),
             )
         return self._kernel
+
+    def make_ready(self) -> None:
+        """Make what all trials need before the first of them."""
+        if self._run.recipe.kernel is not None:
+            self._trainer()
 
     def groups(self, take: Claims, watcher: Watcher) -> Iterator[list[UtilityResult]]:
         """Train the trials that are given, as many at once as memory holds."""

@@ -4,7 +4,7 @@
 the rules that choose so many samples; `ordering` and `ranks` put samples in order. `index_file` keeps a
 selection, `keeping` puts it to work in other people's code.
 
-May import: datasets, files, scores, store, trials.
+May import: datasets, files, store, trials.
 """
 
 from goldore.selection.ordering import ascending

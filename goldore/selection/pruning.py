@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from goldore.datasets.classes import class_members, labels_digest
 from goldore.errors import GoldoreError, UnreliableError, UsageError, reason, require
-from goldore.scores.estimators import trials_needed
 from goldore.selection.amount import Amount, Ratio, make_amount
 from goldore.selection.criteria import (
     RANDOM,
@@ -322,7 +321,7 @@ def _check_reliability(score: Score, least: float) -> None:
             f"the reliability of {score.name} is unknown, and `min_reliability` asks for {least:g}; {hint}."
         )
     if score.trust < least:
-        needed = trials_needed(score.trust, score.trials, least) if least < 1 else math.inf
+        needed = score.trials_needed(least) if least < 1 else math.inf
         many = f"about {math.ceil(needed):,} trials" if math.isfinite(needed) else "many more trials"
         raise UnreliableError(
             f"{score.name} has a reliability of {score.trust:.2f} from {score.trials:,} trials, and "

@@ -42,6 +42,7 @@ class KernelKind(TrialKind[KernelRun, KernelTrials, KernelResult]):
 
     name = "kernel"
     result = KernelResult
+    rounding = 1e-2
 
     def read(self, file: h5py.File, info: DatasetInfo) -> KernelTrials:
         """Read what the file says of its trials, without the [T, N] arrays."""

@@ -20,7 +20,7 @@ from goldore.store.trial_kind import BESIDE, TrialKind
 from goldore.store.trial_kinds import KINDS
 from goldore.store.writing import new_state
 
-_RELATIVE, _ABSOLUTE = 1e-2, 5e-2  # what rounding may make of one trial, trained among others or alone
+_RELATIVE = 1e-2  # what rounding may make of one trial, trained among others or alone
 _REPAIR = "goldore verify FILE.h5 --repair NEW.h5 leaves it out."
 
 
@@ -139,7 +139,7 @@ def _add(
         twice = numbers[~is_new]
         there = kind.columns_at(whole[kind.group], twice)
         compared = [name for name in columns if name in there and name not in BESIDE]
-        _same_trials({name: columns[name][~is_new] for name in compared}, there, twice, path)
+        _same_trials({name: columns[name][~is_new] for name in compared}, there, twice, path, kind.rounding)
     if is_new.any():
         added = {name: values[is_new] for name, values in columns.items()}
         kind.add(whole, header, run, kind.results_of(numbers[is_new], added))
@@ -150,12 +150,13 @@ def _same_trials(
     other: Mapping[str, NDArray[Any]],
     numbers: NDArray[np.int64],
     path: Path,
+    rounding: float,
 ) -> None:
     """See that trials in two parts, a row each, are the same, but for rounding in what was measured."""
     for name, here in mine.items():
         there = other[name]
         same = (
-            np.isclose(here, there, _RELATIVE, _ABSOLUTE, equal_nan=True)
+            np.isclose(here, there, _RELATIVE, rounding, equal_nan=True)
             if here.dtype.kind == "f"
             else here == there
         )

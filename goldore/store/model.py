@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from goldore.datasets.dataset import ImageDataset
 from goldore.datasets.origin import Origin
 from goldore.scores import (
+    KERNEL_UTILITY,
     MONTE_CARLO,
     MONTE_CARLO_DEFINITIONS,
     SCORES,
@@ -18,6 +19,7 @@ from goldore.scores import (
     ScoreDefinition,
 )
 from goldore.scores.estimators.estimate import Estimate
+from goldore.scores.estimators.reliability import trials_needed
 from goldore.scores.estimators.utility import Estimator
 from goldore.trials import OUTCOMES, KernelUtilityRecipe, LossRecipe, Outcome, UtilityRecipe
 from goldore.trials.seeds import Trial
@@ -140,6 +142,15 @@ class Score(Estimate):
     def criterion(self) -> str:
         """The criterion that its authors recommend, for example "LossConverge_large"."""
         return f"{self.name}_{self.drops}"
+
+    def trials_needed(self, target: float) -> float:
+        """Trials at which the ranking would have this reliability; NaN where that cannot be told.
+
+        Of KernelUtility it cannot: its errors over evaluation images do not shrink with the trials.
+        """
+        if self.name == KERNEL_UTILITY.name:
+            return float("nan")
+        return trials_needed(self.trust, self.trials, target)
 
     @property
     def of_utility(self) -> bool:

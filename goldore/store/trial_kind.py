@@ -33,10 +33,12 @@ class TrialKind(ABC, Generic[AnyRun, AnyTrials, AnyResult]):
     Attributes:
         name: of the kind.
         result: what a trial of it gives.
+        rounding: by how much numbers of one trial may differ, trained among others or alone.
     """
 
     name: str
     result: type[AnyResult]
+    rounding: float = 5e-2
 
     @property
     def group(self) -> str:

@@ -3,14 +3,20 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from goldore.scores import KERNEL_UTILITY
 from goldore.store.format import has
+from goldore.store.kernel_trials import KERNEL
 from goldore.store.loss_trials import LOSS
 from goldore.store.reading import opened, read_header
 from goldore.store.utility_trials import UTILITY
+
+if TYPE_CHECKING:
+    import h5py
 
 _BLOCK = 2**22  # numbers that are held at once, about
 
@@ -28,30 +34,33 @@ class UtilityOfSample:
     outcomes: NDArray[np.float32]
 
 
-def loss_values(path: Path, positions: NDArray[np.int64]) -> dict[str, NDArray[np.float32]]:
-    """What each loss trial that ended well recorded of some samples.
+def values_by_trial(path: Path, positions: NDArray[np.int64]) -> dict[str, NDArray[np.float32]]:
+    """What each trial that ended well says of some samples, where a trial says something of every one.
 
     Args:
         path: of a score file.
         positions: of the samples, int64 [P], ascending.
 
     Returns:
-        float32 [T, P] by score name; empty without loss trials.
+        float32 [T, P] by score name: of loss trials, and of the trials of KernelUtility.
 
     Raises:
         ScoreFileError: if the file cannot be read.
     """
+    found: dict[str, NDArray[np.float32]] = {}
     with opened(path) as file:
-        if not has(file, LOSS.group):
-            return {}
-        known = LOSS.read(file, read_header(file).info)
-        found = {
-            name: np.empty((len(known.done), len(positions)), dtype=np.float32) for name in known.recorded
-        }
-        for name, values in found.items():
-            for place, row in enumerate(known.done):
-                values[place] = file[LOSS.group][name][row][positions]
-        return found
+        info = read_header(file).info
+        columns: list[tuple[str, h5py.Dataset, tuple[int, ...]]] = []
+        if has(file, LOSS.group):
+            known = LOSS.read(file, info)
+            columns += [(name, file[LOSS.group][name], known.done) for name in known.recorded]
+        if has(file, KERNEL.group):
+            columns.append((KERNEL_UTILITY.name, file[KERNEL.group]["values"], KERNEL.read(file, info).done))
+        for name, stored, done in columns:
+            found[name] = np.empty((len(done), len(positions)), dtype=np.float32)
+            for place, row in enumerate(done):
+                found[name][place] = stored[row][positions]
+    return found
 
 
 def utility_of_samples(path: Path, positions: Sequence[int]) -> list[UtilityOfSample]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from goldore.files.atomic import check_space, replacing
 from goldore.scores import KERNEL_UTILITY
-from goldore.scores.estimators import kernel_utility, trials_needed
+from goldore.scores.estimators import kernel_utility
 from goldore.scores.estimators import mean as mean_estimator
 from goldore.scores.estimators import utility as utility_estimator
 from goldore.store.digests import header_digest
@@ -224,7 +224,7 @@ def write_score(file: h5py.File, score: Score, recipe: str = "") -> None:
     if score.class_signal_share is not None:
         attrs |= {"signal_share": score.signal_share, "class_signal_share": score.class_signal_share}
     for target in TARGETS if score.trials else ():
-        attrs[f"trials_for_{target}"] = trials_needed(score.trust, score.trials, target)
+        attrs[f"trials_for_{target}"] = score.trials_needed(target)
     file["scores"][name].attrs.update(attrs)
 
 

@@ -94,6 +94,9 @@ class ExactUtility:
         Args:
             trial: whose random streams the networks come from.
             tick: told which share is done, 0..1.
+
+        Returns:
+            The utilities; NaN for all samples if an embedding is not finite.
         """
         count, strata = len(self._data.labels), self._strata
         untrained = Untrained(
@@ -101,12 +104,16 @@ class ExactUtility:
         )
         features = untrained.of(self._data.images, torch.float16, lambda share: tick(share / 2))
         found = np.full((4, count), np.nan)
+        if not bool(features.isfinite().all()):
+            return _utilities(found)
         images = sum(len(each.labels) for each in self._evaluations)
         done = 0
         for pools, evaluation in zip(strata.pools, self._evaluations, strict=True):
             sizes = [len(pool) for pool in pools]
             order = to_device(np.concatenate(pools), features.device)
             shown = untrained.of(evaluation.images, torch.float32)
+            if not bool(shown.isfinite().all()):
+                return _utilities(np.full_like(found, np.nan))
             for label, pool in enumerate(pools):
                 mine = shown[evaluation.labels == label]
                 sums = torch.zeros(4, len(pool), dtype=torch.float64, device=self._data.score_device)
@@ -121,8 +128,12 @@ class ExactUtility:
                     done += len(part)
                     tick(0.5 + done / images / 2)
                 found[:, pool] = _moments(sums.cpu().numpy(), len(mine))
-        values = found.astype(np.float32)
-        return Utilities(values[:2], values[2], values[3])
+        return _utilities(found)
+
+
+def _utilities(found: NDArray[np.float64]) -> Utilities:
+    values = found.astype(np.float32)
+    return Utilities(values[:2], values[2], values[3])
 
 
 def _moments(sums: NDArray[np.float64], count: int) -> NDArray[np.float64]:

@@ -25,6 +25,7 @@ from goldore.trials import KernelRecipe, UtilityRecipe
 from goldore.trials.draws import Strata, Sweeps
 from goldore.trials.seeds import Trial, make_utility_trials
 
+_RIDGE = 0.1
 _FEATURES, _LEAST, _MOST = 2048, 2, 16  # of all networks together, and networks, where the recipe is open
 _CPU_NUMBERS, _CARD_NUMBERS = 2**22, 2**27  # in the heads and kernels of trials done at once, about
 _MOST_TRIALS = 256  # at once
@@ -121,7 +122,7 @@ class KernelTrainer:
         kernel = shown @ shown.transpose(1, 2) + 1
         targets = F.one_hot(self._columns, self._classes).float()
         fitted = (
-            ridge(kernel, targets, self._kernel.ridge)
+            ridge(kernel, targets, self._kernel.ridge or _RIDGE)
             if self._kernel.fit == "ridge"
             else descent(kernel, targets, self._recipe)
         )

@@ -13,7 +13,8 @@ class KernelUtilityRecipe(EvaluatedRecipe):
     Of the settings of `Recipe` only network, mean, std and precision matter; nothing is trained.
 
     Attributes:
-        subset_per_class: samples of each class that are thought to be drawn (k).
+        subset_per_class: samples of each class that are thought to be drawn (k); None takes that of the file
+            that is resumed, or 1.
         networks: untrained ones of a group, whose embeddings stand side by side; None takes as many as give
             some thousand features, 1 to 16.
 
@@ -21,7 +22,6 @@ class KernelUtilityRecipe(EvaluatedRecipe):
         UsageError: if a value is outside its range.
     """
 
-    subset_per_class: int | None = 1
     networks: int | None = None
 
     def __post_init__(self) -> None:
@@ -30,4 +30,8 @@ class KernelUtilityRecipe(EvaluatedRecipe):
             self.networks is None or self.networks >= 1,
             f"`networks` is {self.networks}; it must be 1 or more.",
         )
-        require(self.subset_per_class is not None, "`subset_per_class` is None; it must be 1 or more.")
+
+    @property
+    def learning_rates(self) -> tuple[str, ...]:
+        """None: nothing is trained."""
+        return ()

@@ -100,9 +100,12 @@ class Recipe:
         return recipe
 
     def settings_left_out(self, text: str) -> dict[str, Any]:
-        """The settings that the text lacks from which this recipe was read, and what they were taken as."""
+        """The settings that the text lacks from which this recipe was read, and what they were taken as.
+
+        Not those that are taken as None: they are about what there was not.
+        """
         mine, theirs = _flat(dataclasses.asdict(self)), _flat(_parsed(text))
-        return {name: value for name, value in mine.items() if name not in theirs}
+        return {name: value for name, value in mine.items() if name not in theirs and value is not None}
 
     def differences(self, other: "Recipe") -> list[tuple[str, Any, Any]]:
         """List the settings in which two recipes of one kind differ: (name, mine, theirs)."""

@@ -63,7 +63,7 @@ class KernelRecipe:
             or "ridge", kernel ridge regression of the classes.
         networks: untrained ones whose embeddings stand side by side; None takes as many as give some two
             thousand features, 2 to 16.
-        ridge: what is added to the diagonal in a ridge regression, times the diagonal's mean.
+        ridge: what is added to the diagonal in a ridge regression, times the diagonal's mean; None takes 0.1.
 
     Raises:
         UsageError: if a value is outside its range.
@@ -71,7 +71,7 @@ class KernelRecipe:
 
     fit: KernelFit = "descent"
     networks: int | None = None
-    ridge: float = 0.1
+    ridge: float | None = None
 
     def __post_init__(self) -> None:
         fits = get_args(KernelFit)
@@ -80,7 +80,13 @@ class KernelRecipe:
             self.networks is None or self.networks >= 1,
             f"`networks` is {self.networks}; it must be 1 or more.",
         )
-        require(0 < self.ridge < math.inf, f"`ridge` is {self.ridge}; it must be above 0.")
+        require(
+            self.ridge is None or self.fit == "ridge",
+            "`ridge` is about a ridge regression; choose that as `fit`.",
+        )
+        require(
+            self.ridge is None or 0 < self.ridge < math.inf, f"`ridge` is {self.ridge}; it must be above 0."
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

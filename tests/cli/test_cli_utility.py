@@ -222,7 +222,7 @@ def test_kernel_trials_are_told_as_such(goldore, data_file):
         "score", data_file, *options, "--kernel-fit", "ridge", "--utility-trials", 30, "--out", "r.h5"
     )
     assert "a ridge regression on 16 untrained networks" in ridge.stderr
-    assert "a ridge regression on 16 untrained networks, ridge 0.1" in goldore("inspect", "r.h5").stdout
+    assert "a ridge regression on 16 untrained networks" in goldore("inspect", "r.h5").stdout
 
 
 @pytest.mark.parametrize(

@@ -157,7 +157,7 @@ def test_of_many_samples_the_same_share_of_every_class_is_measured(path, monkeyp
         return {"LossConverge": observed[:, positions]}
 
     monkeypatch.setattr(curves, "_MOST_SAMPLES", 60)
-    monkeypatch.setattr(curves, "loss_values", observed_at)
+    monkeypatch.setattr(curves, "values_by_trial", observed_at)
     curve = curve_of(file)
     (positions,) = taken
     assert curve.samples == len(positions) == 60

@@ -2,12 +2,16 @@
 
 import dataclasses
 
+import h5py
 import numpy as np
 import pytest
+import torch
 
 import goldore
 from goldore import ConvNetConfig, KernelUtilityRecipe, LossRecipe, Watcher
-from goldore.errors import ScoreFileError, UsageError
+from goldore.errors import GoldoreError, ScoreFileError, UnreliableError, UsageError
+from goldore.store.trialwise import values_by_trial
+from goldore.training import embedding, exact
 from tests.conftest import make_dataset
 
 NETWORK = ConvNetConfig(depth=1, width=4)
@@ -89,12 +93,70 @@ def test_other_images_to_evaluate_on_and_other_recipes_are_refused(dataset, tmp_
     assert replaced.kernel_trials.recipe.subset_per_class == 2
 
 
+def test_what_is_left_open_is_as_in_the_file(dataset, tmp_path):
+    out = tmp_path / "scores.h5"
+    first = dataclasses.replace(RECIPE, subset_per_class=2, networks=3)
+    score(dataset, out, kernel_utility=first, trials=2)
+    left_open = dataclasses.replace(RECIPE, networks=None)
+    file = score(dataset, out, kernel_utility=left_open, trials=3)
+    assert (file.kernel_trials.recipe.subset_per_class, file.kernel_trials.recipe.networks) == (2, 3)
+    assert len(file.kernel_trials.done) == 3
+    new = score(dataset, tmp_path / "new.h5", kernel_utility=left_open, trials=1)
+    assert (new.kernel_trials.recipe.subset_per_class, new.kernel_trials.recipe.networks) == (1, 16)
+
+
+def test_each_group_says_something_of_every_sample(dataset, tmp_path):
+    out = tmp_path / "scores.h5"
+    score(dataset, out)
+    with h5py.File(out) as file:
+        stored = file["trials/kernel/values"][()]
+    found = values_by_trial(out, np.array([3, 40]))
+    np.testing.assert_array_equal(found["KernelUtility"], stored[:, [3, 40]])
+
+
+def test_parts_that_hold_other_values_of_one_group_are_not_merged(dataset, tmp_path):
+    parts = [tmp_path / "a.h5", tmp_path / "b.h5"]
+    for part, numbers in zip(parts, (range(2), range(1, 3)), strict=True):
+        score(dataset, part, trial_range=numbers)
+    goldore.merge(parts, tmp_path / "merged.h5")
+    original = exact.chances
+    try:
+        exact.chances = lambda *given: original(*given) ** 2
+        score(dataset, parts[1], trial_range=range(1, 3), overwrite=True, seed=1)
+        score(dataset, parts[1], trial_range=range(1, 3), overwrite=True)
+    finally:
+        exact.chances = original
+    with pytest.raises(ScoreFileError, match="another"):
+        goldore.merge(parts, tmp_path / "other.h5")
+
+
+def test_embeddings_that_are_not_finite_are_no_utilities(dataset, tmp_path, monkeypatch):
+    original = embedding.Untrained.of
+
+    def of(self, images, dtype, tick=lambda _: None):
+        found = original(self, images, dtype, tick)
+        if dtype is torch.float16:
+            found[3] = float("inf")
+        return found
+
+    monkeypatch.setattr(embedding.Untrained, "of", of)
+    with pytest.raises(GoldoreError, match="not finite"):
+        score(dataset, tmp_path / "scores.h5")
+
+
+def test_how_many_trials_a_reliability_takes_cannot_be_told(dataset, tmp_path):
+    found = score(dataset, tmp_path / "scores.h5").scores["KernelUtility"]
+    assert np.isnan(found.trials_needed(0.8))
+    with pytest.raises(UnreliableError, match="many more trials"):
+        goldore.prune(tmp_path / "scores.h5", "KernelUtility_small", keep_ratio="0.5", min_reliability=0.999)
+
+
 def test_a_range_of_trials_is_of_one_kind(dataset, tmp_path):
     with pytest.raises(UsageError, match="trial_range"):
         score(dataset, tmp_path / "scores.h5", scores="KernelUtility,MonteCarlo", trial_range=range(2))
 
 
-@pytest.mark.parametrize("wrong", [{"networks": 0}, {"subset_per_class": None}, {"subset_per_class": 0}])
+@pytest.mark.parametrize("wrong", [{"networks": 0}, {"eval_per_class": 0}, {"subset_per_class": 0}])
 def test_wrong_recipes_are_refused(wrong):
     with pytest.raises(UsageError, match=f"`{next(iter(wrong))}`"):
         KernelUtilityRecipe(**wrong)

@@ -19,7 +19,7 @@ from goldore.store import (
     write_new,
 )
 from goldore.store.estimating import estimate_from
-from goldore.store.trialwise import loss_values, utility_of_samples
+from goldore.store.trialwise import utility_of_samples, values_by_trial
 from goldore.trials import OUTCOMES, LossRecipe, UtilityRecipe
 from goldore.trials.seeds import Trial
 from tests.conftest import make_dataset
@@ -120,11 +120,11 @@ def observed_losses(trials=5, samples=30):
     return {name: draw.random((trials, samples)).astype(np.float32) for name in ("LossInit", "LossConverge")}
 
 
-def test_loss_values_are_those_that_the_trials_recorded(path):
+def test_values_by_trial_are_those_that_the_trials_recorded(path):
     observed = observed_losses()
     write_losses(path, header_of(np.arange(30) % 3, 3), observed)
     positions = np.array([0, 7, 8, 29])
-    found = loss_values(path, positions)
+    found = values_by_trial(path, positions)
     assert set(found) == {"LossInit", "LossConverge"}
     with h5py.File(path) as file:
         for name, values in found.items():
@@ -136,14 +136,14 @@ def test_loss_values_are_those_that_the_trials_recorded(path):
 def test_loss_trials_that_diverged_are_left_out(path):
     observed = observed_losses()
     write_losses(path, header_of(np.arange(30) % 3, 3), observed, failed=(0, 3))
-    found = loss_values(path, np.arange(30))
+    found = values_by_trial(path, np.arange(30))
     for name, values in found.items():
         np.testing.assert_array_equal(values, observed[name][[1, 2, 4]])
 
 
 def test_no_position_takes_no_value(path):
     write_losses(path, header_of(np.arange(30) % 3, 3), observed_losses())
-    assert loss_values(path, np.empty(0, dtype=np.int64))["LossInit"].shape == (5, 0)
+    assert values_by_trial(path, np.empty(0, dtype=np.int64))["LossInit"].shape == (5, 0)
 
 
 @pytest.mark.parametrize("planted", [{}, {"folds": 2}, {"common_init": 3}, {"per_class": 5}])
@@ -191,7 +191,7 @@ def test_without_any_good_trial_there_are_no_outcomes(path):
 
 def test_a_file_without_trials_says_nothing_of_single_ones(path):
     write_new(path, header_of(np.arange(6) % 2, 2), [])
-    assert loss_values(path, np.arange(6)) == {}
+    assert values_by_trial(path, np.arange(6)) == {}
     assert utility_of_samples(path, [0]) == []
     assert estimate_from(path) is None
 
@@ -201,10 +201,10 @@ def test_trials_of_the_other_kind_do_not_count(path, tmp_path):
     assert utility_of_samples(path, [0]) == []
     assert estimate_from(path) is None
     write_utility(tmp_path / "utility.h5")
-    assert loss_values(tmp_path / "utility.h5", np.arange(3)) == {}
+    assert values_by_trial(tmp_path / "utility.h5", np.arange(3)) == {}
 
 
-@pytest.mark.parametrize("reading", [lambda path: loss_values(path, np.arange(2)), estimate_from])
+@pytest.mark.parametrize("reading", [lambda path: values_by_trial(path, np.arange(2)), estimate_from])
 def test_a_file_that_is_none_is_refused(tmp_path, reading):
     with pytest.raises(ScoreFileError):
         reading(tmp_path / "none.h5")
@@ -322,7 +322,7 @@ def test_the_first_loss_trials_of_a_run_are_those_of_a_shorter_run(tmp_path):
             ensemble_size=2,
             out=tmp_path / f"{trials}.h5",
         )
-    long, short = (loss_values(tmp_path / f"{trials}.h5", np.arange(60))["LossInit"] for trials in (4, 2))
+    long, short = (values_by_trial(tmp_path / f"{trials}.h5", np.arange(60))["LossInit"] for trials in (4, 2))
     np.testing.assert_allclose(long[:2], short, rtol=1e-5, atol=1e-6)
     scores = goldore.load_scores(tmp_path / "4.h5").scores["LossInit"]
     np.testing.assert_allclose(long.astype(np.float64).mean(axis=0), scores.values)

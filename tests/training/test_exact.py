@@ -72,7 +72,8 @@ def test_drawn_neighbours_say_the_same_on_average():
 
 
 def setting(dataset, **fields):
-    recipe = KernelUtilityRecipe(network=ConvNetConfig(depth=2, width=6), **{"networks": 2, **fields})
+    given = {"networks": 2, "subset_per_class": 1, **fields}
+    recipe = KernelUtilityRecipe(network=ConvNetConfig(depth=2, width=6), **given)
     recipe = complete_recipe(recipe, dataset)
     arch = recipe.network.architecture(dataset.image_shape, dataset.num_classes)
     data = DeviceDataset(dataset, recipe.mean, recipe.std, CPU)
