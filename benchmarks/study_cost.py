@@ -49,7 +49,6 @@ def cost(given: argparse.Namespace) -> None:
     ratios = ("0.002", "0.005", "0.01", "0.02", "0.03", "0.05", "0.1", "0.2", "0.3", "0.5")
     cells = [cell for cell in grid(file, ["dm"], [given.ipc], None, ratios) if cell.distiller == "dm"]
     settings = Settings(file.dataset.name, file.dataset.fingerprint, file.dataset.class_names, "", "")
-    most = max(given.cells)
     runner, content = prepare(
         dataset,
         file,
@@ -58,7 +57,6 @@ def cost(given: argparse.Namespace) -> None:
         given.device,
         deterministic=False,
         compile_mode="auto",
-        runs=3 * most,
     )
     told = Told(lambda _: None, lambda _: None, lambda *_: None)
     runner.run(0, cells[:1], {}, told)

@@ -36,7 +36,7 @@ _KINDS = {
 _USED_BY = {  # the kinds of trials that options are about, where these are not all
     "trials": ("loss", "kernel"),
     **dict.fromkeys(("epochs", "init_epochs", "converge_epochs"), ("loss",)),
-    **dict.fromkeys(("batch_size", "lr", "momentum", "weight_decay"), ("loss", "utility")),
+    **dict.fromkeys(("batch_size", "lr", "momentum", "weight_decay", "ensemble_size"), ("loss", "utility")),
     **dict.fromkeys(("subset_per_class", "eval_split", "eval_per_class", "networks"), ("utility", "kernel")),
     **dict.fromkeys(
         (

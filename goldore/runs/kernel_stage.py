@@ -12,11 +12,11 @@ from goldore.runs.job import Job, complete_recipe, memory_errors
 from goldore.runs.todo import Todo
 from goldore.runs.watching import KernelPlan
 from goldore.store import KernelResult, KernelRun, KernelTrials, ScoreFile, run_differences
-from goldore.training.devices import abilities, default_precision
+from goldore.training.devices import default_precision
 from goldore.training.exact import ExactUtility, group_size
 from goldore.training.execution import Execution
 from goldore.training.images import DeviceDataset
-from goldore.training.tuning import compiling_pays
+from goldore.training.tuning import is_compiled
 from goldore.trials import KernelUtilityRecipe, Precision
 from goldore.trials.draws import make_strata
 from goldore.trials.seeds import Trial, make_kernel_trials
@@ -80,8 +80,7 @@ class KernelStage:
             data = DeviceDataset(dataset, recipe.mean or (), recipe.std or (), job.device)
             evaluations = evaluation_sets(dataset, data, recipe, strata)
             images = len(todo.missing) * (recipe.networks or 1) * dataset.num_samples
-            mode, on_cpu = job.settings.compile_mode, not abilities(job.device).own_memory
-            compiled = mode == "on" or (mode == "auto" and on_cpu and compiling_pays(architecture, images))
+            compiled = is_compiled(architecture, images, job.device, job.settings.compile_mode)
             exact = ExactUtility(
                 data, architecture, recipe, strata, evaluations, Execution(compiled=compiled)
             )

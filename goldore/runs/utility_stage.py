@@ -31,12 +31,12 @@ from goldore.store import (
     run_differences,
 )
 from goldore.store.utility_trials import ESTIMATOR, OUTCOME
-from goldore.training.devices import abilities, default_precision
+from goldore.training.devices import default_precision
 from goldore.training.execution import Execution
 from goldore.training.images import DeviceDataset
 from goldore.training.kernel import KernelTrainer, networks_of, trials_at_once
 from goldore.training.subsets import Outcomes, SubsetTrainer
-from goldore.training.tuning import Engine, Work, choose_engine, compiling_pays
+from goldore.training.tuning import Engine, Work, choose_engine, is_compiled
 from goldore.trials import OUTCOMES, KernelRecipe, Precision, UtilityRecipe
 from goldore.trials.draws import Strata, Sweeps, make_strata
 from goldore.trials.seeds import Trial, make_utility_trials
@@ -240,9 +240,7 @@ class _Training:
             kernel, self.architecture, self._strata, job.device
         )
         images = len(job.dataset.labels) * (kernel.networks or 1)
-        mode = job.settings.compile_mode
-        pays = not abilities(job.device).own_memory and compiling_pays(self.architecture, images)
-        compiled = mode == "on" or (mode == "auto" and pays)
+        compiled = is_compiled(self.architecture, images, job.device, job.settings.compile_mode)
         return Engine(min(size, max(count, 1)), Execution(compiled=compiled))
 
     def _trainer(self) -> "SubsetTrainer | KernelTrainer":

@@ -1,20 +1,19 @@
 """What a study of built-in distillers needs of torch, before its first run."""
 
 from dataclasses import replace
-from typing import get_args
 
 import torch
 
 from goldore.datasets import ImageDataset
-from goldore.errors import UsageError
+from goldore.networks.architecture import Architecture
 from goldore.runs.evaluation import check_test_split, test_fingerprint
 from goldore.runs.job import complete_recipe
 from goldore.store import ScoreFile
 from goldore.studies.builtin import BuiltIn, recipe_of
 from goldore.studies.model import Settings
 from goldore.studies.study_file import Content
-from goldore.training.devices import abilities, describe, prepare_determinism, resolve_device
-from goldore.training.tuning import Compile, compiling_pays
+from goldore.training.devices import describe, prepare_determinism, resolve_device
+from goldore.training.tuning import check_compile_mode, is_compiled
 from goldore.trials import StudyRecipe
 
 _USUAL_RUNS = 100
@@ -44,8 +43,7 @@ def prepare(
     Raises:
         UsageError: if the dataset has no test split, or there is no such device.
     """
-    if compile_mode not in get_args(Compile):
-        raise UsageError(f"`compile_mode` is {compile_mode!r}; choose {', '.join(get_args(Compile))}.")
+    check_compile_mode(compile_mode)
     check_test_split(dataset, "a study needs one: name a dataset that has it with `dataset`")
     where = resolve_device(device)
     if deterministic:
@@ -55,21 +53,17 @@ def prepare(
         recipe=complete_recipe(recipe, dataset),
         evaluation=test_fingerprint(dataset, None),
     )
-    compiled = compile_mode == "on" or (compile_mode == "auto" and _pays(dataset, complete, where))
+    compiled = is_compiled(*_usual_work(dataset, recipe_of(complete)), where, compile_mode)
     runner = BuiltIn(dataset, file, complete, where, deterministic=deterministic, compiled=compiled)
     return runner, Content(complete, device=describe(where), torch_version=str(torch.__version__))
 
 
-def _pays(dataset: ImageDataset, settings: Settings, device: torch.device) -> bool:
-    """Whether embedding and judging are compiled where nobody said so: on a CPU, if there is much of it.
+def _usual_work(dataset: ImageDataset, recipe: StudyRecipe) -> tuple[Architecture, int]:
+    """Networks, and images that pass through one forward, in a study of usual size whatever is asked for now.
 
-    As if for a study of usual size, whatever is asked for now: a cell's numbers would be slightly others if
-    some seeds were compiled and others not.
+    A cell's numbers would be slightly others if some seeds were compiled and others not.
     """
-    recipe = recipe_of(settings)
-    if abilities(device).own_memory:
-        return False
-    architecture = recipe.network.architecture(dataset.image_shape, dataset.num_classes)
     embedded = dataset.num_classes * recipe.dm.match_batch * recipe.dm.match_steps
     judged = 3 * dataset.num_classes * recipe.judges * recipe.judge_steps  # forward, and backward twice that
-    return compiling_pays(architecture, _USUAL_RUNS * (embedded + judged))
+    architecture = recipe.network.architecture(dataset.image_shape, dataset.num_classes)
+    return architecture, _USUAL_RUNS * (embedded + judged)

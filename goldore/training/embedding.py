@@ -86,16 +86,16 @@ class Untrained:
             The embeddings of the R networks side by side, over sqrt(R), so that their products are means over
             the networks: [n, R * F] on the device.
         """
-        count, found = len(images), None
+        count, networks = len(images), self._networks
+        features = networks.size * networks.architecture.features
+        found = torch.empty((count, features), dtype=dtype, device=self._data.device)
         for start in range(0, count, self._size):
             part = self._data.normalize(images.run(start, min(start + self._size, count)))
             embedded = embed(self._embed, self._networks, part, self._size, fixed=self._fixed)  # [R, B, F]
             side = embedded.transpose(0, 1).flatten(1) * len(embedded) ** -0.5
-            if found is None:
-                found = torch.empty((count, side.shape[1]), dtype=dtype, device=side.device)
             found[start : start + len(part)] = side
             tick((start + len(part)) / count)
-        return torch.empty((0, 0)) if found is None else found
+        return found
 
     @torch.no_grad()
     def _settle(self, dtype: torch.dtype) -> None:

@@ -62,7 +62,8 @@ def group_size(recipe: KernelUtilityRecipe, architecture: Architecture) -> int:
 class ExactUtility:
     """Finds the utility of every sample in the kernel of a group of untrained networks.
 
-    Holds 2 bytes for each feature of each training image on the device, and 2**25 similarities.
+    Holds 2 bytes for each feature of each training image on the device, and at most 2**25 similarities, which
+    take about 1 GB with what sorting them needs.
 
     Args:
         data: the training set on its device.

@@ -107,13 +107,7 @@ class KernelTrainer:
         for start, logits in self._logits(weights, bias, evaluation):
             labels = evaluation.labels[start : start + logits.shape[1]]
             found.see(logits.to(device), labels.to(device))
-        by_class = found.means()
-        stacked = torch.cat([losses.to(device).double()[:, None], *by_class.values()], dim=1)
-        return Outcomes(
-            by_class={name: values.float().cpu().numpy() for name, values in by_class.items()},
-            train_loss=losses.cpu().numpy(),
-            failed=~stacked.isfinite().all(dim=1).cpu().numpy(),
-        )
+        return Outcomes.of(found.means(), losses)
 
     def _fitted(self, members: NDArray[np.integer]) -> tuple[Tensor, Tensor, Tensor]:
         """Heads of T trials: weights [T, D, K], biases [T, K], and each one's loss on its subset, [T]."""

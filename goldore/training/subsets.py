@@ -1,7 +1,8 @@
 """Training E networks at once, each on a small subset of its own, and their outcomes by class."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import torch
@@ -47,6 +48,17 @@ class Outcomes:
     by_class: dict[str, NDArray[np.float32]]
     train_loss: NDArray[np.float32]
     failed: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, by_class: Mapping[str, Tensor], losses: Tensor) -> Self:
+        """Take copies of outcomes float64 [E, K] by name, and of losses [E]."""
+        device = next(iter(by_class.values())).device
+        stacked = torch.cat([losses.to(device).double()[:, None], *by_class.values()], dim=1)
+        return cls(
+            by_class={name: values.float().cpu().numpy() for name, values in by_class.items()},
+            train_loss=losses.cpu().numpy().copy(),  # the next trials are trained in its memory
+            failed=~stacked.isfinite().all(dim=1).cpu().numpy(),
+        )
 
 
 class SubsetTrainer:
@@ -129,12 +141,7 @@ class SubsetTrainer:
         by_class = class_outcomes(
             stepper.networks, self._data, evaluation, recipe.precision or "float32", self._execution
         )
-        stacked = torch.cat([losses.to(self._data.score_device).double()[:, None], *by_class.values()], dim=1)
-        return Outcomes(
-            by_class={name: values.float().cpu().numpy() for name, values in by_class.items()},
-            train_loss=losses.cpu().numpy().copy(),  # the next trials are trained in its memory
-            failed=~stacked.isfinite().all(dim=1).cpu().numpy(),
-        )
+        return Outcomes.of(by_class, losses)
 
     def _stepper_for(self, trials: Sequence[Trial]) -> Stepper:
         """Networks at the start of these trials."""

@@ -110,8 +110,7 @@ def choose_engine(
     Raises:
         UsageError: if compile_mode is something else.
     """
-    if compile_mode not in get_args(Compile):
-        raise UsageError(f"`compile_mode` is {compile_mode!r}; choose {', '.join(get_args(Compile))}.")
+    check_compile_mode(compile_mode)
     given = min(ensemble_size, max(work.trials, 1)) if ensemble_size else None
     if not abilities(data.device).own_memory:
         pays = work.compiles and given in (None, 1) and not deterministic
@@ -321,6 +320,34 @@ def _halves(most: int) -> list[int]:
     while sizes[-1] > 1:
         sizes.append(sizes[-1] // 2)
     return sizes
+
+
+def check_compile_mode(compile_mode: str) -> None:
+    """Refuse what is no mode.
+
+    Raises:
+        UsageError: naming those that there are.
+    """
+    if compile_mode not in get_args(Compile):
+        raise UsageError(f"`compile_mode` is {compile_mode!r}; choose {', '.join(get_args(Compile))}.")
+
+
+def is_compiled(architecture: Architecture, images: int, device: torch.device, compile_mode: str) -> bool:
+    """Whether work that is not measured first is compiled: if the user says so, or on a CPU where it pays.
+
+    Args:
+        architecture: of a network.
+        images: as for `compiling_pays`.
+        device: that it runs on.
+        compile_mode: "on", "off" or "auto".
+
+    Raises:
+        UsageError: if compile_mode is something else.
+    """
+    check_compile_mode(compile_mode)
+    if compile_mode == "auto":
+        return not abilities(device).own_memory and compiling_pays(architecture, images)
+    return compile_mode == "on"
 
 
 def compiling_pays(architecture: Architecture, images: int, most: float = math.inf) -> bool:

@@ -229,6 +229,8 @@ def test_kernel_trials_are_told_as_such(goldore, data_file):
     "options",
     [
         ("--lr", 0.1),
+        ("--ensemble-size", 2),
+        ("--compile", "sometimes"),
         ("--steps", 5),
         ("--epochs", 5),
         ("--outcome", "margin"),

@@ -54,11 +54,6 @@ def over_groups(
     by_rank = np.full(len(members), np.nan)
     for label, positions in enumerate(members):
         known = positions[np.isfinite(mean[positions]) & np.isfinite(stderr[positions])]
-        known = (
-            known[np.isfinite([pair[each][known] for pair in pairs for each in range(2)]).all(axis=0)]
-            if pairs
-            else known
-        )
         if len(known) > 1:
             freedom[label] = len(known) - 1
             spread[label] = mean[known].var(ddof=1) * freedom[label]
