@@ -312,6 +312,25 @@ class UtilityCourse(Course[UtilityPlan, UtilityResult]):
         return left
 
 
+class CheckCourse(UtilityCourse):
+    """Trained trials that a utility without training is compared with."""
+
+    def announcement(self) -> list[str]:
+        """What is trained, and what for."""
+        plan, recipe = self.plan, self.plan.run.recipe
+        pool = getattr(recipe, "pool_per_class", None)
+        drawn = f"{plan.subset_sizes.max()} of each class" + (f" out of {count(pool)}" if pool else "")
+        what = (
+            f"{plural(plan.trials, 'trained trial')} to compare with{self.at_once()}: {drawn}, "
+            f"{plural(recipe.steps, 'step')}, evaluated on {count(plan.evaluation_images)} images"
+        )
+        done = ["nothing to train: they are there already"] if plan.trials <= plan.there else []
+        return [*plan.notes, what, *done]
+
+    def ending(self, end: End, score: Score | None, seconds: float, trials: int) -> str | None:
+        """Nothing: the agreement is told with the scores."""
+
+
 class KernelCourse(Course[KernelPlan, KernelResult]):
     """Groups of untrained networks: the bar moves by group."""
 
@@ -353,6 +372,7 @@ COURSES: dict[str, type[Course[Any, Any]]] = {
     "loss": LossCourse,
     "utility": UtilityCourse,
     "kernel": KernelCourse,
+    "check": CheckCourse,
 }
 
 

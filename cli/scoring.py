@@ -36,12 +36,17 @@ _KINDS = {
 _USED_BY = {  # the kinds of trials that options are about, where these are not all
     "trials": ("loss", "kernel"),
     **dict.fromkeys(("epochs", "init_epochs", "converge_epochs"), ("loss",)),
-    **dict.fromkeys(("batch_size", "lr", "momentum", "weight_decay", "ensemble_size"), ("loss", "utility")),
-    **dict.fromkeys(("subset_per_class", "eval_split", "eval_per_class", "networks"), ("utility", "kernel")),
+    **dict.fromkeys(
+        ("batch_size", "lr", "momentum", "weight_decay", "ensemble_size"), ("loss", "utility", "check")
+    ),
+    **dict.fromkeys(
+        ("subset_per_class", "eval_split", "eval_per_class", "networks", "check_trials"),
+        ("utility", "kernel"),
+    ),
+    "steps": ("utility", "check"),
     **dict.fromkeys(
         (
             "utility_trials",
-            "steps",
             "until_reliability",
             "max_trials",
             "max_time",
@@ -140,6 +145,14 @@ def score_command(
             metavar="M",
             help="Total number of utility trials in the file (default: enough to draw every sample twice, at "
             "least 100).",
+        ),
+    ] = None,
+    check_trials: Annotated[
+        int | None,
+        _utility(
+            metavar="N",
+            help="Train N networks on drawn samples, to measure how well KernelUtility or --trial kernel "
+            "agrees with them.",
         ),
     ] = None,
     until_reliability: Annotated[
@@ -383,6 +396,7 @@ def score_command(
                 utility=utility,
                 kernel_utility=kernel_utility,
                 utility_trials=utility_trials,
+                check_trials=check_trials,
                 until_reliability=until_reliability,
                 max_trials=max_trials,
                 max_seconds=max_seconds,
@@ -421,13 +435,13 @@ def _check_used(context: typer.Context, scores: str) -> None:
 
     if is_given("trials") and is_given("trial_range"):
         raise UsageError("--trial-range says which trials to run; leave --trials out.")
-    kinds = _kinds_of(scores)
+    kinds = _kinds_of(scores) | ({"check"} if is_given("check_trials") else set())
     for parameter in filter(is_given, _USED_BY):
         users = _USED_BY[parameter]
         if kinds.isdisjoint(users):
             instead = _INSTEAD.get(parameter, "")
             use = instead and not kinds.isdisjoint(_USED_BY[instead])
-            owners = " or ".join(_KINDS[each] for each in users)
+            owners = " or ".join(_KINDS[each] for each in users if each in _KINDS)
             raise UsageError(
                 f"`{parameter}` belongs to {owners}, which --scores does not name; "
                 + (f"use `{instead}` here, or add it." if use else "leave it out, or add the score.")

@@ -64,6 +64,9 @@ def show_summary(console: "Console", file: "ScoreFile", summary: "Summary", *, v
     if trials.kernel is not None:
         line(console, facts.kernel_title(trials.kernel), "bold")
         fields(console, facts.kernel_facts(trials.kernel))
+    if trials.check is not None:
+        line(console, facts.check_title(trials.check), "bold")
+        fields(console, facts.utility_facts(trials.check))
     console.print()
     show_table(console, scores_table(file, summary))
     for name, score in summary.scores.items():

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from goldore.report.facts import agreement_text
 from goldore.runs.watching import End, Plan, Watcher
 from goldore.scores.estimators.estimate import UNRELIABLE
 from goldore.store import Result, Score, ScoreFile
@@ -131,9 +132,7 @@ class ScreenWatcher(Watcher):
         self.say(f"read from {dataset.source}; fingerprint {dataset.fingerprint}", verbose_only=True)
         for note in dataset.notes:
             self.say(note, verbose_only=True)
-        self.say(
-            f"{recipe.network.describe()}; {count(plan.parameters)} parameters, trained in {recipe.precision}"
-        )
+        self.say(f"{recipe.network.describe()}; {count(plan.parameters)} parameters, in {recipe.precision}")
 
     def _tell_of(self, course: Course[Any, Any], result: Result) -> bool:
         """Say of a trial what there is to say, if anything."""
@@ -168,6 +167,9 @@ def show_result(file: ScoreFile) -> None:
         line(console, trust_sentence(file.scores["MonteCarlo"]))
         if file.scores["MonteCarlo"].trust < UNRELIABLE:
             warn("the ranking by MonteCarlo is mostly noise so far.")
+    for name, score in file.scores.items():
+        if score.agreement is not None:
+            line(console, f"agreement of {name}: {agreement_text(score.agreement)}")
     line(console, f"next: {_next_step(file)}")
 
 

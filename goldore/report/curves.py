@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldore.report.records import ReliabilityCurve
+from goldore.scores import KERNEL_UTILITY
 from goldore.scores.estimators import class_members, mean_over_trials
 from goldore.scores.estimators.reliability import spearman_brown
 from goldore.store import Score, ScoreFile
@@ -46,7 +47,9 @@ def reliability_curve(file: ScoreFile, score: Score) -> ReliabilityCurve:
 
 
 def targets_of(score: Score) -> tuple[float, ...]:
-    """Reliabilities that one plans for."""
+    """Reliabilities that one plans for; none where more trials do not lead to all of them."""
+    if score.name == KERNEL_UTILITY.name:
+        return ()
     return UTILITY_TARGETS if score.estimator else RELIABILITY_TARGETS
 
 

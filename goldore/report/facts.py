@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 from goldore.report.records import (
+    AgreementRecord,
     Kept,
     KernelTrialsRecord,
     Known,
@@ -15,8 +16,9 @@ from goldore.report.records import (
     UtilityTrialsRecord,
 )
 from goldore.scores import KERNEL_UTILITY
+from goldore.scores.estimators.agreement import Agreement
 from goldore.scores.estimators.estimate import UNRELIABLE
-from goldore.trials import EvaluatedRecipe, UtilityRecipe
+from goldore.trials import CheckRecipe, EvaluatedRecipe, UtilityRecipe
 from goldore.wording import count, number, percent, plural, took
 
 Facts = dict[str, str]
@@ -105,13 +107,22 @@ def utility_facts(trials: UtilityTrialsRecord) -> Facts:
             f", distilled to {plural(distilled.images_per_class, 'image')} by {distilled.method} in "
             f"{plural(distilled.distill_steps, 'step')}"
         )
+    drawn, pool = "every sample", ""
+    if isinstance(recipe, CheckRecipe):
+        drawn, pool = "each", f" out of {count(recipe.pool_per_class or 0)}"
     return {
-        "subsets": f"{_sizes(trials.subset_sizes)} of each class{made}; every sample drawn once in "
+        "subsets": f"{_sizes(trials.subset_sizes)} of each class{pool}{made}; {drawn} drawn once in "
         f"{plural(trials.per_sweep, 'trial')}",
         "networks": recipe.network.describe(),
         "training": _training(recipe),
         "evaluation": f"{_evaluation(recipe)}; mean accuracy {number(trials.accuracy)}",
     } | (_assumed(trials) | _cost(trials.seconds, trials.done + trials.failed))
+
+
+def check_title(trials: UtilityTrialsRecord) -> str:
+    """The trained trials that utilities without training are compared with, in one line."""
+    failed = f", {trials.failed} diverged" if trials.failed else ""
+    return f"trained trials to compare with: {count(trials.done)} done{failed}, base seed {trials.base_seed}"
 
 
 def kernel_title(trials: KernelTrialsRecord) -> str:
@@ -168,6 +179,8 @@ def score_facts(score: ScoreRecord) -> Facts:
     if score.trials == 0:
         facts["trials"] = "none stored"
     facts["reliability"] = _reliability(score)
+    if score.agreement is not None:
+        facts["agreement"] = agreement_text(score.agreement)
     if score.signal_share is not None:
         facts["signal"] = (
             f"{number(score.signal_share, 2)}: the share of an outcome's variance that is due to "
@@ -182,6 +195,24 @@ def score_facts(score: ScoreRecord) -> Facts:
         facts["missing"] = f"{plural(score.missing, 'sample')} without a score"
     facts["quantiles"] = "  ".join(f"{float(q):.0%} {number(value)}" for q, value in score.quantiles.items())
     return facts
+
+
+_FOLLOWS = {
+    "close": "close: its ranking can stand for theirs",
+    "related": "related: another ranking, good as a prior of theirs",
+    "another thing": "another thing: do not take it for the utility of trained networks",
+}
+
+
+def agreement_text(found: AgreementRecord | Agreement) -> str:
+    """How well a utility without training agrees with trained networks, and what follows."""
+    trained = plural(found.trials, "trained trial")
+    if found.verdict == "unknown":
+        return f"unknown from {trained}; add some (goldore score --check-trials)"
+    return (
+        f"{found.correlation:.2f} +- {found.stderr:.2f} with {trained} (correlation within classes over "
+        f"{plural(found.samples, 'sample')}, corrected for noise); {_FOLLOWS[found.verdict]}"
+    )
 
 
 def noise_warning(name: str, trust: float | None, *, utility: bool) -> str | None:
@@ -322,6 +353,7 @@ def _reliability(score: ScoreRecord) -> str:
         for target, trials in score.trials_needed.items()
         if trials is not None
     )
-    ranks = number(score.rank_reliability, 2)
-    ahead = needed or "too low to tell how many trials it would take"
-    return f"{number(score.reliability, 2)}, of ranks {ranks}; {ahead}"
+    known = f"{number(score.reliability, 2)}, of ranks {number(score.rank_reliability, 2)}"
+    if not score.trials_needed:
+        return known
+    return f"{known}; {needed or 'too low to tell how many trials it would take'}"

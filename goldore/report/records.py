@@ -143,9 +143,10 @@ class TrialsRecord(Record):
     loss: LossTrialsRecord | None = field(metadata={"optional": True})
     utility: UtilityTrialsRecord | None = field(metadata={"optional": True})
     kernel: KernelTrialsRecord | None = field(metadata={"optional": True})
+    check: UtilityTrialsRecord | None = field(metadata={"optional": True})
 
     def __bool__(self) -> bool:
-        return any(each is not None for each in (self.loss, self.utility, self.kernel))
+        return any(each is not None for each in (self.loss, self.utility, self.kernel, self.check))
 
 
 @dataclass(frozen=True)
@@ -219,6 +220,27 @@ class ClassRecord(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class AgreementRecord(Record):
+    """How well a utility that trains nothing agrees with that of trained networks.
+
+    Attributes:
+        correlation: within classes, corrected for the noise of both; None if it cannot be told.
+        stderr: its standard error.
+        verdict: "close", "related", "another thing" or "unknown".
+        trials: trained ones.
+        samples: that both know.
+        trained_reliability: of the trained utility on these samples.
+    """
+
+    correlation: Known
+    stderr: Known
+    verdict: str
+    trials: int
+    samples: int
+    trained_reliability: Known
+
+
+@dataclass(frozen=True, kw_only=True)
 class ScoreRecord(Record):
     """A score of a file. Values are in its unit, and None without any.
 
@@ -239,6 +261,7 @@ class ScoreRecord(Record):
             standard error.
         signal_share: share of an outcome's variance that is due to which samples were drawn; utility only.
         outcome, estimator: what it is about and how it was estimated from utility trials; else None.
+        agreement: with trained networks; None, and no key in JSON, where no trained trials tell.
         trials_needed: number of trials, not rounded, by the reliability that they would reach.
         histogram: of all values.
         classes: of each class, K.
@@ -269,6 +292,7 @@ class ScoreRecord(Record):
     signal_share: Known
     outcome: str | None
     estimator: str | None
+    agreement: AgreementRecord | None = field(metadata={"optional": True})
     trials_needed: dict[str, Known]
     histogram: Histogram
     classes: tuple[ClassRecord, ...]

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from goldore.report.curves import reliability_curve, targets_of
 from goldore.report.records import (
+    AgreementRecord,
     ClassRecord,
     Correlation,
     Histogram,
@@ -25,9 +26,9 @@ from goldore.report.records import (
 )
 from goldore.scores import TRAINING_SCORES
 from goldore.scores.estimators import class_members
+from goldore.scores.estimators.agreement import Agreement
 from goldore.selection.ranks import Ranked, rank_correlation
 from goldore.store import KernelTrials, LossTrials, Score, ScoreFile, UtilityTrials
-from goldore.trials.draws import make_strata
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 _BINS = 16
@@ -66,6 +67,7 @@ def summarize(file: ScoreFile, *, curves: bool = False) -> Summary:
             _loss_trials(file.loss_trials) if file.loss_trials else None,
             _utility_trials(file, file.utility_trials) if file.utility_trials else None,
             _kernel_trials(file.kernel_trials) if file.kernel_trials else None,
+            _utility_trials(file, file.check_trials) if file.check_trials else None,
         ),
         scores={
             name: _score(
@@ -113,9 +115,7 @@ def _loss_trials(trials: LossTrials) -> LossTrialsRecord:
 
 def _utility_trials(file: ScoreFile, trials: UtilityTrials) -> UtilityTrialsRecord:
     recipe = trials.recipe
-    strata = make_strata(
-        file.labels, file.dataset.num_classes, recipe.subset_per_class or 1, recipe.folds, trials.base_seed
-    )
+    strata = recipe.strata(file.labels, file.dataset.num_classes, trials.base_seed)
     return UtilityTrialsRecord(
         done=len(trials.done),
         failed=len(trials.failed),
@@ -200,6 +200,7 @@ def _score(
         signal_share=number_or_none(score.signal_share),
         outcome=score.outcome or None,
         estimator=score.estimator or None,
+        agreement=_agreement(score.agreement) if score.agreement is not None else None,
         trials_needed={
             str(target): number_or_none(score.trials_needed(target)) for target in targets_of(score)
         },
@@ -227,6 +228,17 @@ def _score(
         ),
         reliability_curve=curve,
         of_utility=score.of_utility,
+    )
+
+
+def _agreement(agreement: Agreement) -> AgreementRecord:
+    return AgreementRecord(
+        correlation=number_or_none(agreement.correlation),
+        stderr=number_or_none(agreement.stderr),
+        verdict=agreement.verdict,
+        trials=agreement.trials,
+        samples=agreement.samples,
+        trained_reliability=number_or_none(agreement.reliability),
     )
 
 

@@ -7,7 +7,7 @@ import torch
 
 from goldore.datasets import ImageDataset, load_dataset
 from goldore.errors import UsageError
-from goldore.runs.budget import Budget
+from goldore.runs.budget import MOST_TRIALS, Budget
 from goldore.runs.job import Job, Settings, Stage
 from goldore.runs.kernel_stage import KernelStage
 from goldore.runs.loss_stage import LossStage
@@ -15,7 +15,7 @@ from goldore.runs.parts import Parts
 from goldore.runs.preparation import prepare
 from goldore.runs.sharing import shared_watcher
 from goldore.runs.team import Team
-from goldore.runs.utility_stage import UtilityStage
+from goldore.runs.utility_stage import CheckStage, UtilityStage
 from goldore.runs.watching import Watcher
 from goldore.scores import KERNEL_UTILITY, MONTE_CARLO, TRAINING_SCORES, TrainingScore, find_scores
 from goldore.store import Header, ScoreFile, default_path, load_scores
@@ -30,6 +30,7 @@ from goldore.trials import KernelUtilityRecipe, LossRecipe, UtilityRecipe
 from goldore.trials.seeds import MAX_SEED
 from goldore.version import __version__
 
+_FEWEST_CHECKS = 20
 DEFAULT_TRIALS = 5  # why: docs/scores.md
 
 
@@ -42,6 +43,7 @@ def score(
     utility: UtilityRecipe | None = None,
     kernel_utility: KernelUtilityRecipe | None = None,
     utility_trials: int | None = None,
+    check_trials: int | None = None,
     until_reliability: float | None = None,
     max_trials: int | None = None,
     max_seconds: float | None = None,
@@ -81,6 +83,8 @@ def score(
         kernel_utility: how KernelUtility looks at the samples, likewise.
         utility_trials: that the file shall hold in the end; None: as many as draw every sample twice, and at
             least 100.
+        check_trials: networks to train on drawn subsets beside KernelUtility, or a MonteCarlo of kernel
+            trials, to measure how well these agree with them; those that the file holds count.
         until_reliability: instead, add utility trials until the ranking by MonteCarlo has this reliability.
         max_trials: stop then at so many utility trials; None: 100,000.
         max_seconds: stop the utility trials after so long, counted from the first one.
@@ -146,14 +150,22 @@ def score(
         overwrite=overwrite,
         made_on={"device": describe(where), "torch_version": str(torch.__version__)},
     )
+    utility = utility or UtilityRecipe()
     stages: list[Stage] = []
+    compared: list[UtilityStage | KernelStage] = []
     numbers = range(trials) if trial_range is None else trial_range
     if KERNEL_UTILITY.name in rows:
-        stages.append(KernelStage(job, kernel_utility or KernelUtilityRecipe(), numbers))
+        compared.append(KernelStage(job, kernel_utility or KernelUtilityRecipe(), numbers))
+        stages.append(compared[-1])
     if recorded:
         stages.append(LossStage(job, recipe or LossRecipe(), recorded, numbers))
     if MONTE_CARLO.name in rows:
-        stages.append(UtilityStage(job, utility or UtilityRecipe(), budget, outcome, estimator))
+        monte_carlo = UtilityStage(job, utility, budget, outcome, estimator)
+        stages.append(monte_carlo)
+        compared += [monte_carlo] if utility.kernel is not None else []
+    if check_trials is not None:
+        _check_comparable(check_trials, utility, trial_range, any_compared=bool(compared))
+        stages.append(CheckStage(job, utility, check_trials, compared))
     with running_on(where, deterministic=deterministic), parts.locked():
         plans, existing = prepare(job, stages)
         for stage, run, notes in zip(stages, plans.runs, plans.notes, strict=True):
@@ -185,6 +197,20 @@ def _seen(parts: Parts, job: Job) -> ScoreFile:
         device=job.made_on["device"],
         torch_version=job.made_on["torch_version"],
     )
+
+
+def _check_comparable(
+    count: int, utility: UtilityRecipe, trial_range: range | None, *, any_compared: bool
+) -> None:
+    if not _FEWEST_CHECKS <= count <= MOST_TRIALS:
+        raise UsageError(f"`check_trials` is {count}; it must be from {_FEWEST_CHECKS} to {MOST_TRIALS:,}.")
+    if not any_compared or utility.distill is not None:
+        raise UsageError(
+            "`check_trials` are compared with a utility that trains nothing; ask for KernelUtility, or for "
+            "MonteCarlo of kernel trials."
+        )
+    if trial_range is not None:
+        raise UsageError("`check_trials` take no `trial_range`; add them when the parts are merged.")
 
 
 def _check_numbers(trials: int, seed: int, ensemble_size: int | None) -> None:

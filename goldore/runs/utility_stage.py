@@ -5,11 +5,13 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from goldore.runs.budget import Budget, Checks
+from goldore.errors import UsageError
+from goldore.runs.budget import DEFAULT_SWEEPS, Budget, Checks
 from goldore.runs.evaluation import check_evaluable, evaluation_fingerprint, evaluation_sets
 from goldore.runs.groups import Groups
 from goldore.runs.job import Job, complete_recipe, memory_errors
@@ -22,14 +24,17 @@ from goldore.runs.watching import End, UtilityPlan, Watcher
 from goldore.scores import MONTE_CARLO
 from goldore.scores.estimators.utility import ESTIMATORS
 from goldore.store import (
+    CheckRun,
     Score,
     ScoreFile,
     UtilityResult,
     UtilityRun,
+    UtilityTrials,
     estimate_anew,
     load_scores,
     run_differences,
 )
+from goldore.store.together import asks_the_same
 from goldore.store.utility_trials import ESTIMATOR, OUTCOME
 from goldore.training.devices import default_precision
 from goldore.training.execution import Execution
@@ -37,12 +42,19 @@ from goldore.training.images import DeviceDataset
 from goldore.training.kernel import KernelTrainer, networks_of, trials_at_once
 from goldore.training.subsets import Outcomes, SubsetTrainer
 from goldore.training.tuning import Engine, Work, choose_engine, is_compiled
-from goldore.trials import OUTCOMES, KernelRecipe, Precision, UtilityRecipe
+from goldore.trials import OUTCOMES, CheckRecipe, KernelRecipe, Precision, UtilityRecipe
 from goldore.trials.draws import Strata, Sweeps, make_strata
 from goldore.trials.seeds import Trial, make_utility_trials
 from goldore.wording import plural
 
+if TYPE_CHECKING:
+    from goldore.runs.kernel_stage import KernelStage
+
 _CPU_NETWORKS, _CUDA_NETWORKS = 8, 64  # at once; the second at the most
+_CHECK_DRAWS, _LEAST_POOL = (
+    3,
+    6,
+)  # how often check trials draw each of their samples, and k of a class at least
 _EXPECTED_SWEEPS = 8  # of a run until a reliability is reached, for choosing how to run
 
 
@@ -55,7 +67,12 @@ class UtilityStage:
         budget: how many trials there shall be.
         outcome: that MonteCarlo is about; None: that of the file, or accuracy.
         estimator: of MonteCarlo; None: that of the file, or in-minus-out.
+
+    Attributes:
+        looks: whether MonteCarlo is estimated from them meanwhile.
     """
+
+    looks = True
 
     def __init__(
         self, job: Job, recipe: UtilityRecipe, budget: Budget, outcome: str | None, estimator: str | None
@@ -70,13 +87,13 @@ class UtilityStage:
             UsageError: if there are no images to evaluate on.
         """
         job, dataset = self._job, self._job.dataset
-        own = self._complete(default_precision(job.device))
+        own = self.complete(default_precision(job.device))
         check_evaluable(dataset, own)
         fingerprint = evaluation_fingerprint(dataset, own)
         run = UtilityRun(own, job.seed, OUTCOMES[0], ESTIMATORS[0], fingerprint, **job.made_on)
         there = stored.utility_trials if stored is not None else None
         if stored is not None and there is not None:
-            same = self._complete(there.recipe.precision or "float32")
+            same = self.complete(there.recipe.precision or "float32")
             size = same.subset_per_class or there.recipe.subset_per_class
             going_on = dataclasses.replace(run, recipe=dataclasses.replace(same, subset_per_class=size))
             if job.overwrite and run_differences(stored, job.header, going_on):
@@ -91,7 +108,7 @@ class UtilityStage:
             estimator=ESTIMATOR[self._estimator or (there.estimator if there else ESTIMATORS[0])],
         )
 
-    def _complete(self, precision: Precision) -> UtilityRecipe:
+    def complete(self, precision: Precision) -> UtilityRecipe:
         """The recipe with only the size of the subsets left open."""
         dataset = self._job.dataset
         recipe = complete_recipe(self._recipe, dataset, precision)
@@ -119,10 +136,7 @@ class UtilityStage:
         """Train the utility trials that are missing; see `Stage.train`."""
         job, budget, recipe = self._job, self._budget, run.recipe
         dataset, parts, watcher, path = job.dataset, job.parts, job.watcher, job.parts.path
-        known = existing.utility_trials if existing is not None else None
-        strata = make_strata(
-            dataset.labels, dataset.num_classes, recipe.subset_per_class or 1, recipe.folds, run.base_seed
-        )
+        strata = recipe.strata(dataset.labels, dataset.num_classes, run.base_seed)
         todo = Todo(job, run, existing, budget.numbers(strata))
         expected = len(todo.missing)
         if budget.until_reliability is not None:
@@ -140,10 +154,7 @@ class UtilityStage:
                 max_seconds=budget.max_seconds,
             )
         )
-        other = known is not None and (known.outcome, known.estimator) != (run.outcome, run.estimator)
-        if parts.team.rank == 0 and other:
-            with errors_of_writing(path):
-                estimate_anew(path, run.outcome, run.estimator, path)  # this process holds the lock
+        self._change_estimate(run, existing)
         if len(todo.missing):
             training.make_ready()
         checks, looking = Checks(strata, budget), Pace()
@@ -151,7 +162,7 @@ class UtilityStage:
         stop_at = start + seconds
 
         def enough(written: bool) -> bool:
-            if written and parts.team.size == 1 and looking.is_due():
+            if written and self.looks and parts.team.size == 1 and looking.is_due():
                 with looking.timed():
                     _look(path, watcher)
             return time.monotonic() > stop_at
@@ -165,9 +176,94 @@ class UtilityStage:
             if _agreed(parts, checks, watcher):
                 end = "reliable"
         parts.estimate()
-        score = _estimated(path) if parts.team.rank == 0 else None
+        score = _estimated(path) if self.looks and parts.team.rank == 0 else None
         trained = missing_at_first - len(todo.missing)
         watcher.ended(end or "complete", score, time.monotonic() - start, trained)
+
+    def _change_estimate(self, run: UtilityRun, existing: ScoreFile | None) -> None:
+        """Estimate MonteCarlo anew where it is to be about another outcome, or estimated in another way."""
+        known, parts = existing.utility_trials if existing is not None else None, self._job.parts
+        if not self.looks or known is None or parts.team.rank > 0:
+            return
+        if (known.outcome, known.estimator) != (run.outcome, run.estimator):
+            with errors_of_writing(parts.path):
+                estimate_anew(parts.path, run.outcome, run.estimator, parts.path)  # the lock is ours
+
+
+class CheckStage(UtilityStage):
+    """The trained trials of a call of `score` that utilities which train nothing are compared with.
+
+    Args:
+        job: what they are part of.
+        recipe: how to train, perhaps with open settings.
+        count: of the trials that the file shall hold.
+        compared: the stages of the utilities that train nothing.
+    """
+
+    looks = False
+
+    def __init__(
+        self,
+        job: Job,
+        recipe: UtilityRecipe,
+        count: int,
+        compared: Sequence["UtilityStage | KernelStage"],
+    ) -> None:
+        super().__init__(job, recipe, Budget(trials=count), None, None)
+        self._count, self._compared = count, compared
+
+    def plan(self, stored: ScoreFile | None) -> CheckRun:
+        """Take over the question of what is compared; see `Stage.plan`.
+
+        Raises:
+            UsageError: if the questions of two differ.
+        """
+        job = self._job
+        asked = [stage.plan(stored).recipe for stage in self._compared]
+        if len({each.subset_per_class for each in asked}) > 1:
+            raise UsageError(
+                "`check_trials` draw as many samples as what they are compared with, which are two numbers "
+                "here; give `subset_per_class`, or score one at a time."
+            )
+        k = asked[0].subset_per_class or 1
+        there = stored.check_trials if stored is not None else None
+
+        def planned(there: UtilityTrials | None) -> CheckRun:
+            precision = there.recipe.precision if there is not None else None
+            recipe = self.complete(precision or default_precision(job.device))
+            pool = getattr(there.recipe, "pool_per_class", None) if there is not None else None
+            settings = vars(recipe) | {"kernel": None, "common_init": 1, "subset_per_class": k}
+            drawn = self._count * k / recipe.folds
+            pool = pool or max(math.ceil(drawn / _CHECK_DRAWS), _LEAST_POOL * k)
+            own = CheckRecipe(**settings, pool_per_class=pool)
+            evaluation = evaluation_fingerprint(job.dataset, own)
+            return CheckRun(own, job.seed, OUTCOMES[0], ESTIMATORS[0], evaluation, **job.made_on)
+
+        run = planned(there)
+        if stored is not None and job.overwrite and run_differences(stored, job.header, run):
+            return planned(None)
+        return run
+
+    def train(self, run: UtilityRun, existing: ScoreFile | None, notes: Sequence[str]) -> None:
+        """Train those that are missing, unless the file has other trained trials that serve as well."""
+        if not self._has_others(run, existing):
+            super().train(run, existing, notes)
+
+    def _has_others(self, run: UtilityRun, existing: ScoreFile | None) -> bool:
+        known = existing.utility_trials if existing is not None else None
+        if existing is None or known is None or not known.recipe.trains_networks:
+            return False
+        theirs = UtilityRun(
+            known.recipe,
+            known.base_seed,
+            known.outcome,
+            known.estimator,
+            known.evaluation,
+            **self._job.made_on,
+        )
+        strata = known.recipe.strata(existing.labels, existing.dataset.num_classes, known.base_seed)
+        enough = max(self._count, strata.trials_for_sweeps(DEFAULT_SWEEPS))
+        return asks_the_same(theirs, run) and len(known.done) >= enough
 
 
 def _agreed(parts: Parts, checks: Checks, watcher: Watcher | None = None) -> bool:
@@ -212,9 +308,10 @@ class _Training:
         self._watcher = job.watcher
         self._kernel: KernelTrainer | None = None  # its features are for all groups
         made = distill.images_per_class * dataset.num_classes if distill is not None else 0
+        whole = make_strata(dataset.labels, dataset.num_classes, 1, run.recipe.folds, run.base_seed)
         with memory_errors():
             self._data = DeviceDataset(dataset, run.recipe.mean or (), run.recipe.std or (), job.device)
-            self._evaluations = evaluation_sets(dataset, self._data, run.recipe, strata)
+            self._evaluations = evaluation_sets(dataset, self._data, run.recipe, whole)
             self.evaluation_images = len(self._evaluations[0].labels)
             if run.recipe.kernel is not None:
                 self.engine = self._for_kernel(job, run.recipe.kernel, count)
@@ -270,14 +367,14 @@ class _Training:
 
     def groups(self, take: Claims, watcher: Watcher) -> Iterator[list[UtilityResult]]:
         """Train the trials that are given, as many at once as memory holds."""
-        sweeps, run = Sweeps(self._strata, self._run.base_seed), self._run
+        sweeps, run = Sweeps(self._strata, self._run.draw_seed), self._run
         trainer: SubsetTrainer | KernelTrainer | None = None
 
         def of_group(numbers: list[int]) -> list[UtilityResult]:
             nonlocal trainer
             kept, trainer = trainer, None  # one that fails holds memory
             kept = kept or self._trainer()
-            trials = make_utility_trials(run.base_seed, numbers, run.recipe.common_init)
+            trials = make_utility_trials(run.draw_seed, numbers, run.recipe.common_init)
             watcher.started(trials)
             members = np.stack([sweeps.subset(trial.number) for trial in trials]).astype(np.int32)
             evaluation = self._evaluations[numbers[0] % self._strata.folds]

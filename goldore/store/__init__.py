@@ -14,6 +14,7 @@
     /trials/loss         see `goldore.store.loss_trials`
     /trials/utility      see `goldore.store.utility_trials`
     /trials/kernel       see `goldore.store.kernel_trials`
+    /trials/check        as /trials/utility, of trained trials to compare with
 
 Row i of every [N] array is position i of the original training set; nothing is sorted or regrouped. A file is
 never changed in place: each batch of finished trials is added to a copy that then replaces the file, so that
@@ -29,6 +30,7 @@ from goldore.store.journal import remove as remove_journal
 from goldore.store.location import default_path
 from goldore.store.merging import join, merge
 from goldore.store.model import (
+    CheckRun,
     DatasetInfo,
     Header,
     KernelResult,
@@ -49,6 +51,7 @@ from goldore.store.reading import is_score_file, load_header, load_scores
 from goldore.store.writing import add_trials, drop_trials, write_new
 
 __all__ = [
+    "CheckRun",
     "DatasetInfo",
     "Header",
     "KernelResult",

@@ -12,14 +12,14 @@ import h5py
 
 from goldore.errors import ScoreFileError
 from goldore.files.locking import writing_to
-from goldore.scores import MONTE_CARLO
 from goldore.scores.estimators import Estimate
 from goldore.store.format import has, read_text
 from goldore.store.model import Score
 from goldore.store.reading import opened, read_header
+from goldore.store.together import Together, estimates
 from goldore.store.trial_kind import TrialKind
 from goldore.store.trial_kinds import KINDS
-from goldore.store.utility_trials import UTILITY, check_choice, estimate
+from goldore.store.utility_trials import UTILITY, check_choice, estimate, monte_carlo
 from goldore.store.writing import OF_A_SCORE, new_state, size_of, write_score
 
 
@@ -32,7 +32,7 @@ def estimate_scores(path: Path) -> None:
     """
     with opened(path) as file:
         header = read_header(file)
-        found = {kind: kind.estimates(file, header) for kind in KINDS.values() if kind.is_stale(file)}
+        found = {kind: estimates(kind, file, header) for kind in KINDS.values() if kind.is_stale(file)}
     if not found:
         return
     growth = OF_A_SCORE * header.info.num_samples * sum(map(len, found.values()))
@@ -69,11 +69,11 @@ def estimate_anew(path: Path, outcome: str, estimator: str, target: Path) -> Non
                 f"{path} has no utility trials to estimate from; make some with: "
                 "goldore score DATASET --scores MonteCarlo"
             )
-        found = estimate(file, header, outcome=outcome, estimator=estimator)
+        found = monte_carlo(file, header, Together(file, header), outcome=outcome, estimator=estimator)
     with new_state(target, size_of(header, None, ()), path) as file:
         file[UTILITY.group].attrs.update({"outcome": outcome, "estimator": estimator})
         if found is not None:
-            _write(file, UTILITY, [Score.of(MONTE_CARLO, found, outcome, estimator)])
+            _write(file, UTILITY, [found])
 
 
 def estimate_from(path: Path, *, estimator: str | None = None, trials: int | None = None) -> Estimate | None:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from goldore.scores import KERNEL_UTILITY
 from goldore.scores.estimators import class_members
+from goldore.scores.estimators.agreement import Noisy
 from goldore.scores.estimators.kernel_utility import over_groups
 from goldore.store.format import (
     create_rows,
@@ -30,7 +31,7 @@ from goldore.store.format import (
     rows_at,
 )
 from goldore.store.model import DatasetInfo, Header, KernelResult, KernelRun, KernelTrials, Score
-from goldore.store.trial_kind import Columns, TrialKind
+from goldore.store.trial_kind import Columns, Others, TrialKind
 from goldore.trials import KernelUtilityRecipe
 from goldore.trials.seeds import Trial, make_kernel_trials
 
@@ -159,7 +160,7 @@ class KernelKind(TrialKind[KernelRun, KernelTrials, KernelResult]):
         """KernelUtility."""
         return (KERNEL_UTILITY.name,) if trials.done else ()
 
-    def estimates(self, file: h5py.File, header: Header) -> list[Score]:
+    def estimates(self, file: h5py.File, header: Header, others: Others) -> list[Score]:
         """Average the trials that ended well."""
         known = self.read(file, header.info)
         if not known.done:
@@ -177,11 +178,13 @@ class KernelKind(TrialKind[KernelRun, KernelTrials, KernelResult]):
                 all_trials[place : place + len(numbers)] = columns[name]
             place += len(numbers)
         members = class_members(header.labels, header.info.num_classes)
-        return [
-            Score.of(
-                KERNEL_UTILITY, over_groups(found["values"], found["halves"], found["variances"], members)
-            )
-        ]
+        estimate = over_groups(found["values"], found["halves"], found["variances"], members)
+        agreement = None
+        if count > 1:  # the noise of the evaluation images is in trained trials too
+            noise = found["values"].var(axis=0, ddof=1, dtype=np.float64) / count
+            run = self.run_of(known, {"device": "", "torch_version": ""})
+            agreement = others.agreement(run, "accuracy", Noisy(estimate.values, noise))
+        return [Score.of(KERNEL_UTILITY, estimate, agreement=agreement)]
 
 
 KERNEL = KernelKind()

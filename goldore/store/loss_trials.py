@@ -34,7 +34,7 @@ from goldore.store.format import (
     write_text_list,
 )
 from goldore.store.model import DatasetInfo, Header, LossResult, LossRun, LossTrials, Score
-from goldore.store.trial_kind import Columns, TrialKind
+from goldore.store.trial_kind import Columns, Others, TrialKind
 from goldore.trials import LossRecipe
 from goldore.trials.seeds import Trial, make_trials
 
@@ -183,8 +183,9 @@ class LossKind(TrialKind[LossRun, LossTrials, LossResult]):
         """Those that each trial recorded."""
         return trials.recorded if trials.done else ()
 
-    def estimates(self, file: h5py.File, header: Header) -> list[Score]:
+    def estimates(self, file: h5py.File, header: Header, others: Others) -> list[Score]:
         """Average every recorded score over the trials that ended well."""
+        del others
         known = self.read(file, header.info)
         if not known.done:
             return []

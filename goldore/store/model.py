@@ -18,11 +18,12 @@ from goldore.scores import (
     UTILITY_UNITS,
     ScoreDefinition,
 )
+from goldore.scores.estimators.agreement import Agreement
 from goldore.scores.estimators.estimate import Estimate
 from goldore.scores.estimators.reliability import trials_needed
 from goldore.scores.estimators.utility import Estimator
 from goldore.trials import OUTCOMES, KernelUtilityRecipe, LossRecipe, Outcome, UtilityRecipe
-from goldore.trials.seeds import Trial
+from goldore.trials.seeds import Trial, check_seed
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,7 @@ class Score(Estimate):
         highest: what those with the highest values are.
         outcome: MonteCarlo only: the outcome of a trial that it is about.
         estimator: MonteCarlo only: how it was estimated.
+        agreement: with the utility of trained networks, where the file has trials of both; else None.
     """
 
     name: str
@@ -115,6 +117,7 @@ class Score(Estimate):
     highest: str = ""
     outcome: str = ""
     estimator: str = ""
+    agreement: Agreement | None = None
 
     def __post_init__(self) -> None:
         row = SCORES.get(self.name)
@@ -123,7 +126,14 @@ class Score(Estimate):
             object.__setattr__(self, key, known)
 
     @classmethod
-    def of(cls, score: ScoreDefinition, estimate: Estimate, outcome: str = "", estimator: str = "") -> Self:
+    def of(
+        cls,
+        score: ScoreDefinition,
+        estimate: Estimate,
+        outcome: str = "",
+        estimator: str = "",
+        agreement: Agreement | None = None,
+    ) -> Self:
         """Say of an estimate which score it is of."""
         return cls(
             **{each.name: getattr(estimate, each.name) for each in fields(Estimate)},
@@ -136,6 +146,7 @@ class Score(Estimate):
             highest=score.highest,
             outcome=outcome,
             estimator=estimator,
+            agreement=agreement,
         )
 
     @property
@@ -275,6 +286,7 @@ class ScoreFile:
         torch_version: that trained.
         utility_trials: None if the file has none.
         kernel_trials: those of KernelUtility, likewise.
+        check_trials: trained ones that utilities which train nothing are compared with, likewise.
     """
 
     path: Path
@@ -290,9 +302,10 @@ class ScoreFile:
     torch_version: str
     utility_trials: UtilityTrials | None = None
     kernel_trials: KernelTrials | None = None
+    check_trials: UtilityTrials | None = None
 
     def trials_of(self, kind: str) -> StoredTrials | None:
-        """Its trials of a kind, "loss", "utility" or "kernel"."""
+        """Its trials of a kind, "loss", "utility", "kernel" or "check"."""
         found: StoredTrials | None = getattr(self, f"{kind}_trials")
         return found
 
@@ -350,9 +363,29 @@ class UtilityRun:
     device: str
     torch_version: str
 
+    @property
+    def draw_seed(self) -> int:
+        """From which draws and seeds of the trials are derived."""
+        return self.base_seed
+
     def to_json(self) -> dict[str, Any]:
         """Everything as JSON values, the kind among them."""
         return _as_json(self)
+
+
+@dataclass(frozen=True)
+class CheckRun(UtilityRun):
+    """What the trained trials of one file share that utilities which train nothing are compared with.
+
+    They are utility trials, with a `CheckRecipe`, and draws of their own.
+    """
+
+    kind: ClassVar[str] = "check"
+
+    @property
+    def draw_seed(self) -> int:
+        """Another one, so that they share neither draws nor networks with other trials."""
+        return check_seed(self.base_seed)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from goldore.datasets.origin import Origin
 from goldore.errors import NewerFormatError, ScoreFileError, reason
 from goldore.scores import SCORES
 from goldore.scores.definition import End
+from goldore.scores.estimators.agreement import Agreement
 from goldore.store.format import (
     FORMAT,
     INDEX_SUFFIXES,
@@ -25,6 +26,7 @@ from goldore.store.format import (
 )
 from goldore.store.model import DatasetInfo, Header, Score, ScoreFile
 from goldore.store.seal import check_seal, is_sealed
+from goldore.store.together import estimates
 from goldore.store.trial_kinds import KINDS
 from goldore.wording import plain_name
 
@@ -66,7 +68,7 @@ def load_scores(path: str | Path, only: Collection[str] | None = None) -> ScoreF
         fresh = {
             score.name: score
             for kind, of_kind in stale.items()
-            for score in (kind.estimates(file, header) if set(of_kind) & set(read) else ())
+            for score in (estimates(kind, file, header) if set(of_kind) & set(read) else ())
         }
         return ScoreFile(
             path=path,
@@ -250,4 +252,15 @@ def _read_score(file: h5py.File, name: str, dataset: DatasetInfo) -> Score:
         class_signal_share=by_class("class_signal_share") if "class_signal_share" in node.attrs else None,
         outcome=text("outcome"),
         estimator=text("estimator"),
+        agreement=(
+            Agreement(
+                correlation=number("agreement"),
+                stderr=number("agreement_stderr"),
+                trials=int(read_attribute(node, "agreement_trials")),
+                samples=int(read_attribute(node, "agreement_samples")),
+                reliability=number("agreement_reliability"),
+            )
+            if "agreement" in node.attrs
+            else None
+        ),
     )

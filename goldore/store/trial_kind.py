@@ -7,15 +7,25 @@ lists them. Whoever works on all trials of a file walks that table.
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from goldore.scores.estimators.agreement import Agreement, Noisy
 from goldore.store.digests import digests, key_of
 from goldore.store.format import create_seconds, has
-from goldore.store.model import DatasetInfo, Header, Result, Run, Score, StoredTrials
+from goldore.store.model import (
+    DatasetInfo,
+    Header,
+    KernelRun,
+    Result,
+    Run,
+    Score,
+    StoredTrials,
+    UtilityRun,
+)
 from goldore.trials.seeds import Trial
 
 Columns = Mapping[str, NDArray[Any]]
@@ -27,6 +37,13 @@ BESIDE = ("seconds", "digest", "done", "number")  # what is no result of a trial
 _STALE = "stale"  # attribute of a group whose trials say more than the scores in the file
 
 
+class Others(Protocol):
+    """What the other trials of a file say to a kind's scores (`goldore.store.together`)."""
+
+    def agreement(self, run: UtilityRun | KernelRun, outcome: str, utility: Noisy) -> Agreement | None:
+        """How well a utility agrees with that of trained networks; None without trials that tell."""
+
+
 class TrialKind(ABC, Generic[AnyRun, AnyTrials, AnyResult]):
     """What a kind of trial is stored as.
 
@@ -34,10 +51,12 @@ class TrialKind(ABC, Generic[AnyRun, AnyTrials, AnyResult]):
         name: of the kind.
         result: what a trial of it gives.
         rounding: by how much numbers of one trial may differ, trained among others or alone.
+        tells: kinds of other trials whose scores say something that rests on these as well.
     """
 
     name: str
     result: type[AnyResult]
+    tells: ClassVar[tuple[str, ...]] = ()
     rounding: float = 5e-2
 
     @property
@@ -106,8 +125,13 @@ class TrialKind(ABC, Generic[AnyRun, AnyTrials, AnyResult]):
         """Names of the scores that these trials give."""
 
     @abstractmethod
-    def estimates(self, file: h5py.File, header: Header) -> list[Score]:
+    def estimates(self, file: h5py.File, header: Header, others: Others) -> list[Score]:
         """Estimate every score from the trials that ended well; empty if none did.
+
+        Args:
+            file: an open score file.
+            header: of its dataset.
+            others: all trials of the file.
 
         Raises:
             ValueError: if a trial does not fit its digest.
@@ -118,12 +142,15 @@ class TrialKind(ABC, Generic[AnyRun, AnyTrials, AnyResult]):
         return has(file, self.group) and _STALE in file[self.group].attrs
 
     def mark(self, file: h5py.File, *, stale: bool) -> None:
-        """Note whether the scores in the file are still to be estimated from these trials."""
-        attrs = file[self.group].attrs
-        if stale:
-            attrs[_STALE] = np.uint8(1)
-        elif _STALE in attrs:
-            del attrs[_STALE]
+        """Note whether the scores in the file are still to be estimated from these trials.
+
+        If they are, so are those of the kinds that these trials tell something.
+        """
+        for name in (self.name, *self.tells) if stale else ():
+            if has(file, f"trials/{name}"):
+                file[f"trials/{name}"].attrs[_STALE] = np.uint8(1)
+        if not stale and _STALE in file[self.group].attrs:
+            del file[self.group].attrs[_STALE]
 
     def rows_at_once(self, group: h5py.Group) -> int:
         """Trials that are held in memory together."""

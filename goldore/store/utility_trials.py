@@ -11,6 +11,9 @@
                                 failed uint8 [T], done uint8 [T], digest uint64 [T] (see
                                 `goldore.store.digests`; of all but the seconds)
 
+/trials/check is the same, of the trained trials that utilities which train nothing are compared with
+(`CheckRun`).
+
 All outcomes that there were when the file was made are stored, so that MonteCarlo can be estimated anew from
 another one, or in another way.
 """
@@ -18,7 +21,7 @@ another one, or in another way.
 import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import h5py
 import numpy as np
@@ -26,6 +29,7 @@ import numpy as np
 from goldore.errors import NewerFormatError, ScoreFileError, UsageError
 from goldore.scores import MONTE_CARLO
 from goldore.scores.estimators import Estimate
+from goldore.scores.estimators.agreement import Noisy
 from goldore.scores.estimators.sweeps import TrialBlock, Trials
 from goldore.scores.estimators.utility import ESTIMATORS, Estimator, estimate_utility
 from goldore.store.format import (
@@ -40,10 +44,18 @@ from goldore.store.format import (
     rows_at,
     write_text_list,
 )
-from goldore.store.model import DatasetInfo, Header, Score, UtilityResult, UtilityRun, UtilityTrials
-from goldore.store.trial_kind import BESIDE, Columns, TrialKind
-from goldore.trials import OUTCOMES, Outcome, UtilityRecipe
-from goldore.trials.draws import Strata, make_strata
+from goldore.store.model import (
+    CheckRun,
+    DatasetInfo,
+    Header,
+    Score,
+    UtilityResult,
+    UtilityRun,
+    UtilityTrials,
+)
+from goldore.store.trial_kind import BESIDE, Columns, Others, TrialKind
+from goldore.trials import OUTCOMES, CheckRecipe, Outcome, UtilityRecipe
+from goldore.trials.draws import Strata
 from goldore.trials.seeds import Trial, make_utility_trials
 
 if TYPE_CHECKING:
@@ -59,16 +71,25 @@ _BLOCK = 2**21  # members that an estimator holds at once
 
 
 class UtilityKind(TrialKind[UtilityRun, UtilityTrials, UtilityResult]):
-    """Trainings on drawn subsets, which give an outcome for each class."""
+    """Trainings on drawn subsets, which give an outcome for each class.
 
-    name = "utility"
+    Args:
+        run: what its trials share.
+        recipe: of the trials.
+    """
+
     result = UtilityResult
+    tells: ClassVar[tuple[str, ...]] = ("kernel",)
+
+    def __init__(self, run: type[UtilityRun], recipe: type[UtilityRecipe]) -> None:
+        self.name = run.kind
+        self._run, self._recipe = run, recipe
 
     def read(self, file: h5py.File, info: DatasetInfo) -> UtilityTrials:
         """Read what the file says of its utility trials, without members."""
         group = node_at(file, self.group)
         text = read_text(group, "recipe")
-        recipe, outcomes = UtilityRecipe.from_json(text), outcomes_in(group)
+        recipe, outcomes = self._recipe.from_json(text), outcomes_in(group)
         outcome, estimator = about(group)
         rows = len(node_at(file, f"{self.group}/done"))
         sizes = read_array(file, f"{self.group}/subset_sizes", (info.num_classes,), "iu").astype(np.int64)
@@ -108,16 +129,16 @@ class UtilityKind(TrialKind[UtilityRun, UtilityTrials, UtilityResult]):
 
     def run_of(self, trials: UtilityTrials, made_on: Mapping[str, str]) -> UtilityRun:
         """What these trials share."""
-        return UtilityRun(
+        return self._run(
             trials.recipe, trials.base_seed, trials.outcome, trials.estimator, trials.evaluation, **made_on
         )
 
     def run_in(self, group: h5py.Group, made_on: Mapping[str, str]) -> UtilityRun:
         """The same from a file's attributes alone."""
-        recipe = UtilityRecipe.from_json(read_text(group, "recipe"))
+        recipe = self._recipe.from_json(read_text(group, "recipe"))
         outcome, estimator = about(group)
         seed, evaluation = int(read_attribute(group, "base_seed")), read_text(group, "evaluation")
-        return UtilityRun(recipe, seed, outcome, estimator, evaluation, **made_on)
+        return self._run(recipe, seed, outcome, estimator, evaluation, **made_on)
 
     def continuing(self, run: UtilityRun, trials: UtilityTrials) -> UtilityRun:
         """It stays as it is."""
@@ -127,7 +148,7 @@ class UtilityKind(TrialKind[UtilityRun, UtilityTrials, UtilityResult]):
     def run_from_json(self, fields: dict[str, Any]) -> UtilityRun:
         """Read back what the run's `to_json` gave."""
         chosen = {"outcome": OUTCOME[fields["outcome"]], "estimator": ESTIMATOR[fields["estimator"]]}
-        return UtilityRun(**fields | chosen | {"recipe": UtilityRecipe.from_json(fields["recipe"])})
+        return self._run(**fields | chosen | {"recipe": self._recipe.from_json(fields["recipe"])})
 
     def differences(self, trials: UtilityTrials, run: UtilityRun) -> list[tuple[str, Any, Any]]:
         """All networks must be evaluated on the same images."""
@@ -198,7 +219,7 @@ class UtilityKind(TrialKind[UtilityRun, UtilityTrials, UtilityResult]):
 
     def derived(self, run: UtilityRun, numbers: Sequence[int]) -> list[Trial]:
         """The trials of a run with these numbers."""
-        return make_utility_trials(run.base_seed, numbers, run.recipe.common_init)
+        return make_utility_trials(run.draw_seed, numbers, run.recipe.common_init)
 
     def size_of(self, header: Header, run: UtilityRun, results: Sequence[UtilityResult]) -> int:
         """Upper estimate, in bytes, of what a file grows by: these results, and their scores."""
@@ -211,23 +232,35 @@ class UtilityKind(TrialKind[UtilityRun, UtilityTrials, UtilityResult]):
         """MonteCarlo."""
         return (MONTE_CARLO.name,) if len(trials.done) else ()
 
-    def estimates(self, file: h5py.File, header: Header) -> list[Score]:
+    def estimates(self, file: h5py.File, header: Header, others: Others) -> list[Score]:
         """Estimate MonteCarlo by the outcome and the estimator that the file names."""
-        found = estimate(file, header)
-        outcome, estimator = about(file[self.group])
-        return [] if found is None else [Score.of(MONTE_CARLO, found, outcome, estimator)]
+        found = monte_carlo(file, header, others)
+        return [] if found is None else [found]
 
 
-UTILITY = UtilityKind()
+class CheckKind(UtilityKind):
+    """Trained trials that utilities which train nothing are compared with; they give no score."""
+
+    tells: ClassVar[tuple[str, ...]] = ("utility", "kernel")
+
+    def score_names(self, trials: UtilityTrials) -> tuple[str, ...]:
+        """None."""
+        del trials
+        return ()
+
+    def estimates(self, file: h5py.File, header: Header, others: Others) -> list[Score]:
+        """None."""
+        del file, header, others
+        return []
+
+
+UTILITY = UtilityKind(UtilityRun, UtilityRecipe)
+CHECK = CheckKind(CheckRun, CheckRecipe)
 
 
 def strata_of(header: Header, recipe: UtilityRecipe, base_seed: int) -> Strata:
     """The pools that these trials draw from."""
-    if recipe.subset_per_class is None:
-        raise ValueError("the recipe leaves subset_per_class open")
-    return make_strata(
-        header.labels, header.info.num_classes, recipe.subset_per_class, recipe.folds, base_seed
-    )
+    return recipe.strata(header.labels, header.info.num_classes, base_seed)
 
 
 def outcomes_in(group: h5py.Group) -> tuple[str, ...]:
@@ -271,6 +304,7 @@ def estimate(
     file: h5py.File,
     header: Header,
     *,
+    kind: UtilityKind = UTILITY,
     outcome: str | None = None,
     estimator: str | None = None,
     trials: int | None = None,
@@ -280,6 +314,7 @@ def estimate(
     Args:
         file: an open score file with utility trials.
         header: of its dataset.
+        kind: of the trials.
         outcome: that MonteCarlo is to be about; None takes that of the file.
         estimator: likewise.
         trials: only the first so many; None takes all.
@@ -287,7 +322,7 @@ def estimate(
     Raises:
         ScoreFileError: if the file does not hold that outcome.
     """
-    known = UTILITY.read(file, header.info)
+    known = kind.read(file, header.info)
     known = dataclasses.replace(
         known,
         done=known.done[:trials],
@@ -301,7 +336,42 @@ def estimate(
         )
     if len(known.done) == 0:
         return None
-    return estimate_utility(_Stored(file, header, known).trials(), header.info.num_samples, known.estimator)
+    stored = _Stored(kind, file, header, known)
+    return estimate_utility(stored.trials(), header.info.num_samples, known.estimator)
+
+
+def monte_carlo(
+    file: h5py.File,
+    header: Header,
+    others: Others,
+    *,
+    outcome: str | None = None,
+    estimator: str | None = None,
+) -> Score | None:
+    """MonteCarlo as a score, with its agreement with trained trials if its own train nothing.
+
+    Args:
+        file: an open score file with utility trials.
+        header: of its dataset.
+        others: all trials of the file.
+        outcome: that MonteCarlo is to be about; None takes that of the file.
+        estimator: likewise.
+
+    Returns:
+        None if no trial ended well.
+    """
+    run = UTILITY.run_in(file[UTILITY.group], {"device": "", "torch_version": ""})
+    chosen = outcome or run.outcome, estimator or run.estimator
+    found = estimate(file, header, outcome=chosen[0], estimator=chosen[1])
+    if found is None:
+        return None
+    agreement = None
+    if run.recipe.kernel is not None:
+        plain = found
+        if chosen[1] not in ("in-minus-out", "in-mean"):
+            plain = estimate(file, header, outcome=chosen[0], estimator="in-minus-out") or found
+        agreement = others.agreement(run, chosen[0], Noisy(plain.values, plain.stderr**2))
+    return Score.of(MONTE_CARLO, found, *chosen, agreement)
 
 
 def check_choice(outcome: str | None, estimator: str | None) -> None:
@@ -318,14 +388,14 @@ def check_choice(outcome: str | None, estimator: str | None) -> None:
 class _Stored:
     """The trials of an open file, for the estimators."""
 
-    def __init__(self, file: h5py.File, header: Header, known: UtilityTrials) -> None:
-        self._group = file[UTILITY.group]
+    def __init__(self, kind: UtilityKind, file: h5py.File, header: Header, known: UtilityTrials) -> None:
+        self._kind, self._group = kind, file[kind.group]
         self._known = known
         self._samples = header.info.num_samples
         self._strata = strata_of(header, known.recipe, known.base_seed)
         if not np.array_equal(self._strata.sizes, known.subset_sizes):
             raise ValueError("the sizes of the subsets do not fit the recipe")
-        self._key = UTILITY.key_in(file, header)
+        self._key = kind.key_in(file, header)
         self._checked = 0  # trials below that number fit their digests
 
     def trials(self) -> Trials:
@@ -343,10 +413,10 @@ class _Stored:
                 continue
             rows_of = slice(start, start + rows)
             if start >= self._checked:
-                names = UTILITY.names_in(self._group)
+                names = self._kind.names_in(self._group)
                 columns = {name: self._group[name][rows_of][numbers - start] for name in names}
                 expected = self._group["digest"][rows_of][numbers - start]
-                wrong = UTILITY.digests_of(self._key, numbers, columns) != expected
+                wrong = self._kind.digests_of(self._key, numbers, columns) != expected
                 if wrong.any():
                     raise ValueError(f"utility trial {numbers[wrong][0]} does not fit its checksum")
                 members, outcome = columns["members"], columns[self._known.outcome]

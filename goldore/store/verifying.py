@@ -18,6 +18,7 @@ from goldore.store.journal import remove as remove_journal
 from goldore.store.model import ScoreFile
 from goldore.store.reading import load_scores, not_sealed, opened, read_header
 from goldore.store.seal import damage, is_sealed
+from goldore.store.together import estimates
 from goldore.store.trial_kinds import KINDS
 
 if TYPE_CHECKING:
@@ -200,7 +201,7 @@ def _unlike_their_trials(path: Path, file: ScoreFile) -> tuple[list[str], "dict[
         header = read_header(stored)
         for kind in KINDS.values():
             if has(stored, kind.group):
-                given |= {score.name: score for score in kind.estimates(stored, header)}
+                given |= {score.name: score for score in estimates(kind, stored, header)}
     return [name for name, score in given.items() if not _is_as(file.scores.get(name), score)], given
 
 

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from goldore.scores import KERNEL_UTILITY
 from goldore.scores.estimators import kernel_utility
 from goldore.scores.estimators import mean as mean_estimator
 from goldore.scores.estimators import utility as utility_estimator
+from goldore.scores.estimators.agreement import Agreement
 from goldore.store.digests import header_digest
 from goldore.store.format import FORMAT, FORMAT_VERSION, LIBVER, text_array, write_text_list
 from goldore.store.model import Header, Result, Run, Score
@@ -225,7 +227,19 @@ def write_score(file: h5py.File, score: Score, recipe: str = "") -> None:
         attrs |= {"signal_share": score.signal_share, "class_signal_share": score.class_signal_share}
     for target in TARGETS if score.trials else ():
         attrs[f"trials_for_{target}"] = score.trials_needed(target)
-    file["scores"][name].attrs.update(attrs)
+    node = file["scores"][name]
+    node.attrs.update(attrs)
+    _write_agreement(node, score.agreement)
+
+
+def _write_agreement(node: h5py.Dataset, agreement: Agreement | None) -> None:
+    """Write it as attributes of the score, or take away what is there."""
+    for field in fields(Agreement):
+        key = "agreement" if field.name == "correlation" else f"agreement_{field.name}"
+        if agreement is not None:
+            node.attrs[key] = getattr(agreement, field.name)
+        elif key in node.attrs:
+            del node.attrs[key]
 
 
 def now() -> str:

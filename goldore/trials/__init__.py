@@ -23,6 +23,7 @@ from goldore.trials.study_recipe import (
 )
 from goldore.trials.utility_recipe import (
     OUTCOMES,
+    CheckRecipe,
     DistillMethod,
     DistillRecipe,
     KernelRecipe,
@@ -36,6 +37,7 @@ __all__ = [
     "DISTILLERS",
     "OUTCOMES",
     "PAPER",
+    "CheckRecipe",
     "DistillMethod",
     "DistillRecipe",
     "Distiller",

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from goldore.datasets.classes import class_members
 from goldore.errors import UsageError
 
-_FOLD_KEY, _SWEEP_KEY = 1, 2  # first of several keys; the trials' own streams have a single one
+_FOLD_KEY, _SWEEP_KEY, _THIN_KEY = 1, 2, 8  # first of several keys; the trials' own streams have a single one
 _SHARE = 3  # a subset holds at most one in so many of a class: complementary halves would rank badly
 
 
@@ -105,6 +105,24 @@ def make_strata(
     pools = tuple(tuple(np.sort(parts[fold]) for parts in split) for fold in range(folds))
     smaller = np.array([min(len(part) for part in parts) for parts in split])
     return Strata(pools, np.minimum(per_class, np.maximum(smaller // _SHARE, 1)))
+
+
+def thinned(strata: Strata, per_class: int, base_seed: int) -> Strata:
+    """Leave so many samples in each pool, drawn at random, so that few trials draw each of them often.
+
+    Args:
+        strata: whole.
+        per_class: samples that stay in a pool; smaller ones stay whole.
+        base_seed: decides which.
+    """
+    pools = tuple(
+        tuple(
+            np.sort(_stream(base_seed, _THIN_KEY, fold, label).permutation(pool)[:per_class])
+            for label, pool in enumerate(classes)
+        )
+        for fold, classes in enumerate(strata.pools)
+    )
+    return Strata(pools, np.minimum(strata.sizes, np.maximum(per_class // _SHARE, 1)))
 
 
 class Sweeps:

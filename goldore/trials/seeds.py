@@ -11,13 +11,8 @@ from enum import IntEnum
 import numpy as np
 
 MAX_SEED = 2**63 - 1
-_UTILITY, _UTILITY_WEIGHTS, _STUDY, _KERNEL, _GROUP = (
-    3,
-    4,
-    5,
-    6,
-    7,
-)  # kinds of seeds; the draws have 1 and 2 (goldore.trials.draws)
+_UTILITY, _UTILITY_WEIGHTS, _STUDY, _KERNEL, _GROUP = 3, 4, 5, 6, 7  # kinds of seeds
+_CHECK = 9  # likewise; the draws have 1, 2 and 8 (goldore.trials.draws)
 
 
 class Stream(IntEnum):
@@ -95,6 +90,11 @@ def make_kernel_trials(base_seed: int, numbers: Iterable[int]) -> list[Trial]:
         One trial a number, in the same order.
     """
     return [Trial(number, _derived_seed(base_seed, _KERNEL, number)) for number in numbers]
+
+
+def check_seed(base_seed: int) -> int:
+    """What the draws and seeds of check trials derive from, so that they share nothing with other trials."""
+    return _derived_seed(base_seed, _CHECK) & MAX_SEED
 
 
 def group_of(trial: Trial, count: int) -> list[Trial]:

@@ -4,7 +4,11 @@ import dataclasses
 import math
 from typing import Literal, get_args
 
+import numpy as np
+from numpy.typing import NDArray
+
 from goldore.errors import require
+from goldore.trials.draws import Strata, make_strata, thinned
 from goldore.trials.evaluated_recipe import EvaluatedRecipe
 
 DistillMethod = Literal["dc", "dm"]
@@ -128,3 +132,45 @@ class UtilityRecipe(EvaluatedRecipe):
     def learning_rates(self) -> tuple[str, ...]:
         """Names of the settings to lower if trainings diverge, `lr` first."""
         return ("lr",) if self.distill is None else ("lr", "distill_lr")
+
+    @property
+    def trains_networks(self) -> bool:
+        """Whether a trial trains a network on the drawn samples themselves."""
+        return self.distill is None and self.kernel is None
+
+    def strata(self, labels: NDArray[np.int64], num_classes: int, base_seed: int) -> Strata:
+        """The pools that trials draw from; see `make_strata`."""
+        if self.subset_per_class is None:
+            raise ValueError("the recipe leaves subset_per_class open")
+        return make_strata(labels, num_classes, self.subset_per_class, self.folds, base_seed)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CheckRecipe(UtilityRecipe):
+    """How trials train that tell how well a utility without training agrees with a trained one.
+
+    Attributes:
+        pool_per_class: samples of each class (and half, with eval_split "heldout") that they draw from, so
+            that some hundred trials draw each of them several times; None is filled in from the number of
+            trials.
+
+    Raises:
+        UsageError: if a value is outside its range, or networks are not trained.
+    """
+
+    pool_per_class: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.trains_networks, "trials to compare with train networks; leave distill and kernel out.")
+        require(
+            self.pool_per_class is None or self.pool_per_class >= 1,
+            f"the pool of a class is {self.pool_per_class} samples; it must be 1 or more.",
+        )
+
+    def strata(self, labels: NDArray[np.int64], num_classes: int, base_seed: int) -> Strata:
+        """The pools that trials draw from."""
+        whole = super().strata(labels, num_classes, base_seed)
+        if self.pool_per_class is None:
+            raise ValueError("the recipe leaves pool_per_class open")
+        return thinned(whole, self.pool_per_class, base_seed)

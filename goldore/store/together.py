@@ -1,0 +1,93 @@
+"""What the trials of one kind say to the scores of another: agreement, and priors."""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from goldore.scores.estimators import class_members
+from goldore.scores.estimators.agreement import Agreement, Noisy, agreement
+from goldore.scores.estimators.estimate import Estimate
+from goldore.store.format import has
+from goldore.store.model import Header, KernelRun, Score, UtilityRun
+from goldore.store.trial_kind import TrialKind
+from goldore.store.trial_kinds import KINDS
+from goldore.store.utility_trials import CHECK, UTILITY, estimate
+from goldore.trials import EvaluatedRecipe
+
+
+def estimates(kind: TrialKind[Any, Any, Any], file: h5py.File, header: Header) -> list[Score]:
+    """Estimate every score of a kind; see `TrialKind.estimates`."""
+    found: list[Score] = kind.estimates(file, header, Together(file, header))
+    return found
+
+
+class Together:
+    """All trials of an open score file.
+
+    Args:
+        file: the score file.
+        header: of its dataset.
+    """
+
+    def __init__(self, file: h5py.File, header: Header) -> None:
+        self._file, self._header = file, header
+
+    def prior(self) -> dict[str, NDArray[np.float64]]:
+        """The scores that need no utility trials, by name, float64 [N]."""
+        return {
+            score.name: score.values
+            for kind in KINDS.values()
+            if kind not in (UTILITY, CHECK) and has(self._file, kind.group)
+            for score in kind.estimates(self._file, self._header, self)
+        }
+
+    def agreement(self, run: UtilityRun | KernelRun, outcome: str, utility: Noisy) -> Agreement | None:
+        """How well a utility agrees with that of trained networks, by the trials that tell it best.
+
+        Args:
+            run: of the trials that the utility is from.
+            outcome: of trained trials, that it is to be compared with.
+            utility: with the noise of its own trials.
+
+        Returns:
+            None if the file has no trained trials of the same question.
+        """
+        members = class_members(self._header.labels, self._header.info.num_classes)
+        found = [
+            agreement(utility, Noisy(each.values, each.stderr**2), each.trials, members)
+            for each in self._trained(run, outcome)
+        ]
+        return min(found, key=lambda each: np.nan_to_num(each.stderr, nan=np.inf), default=None)
+
+    def _trained(self, run: UtilityRun | KernelRun, outcome: str) -> Iterator[Estimate]:
+        """What trained trials say whose draws are as large and which are evaluated on the same images."""
+        for kind in (CHECK, UTILITY):
+            if not has(self._file, kind.group):
+                continue
+            known = kind.read(self._file, self._header.info)
+            if known.recipe.trains_networks and asks_the_same(kind.run_of(known, _NOWHERE), run):
+                found = estimate(
+                    self._file, self._header, kind=kind, outcome=outcome, estimator="in-minus-out"
+                )
+                if found is not None:
+                    yield found
+
+
+_NOWHERE = {"device": "", "torch_version": ""}
+
+
+def asks_the_same(first: UtilityRun | KernelRun, second: UtilityRun | KernelRun) -> bool:
+    """Whether the utilities of two runs are about the same subsets and evaluation images."""
+    same = first.evaluation == second.evaluation
+    names = [field.name for field in dataclasses.fields(EvaluatedRecipe)]
+    own = [name for name in names if name in EvaluatedRecipe.__annotations__]
+    halved = first.recipe.folds > 1 or second.recipe.folds > 1
+    return (
+        same
+        and all(getattr(first.recipe, name) == getattr(second.recipe, name) for name in own)
+        and (not halved or first.base_seed == second.base_seed)
+    )
