@@ -281,7 +281,7 @@ class UtilityCourse(Course[UtilityPlan, UtilityResult]):
             more = max(2 * plan.per_sweep - plan.there - trials, 1)
             ahead = f"; how reliable it is can be told after two sweeps, about {plural(more, 'trial')} more, "
             ahead += duration(more * seconds / trials)
-        elif score is not None and score.trust > 0 and trials:
+        elif score is not None and trials and math.isfinite(_needed(score, target)):
             needed = max(_needed(score, target) - score.trials, 1.0)
             ahead = f"; it takes about {plural(math.ceil(needed), 'trial')} more, "
             ahead += duration(needed * seconds / trials)
@@ -304,7 +304,7 @@ class UtilityCourse(Course[UtilityPlan, UtilityResult]):
         """Until the first of the ends: the number of trials, the reliability as forecast, or the time."""
         to_do = float(self.plan.trials - self.done)
         target, score = self.plan.until_reliability, self._score
-        if target is not None and score is not None and score.trust > 0:
+        if target is not None and score is not None and math.isfinite(_needed(score, target)):
             to_do = min(to_do, max(_needed(score, target) - self.done, 1.0))
         left = to_do / self._per_second() if self._per_second() > 0 else math.inf
         if self.plan.max_seconds is not None:
@@ -387,7 +387,8 @@ def trust_sentence(score: Score) -> str:
     span = f", classes {known.min():.2f} to {known.max():.2f}" if len(known) > 1 else ""
     if math.isfinite(score.rank_reliability):
         ranks = _with_error(score.rank_reliability, score.rank_reliability_stderr)
-        reliability = f"{ranks} (of ranks{span}; by 1 - noise/spread {_plain(score)})"
+        how = "by values" if score.estimator == "shrunk" else "by 1 - noise/spread"
+        reliability = f"{ranks} (of ranks{span}; {how} {_plain(score)})"
     else:
         reliability = f"about {_plain(score)} (by 1 - noise/spread; halves can be compared after two sweeps)"
     return (
@@ -398,8 +399,8 @@ def trust_sentence(score: Score) -> str:
 
 def _needed_sentence(score: Score) -> str:
     """Trials that reliabilities take: "0.5 takes 120 trials and 0.8 takes 480"."""
-    if not score.trust > 0:
-        return "how many trials it takes cannot be told yet"
+    if not score.trust > 0 or not math.isfinite(_needed(score, TARGETS[0])):
+        return "how many trials it takes cannot be told" + (" yet" if score.estimator != "shrunk" else "")
     return " and ".join(f"{target:g} takes {_trials(_needed(score, target))}" for target in TARGETS)
 
 
@@ -409,9 +410,7 @@ def is_noise(score: Score) -> bool:
 
 
 def _needed(score: Score, target: float) -> float:
-    from goldore.scores.estimators import trials_needed
-
-    return trials_needed(score.trust, score.trials, target)
+    return score.trials_needed(target)
 
 
 def _plain(score: Score) -> str:

@@ -22,7 +22,10 @@ def estimate_command(
     ] = None,
     estimator: Annotated[
         str | None,
-        typer.Option(help="in-minus-out, in-mean (the paper's form) or ridge (default: as in the file)."),
+        typer.Option(
+            help="in-minus-out, in-mean (the paper's form), ridge, or shrunk (towards what KernelUtility and "
+            "losses in the file predict; default: as in the file)."
+        ),
     ] = None,
     to: Annotated[
         Path | None, typer.Option("--out", help="Write a new file and leave this one unchanged.")
@@ -31,6 +34,7 @@ def estimate_command(
 ) -> None:
     """Recompute MonteCarlo from the stored trials, without training."""
     from goldore.errors import ScoreFileError, UsageError
+    from goldore.report.facts import prior_text
     from goldore.store import load_scores, reestimate
 
     from .courses import trust_sentence
@@ -51,6 +55,8 @@ def estimate_command(
     show_table(console, scores_table(result))
     score = result.scores["MonteCarlo"]
     line(console, f"MonteCarlo by {score.outcome}, {score.estimator}, in {score.unit}")
+    if score.estimator == "shrunk":
+        line(console, prior_text(score.explained))
     line(console, trust_sentence(score))
     line(console, f"written to {result.path}")
 

@@ -176,8 +176,8 @@ def score_command(
     estimator: Annotated[
         str | None,
         _utility(
-            help="in-minus-out, in-mean (the paper's form) or ridge (default: as in the file, or "
-            "in-minus-out)."
+            help="in-minus-out, in-mean (the paper's form), ridge, or shrunk (towards what KernelUtility and "
+            "losses in the file predict; default: as in the file, or in-minus-out)."
         ),
     ] = None,
     eval_split: Annotated[

@@ -7,6 +7,7 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # before cuBLAS sta
 
 import signal
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -14,6 +15,7 @@ import hypothesis
 import numpy as np
 import pytest
 
+from goldore.datasets import load_dataset
 from goldore.datasets.dataset import ImageDataset
 from goldore.store import DatasetInfo, Score, ScoreFile
 from goldore.store.reading import read_header
@@ -64,6 +66,26 @@ def contents(path):
         found.update({f"@{key}": value for key, value in file.attrs.items()})
         file.visititems(visit)
     return found
+
+
+@pytest.fixture
+def clothes():
+    """Pieces of clothing that are easily taken for each other, 60 of each kind."""
+    whole, kinds = load_dataset("FashionMNIST-sample"), (0, 2, 6)  # T-shirts, pullovers, shirts
+
+    def some(labels, most):
+        found = [np.flatnonzero(labels == kind)[:most] for kind in kinds]
+        return np.concatenate(found), np.repeat(np.arange(len(kinds)), [len(each) for each in found])
+
+    (kept, labels), (tested, test_labels) = some(whole.labels, 60), some(whole.test_labels, 60)
+    return replace(
+        whole,
+        images=whole.images[kept],
+        labels=labels,
+        class_names=tuple(whole.class_names[kind] for kind in kinds),
+        test_images=whole.test_images[tested],
+        test_labels=test_labels,
+    )
 
 
 def make_dataset(counts=(20, 17, 23), side=8, channels=1, seed=0, tests=12):

@@ -179,6 +179,8 @@ def score_facts(score: ScoreRecord) -> Facts:
     if score.trials == 0:
         facts["trials"] = "none stored"
     facts["reliability"] = _reliability(score)
+    if score.estimator == "shrunk":
+        facts["prior"] = prior_text(score.explained)
     if score.agreement is not None:
         facts["agreement"] = agreement_text(score.agreement)
     if score.signal_share is not None:
@@ -195,6 +197,16 @@ def score_facts(score: ScoreRecord) -> Facts:
         facts["missing"] = f"{plural(score.missing, 'sample')} without a score"
     facts["quantiles"] = "  ".join(f"{float(q):.0%} {number(value)}" for q, value in score.quantiles.items())
     return facts
+
+
+def prior_text(explained: Known) -> str:
+    """What shrunk scores were drawn towards, and whether they were."""
+    if explained is None or not explained > 0:
+        return "not shrunk: the file's other scores predict nothing of in-minus-out"
+    return (
+        f"the file's other scores predict {percent(explained)} of the variance of in-minus-out, its noise "
+        "included, for samples that the prediction was not fitted to"
+    )
 
 
 _FOLLOWS = {

@@ -261,6 +261,8 @@ class ScoreRecord(Record):
             standard error.
         signal_share: share of an outcome's variance that is due to which samples were drawn; utility only.
         outcome, estimator: what it is about and how it was estimated from utility trials; else None.
+        explained: estimator "shrunk" only: share of the variance of in-minus-out that the prior predicts of
+            samples it was not fitted to; nothing is shrunk where it is not above 0. No key in JSON otherwise.
         agreement: with trained networks; None, and no key in JSON, where no trained trials tell.
         trials_needed: number of trials, not rounded, by the reliability that they would reach.
         histogram: of all values.
@@ -293,6 +295,7 @@ class ScoreRecord(Record):
     outcome: str | None
     estimator: str | None
     agreement: AgreementRecord | None = field(metadata={"optional": True})
+    explained: Known = field(metadata={"optional": True})
     trials_needed: dict[str, Known]
     histogram: Histogram
     classes: tuple[ClassRecord, ...]

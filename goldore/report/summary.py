@@ -200,6 +200,7 @@ def _score(
         signal_share=number_or_none(score.signal_share),
         outcome=score.outcome or None,
         estimator=score.estimator or None,
+        explained=number_or_none(score.explained),
         agreement=_agreement(score.agreement) if score.agreement is not None else None,
         trials_needed={
             str(target): number_or_none(score.trials_needed(target)) for target in targets_of(score)

@@ -90,8 +90,8 @@ def score(
         max_seconds: stop the utility trials after so long, counted from the first one.
         outcome: of a utility trial that MonteCarlo is about: "accuracy", "logprob" or "margin"; None: as in
             the file, or accuracy.
-        estimator: of MonteCarlo: "in-minus-out", "in-mean" or "ridge"; None: as in the file, or
-            in-minus-out.
+        estimator: of MonteCarlo: "in-minus-out", "in-mean", "ridge", or "shrunk" towards KernelUtility and
+            losses in the same file; None: as in the file, or in-minus-out.
         trial_range: run only the trials with these numbers, to be merged with others later.
         seed: base seed, 0 to 2**63 - 1.
         device: "auto", "cuda", "cuda:1" or "cpu"; of a team also "cuda:0,2", which are shared out by local
@@ -160,7 +160,7 @@ def score(
     if recorded:
         stages.append(LossStage(job, recipe or LossRecipe(), recorded, numbers))
     if MONTE_CARLO.name in rows:
-        monte_carlo = UtilityStage(job, utility, budget, outcome, estimator)
+        monte_carlo = UtilityStage(job, utility, budget, outcome, estimator, has_prior=bool(stages))
         stages.append(monte_carlo)
         compared += [monte_carlo] if utility.kernel is not None else []
     if check_trials is not None:

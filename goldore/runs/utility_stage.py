@@ -34,7 +34,7 @@ from goldore.store import (
     load_scores,
     run_differences,
 )
-from goldore.store.together import asks_the_same
+from goldore.store.together import NO_PRIOR, asks_the_same
 from goldore.store.utility_trials import ESTIMATOR, OUTCOME
 from goldore.training.devices import default_precision
 from goldore.training.execution import Execution
@@ -67,6 +67,7 @@ class UtilityStage:
         budget: how many trials there shall be.
         outcome: that MonteCarlo is about; None: that of the file, or accuracy.
         estimator: of MonteCarlo; None: that of the file, or in-minus-out.
+        has_prior: whether the call makes other scores, towards which "shrunk" draws.
 
     Attributes:
         looks: whether MonteCarlo is estimated from them meanwhile.
@@ -75,18 +76,28 @@ class UtilityStage:
     looks = True
 
     def __init__(
-        self, job: Job, recipe: UtilityRecipe, budget: Budget, outcome: str | None, estimator: str | None
+        self,
+        job: Job,
+        recipe: UtilityRecipe,
+        budget: Budget,
+        outcome: str | None,
+        estimator: str | None,
+        *,
+        has_prior: bool = False,
     ) -> None:
         self._job, self._recipe, self._budget = job, recipe, budget
-        self._outcome, self._estimator = outcome, estimator
+        self._outcome, self._estimator, self._has_prior = outcome, estimator, has_prior
 
     def plan(self, stored: ScoreFile | None) -> UtilityRun:
         """Fill in what is left open, as far as the file says it; see `Stage.plan`.
 
         Raises:
-            UsageError: if there are no images to evaluate on.
+            UsageError: if there are no images to evaluate on, or nothing to shrink towards.
         """
         job, dataset = self._job, self._job.dataset
+        beside = stored is not None and (stored.loss_trials or stored.kernel_trials)
+        if self._estimator == "shrunk" and not (beside or self._has_prior):
+            raise UsageError(NO_PRIOR)
         own = self.complete(default_precision(job.device))
         check_evaluable(dataset, own)
         fingerprint = evaluation_fingerprint(dataset, own)

@@ -58,6 +58,8 @@ MONTE_CARLO_DEFINITIONS = {
     "in-minus-out": MONTE_CARLO.definition,
     "in-mean": "mean outcome of the sample's class over the trials that contain the sample; it carries the "
     "level of the class",
+    "shrunk": "mean outcome of the sample's class over the trials that contain the sample, minus the mean "
+    "over those that do not, drawn towards what the file's other scores predict of it (empirical Bayes)",
     "ridge": "effect of the sample on the outcome of its class in a ridge regression on which samples were "
     "drawn",
 }

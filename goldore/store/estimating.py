@@ -10,16 +10,16 @@ from typing import Any
 
 import h5py
 
-from goldore.errors import ScoreFileError
+from goldore.errors import ScoreFileError, UsageError
 from goldore.files.locking import writing_to
 from goldore.scores.estimators import Estimate
 from goldore.store.format import has, read_text
 from goldore.store.model import Score
 from goldore.store.reading import opened, read_header
-from goldore.store.together import Together, estimates
+from goldore.store.together import NO_PRIOR, Together, estimates
 from goldore.store.trial_kind import TrialKind
 from goldore.store.trial_kinds import KINDS
-from goldore.store.utility_trials import UTILITY, check_choice, estimate, monte_carlo
+from goldore.store.utility_trials import UTILITY, about, check_choice, estimate, monte_carlo
 from goldore.store.writing import OF_A_SCORE, new_state, size_of, write_score
 
 
@@ -47,11 +47,11 @@ def reestimate(path: Path, outcome: str, estimator: str, out: Path | None = None
     Args:
         path: of the score file.
         outcome: "accuracy", "logprob" or "margin".
-        estimator: "in-minus-out", "in-mean" or "ridge".
+        estimator: "in-minus-out", "in-mean", "ridge" or "shrunk".
         out: write another file and leave this one as it is.
 
     Raises:
-        UsageError: if there is no such outcome or estimator.
+        UsageError: if there is no such outcome or estimator, or the file has nothing to shrink towards.
         ScoreFileError: if the file cannot be read or has no utility trials.
         LockedError: if another process writes to the file.
     """
@@ -69,6 +69,8 @@ def estimate_anew(path: Path, outcome: str, estimator: str, target: Path) -> Non
                 f"{path} has no utility trials to estimate from; make some with: "
                 "goldore score DATASET --scores MonteCarlo"
             )
+        if estimator == "shrunk" and not Together(file, header).prior():
+            raise UsageError(NO_PRIOR)
         found = monte_carlo(file, header, Together(file, header), outcome=outcome, estimator=estimator)
     with new_state(target, size_of(header, None, ()), path) as file:
         file[UTILITY.group].attrs.update({"outcome": outcome, "estimator": estimator})
@@ -95,7 +97,10 @@ def estimate_from(path: Path, *, estimator: str | None = None, trials: int | Non
     with opened(path) as file:
         if not has(file, UTILITY.group):
             return None
-        return estimate(file, read_header(file), estimator=estimator, trials=trials)
+        header = read_header(file)
+        chosen = estimator or about(file[UTILITY.group])[1]
+        prior = Together(file, header).prior() if chosen == "shrunk" else None
+        return estimate(file, header, estimator=chosen, trials=trials, prior=prior)
 
 
 def _write(file: h5py.File, kind: TrialKind[Any, Any, Any], scores: Sequence[Score]) -> None:

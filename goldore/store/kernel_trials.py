@@ -11,7 +11,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import h5py
 import numpy as np
@@ -43,6 +43,7 @@ class KernelKind(TrialKind[KernelRun, KernelTrials, KernelResult]):
 
     name = "kernel"
     result = KernelResult
+    tells: ClassVar[tuple[str, ...]] = ("utility",)
     rounding = 1e-2
 
     def read(self, file: h5py.File, info: DatasetInfo) -> KernelTrials:

@@ -13,7 +13,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import h5py
 import numpy as np
@@ -46,6 +46,7 @@ class LossKind(TrialKind[LossRun, LossTrials, LossResult]):
 
     name = "loss"
     result = LossResult
+    tells: ClassVar[tuple[str, ...]] = ("utility",)
 
     def read(self, file: h5py.File, info: DatasetInfo) -> LossTrials:
         """Read what the file says of its loss trials, without the [T, N] arrays."""

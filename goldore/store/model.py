@@ -157,9 +157,10 @@ class Score(Estimate):
     def trials_needed(self, target: float) -> float:
         """Trials at which the ranking would have this reliability; NaN where that cannot be told.
 
-        Of KernelUtility it cannot: its errors over evaluation images do not shrink with the trials.
+        Of KernelUtility it cannot: its errors over evaluation images do not shrink with the trials. Nor of
+        shrunk scores, which rest on others.
         """
-        if self.name == KERNEL_UTILITY.name:
+        if self.name == KERNEL_UTILITY.name or self.estimator == "shrunk":
             return float("nan")
         return trials_needed(self.trust, self.trials, target)
 

@@ -249,6 +249,7 @@ def _read_score(file: h5py.File, name: str, dataset: DatasetInfo) -> Score:
         halves=optional("halves", (2, *shape), "f"),
         counts=optional("counts", shape, "i"),
         signal_share=number("signal_share"),
+        explained=number("explained"),
         class_signal_share=by_class("class_signal_share") if "class_signal_share" in node.attrs else None,
         outcome=text("outcome"),
         estimator=text("estimator"),

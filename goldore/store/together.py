@@ -25,6 +25,12 @@ def estimates(kind: TrialKind[Any, Any, Any], file: h5py.File, header: Header) -
     return found
 
 
+NO_PRIOR = (
+    "`estimator` shrunk needs KernelUtility or losses in the same file to shrink towards; score them into it "
+    "first."
+)
+
+
 class Together:
     """All trials of an open score file.
 

@@ -43,6 +43,9 @@ class Others(Protocol):
     def agreement(self, run: UtilityRun | KernelRun, outcome: str, utility: Noisy) -> Agreement | None:
         """How well a utility agrees with that of trained networks; None without trials that tell."""
 
+    def prior(self) -> dict[str, NDArray[np.float64]]:
+        """The scores that need no utility trials, by name, float64 [N]."""
+
 
 class TrialKind(ABC, Generic[AnyRun, AnyTrials, AnyResult]):
     """What a kind of trial is stored as.

@@ -308,6 +308,7 @@ def estimate(
     outcome: str | None = None,
     estimator: str | None = None,
     trials: int | None = None,
+    prior: "Mapping[str, NDArray[np.float64]] | None" = None,
 ) -> Estimate | None:
     """Estimate MonteCarlo from the trials that ended well; None if none did.
 
@@ -318,6 +319,7 @@ def estimate(
         outcome: that MonteCarlo is to be about; None takes that of the file.
         estimator: likewise.
         trials: only the first so many; None takes all.
+        prior: for the estimator "shrunk": scores by name, float64 [N].
 
     Raises:
         ScoreFileError: if the file does not hold that outcome.
@@ -337,7 +339,7 @@ def estimate(
     if len(known.done) == 0:
         return None
     stored = _Stored(kind, file, header, known)
-    return estimate_utility(stored.trials(), header.info.num_samples, known.estimator)
+    return estimate_utility(stored.trials(), header.info.num_samples, known.estimator, prior)
 
 
 def monte_carlo(
@@ -362,7 +364,8 @@ def monte_carlo(
     """
     run = UTILITY.run_in(file[UTILITY.group], {"device": "", "torch_version": ""})
     chosen = outcome or run.outcome, estimator or run.estimator
-    found = estimate(file, header, outcome=chosen[0], estimator=chosen[1])
+    prior = others.prior() if chosen[1] == "shrunk" else None
+    found = estimate(file, header, outcome=chosen[0], estimator=chosen[1], prior=prior)
     if found is None:
         return None
     agreement = None

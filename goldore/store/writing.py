@@ -204,25 +204,7 @@ def write_score(file: h5py.File, score: Score, recipe: str = "") -> None:
         else:
             file[group][name] = values
     attrs: dict[str, Any] = {key: getattr(score, key) for key in _TOLD}
-    attrs |= {"reliability_method": _NO_TRIALS, "rank_reliability_method": _NO_TRIALS}
-    if score.trials:
-        attrs |= {
-            "reliability_method": mean_estimator.RELIABILITY_METHOD,
-            "rank_reliability_method": mean_estimator.RANK_RELIABILITY_METHOD,
-            "recipe": recipe,
-        }
-    if score.name == KERNEL_UTILITY.name and score.trials:
-        attrs |= {
-            "reliability_method": kernel_utility.RELIABILITY_METHOD,
-            "rank_reliability_method": kernel_utility.RANK_RELIABILITY_METHOD,
-        }
-    if score.estimator:
-        attrs |= {
-            "outcome": score.outcome,
-            "estimator": score.estimator,
-            "reliability_method": utility_estimator.RELIABILITY_METHODS[ESTIMATOR[score.estimator]],
-            "rank_reliability_method": utility_estimator.RANK_RELIABILITY_METHOD,
-        }
+    attrs |= _methods(score, recipe)
     if score.class_signal_share is not None:
         attrs |= {"signal_share": score.signal_share, "class_signal_share": score.class_signal_share}
     for target in TARGETS if score.trials else ():
@@ -230,6 +212,21 @@ def write_score(file: h5py.File, score: Score, recipe: str = "") -> None:
     node = file["scores"][name]
     node.attrs.update(attrs)
     _write_agreement(node, score.agreement)
+
+
+def _methods(score: Score, recipe: str) -> dict[str, Any]:
+    """Attributes that say how a score was estimated, and its reliability."""
+    if score.estimator:
+        by = ESTIMATOR[score.estimator]
+        methods = utility_estimator.RELIABILITY_METHODS[by], utility_estimator.RANK_RELIABILITY_METHODS[by]
+        found: dict[str, Any] = {key: getattr(score, key) for key in ("outcome", "estimator", "explained")}
+    else:
+        of = kernel_utility if score.name == KERNEL_UTILITY.name else mean_estimator
+        methods, found = (of.RELIABILITY_METHOD, of.RANK_RELIABILITY_METHOD), {}
+        if not score.trials:
+            methods = _NO_TRIALS, _NO_TRIALS
+    found |= {"recipe": recipe} if score.trials else {}
+    return found | dict(zip(("reliability_method", "rank_reliability_method"), methods, strict=True))
 
 
 def _write_agreement(node: h5py.Dataset, agreement: Agreement | None) -> None:

@@ -225,6 +225,38 @@ def test_kernel_trials_are_told_as_such(goldore, data_file):
     assert "a ridge regression on 16 untrained networks" in goldore("inspect", "r.h5").stdout
 
 
+def test_trained_trials_tell_how_well_a_utility_without_training_agrees(goldore, data_file):
+    done = goldore("score", data_file, *KERNEL, "--check-trials", 60, "--steps", 5, "--out", "k.h5")
+    assert done.returncode == 0, done.stderr
+    assert "60 trained trials to compare with" in done.stderr
+    assert "5 steps, evaluated on" in done.stderr
+    assert "agreement of KernelUtility: " in done.stdout
+    shown = goldore("inspect", "k.h5").stdout
+    assert "trained trials to compare with: 60 done, base seed 0" in shown
+    assert "agreement" in shown
+    summary = json.loads(goldore("inspect", "k.h5", "--json").stdout)
+    assert summary["trials"]["check"]["done"] == 60
+    assert summary["scores"]["KernelUtility"]["agreement"]["trials"] == 60
+    again = goldore("score", data_file, *KERNEL, "--check-trials", 60, "--steps", 5, "--out", "k.h5")
+    assert "nothing to train: they are there already" in again.stderr
+    assert "check trials" in goldore("verify", "k.h5").stdout
+    alone = sentence(goldore("score", data_file, "--scores", "LossInit", "--check-trials", 60), 2)
+    assert "--check-trials belongs to MonteCarlo or KernelUtility" in alone
+
+
+def test_shrunk_scores_say_what_they_were_drawn_towards(goldore, data_file):
+    both = ("--scores", "KernelUtility,MonteCarlo", "--width", 4, "--depth", 1, "--kernel-networks", 2)
+    trials = ("--trials", 2, "--utility-trials", 60, "--steps", 3, "--subset-per-class", 1)
+    done = goldore("score", data_file, *both, *trials, "--estimator", "shrunk", "--out", "s.h5")
+    assert done.returncode == 0, done.stderr
+    estimated = goldore("estimate", "s.h5", "--estimator", "shrunk", "--outcome", "margin")
+    assert "MonteCarlo by margin, shrunk, in nat" in estimated.stdout
+    assert "the file's other scores predict" in estimated.stdout
+    assert "the file's other scores predict" in goldore("inspect", "s.h5").stdout
+    alone = goldore("score", data_file, *OPTIONS, "--estimator", "shrunk", "--out", "a.h5")
+    assert "--estimator shrunk needs KernelUtility or losses in the same file" in sentence(alone, 2)
+
+
 @pytest.mark.parametrize(
     "options",
     [

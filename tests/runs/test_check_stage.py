@@ -11,8 +11,9 @@ from goldore import ConvNetConfig, KernelRecipe, KernelUtilityRecipe, UtilityRec
 from goldore.errors import ScoreFileError, UsageError
 from goldore.report import summarize
 from goldore.store import CheckRun
+from goldore.store.verifying import verify
 from goldore.trials.draws import Sweeps
-from tests.conftest import edited, make_dataset
+from tests.conftest import edited
 
 NETWORK = ConvNetConfig(depth=1, width=4)
 RECIPE = UtilityRecipe(network=NETWORK, steps=5, lr=0.05)
@@ -35,26 +36,6 @@ def score(dataset, out, **fields):
         **fields,
     }
     return goldore.score(dataset, out=out, **arguments)
-
-
-@pytest.fixture
-def hard():
-    """Pieces of clothing that are easily taken for each other, 60 of each kind."""
-    whole, kinds = goldore.load_dataset("FashionMNIST-sample"), (0, 2, 6)  # T-shirts, pullovers, shirts
-
-    def some(labels, most):
-        found = [np.flatnonzero(labels == kind)[:most] for kind in kinds]
-        return np.concatenate(found), np.repeat(np.arange(len(kinds)), [len(each) for each in found])
-
-    (kept, labels), (tested, test_labels) = some(whole.labels, 60), some(whole.test_labels, 60)
-    return replace(
-        whole,
-        images=whole.images[kept],
-        labels=labels,
-        class_names=tuple(whole.class_names[kind] for kind in kinds),
-        test_images=whole.test_images[tested],
-        test_labels=test_labels,
-    )
 
 
 class Seen(Watcher):
@@ -94,18 +75,18 @@ def test_both_utilities_without_training_are_compared_with_the_same_trials(datas
     assert summarize(again).trials.check.done == 40
 
 
-def test_a_utility_agrees_with_another_draw_of_itself(hard, out):
+def test_a_utility_agrees_with_another_draw_of_itself(clothes, out):
     network = ConvNetConfig(depth=2, width=4)
     recipe = replace(RECIPE, network=network, subset_per_class=1, steps=20, lr=0.01)
     heads = replace(recipe, kernel=KernelRecipe(networks=8))
-    found = score(hard, out, scores="MonteCarlo", utility=heads, utility_trials=3000, check_trials=200)
+    found = score(clothes, out, scores="MonteCarlo", utility=heads, utility_trials=3000, check_trials=200)
     agreement = found.scores["MonteCarlo"].agreement
     assert found.check_trials.recipe.pool_per_class == 67  # and a class has 60
-    assert agreement.samples == len(hard.labels)
+    assert agreement.samples == len(clothes.labels)
     assert agreement.correlation == pytest.approx(1, abs=0.1)
     assert 0.01 < agreement.stderr < 0.1
     assert agreement.verdict == "close"
-    assert goldore.verify(out).intact
+    assert verify(out).intact
 
 
 def test_they_share_neither_draws_nor_networks_with_other_trials(dataset, out):

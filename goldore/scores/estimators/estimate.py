@@ -28,6 +28,8 @@ class Estimate:
         signal_share: utility only: share of an outcome's variance, for one class, that is due to which of its
             samples were drawn; 0..1.
         class_signal_share: `signal_share` of each class, float64 [K].
+        explained: estimator "shrunk" only: share of the variance of in-minus-out that the prior predicts of
+            samples it was not fitted to; where it is not above 0 nothing is shrunk.
     """
 
     values: NDArray[np.float64]
@@ -43,6 +45,7 @@ class Estimate:
     counts: NDArray[np.int64] | None = None
     signal_share: float = float("nan")
     class_signal_share: NDArray[np.float64] | None = None
+    explained: float = float("nan")
 
     @property
     def trust(self) -> float:

@@ -31,7 +31,8 @@ How far to trust it:
 Memory is bounded: trials are read in blocks, and nothing here is larger than a few numbers a sample.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Literal, get_args
 
 import numpy as np
@@ -45,6 +46,7 @@ from goldore.scores.estimators.reliability import (
     weighted_mean,
 )
 from goldore.scores.estimators.ridge import Ridge
+from goldore.scores.estimators.shrunk import Half, Shrinkage, judge
 from goldore.scores.estimators.sweeps import (
     GROUPS,
     SweepParts,
@@ -56,33 +58,48 @@ from goldore.scores.estimators.sweeps import (
 )
 from goldore.trials.draws import Strata
 
-Estimator = Literal["in-minus-out", "in-mean", "ridge"]
+Estimator = Literal["in-minus-out", "in-mean", "ridge", "shrunk"]
 ESTIMATORS: tuple[Estimator, ...] = get_args(Estimator)
 _LEAST_FREEDOM = 10  # samples of a pool drawn a second time, before a spread is taken from them
 RELIABILITY_METHODS: dict[Estimator, str] = {
     "in-minus-out": "1 - mean(se^2)/var within classes",
     "in-mean": "1 - mean(se^2)/var within classes, of in minus out",
     "ridge": "the rank reliability: its standard errors do not cover what shrinking takes away",
+    "shrunk": "squared correlation of a shrunk half with what the raw other half estimates",
 }
-RANK_RELIABILITY_METHOD = (
+_SPLIT_HALF = (
     f"split-half Spearman within classes over sweeps, mean of all halvings of up to {GROUPS} parts, "
     "Spearman-Brown 2r/(1+r)"
 )
+RANK_RELIABILITY_METHODS: dict[Estimator, str] = {
+    "in-minus-out": _SPLIT_HALF,
+    "in-mean": _SPLIT_HALF,
+    "ridge": _SPLIT_HALF,
+    "shrunk": "squared Spearman within classes of a shrunk half of the sweeps and the raw other one, over "
+    "that of both raw ones",
+}
 
 
-def estimate_utility(trials: Trials, samples: int, estimator: Estimator = "in-minus-out") -> Estimate:
+def estimate_utility(
+    trials: Trials,
+    samples: int,
+    estimator: Estimator = "in-minus-out",
+    prior: Mapping[str, NDArray[np.float64]] | None = None,
+) -> Estimate:
     """Estimate every sample's utility from stored trials.
 
     Args:
         trials: finished ones.
         samples: N.
-        estimator: "in-minus-out", "in-mean" or "ridge".
+        estimator: "in-minus-out", "in-mean", "ridge" or "shrunk".
+        prior: for "shrunk": scores that need no trials, by name, float64 [N].
 
     Returns:
-        The estimate; NaN for samples that were never drawn, or always.
+        The estimate; NaN for samples that were never drawn, or always. Shrunk ones have the prior's value
+        where they were never drawn; where the prior explains nothing, they are in-minus-out.
     """
     sums = _Sums(trials, samples)
-    parts = trials.parts()
+    parts, shrinkage = trials.parts(), None
     values, stderr = sums.in_minus_out()
     reliability, per_class = _reliability(trials.strata, values, stderr)
     share, class_shares = _signal_share(trials.strata, values, stderr, sums.variance())
@@ -94,6 +111,11 @@ def estimate_utility(trials: Trials, samples: int, estimator: Estimator = "in-mi
         ridge = Ridge(trials, parts, samples, share, np.isfinite(values))
         values, stderr = ridge.fit()
         halved = ridge.half
+    elif estimator == "shrunk":
+        pools = [pool for fold in trials.strata.pools for pool in fold]
+        shrinkage = Shrinkage(prior or {}, pools, values, stderr, sums.counts)
+        if shrinkage.shrinks:
+            return _shrunk(shrinkage, sums, trials, values, share, class_shares)
     by_rank, first = _split_half(trials.strata, parts, halved)
     pool_sizes = trials.strata.pool_sizes.sum(axis=0)
     ranked = np.isfinite(by_rank)
@@ -114,7 +136,57 @@ def estimate_utility(trials: Trials, samples: int, estimator: Estimator = "in-mi
         counts=sums.counts,
         signal_share=share,
         class_signal_share=class_shares,
+        explained=shrinkage.explained if shrinkage is not None else float("nan"),
     )
+
+
+def _shrunk(
+    shrinkage: Shrinkage,
+    sums: "_Sums",
+    trials: Trials,
+    raw: NDArray[np.float64],
+    share: float,
+    class_shares: NDArray[np.float64],
+) -> Estimate:
+    """The estimate by a prior that explains something, judged by raw halves."""
+    parts = trials.parts()
+    values, stderr = shrinkage.estimate(raw, sums.counts)
+
+    def halves() -> Iterator[Callable[[], Half]]:
+        number = int(parts.number.max(initial=0))
+        for half in halvings(number) if number else ():
+            chosen = np.zeros(GROUPS + 1, dtype=bool)
+            chosen[list(half)] = True
+            other = ~chosen
+            other[number:] = False
+            for first, second in ((chosen, other), (other, chosen)):
+                yield partial(_half, shrinkage, sums, first, second)
+
+    found = list(halves())
+    by_class = list(zip(*trials.strata.pools, strict=True))
+    judged = judge(found, by_class)
+    shown = found[0]() if found else None
+    return Estimate(
+        values=values,
+        stderr=stderr,
+        trials=sums.used,
+        reliability=judged.reliability,
+        rank_reliability=judged.rank_reliability,
+        class_reliability=judged.class_reliability,
+        class_rank_reliability=judged.class_rank_reliability,
+        reliability_stderr=judged.stderr,
+        rank_reliability_stderr=judged.rank_stderr,
+        halves=None if shown is None else np.stack([shown[0], shown[2]]).astype(np.float32),
+        counts=sums.counts,
+        signal_share=share,
+        class_signal_share=class_shares,
+        explained=shrinkage.explained,
+    )
+
+
+def _half(shrinkage: Shrinkage, sums: "_Sums", chosen: NDArray[np.bool_], other: NDArray[np.bool_]) -> Half:
+    raw = sums.half(chosen)
+    return shrinkage.estimate(raw, sums.counts_of(chosen))[0], raw, sums.half(other)
 
 
 class _Sums:
@@ -227,6 +299,11 @@ class _Sums:
         with np.errstate(divide="ignore", invalid="ignore"):
             level: NDArray[np.float64] = (self._totals / self.used)[self._pool[1]]
         return level
+
+    def counts_of(self, parts: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Trials of these parts that contain each sample, float64 [N]."""
+        found: NDArray[np.float64] = self._part_count[parts].sum(axis=0)
+        return found
 
     def half(self, parts: NDArray[np.bool_]) -> NDArray[np.float64]:
         """d_i from these parts of the sweeps alone, bool [GROUPS + 1]."""
