@@ -210,7 +210,7 @@ def prune_command(
     save_index(path, translated.indices, translated.provenance, overwrite=overwrite)
     if tree is not None:
         tree.write(selection.indices, load_header(file))
-    _warn(selection, scores, parsed.score)
+    _warn(selection, scores, parsed.score, ipc)
     _tell(found, quiet=quiet)
     if quiet:
         return
@@ -282,7 +282,7 @@ def _default_name(selection: "Selection", order: str | None) -> Path:
     return Path(f"{dataset}-{about['criterion']}-{amount}{rule}{scope}{random}{other}.npy")
 
 
-def _warn(selection: "Selection", scores: "ScoreFile", name: str) -> None:
+def _warn(selection: "Selection", scores: "ScoreFile", name: str, ipc: int | None) -> None:
     empty = int((selection.kept_per_class == 0).sum())
     if empty:
         classes = len(selection.kept_per_class)
@@ -293,11 +293,11 @@ def _warn(selection: "Selection", scores: "ScoreFile", name: str) -> None:
         warn(f"{selection.missing} samples have no score and {done}.")
     if name not in scores.scores:
         return
-    from goldore.report.facts import noise_warning
+    from goldore.report.facts import noise_warning, subset_warning
 
     score = scores.scores[name]
-    warning = noise_warning(name, score.trust, utility=score.of_utility)
-    if warning is not None:
+    other = subset_warning(name, scores.subset_of(name), ipc) if ipc is not None else None
+    for warning in filter(None, (noise_warning(name, score.trust, utility=score.of_utility), other)):
         warn(warning)
 
 

@@ -1,16 +1,17 @@
 """How a study under way looks: a bar on a terminal, a line now and then elsewhere."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from goldore.report.facts import subset_warning
 from goldore.studies.watching import End, StudyPlan, StudyWatcher
 from goldore.wording import count, duration, plural, took
 
-from .screen import err, is_live, line, spelled
+from .screen import err, is_live, line, spelled, warn
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,14 +27,15 @@ class StudyScreen(StudyWatcher):
 
     Args:
         quiet: show nothing.
+        subsets: samples of each class that the trials of a utility draw, by score; None of other scores.
 
     Attributes:
         out: the study file, once the study is planned.
         kept: runs in it.
     """
 
-    def __init__(self, *, quiet: bool) -> None:
-        self._quiet = quiet
+    def __init__(self, *, quiet: bool, subsets: "Mapping[str, int | None]") -> None:
+        self._quiet, self._subsets = quiet, subsets
         self._console = err()
         self._live = is_live(self._console) and not quiet
         self._bar = Progress(
@@ -68,6 +70,11 @@ class StudyScreen(StudyWatcher):
         self.out, self.kept, self._missing = plan.out, plan.there, plan.missing
         there = f"; {plural(plan.there, 'run')} done before" if plan.there else ""
         self._say(f"{plural(len(plan.cells), 'cell')} x {plural(plan.seeds, 'seed')}{there}")
+        used = {(cell.criterion.partition(":")[0].rpartition("_")[0], cell.ipc) for cell in plan.cells}
+        for name, ipc in sorted(used):
+            warning = subset_warning(name, self._subsets.get(name), ipc)
+            if warning is not None:
+                warn(warning)
         for why in dict.fromkeys(plan.refused.values()):
             cells = sum(each == why for each in plan.refused.values())
             self._say(f"{plural(cells, 'cell')} left out: {why}")

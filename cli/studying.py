@@ -199,7 +199,7 @@ def study_command(
     from .study_screen import StudyScreen
 
     scores = load_scores(file)
-    watcher = StudyScreen(quiet=quiet)
+    watcher = StudyScreen(quiet=quiet, subsets={name: scores.subset_of(name) for name in scores.score_names})
     show_warnings()
     try:
         from goldore.studies.studying import study

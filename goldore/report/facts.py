@@ -252,6 +252,25 @@ def noise_warning(name: str, trust: float | None, *, utility: bool) -> str | Non
     return None
 
 
+def subset_warning(name: str, subset: int | None, ipc: int) -> str | None:
+    """What a reader must know who prunes by a utility for another number of images than it is about.
+
+    Args:
+        name: of the score.
+        subset: samples of each class that its trials draw; None if it is no utility.
+        ipc: images per class of the distilled set.
+
+    Returns:
+        A sentence; None if they are as many.
+    """
+    if subset is None or subset == ipc:
+        return None
+    return (
+        f"{name} is about {plural(subset, 'sample')} of each class and not {ipc}; what is useful in one "
+        f"number need not be in another (goldore score --subset-per-class {ipc} makes a file for it)."
+    )
+
+
 def warning_of(name: str, score: ScoreRecord) -> str | None:
     """The `noise_warning` of a score of a summary."""
     ranks = score.rank_reliability

@@ -305,6 +305,11 @@ class ScoreFile:
     kernel_trials: KernelTrials | None = None
     check_trials: UtilityTrials | None = None
 
+    def subset_of(self, score: str) -> int | None:
+        """Samples of each class that the trials of a utility draw, k; None of scores without such trials."""
+        trials = {MONTE_CARLO.name: self.utility_trials, KERNEL_UTILITY.name: self.kernel_trials}.get(score)
+        return None if trials is None else trials.recipe.subset_per_class
+
     def trials_of(self, kind: str) -> StoredTrials | None:
         """Its trials of a kind, "loss", "utility", "kernel" or "check"."""
         found: StoredTrials | None = getattr(self, f"{kind}_trials")

@@ -244,6 +244,20 @@ def test_trained_trials_tell_how_well_a_utility_without_training_agrees(goldore,
     assert "--check-trials belongs to MonteCarlo or KernelUtility" in alone
 
 
+def test_who_prunes_for_another_number_of_images_is_warned(goldore, data_file):
+    assert goldore("score", data_file, *KERNEL, "--trials", 2, "--out", "k.h5").returncode == 0
+    pruning = ("prune", "k.h5", "--criterion", "KernelUtility_small", "--keep-ratio", "0.5", "--for", "dm")
+    other = goldore(*pruning, "--ipc", 10, "--batch-real", 4, "--out", "a.npy")
+    told = " ".join(other.stderr.split())
+    assert "warning: KernelUtility is about 1 sample of each class and not 10;" in told
+    assert "--subset-per-class 10 makes a file for it" in told
+    same = goldore(*pruning, "--ipc", 1, "--batch-real", 4, "--out", "b.npy")
+    assert same.returncode == 0, same.stderr
+    assert "is about" not in same.stderr
+    random = ("prune", "k.h5", "--criterion", "Random", "--keep-ratio", "0.5", "--for", "dm", "--ipc", 10)
+    assert "is about" not in goldore(*random, "--batch-real", 4, "--out", "c.npy").stderr
+
+
 def test_shrunk_scores_say_what_they_were_drawn_towards(goldore, data_file):
     both = ("--scores", "KernelUtility,MonteCarlo", "--width", 4, "--depth", 1, "--kernel-networks", 2)
     trials = ("--trials", 2, "--utility-trials", 60, "--steps", 3, "--subset-per-class", 1)
