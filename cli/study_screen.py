@@ -70,7 +70,9 @@ class StudyScreen(StudyWatcher):
         self.out, self.kept, self._missing = plan.out, plan.there, plan.missing
         there = f"; {plural(plan.there, 'run')} done before" if plan.there else ""
         self._say(f"{plural(len(plan.cells), 'cell')} x {plural(plan.seeds, 'seed')}{there}")
-        used = {(cell.criterion.partition(":")[0].rpartition("_")[0], cell.ipc) for cell in plan.cells}
+        used = {
+            (cell.criterion.partition(":")[0].rpartition("_")[0], cell.ipc) for cell in plan.cells if cell.ipc
+        }
         for name, ipc in sorted(used):
             warning = subset_warning(name, self._subsets.get(name), ipc)
             if warning is not None:

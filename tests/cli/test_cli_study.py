@@ -144,12 +144,13 @@ def test_a_utility_of_another_number_of_images_is_told_of_even_quietly(folder, g
     utility = ("--scores", "KernelUtility", "--width", "4", "--depth", "1", "--trials", "2")
     scored = goldore_in(folder, "score", *utility, "--kernel-networks", "1", "--out", "k.h5")
     assert scored.returncode == 0, scored.stderr
-    asked = ("--criterion", "KernelUtility_small", "--ipc", "1,2", "--seeds", "1", "--out", "u.h5")
-    done = goldore_in(folder, "study", "k.h5", *SMALL[2:], *asked, "--quiet")
+    asked = ("--criterion", "KernelUtility_small", "--distiller", "dm,none", "--ipc", "1,2", "--seeds", "1")
+    done = goldore_in(folder, "study", "k.h5", *SMALL[2:], *asked, "--out", "u.h5", "--quiet")
     assert done.returncode == 0, done.stderr
     told = " ".join(done.stderr.split())
     assert told.count("KernelUtility is about 1 sample of each class and not 2") == 1
     assert "and not 1" not in told
+    assert "and not 0" not in told
 
 
 def test_prune_says_what_the_study_found(folder, goldore_in):
