@@ -2,7 +2,8 @@
 
 Prints, for MonteCarlo_small and LossConverge_large within classes, the area under the ROC curve for finding
 the changed samples, beside the reliability that goldore printed, at growing budgets and for two seeds, and
-how the two seeds' MonteCarlo agree. Then the same of kernel trials, and how they agree with the trained ones.
+how the two seeds' MonteCarlo agree. Then the same of kernel trials and KernelUtility, and how they agree with
+the trained ones.
 """
 
 import argparse
@@ -10,12 +11,13 @@ import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 import goldore
 from goldore.scores.estimators import class_members
+from goldore.scores.estimators.agreement import Noisy, agreement
+from goldore.store.trialwise import values_by_trial
 from goldore.training.devices import keep_freed_memory
 
 
@@ -87,51 +89,58 @@ def main() -> None:
                     f"+- {each.std(ddof=1) / len(each) ** 0.5:.3f}"
                 )
         trained = Path(folder) / f"utility-{arguments.seeds[0]}.h5"
-        for fit in ("descent", "ridge"):
-            kernel_trials(dataset, changed, network, trained, Path(folder) / f"{fit}.h5", fit, arguments)
+        for kind in ("descent", "ridge", "exact"):
+            without_training(dataset, changed, network, trained, Path(folder) / f"{kind}.h5", kind, arguments)
 
 
-def kernel_trials(
+def without_training(
     dataset: goldore.ImageDataset,
     changed: np.ndarray,
     network: goldore.ConvNetConfig,
     trained: Path,
     out: Path,
-    fit: Literal["descent", "ridge"],
+    kind: str,
     arguments: argparse.Namespace,
 ) -> None:
-    """Score by kernel trials, and compare each outcome with that of trained trials."""
-    recipe = goldore.UtilityRecipe(
-        network=network,
-        subset_per_class=arguments.subset_per_class,
-        kernel=goldore.KernelRecipe(fit=fit),
-    )
-    start = time.perf_counter()
-    file = goldore.score(
-        dataset, scores="MonteCarlo", utility=recipe, utility_trials=arguments.kernel_trials, out=out
-    )
-    seconds = time.perf_counter() - start
-    spent = file.utility_trials.seconds.sum() if file.utility_trials is not None else np.nan
-    print(
-        f"kernel trials, {fit}: {arguments.kernel_trials:,} in {seconds:.0f} s, "
-        f"{arguments.kernel_trials / spent:,.0f} a second after the features"
-    )
+    """Score by kernel trials, or exactly, and compare each outcome with that of trained trials."""
     labels, classes = dataset.labels, dataset.num_classes
-    for outcome in ("accuracy", "logprob", "margin"):
-        scores = []
-        for path in (out, trained):
-            goldore.reestimate(path, outcome, "in-minus-out")
-            scores.append(goldore.load_scores(path).scores["MonteCarlo"])
-        kernel, real = scores
-        each = correlations(kernel.values, real.values, labels, classes)
-        noise = (kernel.reliability * real.reliability) ** 0.5
-        found = [auc(-score.values, changed, labels, classes) for score in scores]
-        error = each.std(ddof=1) / len(each) ** 0.5
+    start = time.perf_counter()
+    if kind == "exact":
+        exact = goldore.KernelUtilityRecipe(network=network, subset_per_class=arguments.subset_per_class)
+        file = goldore.score(dataset, scores="KernelUtility", kernel_utility=exact, out=out)
+        print(f"KernelUtility: {time.perf_counter() - start:.0f} s")
+    else:
+        recipe = goldore.UtilityRecipe(
+            network=network,
+            subset_per_class=arguments.subset_per_class,
+            kernel=goldore.KernelRecipe(fit="ridge" if kind == "ridge" else "descent"),
+        )
+        file = goldore.score(
+            dataset, scores="MonteCarlo", utility=recipe, utility_trials=arguments.kernel_trials, out=out
+        )
+        seconds = time.perf_counter() - start
+        spent = file.utility_trials.seconds.sum() if file.utility_trials is not None else np.nan
         print(
-            f"  {outcome}: AUC {found[0]:.3f} (trained {found[1]:.3f}), "
-            f"reliability {kernel.reliability:.2f} (trained {real.reliability:.2f}), correlation "
-            f"{each.mean():.3f}, corrected for the noise of both {each.mean() / noise:.2f} +- "
-            f"{error / noise:.2f}",
+            f"kernel trials, {kind}: {arguments.kernel_trials:,} in {seconds:.0f} s, "
+            f"{arguments.kernel_trials / spent:,.0f} a second after the features"
+        )
+    members = class_members(labels, classes)
+    for outcome in ("accuracy", "logprob", "margin"):
+        for path in (trained,) if kind == "exact" else (out, trained):
+            goldore.reestimate(path, outcome, "in-minus-out")
+        real = goldore.load_scores(trained).scores["MonteCarlo"]
+        (score,) = goldore.load_scores(out).scores.values()
+        noise = score.stderr**2
+        if kind == "exact":  # without the error over evaluation images, which the trained trials share
+            each_group = values_by_trial(out, np.arange(len(labels)))["KernelUtility"]
+            noise = each_group.var(axis=0, ddof=1) / len(each_group)
+        found = agreement(
+            Noisy(score.values, noise), Noisy(real.values, real.stderr**2), real.trials, members
+        )
+        aucs = [auc(-each.values, changed, labels, classes) for each in (score, real)]
+        print(
+            f"  {outcome}: AUC {aucs[0]:.3f} (trained {aucs[1]:.3f}), reliability {score.reliability:.2f} "
+            f"(trained {real.reliability:.2f}), agreement {found.correlation:.2f} +- {found.stderr:.2f}",
             flush=True,
         )
 
