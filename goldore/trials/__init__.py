@@ -9,7 +9,7 @@ May import: datasets, files, networks.
 """
 
 from goldore.trials.evaluated_recipe import EvalSplit, EvaluatedRecipe
-from goldore.trials.kernel_utility_recipe import KernelUtilityRecipe
+from goldore.trials.kernel_utility_recipe import MANY_IMAGES, KernelUtilityRecipe
 from goldore.trials.loss_recipe import LossRecipe
 from goldore.trials.recipe import Precision, Recipe
 from goldore.trials.study_recipe import (
@@ -35,6 +35,7 @@ __all__ = [
     "AUGMENTATIONS",
     "BUDGETS",
     "DISTILLERS",
+    "MANY_IMAGES",
     "OUTCOMES",
     "PAPER",
     "CheckRecipe",

@@ -5,6 +5,8 @@ import dataclasses
 from goldore.errors import require
 from goldore.trials.evaluated_recipe import EvaluatedRecipe
 
+MANY_IMAGES = 1000  # of each class, where nothing is trained
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class KernelUtilityRecipe(EvaluatedRecipe):
@@ -15,6 +17,8 @@ class KernelUtilityRecipe(EvaluatedRecipe):
     Attributes:
         subset_per_class: samples of each class that are thought to be drawn (k); None takes that of the file
             that is resumed, or 1.
+        eval_per_class: evaluation images of each class, the first of the split; None takes all. By default
+            more than those of a utility trial, since they cost little.
         networks: untrained ones of a group, whose embeddings stand side by side; None takes as many as give
             some thousand features, 1 to 16.
 
@@ -22,6 +26,7 @@ class KernelUtilityRecipe(EvaluatedRecipe):
         UsageError: if a value is outside its range.
     """
 
+    eval_per_class: int | None = MANY_IMAGES
     networks: int | None = None
 
     def __post_init__(self) -> None:

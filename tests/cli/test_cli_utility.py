@@ -271,6 +271,15 @@ def test_shrunk_scores_say_what_they_were_drawn_towards(goldore, data_file):
     assert "--estimator shrunk needs KernelUtility or losses in the same file" in sentence(alone, 2)
 
 
+@pytest.mark.parametrize("options", [("--batch-size", 8), ("--kernel-fit", "ridge", "--steps", 5)], ids=str)
+def test_kernel_trials_refuse_what_they_have_no_use_for(goldore, data_file, options, snapshot):
+    before = snapshot()
+    heads = ("--scores", "MonteCarlo", "--trial", "kernel", "--width", 4, "--depth", 1)
+    done = goldore("score", data_file, *heads, *options)
+    assert "does nothing in kernel trials" in sentence(done, 2)
+    assert snapshot() == before
+
+
 @pytest.mark.parametrize(
     "options",
     [

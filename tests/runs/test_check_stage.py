@@ -28,7 +28,7 @@ def out(tmp_path):
 def score(dataset, out, **fields):
     arguments = {
         "scores": "KernelUtility",
-        "kernel_utility": KernelUtilityRecipe(network=NETWORK, networks=2),
+        "kernel_utility": KernelUtilityRecipe(network=NETWORK, networks=2, eval_per_class=100),
         "trials": 2,
         "utility": RECIPE,
         "check_trials": 40,
@@ -54,7 +54,7 @@ class Seen(Watcher):
 
 @pytest.mark.parametrize("split", ["test", "heldout"])
 def test_both_utilities_without_training_are_compared_with_the_same_trials(dataset, out, split):
-    own = KernelUtilityRecipe(network=NETWORK, networks=2, eval_split=split)
+    own = KernelUtilityRecipe(network=NETWORK, networks=2, eval_split=split, eval_per_class=100)
     file = score(
         dataset,
         out,
@@ -183,7 +183,7 @@ def test_they_are_cut_and_merged_like_other_trials(dataset, tmp_path):
                 "scores": "KernelUtility,MonteCarlo",
                 "utility": replace(KERNEL, subset_per_class=2),
             },
-            "two numbers",
+            "two that differ",
         ),
     ],
 )

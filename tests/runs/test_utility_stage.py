@@ -348,3 +348,14 @@ def test_kernel_trials_neither_distil_nor_share_initial_weights():
     for wrong in ({"fit": "boost"}, {"networks": 0}, {"ridge": 0.0}):
         with pytest.raises(UsageError, match=f"`{next(iter(wrong))}`"):
             KernelRecipe(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("fit", "changes"), [("descent", {"batch_size": 7}), ("ridge", {"lr": 0.5, "steps": 9})]
+)
+def test_settings_of_no_use_to_kernel_trials_make_no_other_run(dataset, out, fit, changes):
+    recipe = replace(RECIPE, kernel=KernelRecipe(fit=fit, networks=2))
+    first = score(dataset, out, utility=recipe, utility_trials=20)
+    more = score(dataset, out, utility=replace(recipe, **changes), utility_trials=30)
+    assert len(more.utility_trials.done) == 30
+    assert more.utility_trials.recipe == first.utility_trials.recipe
