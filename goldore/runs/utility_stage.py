@@ -240,8 +240,8 @@ class CheckStage(UtilityStage):
         if len(questions) > 1:
             raise UsageError(
                 "`check_trials` draw and are evaluated as what they are compared with, and here are two that "
-                "differ in that; give both the same `subset_per_class` and `eval_per_class`, or score one at a "
-                "time."
+                "differ in that; give both the same `subset_per_class` and `eval_per_class`, or score one "
+                "at a time."
             )
         ((k, eval_split, eval_per_class),) = questions
         there = stored.check_trials if stored is not None else None
