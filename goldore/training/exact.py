@@ -59,6 +59,11 @@ def group_size(recipe: KernelUtilityRecipe, architecture: Architecture) -> int:
     return recipe.networks or min(_MOST, math.ceil(_FEATURES / architecture.features))
 
 
+def images_at_once(samples: int) -> int:
+    """Evaluation images whose similarities to so many samples are held at once."""
+    return max(1, min(_IMAGES, _NUMBERS // samples))
+
+
 class ExactUtility:
     """Finds the utility of every sample in the kernel of a group of untrained networks.
 
@@ -118,7 +123,7 @@ class ExactUtility:
             for label, pool in enumerate(pools):
                 mine = shown[evaluation.labels == label]
                 sums = torch.zeros(4, len(pool), dtype=torch.float64, device=self._data.score_device)
-                most = max(1, min(_IMAGES, _NUMBERS // len(order)))
+                most = images_at_once(len(order))
                 for start in range(0, len(mine), most):
                     part = mine[start : start + most]
                     right = chances(similarities(part, features, order), sizes, label, self._k)
