@@ -267,7 +267,7 @@ def subset_warning(name: str, subset: int | None, ipc: int) -> str | None:
         return None
     return (
         f"{name} is about {plural(subset, 'sample')} of each class and not {ipc}; what is useful in one "
-        f"number need not be in another (goldore score --subset-per-class {ipc} makes a file for it)."
+        "number can hurt in another: see what goldore study says."
     )
 
 
@@ -378,7 +378,7 @@ def _reliability(score: ScoreRecord) -> str:
     if score.trials == 1:
         return "unknown from 1 trial; run goldore score with --trials 2 or more"
     if score.reliability is None and score.rank_reliability is None:
-        return "unknown: within a class no two samples differ"
+        return "unknown: within a class no two samples differ, or one evaluation image is all there is"
     needed = ", ".join(
         f"{target} would take {plural(max(2, math.ceil(trials)), 'trial')}"
         for target, trials in score.trials_needed.items()
