@@ -13,7 +13,7 @@ from goldore.files.interrupts import interrupts_held_back
 from goldore.networks.config import DEFAULT_FAMILY, FAMILIES, network_of
 from goldore.runs.budget import Budget
 from goldore.runs.launching import rank_and_size
-from goldore.scores import KERNEL_UTILITY, MONTE_CARLO, TRAINING_SCORES, TrainingScore, find_scores
+from goldore.scores import DEFAULT_SCORES, KERNEL_UTILITY, MONTE_CARLO, SCORES, TrainingScore, find_scores
 from goldore.trials import (
     MANY_IMAGES,
     DistillRecipe,
@@ -36,7 +36,7 @@ _PANELS = ("Dataset", "Proxy network", "Training", "Run", "Utility (MonteCarlo, 
 _data, _network, _training, _run, _utility = (partial(typer.Option, rich_help_panel=each) for each in _PANELS)
 _BEFORE_RANK_SPEAKS = 2.0  # seconds in which rank 0 may say the same, and this process be stopped
 _KINDS = {
-    "loss": " or ".join(TRAINING_SCORES),
+    "loss": f"{' or '.join(DEFAULT_SCORES)} (or another score of loss trials)",
     "utility": MONTE_CARLO.name,
     "kernel": KERNEL_UTILITY.name,
 }
@@ -114,10 +114,10 @@ def score_command(
     scores: Annotated[
         str,
         typer.Option(
-            help="LossInit, LossConverge, MonteCarlo, KernelUtility (or loss-init, ...), or "
+            help=f"{', '.join(SCORES)} (or loss-init, ...), all (that loss trials give), or "
             "package.module:NAME for a score of your own, separated by commas."
         ),
-    ] = "LossInit,LossConverge",
+    ] = ",".join(DEFAULT_SCORES),
     trials: Annotated[
         int,
         typer.Option(

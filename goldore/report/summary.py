@@ -29,6 +29,7 @@ from goldore.scores.estimators import class_members
 from goldore.scores.estimators.agreement import Agreement
 from goldore.selection.ranks import Ranked, rank_correlation
 from goldore.store import KernelTrials, LossTrials, Score, ScoreFile, UtilityTrials
+from goldore.trials.draws import strata_of
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 _BINS = 16
@@ -115,7 +116,7 @@ def _loss_trials(trials: LossTrials) -> LossTrialsRecord:
 
 def _utility_trials(file: ScoreFile, trials: UtilityTrials) -> UtilityTrialsRecord:
     recipe = trials.recipe
-    strata = recipe.strata(file.labels, file.dataset.num_classes, trials.base_seed)
+    strata = strata_of(recipe, file.labels, file.dataset.num_classes, trials.base_seed)
     return UtilityTrialsRecord(
         done=len(trials.done),
         failed=len(trials.failed),

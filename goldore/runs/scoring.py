@@ -17,7 +17,7 @@ from goldore.runs.sharing import shared_watcher
 from goldore.runs.team import Team
 from goldore.runs.utility_stage import CheckStage, UtilityStage
 from goldore.runs.watching import Watcher
-from goldore.scores import KERNEL_UTILITY, MONTE_CARLO, TRAINING_SCORES, TrainingScore, find_scores
+from goldore.scores import DEFAULT_SCORES, KERNEL_UTILITY, MONTE_CARLO, TrainingScore, find_scores
 from goldore.store import Header, ScoreFile, default_path, load_scores
 from goldore.store.utility_trials import check_choice
 from goldore.training.devices import (
@@ -37,7 +37,7 @@ DEFAULT_TRIALS = 5  # why: docs/scores.md
 def score(
     source: str | ImageDataset,
     *,
-    scores: str | Sequence[str] = tuple(TRAINING_SCORES),
+    scores: str | Sequence[str] = DEFAULT_SCORES,
     trials: int = DEFAULT_TRIALS,
     recipe: LossRecipe | None = None,
     utility: UtilityRecipe | None = None,
@@ -72,9 +72,9 @@ def score(
 
     Args:
         source: a dataset, or what `load_dataset` takes.
-        scores: names out of "LossInit", "LossConverge", "MonteCarlo" and "KernelUtility", or
+        scores: names of rows of `goldore.scores.SCORES` ("LossInit", "EL2N", "MonteCarlo", ...), or
             "package.module:NAME" of a `goldore.scores.TrainingScore` of your own, as a list or separated by
-            commas.
+            commas; "all" names all that loss trials give.
         trials: loss trials, and groups of untrained networks for KernelUtility, that the file shall hold in
             the end, 1 or more; two give standard errors.
         recipe: how to train loss trials; None takes the defaults. Depth, mean and std are filled in from

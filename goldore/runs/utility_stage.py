@@ -43,7 +43,7 @@ from goldore.training.kernel import KernelTrainer, networks_of, trials_at_once
 from goldore.training.subsets import Outcomes, SubsetTrainer
 from goldore.training.tuning import Engine, Work, choose_engine, is_compiled
 from goldore.trials import OUTCOMES, CheckRecipe, KernelRecipe, Precision, UtilityRecipe
-from goldore.trials.draws import Strata, Sweeps, make_strata
+from goldore.trials.draws import Strata, Sweeps, make_strata, strata_of
 from goldore.trials.seeds import Trial, make_utility_trials
 from goldore.wording import plural
 
@@ -152,7 +152,7 @@ class UtilityStage:
         """Train the utility trials that are missing; see `Stage.train`."""
         job, budget, recipe = self._job, self._budget, run.recipe
         dataset, parts, watcher, path = job.dataset, job.parts, job.watcher, job.parts.path
-        strata = recipe.strata(dataset.labels, dataset.num_classes, run.base_seed)
+        strata = strata_of(recipe, dataset.labels, dataset.num_classes, run.base_seed)
         todo = Todo(job, run, existing, budget.numbers(strata))
         expected = len(todo.missing)
         if budget.until_reliability is not None:
@@ -285,7 +285,7 @@ class CheckStage(UtilityStage):
             known.evaluation,
             **self._job.made_on,
         )
-        strata = known.recipe.strata(existing.labels, existing.dataset.num_classes, known.base_seed)
+        strata = strata_of(known.recipe, existing.labels, existing.dataset.num_classes, known.base_seed)
         enough = max(self._count, strata.trials_for_sweeps(DEFAULT_SWEEPS))
         return asks_the_same(theirs, run) and len(known.done) >= enough
 

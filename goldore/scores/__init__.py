@@ -1,15 +1,17 @@
 """The scores: what each one is, and how it is made of what networks show of the samples.
 
-`table` has a row for each score; `find_scores` finds users' own rows too. `definition` says what a row is,
-`predictions` what a pass over the samples shows, and `recorders` how passes become one number per sample and
-network; only these two import torch, and only training imports them. `estimators/` makes scores of stored
-trials, with standard errors and reliability.
+`table` has a row for each score, `dynamics` those that follow how samples are learned; `find_scores` finds
+users' own rows too. `definition` says what a row is, `predictions` what a pass over the samples shows, and
+`recorders` and `tracks` how passes become one number per sample and network; only these three import torch,
+and only training imports them. `estimators/` makes scores of stored trials, with standard errors and
+reliability.
 
 May import: datasets, files, trials.
 """
 
 from goldore.scores.definition import ScoreDefinition, TrainingScore, mean_of
 from goldore.scores.table import (
+    DEFAULT_SCORES,
     KERNEL_UTILITY,
     LOSS_CONVERGE,
     LOSS_INIT,
@@ -23,6 +25,7 @@ from goldore.scores.table import (
 )
 
 __all__ = [
+    "DEFAULT_SCORES",
     "KERNEL_UTILITY",
     "LOSS_CONVERGE",
     "LOSS_INIT",

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from goldore.errors import UsageError
 from goldore.files.user_code import import_named
 from goldore.scores.definition import ScoreDefinition, TrainingScore, mean_of
+from goldore.scores.dynamics import DYNAMICS
 from goldore.trials import LossRecipe
 from goldore.wording import plain_name
 
@@ -67,9 +68,11 @@ UTILITY_UNITS = {"accuracy": "accuracy (1 = all correct)", "logprob": "nat", "ma
 
 _MOST = 32  # scores of a file
 
-_ROWS = (LOSS_INIT, LOSS_CONVERGE, MONTE_CARLO, KERNEL_UTILITY)
+_ROWS = (LOSS_INIT, LOSS_CONVERGE, *DYNAMICS, MONTE_CARLO, KERNEL_UTILITY)
 SCORES: dict[str, ScoreDefinition] = {each.name: each for each in _ROWS}
 TRAINING_SCORES = {name: row for name, row in SCORES.items() if isinstance(row, TrainingScore)}
+DEFAULT_SCORES = (LOSS_INIT.name, LOSS_CONVERGE.name)
+ALL = "all"  # names all scores that loss trials give
 
 
 def find_scores(given: str | Sequence[str]) -> dict[str, ScoreDefinition]:
@@ -77,7 +80,7 @@ def find_scores(given: str | Sequence[str]) -> dict[str, ScoreDefinition]:
 
     Args:
         given: names, for which case, hyphens and underscores are ignored, or "package.module:NAME" of a
-            `TrainingScore`; as a list or separated by commas.
+            `TrainingScore`; as a list or separated by commas. "all" names all that loss trials give.
 
     Returns:
         Rows by name: those of the table in its order, then the users' own.
@@ -87,7 +90,8 @@ def find_scores(given: str | Sequence[str]) -> dict[str, ScoreDefinition]:
     """
     asked = [each.strip() for each in (given.split(",") if isinstance(given, str) else given)]
     own = [_imported(each) for each in asked if ":" in each]
-    names = {score_name(each) for each in asked if ":" not in each}
+    names = {score_name(each) for each in asked if ":" not in each and each.lower() != ALL}
+    names |= set(TRAINING_SCORES) if ALL in map(str.lower, asked) else set()
     if not names and not own:
         raise UsageError(f"scores is empty; choose among {', '.join(SCORES)}.")
     if len(names) + len(own) > _MOST:

@@ -55,7 +55,7 @@ from goldore.store.model import (
 )
 from goldore.store.trial_kind import BESIDE, Columns, Others, TrialKind
 from goldore.trials import OUTCOMES, CheckRecipe, Outcome, UtilityRecipe
-from goldore.trials.draws import Strata
+from goldore.trials.draws import strata_of
 from goldore.trials.seeds import Trial, make_utility_trials
 
 if TYPE_CHECKING:
@@ -162,7 +162,9 @@ class UtilityKind(TrialKind[UtilityRun, UtilityTrials, UtilityResult]):
         group.attrs["recipe"] = run.recipe.to_json()
         group.attrs["base_seed"] = np.uint64(run.base_seed)
         group.attrs["evaluation"] = run.evaluation
-        group["subset_sizes"] = strata_of(header, run.recipe, run.base_seed).sizes
+        group["subset_sizes"] = strata_of(
+            run.recipe, header.labels, header.info.num_classes, run.base_seed
+        ).sizes
         write_text_list(group, "outcomes", list(OUTCOMES))
         subset, classes = int(group["subset_sizes"][()].sum()), header.info.num_classes
         shapes = layout(subset, classes, OUTCOMES) | {"digest": ("<u8", ()), "done": ("u1", ())}
@@ -256,11 +258,6 @@ class CheckKind(UtilityKind):
 
 UTILITY = UtilityKind(UtilityRun, UtilityRecipe)
 CHECK = CheckKind(CheckRun, CheckRecipe)
-
-
-def strata_of(header: Header, recipe: UtilityRecipe, base_seed: int) -> Strata:
-    """The pools that these trials draw from."""
-    return recipe.strata(header.labels, header.info.num_classes, base_seed)
 
 
 def outcomes_in(group: h5py.Group) -> tuple[str, ...]:
@@ -395,7 +392,7 @@ class _Stored:
         self._kind, self._group = kind, file[kind.group]
         self._known = known
         self._samples = header.info.num_samples
-        self._strata = strata_of(header, known.recipe, known.base_seed)
+        self._strata = strata_of(known.recipe, header.labels, header.info.num_classes, known.base_seed)
         if not np.array_equal(self._strata.sizes, known.subset_sizes):
             raise ValueError("the sizes of the subsets do not fit the recipe")
         self._key = kind.key_in(file, header)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from goldore.datasets.classes import class_members
 from goldore.errors import UsageError
+from goldore.trials.utility_recipe import CheckRecipe, UtilityRecipe
 
 _FOLD_KEY, _SWEEP_KEY, _THIN_KEY = 1, 2, 8  # first of several keys; the trials' own streams have a single one
 _SHARE = 3  # a subset holds at most one in so many of a class: complementary halves would rank badly
@@ -105,6 +106,22 @@ def make_strata(
     pools = tuple(tuple(np.sort(parts[fold]) for parts in split) for fold in range(folds))
     smaller = np.array([min(len(part) for part in parts) for parts in split])
     return Strata(pools, np.minimum(per_class, np.maximum(smaller // _SHARE, 1)))
+
+
+def strata_of(recipe: UtilityRecipe, labels: NDArray[np.int64], num_classes: int, base_seed: int) -> Strata:
+    """The pools that the trials of a complete recipe draw from; see `make_strata`.
+
+    Raises:
+        ValueError: if the recipe is not complete.
+    """
+    if recipe.subset_per_class is None:
+        raise ValueError("the recipe leaves subset_per_class open")
+    whole = make_strata(labels, num_classes, recipe.subset_per_class, recipe.folds, base_seed)
+    if not isinstance(recipe, CheckRecipe):
+        return whole
+    if recipe.pool_per_class is None:
+        raise ValueError("the recipe leaves pool_per_class open")
+    return thinned(whole, recipe.pool_per_class, base_seed)
 
 
 def thinned(strata: Strata, per_class: int, base_seed: int) -> Strata:

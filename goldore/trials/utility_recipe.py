@@ -4,11 +4,7 @@ import dataclasses
 import math
 from typing import Literal, get_args
 
-import numpy as np
-from numpy.typing import NDArray
-
 from goldore.errors import require
-from goldore.trials.draws import Strata, make_strata, thinned
 from goldore.trials.evaluated_recipe import EvaluatedRecipe
 
 DistillMethod = Literal["dc", "dm"]
@@ -138,12 +134,6 @@ class UtilityRecipe(EvaluatedRecipe):
         """Whether a trial trains a network on the drawn samples themselves."""
         return self.distill is None and self.kernel is None
 
-    def strata(self, labels: NDArray[np.int64], num_classes: int, base_seed: int) -> Strata:
-        """The pools that trials draw from; see `make_strata`."""
-        if self.subset_per_class is None:
-            raise ValueError("the recipe leaves subset_per_class open")
-        return make_strata(labels, num_classes, self.subset_per_class, self.folds, base_seed)
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CheckRecipe(UtilityRecipe):
@@ -167,10 +157,3 @@ class CheckRecipe(UtilityRecipe):
             self.pool_per_class is None or self.pool_per_class >= 1,
             f"the pool of a class is {self.pool_per_class} samples; it must be 1 or more.",
         )
-
-    def strata(self, labels: NDArray[np.int64], num_classes: int, base_seed: int) -> Strata:
-        """The pools that trials draw from."""
-        whole = super().strata(labels, num_classes, base_seed)
-        if self.pool_per_class is None:
-            raise ValueError("the recipe leaves pool_per_class open")
-        return thinned(whole, self.pool_per_class, base_seed)

@@ -12,7 +12,7 @@ from goldore.errors import ScoreFileError, UsageError
 from goldore.report import summarize
 from goldore.store import CheckRun
 from goldore.store.verifying import verify
-from goldore.trials.draws import Sweeps
+from goldore.trials.draws import Sweeps, strata_of
 from tests.conftest import edited
 
 NETWORK = ConvNetConfig(depth=1, width=4)
@@ -105,7 +105,7 @@ def test_they_draw_from_few_samples_of_each_class(dataset, tmp_path):
         drawn, counts = np.unique(stored["trials/check/members"][()], return_counts=True)
     assert len(drawn) == 7 * dataset.num_classes
     assert counts.min() >= 2
-    strata = file.check_trials.recipe.strata(dataset.labels, dataset.num_classes, 0)
+    strata = strata_of(file.check_trials.recipe, dataset.labels, dataset.num_classes, 0)
     run = CheckRun(file.check_trials.recipe, 0, "accuracy", "in-minus-out", "", "", "")
     assert run.draw_seed != 0
     assert set(Sweeps(strata, run.draw_seed).subset(0)) <= set(drawn.tolist())

@@ -8,8 +8,8 @@ import goldore
 from tests.conftest import make_dataset
 from tests.copies import changed_copy
 
-ROW = """EL2N = TrainingScore(
-    name="EL2N",
+ROW = """ErrorLength = TrainingScore(
+    name="ErrorLength",
     definition="norm of the softmax minus the label, after the last epoch (Paul et al., arXiv 2107.07075)",
     unit="1",
     drops="large",
@@ -24,8 +24,8 @@ EDITS = (
     (TABLE, "MONTE_CARLO = ScoreDefinition(", ROW),
     (
         TABLE,
-        "(LOSS_INIT, LOSS_CONVERGE, MONTE_CARLO, KERNEL",
-        "(LOSS_INIT, LOSS_CONVERGE, EL2N, MONTE_CARLO, KERNEL",
+        "(LOSS_INIT, LOSS_CONVERGE, *DYNAMICS, MONTE",
+        "(LOSS_INIT, LOSS_CONVERGE, ErrorLength, *DYNAMICS, MONTE",
     ),
 )
 PLAIN = """
@@ -56,15 +56,26 @@ def test_a_score_that_is_added_runs_end_to_end(run, tmp_path):
     data, out, keep = (tmp_path / name for name in ("data.npz", "s.h5", "keep.npy"))
     np.savez(data, x_train=dataset.images, y_train=dataset.labels)
     options = ("--trials", 2, "--epochs", 3, "--width", 4, "--depth", 1, "--precision", "float32")
-    run("-m", "goldore", "score", data, "--scores", "loss-init,el2n", *options, "--out", out)
+    run("-m", "goldore", "score", data, "--scores", "loss-init,error-length", *options, "--out", out)
     run("-c", PLAIN, data, out, tmp_path / "plain.npy")
     with h5py.File(out) as file:
-        values = file["scores/EL2N"][()]
+        values = file["scores/ErrorLength"][()]
     np.testing.assert_allclose(values, np.load(tmp_path / "plain.npy"), rtol=1e-4)
     assert "high = hard, low = easy" in run("-m", "goldore", "inspect", out, "--verbose").stdout
-    run("-m", "goldore", "prune", out, "--criterion", "EL2N_large", "--keep-ratio", "0.5", "--out", keep)
+    run(
+        "-m",
+        "goldore",
+        "prune",
+        out,
+        "--criterion",
+        "ErrorLength_large",
+        "--keep-ratio",
+        "0.5",
+        "--out",
+        keep,
+    )
     dropped = np.setdiff1d(np.arange(len(values)), goldore.load_indices(keep))
     for label in range(dataset.num_classes):
         mine = np.flatnonzero(dataset.labels == label)
         assert values[np.intersect1d(mine, dropped)].min() >= values[np.setdiff1d(mine, dropped)].max()
-    assert goldore.load_scores(out).score_names == ("LossInit", "EL2N")  # by a goldore without it
+    assert goldore.load_scores(out).score_names == ("LossInit", "ErrorLength")  # by a goldore without it

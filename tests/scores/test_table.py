@@ -14,6 +14,7 @@ from goldore import ConvNetConfig, GoldoreError, LossRecipe, UsageError
 from goldore.runs.job import complete_recipe
 from goldore.runs.loss_stage import _check_own
 from goldore.scores import SCORES, TRAINING_SCORES, ScoreDefinition, TrainingScore, find_scores, score_name
+from goldore.scores.dynamics import DYNAMICS
 from goldore.store.verifying import repair
 from goldore.training.loop import Trained
 from goldore.training.reference import train_one
@@ -71,7 +72,7 @@ def own(tmp_path, monkeypatch):
     """A module of a user's, in the working directory."""
     (tmp_path / "own_scores.py").write_text(OWN)
     monkeypatch.chdir(tmp_path)
-    yield "own_scores:EL2N"
+    yield "own_scores:ErrorLength"
     for module in ("own_scores", "other_scores"):
         sys.modules.pop(module, None)
 
@@ -82,7 +83,7 @@ def scored(dataset, scores, **settings):
 
 
 def test_every_row_has_the_numbers_of_a_plain_loop(dataset, plain, tmp_path):
-    assert set(PLAIN) == set(TRAINING_SCORES)
+    assert {*PLAIN, *(row.name for row in DYNAMICS)} == set(TRAINING_SCORES)  # those: test_dynamics.py
     file = scored(dataset, list(PLAIN), ensemble_size=2, out=tmp_path / "scores.h5")
     for name, how in PLAIN.items():
         np.testing.assert_allclose(file.scores[name].values, plain(*how), rtol=1e-3, atol=1e-4)
@@ -95,12 +96,12 @@ def test_every_row_has_the_numbers_of_a_plain_loop(dataset, plain, tmp_path):
 def test_a_score_of_ones_own_has_the_numbers_of_a_plain_loop(dataset, plain, own, tmp_path):
     out = tmp_path / "scores.h5"
     file = scored(dataset, f"{own},LossInit", out=out, trials=1)
-    assert file.score_names == ("LossInit", "EL2N")
+    assert file.score_names == ("LossInit", "ErrorLength")
     file = scored(dataset, f"LossInit,{own}", out=out)
-    np.testing.assert_allclose(file.scores["EL2N"].values, plain(el2n, (2, 3)), rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(file.scores["ErrorLength"].values, plain(el2n, (2, 3)), rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(file.scores["LossInit"].values, plain(*PLAIN["LossInit"]), rtol=1e-3)
-    assert file.scores["EL2N"].direction == "high = hard, low = easy"
-    assert len(goldore.prune(file, "EL2N_small", keep_ratio="0.1").indices) > 0
+    assert file.scores["ErrorLength"].direction == "high = hard, low = easy"
+    assert len(goldore.prune(file, "ErrorLength_small", keep_ratio="0.1").indices) > 0
 
 
 def test_a_file_is_read_and_merged_without_the_module_of_its_score(dataset, own, tmp_path):
@@ -110,22 +111,26 @@ def test_a_file_is_read_and_merged_without_the_module_of_its_score(dataset, own,
     whole = scored(dataset, own, out=tmp_path / "whole.h5")
     script = (
         "import goldore\n"
-        "whole = goldore.merge(['first.h5', 'second.h5'], 'merged.h5').scores['EL2N']\n"
+        "whole = goldore.merge(['first.h5', 'second.h5'], 'merged.h5').scores['ErrorLength']\n"
         "print(whole.direction, whole.drops, whole.values.tolist())"
     )
     (tmp_path / "own_scores.py").unlink()
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=tmp_path
     )
-    assert done.stdout.strip() == f"high = hard, low = easy small {whole.scores['EL2N'].values.tolist()}"
+    assert (
+        done.stdout.strip() == f"high = hard, low = easy small {whole.scores['ErrorLength'].values.tolist()}"
+    )
 
 
 def test_a_file_that_records_a_score_of_ones_own_wants_it_named_again(dataset, own, tmp_path):
     out = tmp_path / "scores.h5"
     scored(dataset, f"LossInit,{own}", out=out, trials=1)
-    with pytest.raises(UsageError, match="records EL2N, which is not one of goldore's own scores; name it"):
+    with pytest.raises(
+        UsageError, match="records ErrorLength, which is not one of goldore's own scores; name it"
+    ):
         scored(dataset, "LossInit", out=out)
-    with pytest.raises(GoldoreError, match="scores: LossInit,EL2N there / LossConverge now"):
+    with pytest.raises(GoldoreError, match="scores: LossInit,ErrorLength there / LossConverge now"):
         scored(dataset, "LossConverge", out=out)
 
 
@@ -133,7 +138,7 @@ def test_a_file_that_records_a_score_of_ones_own_wants_it_named_again(dataset, o
     ("text", "said"),
     [
         ("own_scores:Other", "cannot be imported .AttributeError"),
-        ("nowhere:EL2N", "cannot be imported .ModuleNotFoundError"),
+        ("nowhere:ErrorLength", "cannot be imported .ModuleNotFoundError"),
         ("own_scores:mean_of", "own_scores:mean_of is function; a score is a goldore.scores.TrainingScore"),
         ("own_scores:LossInit", "two scores named LossInit"),
         ("", "there is no score named ''"),
@@ -142,7 +147,7 @@ def test_a_file_that_records_a_score_of_ones_own_wants_it_named_again(dataset, o
 )
 def test_what_is_no_score_is_refused(own, tmp_path, text, said):
     (tmp_path / "own_scores.py").write_text(
-        OWN + '\nLossInit = __import__("dataclasses").replace(EL2N, name="LossInit")'
+        OWN + '\nLossInit = __import__("dataclasses").replace(ErrorLength, name="LossInit")'
     )
     with pytest.raises(UsageError, match=said):
         find_scores(text)
@@ -152,29 +157,31 @@ def test_another_score_of_the_same_name_is_not_mixed_with_it(dataset, own, tmp_p
     (tmp_path / "other_scores.py").write_text(OWN.replace("2 and 3", "1").replace("(2, 3)", "(1,)"))
     first, second = tmp_path / "first.h5", tmp_path / "second.h5"
     scored(dataset, own, out=first, trials=1)
-    with pytest.raises(GoldoreError, match=r"definition of EL2N: .* epochs 2 and 3 there / .* epochs 1 now"):
-        scored(dataset, "other_scores:EL2N", out=first)
-    scored(dataset, "other_scores:EL2N", out=second, trial_range=range(1, 2))
-    with pytest.raises(GoldoreError, match="definition of EL2N"):
+    with pytest.raises(
+        GoldoreError, match=r"definition of ErrorLength: .* epochs 2 and 3 there / .* epochs 1 now"
+    ):
+        scored(dataset, "other_scores:ErrorLength", out=first)
+    scored(dataset, "other_scores:ErrorLength", out=second, trial_range=range(1, 2))
+    with pytest.raises(GoldoreError, match="definition of ErrorLength"):
         goldore.merge([first, second], tmp_path / "merged.h5")
 
 
 def test_the_order_in_which_scores_are_named_does_not_matter(dataset, own, tmp_path):
-    (tmp_path / "own_scores.py").write_text(OWN + OWN.replace("EL2N", "Other"))
+    (tmp_path / "own_scores.py").write_text(OWN + OWN.replace("ErrorLength", "Other"))
     parts = [tmp_path / "first.h5", tmp_path / "second.h5"]
     scored(dataset, f"{own},own_scores:Other", out=parts[0], trial_range=range(1))
     scored(dataset, f"own_scores:Other,{own}", out=parts[1], trial_range=range(1, 2))
     merged = goldore.merge(parts, tmp_path / "merged.h5")
-    np.testing.assert_array_equal(merged.scores["EL2N"].values, merged.scores["Other"].values)
+    np.testing.assert_array_equal(merged.scores["ErrorLength"].values, merged.scores["Other"].values)
 
 
 def test_a_file_that_is_complete_needs_no_score_at_hand(dataset, own, tmp_path):
     whole = scored(dataset, f"LossInit,{own}", out=tmp_path / "scores.h5")
     again = scored(dataset, "LossInit", out=tmp_path / "scores.h5")
-    np.testing.assert_array_equal(again.scores["EL2N"].values, whole.scores["EL2N"].values)
+    np.testing.assert_array_equal(again.scores["ErrorLength"].values, whole.scores["ErrorLength"].values)
 
 
-@pytest.mark.parametrize("scores", ["LossInit,LossConverge", "LossInit,own_scores:EL2N"])
+@pytest.mark.parametrize("scores", ["LossInit,LossConverge", "LossInit,own_scores:ErrorLength"])
 def test_damage_in_what_describes_scores_loses_no_trial(dataset, own, tmp_path, scores):
     path, saved = tmp_path / "scores.h5", tmp_path / "saved.h5"
     whole = scored(dataset, scores, out=path)
@@ -193,24 +200,26 @@ def test_damage_in_what_describes_scores_loses_no_trial(dataset, own, tmp_path, 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"drops": "big"}, "EL2N drops 'big'; choose large or small"),
+        ({"drops": "big"}, "ErrorLength drops 'big'; choose large or small"),
         ({"unit": None}, "the unit of a score is None; it must be one line of text"),
         ({"definition": "two\nlines"}, "it must be one line of text"),
     ],
 )
 def test_what_describes_a_score_is_checked(change, said):
     with pytest.raises(UsageError, match=said):
-        ScoreDefinition(**{"name": "EL2N", "definition": "a test", "unit": "", "drops": "large", **change})
+        ScoreDefinition(
+            **{"name": "ErrorLength", "definition": "a test", "unit": "", "drops": "large", **change}
+        )
 
 
 def test_a_file_holds_so_many_scores(own, tmp_path):
-    rows = [OWN.replace("EL2N", f"S{number}") for number in range(33)]
+    rows = [OWN.replace("ErrorLength", f"S{number}") for number in range(33)]
     (tmp_path / "own_scores.py").write_text("\n".join(rows))
     with pytest.raises(UsageError, match="these are 33 scores; a file holds 32"):
         find_scores([f"own_scores:S{number}" for number in range(33)])
 
 
-@pytest.mark.parametrize("name", ["RANDOM", "Rand", "el2n", "EL2N/2", "E_L", "Random", "", "E" * 65])
+@pytest.mark.parametrize("name", ["RANDOM", "Rand", "el2n", "ErrorLength/2", "E_L", "Random", "", "E" * 65])
 def test_names_that_a_file_could_not_hold_are_refused(name):
     with pytest.raises(UsageError, match="cannot be named"):
         ScoreDefinition(name=name, definition="", unit="", drops="large")
@@ -251,7 +260,7 @@ def test_a_recipe_that_is_too_short_for_a_score_is_refused(dataset, tmp_path, ep
 )
 def test_a_score_that_fails_is_named(dataset, own, tmp_path, record):
     (tmp_path / "own_scores.py").write_text(OWN.split("record=", maxsplit=1)[0] + f"record={record})")
-    with pytest.raises(GoldoreError, match="the score EL2N failed"):
+    with pytest.raises(GoldoreError, match="the score ErrorLength failed"):
         scored(dataset, own, out=tmp_path / "scores.h5", trials=1)
     assert not (tmp_path / "scores.h5").exists()
 
@@ -259,7 +268,7 @@ def test_a_score_that_fails_is_named(dataset, own, tmp_path, record):
 def test_a_score_that_is_not_finite_is_not_taken_for_a_training_that_diverged(dataset, own, tmp_path):
     infinite = "record=mean_of(lambda seen: seen.cross_entropy / 0))"
     (tmp_path / "own_scores.py").write_text(OWN.split("record=", maxsplit=1)[0] + infinite)
-    with pytest.raises(GoldoreError, match="the score EL2N gives values that are not finite"):
+    with pytest.raises(GoldoreError, match="the score ErrorLength gives values that are not finite"):
         scored(dataset, f"LossInit,{own}", out=tmp_path / "scores.h5", trials=1)
 
 
@@ -269,10 +278,10 @@ def test_a_training_that_diverged_is_not_blamed_on_the_score(own):
 
     def check(diverged):
         course = np.ones((2, 1), dtype=np.float32)
-        _check_own(Trained({"EL2N": values}, course, course[:, 0], diverged, diverged), rows)
+        _check_own(Trained({"ErrorLength": values}, course, course[:, 0], diverged, diverged), rows)
 
     check(np.array([True, False]))
-    with pytest.raises(GoldoreError, match="EL2N gives values that are not finite"):
+    with pytest.raises(GoldoreError, match="ErrorLength gives values that are not finite"):
         check(np.array([False, True]))
 
 
