@@ -106,7 +106,11 @@ def without_training(
     labels, classes = dataset.labels, dataset.num_classes
     start = time.perf_counter()
     if kind == "exact":
-        exact = goldore.KernelUtilityRecipe(network=network, subset_per_class=arguments.subset_per_class)
+        exact = goldore.KernelUtilityRecipe(
+            network=network,
+            subset_per_class=arguments.subset_per_class,
+            eval_per_class=goldore.UtilityRecipe().eval_per_class,  # the same images
+        )
         file = goldore.score(dataset, scores="KernelUtility", kernel_utility=exact, out=out)
         print(f"KernelUtility: {time.perf_counter() - start:.0f} s")
     else:
