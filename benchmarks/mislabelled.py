@@ -17,7 +17,9 @@ import numpy as np
 import goldore
 from goldore.scores.estimators import class_members
 from goldore.scores.estimators.agreement import Noisy, agreement
+from goldore.store.reading import opened, read_header
 from goldore.store.trialwise import values_by_trial
+from goldore.store.utility_trials import UTILITY, halved
 from goldore.training.devices import keep_freed_memory
 
 
@@ -138,9 +140,10 @@ def without_training(
         if kind == "exact":  # without the error over evaluation images, which the trained trials share
             each_group = values_by_trial(out, np.arange(len(labels)))["KernelUtility"]
             noise = each_group.var(axis=0, ddof=1) / len(each_group)
-        found = agreement(
-            Noisy(score.values, noise), Noisy(real.values, real.stderr**2), real.trials, members
-        )
+        with opened(trained) as stored:
+            halves = halved(stored, read_header(stored), UTILITY, outcome)
+        assert halves is not None  # noqa: S101
+        found = agreement(Noisy(score.values, noise), halves, members)
         aucs = [auc(-each.values, changed, labels, classes) for each in (score, real)]
         print(
             f"  {outcome}: AUC {aucs[0]:.3f} (trained {aucs[1]:.3f}), reliability {score.reliability:.2f} "

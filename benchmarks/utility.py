@@ -19,6 +19,8 @@ import goldore
 from goldore.scores.estimators import class_members
 from goldore.scores.estimators.agreement import Agreement, Noisy, agreement
 from goldore.store import UtilityTrials
+from goldore.store.reading import opened, read_header
+from goldore.store.utility_trials import UTILITY, halved
 from goldore.training.devices import keep_freed_memory
 
 TARGET = 0.8
@@ -101,18 +103,12 @@ def shrunk(
         return
     recipe = goldore.UtilityRecipe(network=network, subset_per_class=1)
     exact = goldore.KernelUtilityRecipe(network=network)
-    many = goldore.score(
-        part,
-        scores="MonteCarlo",
-        utility=recipe,
-        utility_trials=10 * trials,
-        seed=1000,
-        out=folder / "many.h5",
-    ).scores["MonteCarlo"]
-    print(
-        f"{part.num_samples:,} images, {trials} trained trials, judged by {many.trials:,} others of "
-        f"reliability {many.reliability:.2f}"
-    )
+    path = folder / "many.h5"
+    goldore.score(part, scores="MonteCarlo", utility=recipe, utility_trials=10 * trials, seed=1000, out=path)
+    with opened(path) as stored:
+        many = halved(stored, read_header(stored), UTILITY, "accuracy")
+    assert many is not None  # noqa: S101
+    print(f"{part.num_samples:,} images, {trials} trained trials, judged by {many.trials:,} others")
     members = class_members(part.labels, part.num_classes)
     for seed in seeds:
         out = folder / f"part-{seed}.h5"
@@ -130,7 +126,7 @@ def shrunk(
             goldore.reestimate(out, "accuracy", estimator)
             score = goldore.load_scores(out).scores["MonteCarlo"]
             silent = Noisy(score.values, np.zeros(len(score.values)))
-            found = agreement(silent, Noisy(many.values, many.stderr**2), many.trials, members)
+            found = agreement(silent, many, members)
             line += (
                 f" {estimator} says {score.reliability:.2f} (of ranks {score.rank_reliability:.2f}), and has "
                 f"{found.correlation**2:.2f} by the others;"

@@ -159,7 +159,7 @@ def score_command(
         _utility(
             metavar="N",
             help="Train N networks on drawn samples, to measure how well KernelUtility or --trial kernel "
-            "agrees with them.",
+            "agrees with them; --max-time does not end these.",
         ),
     ] = None,
     until_reliability: Annotated[

@@ -187,7 +187,7 @@ def _next_step(file: ScoreFile) -> str:
                 else "train longer (--epochs)"
             )
             return f"the ranking is mostly noise; {more} or add --trials"
-        return f"goldore study {file.path} --ipc 1"
+        return f"goldore study {file.path} --ipc {file.subset_of(score.name) or 1}"
     missing = int((score.values != score.values).sum())  # NaN is not equal to itself
     if missing or is_noise(score):
         why = (
@@ -197,4 +197,4 @@ def _next_step(file: ScoreFile) -> str:
             f"{why}; the same command adds to the file with a larger --utility-trials or --max-time, and "
             "goldore merge joins it with other --trial-range parts"
         )
-    return f"goldore study {file.path} --ipc 1"
+    return f"goldore study {file.path} --ipc {file.subset_of(score.name) or 1}"

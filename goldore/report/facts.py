@@ -219,8 +219,13 @@ _FOLLOWS = {
 def agreement_text(found: AgreementRecord | Agreement) -> str:
     """How well a utility without training agrees with trained networks, and what follows."""
     trained = plural(found.trials, "trained trial")
+    if found.samples == 0:
+        return (
+            f"unknown: the noise of this score, or of {trained}, is not known yet; add trials (goldore score "
+            "--trials, --utility-trials or --check-trials)"
+        )
     if found.verdict == "unknown":
-        return f"unknown from {trained}; add some (goldore score --check-trials)"
+        return f"cannot be told from {trained}; add some (goldore score --check-trials)"
     return (
         f"{found.correlation:.2f} +- {found.stderr:.2f} with {trained} (correlation within classes over "
         f"{plural(found.samples, 'sample')}, corrected for noise); {_FOLLOWS[found.verdict]}"

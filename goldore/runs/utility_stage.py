@@ -51,10 +51,8 @@ if TYPE_CHECKING:
     from goldore.runs.kernel_stage import KernelStage
 
 _CPU_NETWORKS, _CUDA_NETWORKS = 8, 64  # at once; the second at the most
-_CHECK_DRAWS, _LEAST_POOL = (
-    3,
-    6,
-)  # how often check trials draw each of their samples, and k of a class at least
+_CHECK_DRAWS = 4  # how often check trials draw each of their samples
+_LEAST_POOL = 6  # samples of a class that they draw from, at the least and times k
 _EXPECTED_SWEEPS = 8  # of a run until a reliability is reached, for choosing how to run
 
 

@@ -9,7 +9,7 @@ import h5py
 from goldore.errors import GoldoreError, ScoreFileError, UsageError, reason
 from goldore.files.atomic import check_space, check_writable, temporary_prefix
 from goldore.store.format import INDEX_SUFFIXES, LIBVER
-from goldore.store.model import Header, Run, ScoreFile
+from goldore.store.model import CheckRun, Header, Run, ScoreFile
 from goldore.store.trial_kinds import KINDS
 from goldore.store.writing import size_of, write_header
 
@@ -51,8 +51,9 @@ def check_same_run(existing: ScoreFile, header: Header, run: Run) -> None:
     differences = run_differences(existing, header, run)
     if differences:
         shown = "; ".join(f"{name}: {there} there / {now} now" for name, there, now in differences)
+        what = "other check trials" if run.kind == CheckRun.kind else "another run"
         raise ScoreFileError(
-            f"{existing.path} holds another run ({shown}); "
+            f"{existing.path} holds {what} ({shown}); "
             "choose another file with `out`, or replace it with `overwrite`."
         )
 

@@ -69,7 +69,7 @@ def estimate_anew(path: Path, outcome: str, estimator: str, target: Path) -> Non
                 f"{path} has no utility trials to estimate from; make some with: "
                 "goldore score DATASET --scores MonteCarlo"
             )
-        if estimator == "shrunk" and not Together(file, header).prior():
+        if estimator == "shrunk" and not Together(file, header).has_prior:
             raise UsageError(NO_PRIOR)
         found = monte_carlo(file, header, Together(file, header), outcome=outcome, estimator=estimator)
     with new_state(target, size_of(header, None, ()), path) as file:

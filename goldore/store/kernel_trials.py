@@ -180,11 +180,11 @@ class KernelKind(TrialKind[KernelRun, KernelTrials, KernelResult]):
             place += len(numbers)
         members = class_members(header.labels, header.info.num_classes)
         estimate = over_groups(found["values"], found["halves"], found["variances"], members)
-        agreement = None
+        noise = np.full(header.info.num_samples, np.nan)
         if count > 1:  # the noise of the evaluation images is in trained trials too
             noise = found["values"].var(axis=0, ddof=1, dtype=np.float64) / count
-            run = self.run_of(known, {"device": "", "torch_version": ""})
-            agreement = others.agreement(run, "accuracy", Noisy(estimate.values, noise))
+        run = self.run_of(known, {"device": "", "torch_version": ""})
+        agreement = others.agreement(run, "accuracy", Noisy(estimate.values, noise))
         return [Score.of(KERNEL_UTILITY, estimate, agreement=agreement)]
 
 

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldore.scores.estimators import class_members
-from goldore.scores.estimators.agreement import Agreement, Noisy, agreement
-from goldore.scores.estimators.estimate import Estimate
+from goldore.scores.estimators.agreement import Agreement, Halved, Noisy, agreement
 from goldore.store.format import has
+from goldore.store.kernel_trials import KERNEL
+from goldore.store.loss_trials import LOSS
 from goldore.store.model import Header, KernelRun, Score, UtilityRun
 from goldore.store.trial_kind import TrialKind
-from goldore.store.trial_kinds import KINDS
-from goldore.store.utility_trials import CHECK, UTILITY, estimate
+from goldore.store.utility_trials import CHECK, UTILITY, halved
 from goldore.trials import EvaluatedRecipe
 
 
@@ -31,6 +31,22 @@ NO_PRIOR = (
 )
 
 
+_OF_PRIOR: tuple[TrialKind[Any, Any, Any], ...] = (LOSS, KERNEL)
+
+
+class _Nothing:
+    """Others that say nothing."""
+
+    def prior(self) -> dict[str, NDArray[np.float64]]:
+        """Nothing."""
+        return {}
+
+    def agreement(self, run: UtilityRun | KernelRun, outcome: str, utility: Noisy) -> Agreement | None:
+        """Nothing."""
+        del run, outcome, utility
+        return None
+
+
 class Together:
     """All trials of an open score file.
 
@@ -42,13 +58,19 @@ class Together:
     def __init__(self, file: h5py.File, header: Header) -> None:
         self._file, self._header = file, header
 
+    @property
+    def has_prior(self) -> bool:
+        """Whether the file has scores that need no utility trials."""
+        there = [kind for kind in _OF_PRIOR if has(self._file, kind.group)]
+        return any(kind.score_names(kind.read(self._file, self._header.info)) for kind in there)
+
     def prior(self) -> dict[str, NDArray[np.float64]]:
         """The scores that need no utility trials, by name, float64 [N]."""
         return {
             score.name: score.values
-            for kind in KINDS.values()
-            if kind not in (UTILITY, CHECK) and has(self._file, kind.group)
-            for score in kind.estimates(self._file, self._header, self)
+            for kind in _OF_PRIOR
+            if has(self._file, kind.group)
+            for score in kind.estimates(self._file, self._header, _Nothing())
         }
 
     def agreement(self, run: UtilityRun | KernelRun, outcome: str, utility: Noisy) -> Agreement | None:
@@ -63,22 +85,17 @@ class Together:
             None if the file has no trained trials of the same question.
         """
         members = class_members(self._header.labels, self._header.info.num_classes)
-        found = [
-            agreement(utility, Noisy(each.values, each.stderr**2), each.trials, members)
-            for each in self._trained(run, outcome)
-        ]
+        found = [agreement(utility, each, members) for each in self._trained(run, outcome)]
         return min(found, key=lambda each: np.nan_to_num(each.stderr, nan=np.inf), default=None)
 
-    def _trained(self, run: UtilityRun | KernelRun, outcome: str) -> Iterator[Estimate]:
+    def _trained(self, run: UtilityRun | KernelRun, outcome: str) -> Iterator[Halved]:
         """What trained trials say whose draws are as large and which are evaluated on the same images."""
         for kind in (CHECK, UTILITY):
             if not has(self._file, kind.group):
                 continue
             known = kind.read(self._file, self._header.info)
             if known.recipe.trains_networks and asks_the_same(kind.run_of(known, _NOWHERE), run):
-                found = estimate(
-                    self._file, self._header, kind=kind, outcome=outcome, estimator="in-minus-out"
-                )
+                found = halved(self._file, self._header, kind, outcome)
                 if found is not None:
                     yield found
 

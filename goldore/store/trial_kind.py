@@ -150,10 +150,14 @@ class TrialKind(ABC, Generic[AnyRun, AnyTrials, AnyResult]):
         If they are, so are those of the kinds that these trials tell something.
         """
         for name in (self.name, *self.tells) if stale else ():
-            if has(file, f"trials/{name}"):
+            if has(file, f"trials/{name}") and (name == self.name or self.concerns(file, name)):
                 file[f"trials/{name}"].attrs[_STALE] = np.uint8(1)
         if not stale and _STALE in file[self.group].attrs:
             del file[self.group].attrs[_STALE]
+
+    def concerns(self, file: h5py.File, other: str) -> bool:
+        """Whether scores of another kind rest on these trials, as that kind's trials in the file are."""
+        return other != "utility" or file["trials/utility"].attrs.get("estimator") == "shrunk"
 
     def rows_at_once(self, group: h5py.Group) -> int:
         """Trials that are held in memory together."""

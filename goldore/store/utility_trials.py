@@ -29,9 +29,9 @@ import numpy as np
 from goldore.errors import NewerFormatError, ScoreFileError, UsageError
 from goldore.scores import MONTE_CARLO
 from goldore.scores.estimators import Estimate
-from goldore.scores.estimators.agreement import Noisy
+from goldore.scores.estimators.agreement import Halved, Noisy
 from goldore.scores.estimators.sweeps import TrialBlock, Trials
-from goldore.scores.estimators.utility import ESTIMATORS, Estimator, estimate_utility
+from goldore.scores.estimators.utility import ESTIMATORS, Estimator, estimate_utility, halved_utility
 from goldore.store.format import (
     create_rows,
     node_at,
@@ -230,6 +230,11 @@ class UtilityKind(TrialKind[UtilityRun, UtilityTrials, UtilityResult]):
         per_trial = sum(4 * len(result.members) + 12 * header.info.num_classes + 64 for result in results)
         return header.info.num_samples * (2 * 8 + 3 * 4) + chunks + per_trial
 
+    def concerns(self, file: h5py.File, other: str) -> bool:
+        """KernelUtility is compared with networks that are trained."""
+        del other
+        return self._recipe.from_json(read_text(file[self.group], "recipe")).trains_networks
+
     def score_names(self, trials: UtilityTrials) -> tuple[str, ...]:
         """MonteCarlo."""
         return (MONTE_CARLO.name,) if len(trials.done) else ()
@@ -339,6 +344,18 @@ def estimate(
     return estimate_utility(stored.trials(), header.info.num_samples, known.estimator, prior)
 
 
+def halved(file: h5py.File, header: Header, kind: UtilityKind, outcome: str) -> Halved | None:
+    """The utility by an outcome of the trials of a kind that ended well, and by halves of them.
+
+    Returns:
+        None if none ended well, or they do not have the outcome.
+    """
+    known = dataclasses.replace(kind.read(file, header.info), outcome=OUTCOME[outcome])
+    if outcome not in known.outcomes or len(known.done) == 0:
+        return None
+    return halved_utility(_Stored(kind, file, header, known).trials(), header.info.num_samples)
+
+
 def monte_carlo(
     file: h5py.File,
     header: Header,
@@ -366,11 +383,8 @@ def monte_carlo(
     if found is None:
         return None
     agreement = None
-    if run.recipe.kernel is not None:
-        plain = found
-        if chosen[1] not in ("in-minus-out", "in-mean"):
-            plain = estimate(file, header, outcome=chosen[0], estimator="in-minus-out") or found
-        agreement = others.agreement(run, chosen[0], Noisy(plain.values, plain.stderr**2))
+    if run.recipe.kernel is not None and chosen[1] in ("in-minus-out", "in-mean"):
+        agreement = others.agreement(run, chosen[0], Noisy(found.values, found.stderr**2))
     return Score.of(MONTE_CARLO, found, *chosen, agreement)
 
 

@@ -209,9 +209,24 @@ def _is_as(score: "Score | None", given: "Score") -> bool:
     """Whether a score in a file is this one, uncertainty and meaning included."""
     if score is None or score.direction != given.direction:
         return False
-    names = ("values", "stderr", "reliability", "rank_reliability", "trials", "class_reliability")
+    names = (
+        "values",
+        "stderr",
+        "explained",
+        "reliability",
+        "rank_reliability",
+        "trials",
+        "class_reliability",
+    )
     pairs = [(getattr(score, name), getattr(given, name)) for name in names]
+    pairs.append((_agreement(score), _agreement(given)))
     return all(np.allclose(here, there, _RELATIVE, _RELATIVE, equal_nan=True) for here, there in pairs)
+
+
+def _agreement(score: "Score") -> list[float]:
+    """Correlation and error; NaN without."""
+    found = score.agreement
+    return [np.nan, np.nan] if found is None else [found.correlation, found.stderr]
 
 
 def _listed(numbers: list[int]) -> str:

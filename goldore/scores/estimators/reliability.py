@@ -51,6 +51,11 @@ def spearman(first: NDArray[np.floating], second: NDArray[np.floating]) -> float
     return float(a @ b) / scale if scale > 0 else float("nan")
 
 
+def ranks_of(values: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Ranks within each row, ties at their mean rank, [R, n]."""
+    return np.stack([_ranks(row) for row in values])
+
+
 def _ranks(values: NDArray[np.floating]) -> NDArray[np.float64]:
     order = np.argsort(values, kind="stable")
     ordered = values[order]

@@ -23,11 +23,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from goldore.scores.estimators.reliability import spearman, standard_error
+from goldore.scores.estimators.reliability import ranks_of
 
 _FOLDS = 5  # of the samples, to see whether the fit predicts others
-_SURE = 3.0  # standard errors by which it must do so
+_SURE = 4.0  # standard errors by which it must do so
 _FEWEST = 3  # samples of a pool that are looked at
+_PARTS = 20  # of the samples, that are left out in turn for the error of a reliability
+_AGREED = 2.0  # standard errors by which raw halves must agree before anything is judged by them
 
 
 class Shrinkage:
@@ -42,7 +44,7 @@ class Shrinkage:
 
     Attributes:
         explained: share of the variance of in-minus-out that the prior predicts of samples it was not fitted
-            to; NaN if that cannot be told.
+            to; NaN if that cannot be told, and 0 at the most if it is not clearly above that.
         shrinks: whether the prior predicts anything.
     """
 
@@ -100,23 +102,28 @@ class Shrinkage:
         """Share of the variance that is predicted of samples that were left out, and whether it is any."""
         there = np.isfinite(values) & np.isfinite(self._noise)
         known = np.flatnonzero(there)
-        if self._features is None or len(known) < _FOLDS * _FEWEST:
+        freedom = len(known) - sum(bool(there[positions].any()) for positions in self._pools)
+        if self._features is None or freedom < _FOLDS * _FEWEST:
             return float("nan"), False
-        raw, _ = self._about_pools(values, there)
-        features, _ = self._about_pools(self._features, there)
-        predicted = np.empty(len(known))
-        fold = np.arange(len(known)) % _FOLDS
-        for left_out in range(_FOLDS):
-            rest = known[fold != left_out]
-            slopes = _slopes(features[rest], raw[rest])
-            predicted[fold == left_out] = features[known[fold == left_out]] @ slopes
-        total = raw[known] @ raw[known]
+        fold = np.full(len(values), -1)
+        fold[known] = np.arange(len(known)) % _FOLDS
+        raw, predicted = np.zeros(len(values)), np.zeros(len(values))
+        for left_out in range(_FOLDS):  # the others alone say where a pool's middle is
+            others, now = there & (fold != left_out), fold == left_out
+            about, _ = self._about_pools(values, others)
+            features, _ = self._about_pools(self._features, others)
+            slopes = _slopes(features[others], about[others])
+            raw[now], predicted[now] = about[now], features[now] @ slopes
+        told = known[np.isfinite(raw[known] + predicted[known])]  # others of its pool were there
+        raw, predicted = raw[told], predicted[told]
+        total = raw @ raw
         if total == 0:
             return float("nan"), False
-        explained = 1 - float(((raw[known] - predicted) ** 2).sum() / total)
+        explained = 1 - float(((raw - predicted) ** 2).sum() / total)
         scale = np.sqrt(total * (predicted @ predicted))
-        correlation = float(raw[known] @ predicted / scale) if scale > 0 else 0.0
-        return explained, explained > 0 and correlation > _SURE / len(known) ** 0.5
+        correlation = float(raw @ predicted / scale) if scale > 0 else 0.0
+        shrinks = explained > 0 and correlation > _SURE / freedom**0.5
+        return explained if shrinks else min(explained, 0.0), shrinks
 
 
 def _standardised(features: NDArray[np.float64], pools: Sequence[NDArray[np.int64]]) -> NDArray[np.float64]:
@@ -142,10 +149,13 @@ def _noise_of_a_draw(
     """Variance of a single draw's outcome about its sample's mean, the same for a whole pool, [N].
 
     A sample's own is known from a few draws alone, and a small one by chance would keep it from being shrunk.
+    Pools of which too few samples were drawn twice take that of all pools together.
     """
-    found = np.full(len(stderr), np.nan)
+    there = np.isfinite(stderr)
+    whole = np.average(stderr[there] ** 2 * counts[there], weights=counts[there]) if there.any() else np.nan
+    found = np.full(len(stderr), whole)
     for positions in pools:
-        known = positions[np.isfinite(stderr[positions])]
+        known = positions[there[positions]]
         if len(known):
             found[positions] = np.average(stderr[known] ** 2 * counts[known], weights=counts[known])
     return found
@@ -160,7 +170,7 @@ class Judged:
         rank_reliability: likewise, of ranks.
         class_reliability: of each class, float64 [K].
         class_rank_reliability: likewise, of ranks.
-        stderr: of `reliability`, from the spread of the classes' own.
+        stderr: of `reliability`, a jackknife over parts of the samples.
         rank_stderr: likewise of `rank_reliability`.
     """
 
@@ -184,37 +194,49 @@ def judge(halvings: Sequence[Callable[[], Half]], pools: Sequence[Sequence[NDArr
         pools: positions of the samples, by class and then by fold.
 
     Returns:
-        What is known; NaN for classes whose raw halves do not agree at all.
+        What is known; NaN where the raw halves do not agree by two standard errors.
     """
-    sums = np.zeros((len(pools), 3))  # cov(s, b), var(s), cov(a, b)
-    ranks = np.zeros((len(pools), 3))  # Spearman of s and b, of a and b, and samples
+    sums = np.zeros((2, len(pools), _PARTS, 3))  # of values and of ranks: cov(s, b), var(s), cov(a, b)
     for halving in halvings:
-        shrunk, same, other = halving()
+        three = np.stack(halving())
         for label, folds in enumerate(pools):
             for positions in folds:
-                known = positions[np.isfinite(shrunk[positions] + same[positions] + other[positions])]
+                known = positions[np.isfinite(three[:, positions]).all(axis=0)]
                 if len(known) < _FEWEST:
                     continue
-                s, a, b = (each[known] - each[known].mean() for each in (shrunk, same, other))
-                sums[label] += s @ b, s @ s, a @ b
-                ranks[label] += len(known) * np.nan_to_num([spearman(s, b), spearman(a, b), 1.0])
-    by_value, by_rank = _squared(sums), _squared(ranks)
-    return Judged(
-        reliability=float(_squared(sums.sum(axis=0))),
-        rank_reliability=float(_squared(ranks.sum(axis=0))),
-        class_reliability=by_value,
-        class_rank_reliability=by_rank,
-        stderr=standard_error(by_value),
-        rank_stderr=standard_error(by_rank),
-    )
+                values = three[:, known]
+                part = np.arange(len(known)) % _PARTS
+                for each, (s, a, b) in zip(sums, (_centred(values), _centred(ranks_of(values))), strict=True):
+                    products = np.stack([s * b, s * s, a * b], axis=1)
+                    np.add.at(each[label], part, products)
+    by_value, by_rank = (_squared(each.sum(axis=1)) for each in sums)
+    (value, stderr), (rank, rank_stderr) = (_with_error(each.sum(axis=0)) for each in sums)
+    return Judged(value, rank, by_value, by_rank, stderr, rank_stderr)
 
 
-def _squared(sums: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The first number's square over the product of the others, with its sign and at most 1, of [..., 3].
+def _centred(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    found: NDArray[np.float64] = values - values.mean(axis=1, keepdims=True)
+    return found
+
+
+def _with_error(parts: NDArray[np.float64]) -> tuple[float, float]:
+    """The squared correlation of sums over parts of the samples, [P, 3], and its jackknife error."""
+    whole, left = parts.sum(axis=0), parts.sum(axis=0) - parts  # [P, 3]
+    shared = left[:, 2] - left[:, 2].mean()
+    unsure = np.sqrt((len(parts) - 1) / len(parts) * (shared**2).sum())
+    if not whole[2] > _AGREED * unsure:
+        return float("nan"), float("nan")
+    found = _squared(left, most=np.inf)
+    error = np.sqrt((len(parts) - 1) / len(parts) * ((found - found.mean()) ** 2).sum())
+    return float(_squared(whole)), float(error)
+
+
+def _squared(sums: NDArray[np.float64], most: float = 1.0) -> NDArray[np.float64]:
+    """The first number's square over the product of the others, with its sign, of [..., 3].
 
     NaN where that product is not positive.
     """
     below = sums[..., 1] * sums[..., 2]
     ratio = np.sign(sums[..., 0]) * sums[..., 0] ** 2 / np.where(below > 0, below, np.nan)
-    found: NDArray[np.float64] = np.minimum(ratio, 1.0)
+    found: NDArray[np.float64] = np.minimum(ratio, most)
     return found

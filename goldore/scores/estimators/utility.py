@@ -31,6 +31,7 @@ How far to trust it:
 Memory is bounded: trials are read in blocks, and nothing here is larger than a few numbers a sample.
 """
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Literal, get_args
@@ -38,6 +39,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from goldore.scores.estimators.agreement import Halved
 from goldore.scores.estimators.estimate import Estimate
 from goldore.scores.estimators.reliability import (
     spearman,
@@ -60,6 +62,7 @@ from goldore.trials.draws import Strata
 
 Estimator = Literal["in-minus-out", "in-mean", "ridge", "shrunk"]
 ESTIMATORS: tuple[Estimator, ...] = get_args(Estimator)
+_MOST_HALVINGS = 10  # that agreement rests on
 _LEAST_FREEDOM = 10  # samples of a pool drawn a second time, before a spread is taken from them
 RELIABILITY_METHODS: dict[Estimator, str] = {
     "in-minus-out": "1 - mean(se^2)/var within classes",
@@ -138,6 +141,21 @@ def estimate_utility(
         class_signal_share=class_shares,
         explained=shrinkage.explained if shrinkage is not None else float("nan"),
     )
+
+
+def halved_utility(trials: Trials, samples: int) -> Halved:
+    """In-minus-out by all trials, and by halves of their sweeps in up to ten ways."""
+    sums, parts = _Sums(trials, samples), trials.parts()
+    number = int(parts.number[parts.number > 0].min(initial=GROUPS)) if (parts.number > 0).any() else 0
+    halves = []
+    for half in itertools.islice(halvings(number), _MOST_HALVINGS) if number else ():
+        chosen = np.zeros(GROUPS + 1, dtype=bool)
+        chosen[list(half)] = True
+        other = ~chosen
+        other[number:] = False
+        halves.append(np.stack([sums.half(chosen), sums.half(other)]).astype(np.float32))
+    empty = np.empty((0, 2, samples), dtype=np.float32)
+    return Halved(sums.in_minus_out()[0], np.stack(halves) if halves else empty, sums.used)
 
 
 def _shrunk(

@@ -143,3 +143,42 @@ def test_two_halves_that_share_their_prior_do_not_agree_for_that():
     assert slopes > 0.5  # most of it is the prior
     halves = np.corrcoef(found.halves[0], found.halves[1])[0, 1]
     assert halves < 0.4  # a shrunk one and a raw one
+
+
+def test_a_large_class_that_was_hardly_drawn_keeps_its_values():
+    """Of the first class no sample was drawn twice, so that its own noise is not known."""
+    simulation = simulate(counts=(2000, 100, 100, 100), trials=600, per_class=1, share=0.6, level=(0.2,) * 4)
+    prior = prior_of(simulation, 0.8)
+    raw = estimate_utility(simulation.trials, 2300)
+    found = estimate_utility(simulation.trials, 2300, "shrunk", prior)
+    large = simulation.strata.pools[0][0]
+    assert np.isnan(raw.values[large]).sum() == 1400
+    assert np.isfinite(found.values).all()
+    drawn = large[np.isfinite(raw.values[large])]
+    assert np.corrcoef(found.values[drawn], simulation.utility[drawn])[0, 1] > 0.7
+
+
+@pytest.mark.parametrize("size", [2, 3, 5])
+def test_useless_priors_do_not_shrink_tiny_classes(size):
+    """A class's mean without the sample that is left out: with it, one of two is always minus the other."""
+    shrunk = 0
+    for seed in range(60):
+        simulation = simulate(
+            counts=(size,) * 40, trials=40, per_class=1, share=0.3, seed=seed, level=(0.2,) * 40
+        )
+        draw = np.random.default_rng(seed + 999)
+        priors = {f"S{each}": draw.normal(size=40 * size) for each in range(3)}
+        shrunk += estimate_utility(simulation.trials, 40 * size, "shrunk", priors).explained > 0
+    assert shrunk <= 2
+
+
+def test_the_error_of_its_reliability_is_that_of_repetitions():
+    said, errors = [], []
+    for seed in range(40):
+        simulation = simulate(counts=(300, 300), trials=600, per_class=1, share=0.4, seed=seed)
+        found = estimate_utility(simulation.trials, 600, "shrunk", prior_of(simulation, 0.7, seed + 50))
+        said.append(found.reliability)
+        errors.append(found.reliability_stderr)
+    told = np.isfinite(said)
+    assert told.mean() > 0.8
+    assert np.median(np.array(errors)[told]) == pytest.approx(np.array(said)[told].std(), rel=0.5)
