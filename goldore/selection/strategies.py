@@ -117,7 +117,54 @@ class Draw(Strategy):
         return rest[ascending(random[rest])[:budget]]
 
 
-STRATEGIES: dict[str, type[Strategy]] = {"end": End, "window": Window, "draw": Draw}
+@dataclass(frozen=True)
+class Ccs(Strategy):
+    """Coverage-centric coreset selection: as many as possible from every stretch of the score.
+
+    What is left after the first share is cut into strata of equal width in the score. From the smallest
+    stratum on, each gives an equal share of what is still to be kept, or all it has.
+
+    Attributes:
+        after: share of the order that is left out of it, 0..1; floor(after * n) samples are passed over.
+        strata: how many; empty ones do not count. Samples without a score are a stratum of their own.
+    """
+
+    does: ClassVar[str] = (
+        "pass over a first share (after), draw evenly from strata of equal width in the score"
+    )
+    source: ClassVar[str] = "Zheng et al. 2023, arXiv 2210.15809"
+    draws: ClassVar[bool] = True
+    after: Ratio = 0
+    strata: int = 50
+
+    def __post_init__(self) -> None:
+        exact_ratio(self.after, "after of the rule ccs")
+        require(self.strata >= 1, f"strata of the rule ccs is {self.strata}; it must be 1 or more.")
+
+    def choose(self, keys: "Floats", labels: "Ints", budget: int, random: "Floats") -> "Ints":  # noqa: ARG002
+        """The smallest stratum first; within one, those with the lowest numbers."""
+        import numpy as np
+
+        rest = _rest(self, self.after, keys, budget)
+        values = keys[rest]
+        known = np.isfinite(values)
+        stratum = np.full(len(rest), -1)
+        if known.any():
+            low, high = values[known].min(), values[known].max()
+            share = (values[known] - low) / (high - low) if high > low else np.zeros(known.sum())
+            stratum[known] = np.minimum(share * self.strata, self.strata - 1).astype(np.int64)
+        names, sizes = np.unique(stratum, return_counts=True)
+        kept: list[Ints] = []
+        left = budget
+        for place, which in enumerate(np.argsort(sizes, kind="stable")):
+            members = rest[stratum == names[which]]
+            share_of_it = min(len(members), left // (len(names) - place))
+            kept.append(members[ascending(random[members])[:share_of_it]])
+            left -= share_of_it
+        return np.concatenate(kept)
+
+
+STRATEGIES: dict[str, type[Strategy]] = {"end": End, "window": Window, "draw": Draw, "ccs": Ccs}
 
 
 def strategy_of(given: str | Strategy) -> Strategy:

@@ -6,26 +6,53 @@ import sys
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
+import hypothesis
 import numpy as np
 import pytest
+from hypothesis import strategies as st
 
 import goldore
 from goldore import UsageError, prune
 from goldore.selection import Strategy
 from goldore.selection.criteria import random_keys
-from goldore.selection.strategies import STRATEGIES, Draw, End, Window, strategy_of
+from goldore.selection.strategies import STRATEGIES, Ccs, Draw, End, Window, strategy_of
 from tests.conftest import make_score_file
 from tests.copies import changed_copy
 
 SAMPLES, CLASSES = 211, 4
+
+
+def ccs(order, budget, number, value, strata):
+    """Coverage-centric selection, one sample at a time."""
+    low, high = min(map(value, order)), max(map(value, order))
+    groups = {}
+    for at in order:
+        place = 0 if high == low else int((value(at) - low) / (high - low) * strata)
+        groups.setdefault(min(place, strata - 1), []).append(at)
+    kept = []
+    waiting = sorted(groups.items(), key=lambda each: (len(each[1]), each[0]))
+    while waiting:
+        _, members = waiting[0]
+        quota = min(len(members), (budget - len(kept)) // len(waiting))
+        kept += sorted(members, key=number)[:quota]
+        waiting = waiting[1:]
+    return kept
+
+
 PLAIN = {
-    "end": lambda order, budget, _: order[len(order) - budget :],
-    "window": lambda order, budget, _: order[:budget],
-    "window,start=0.29": lambda order, budget, _: order[math.floor(Fraction("0.29") * len(order)) :][:budget],
-    "draw": lambda order, budget, number: sorted(order, key=number)[:budget],
-    "draw,after=0.4": lambda order, budget, number: sorted(
+    "end": lambda order, budget, *_: order[len(order) - budget :],
+    "window": lambda order, budget, *_: order[:budget],
+    "window,start=0.29": lambda order, budget, *_: order[math.floor(Fraction("0.29") * len(order)) :][
+        :budget
+    ],
+    "draw": lambda order, budget, number, _: sorted(order, key=number)[:budget],
+    "draw,after=0.4": lambda order, budget, number, _: sorted(
         order[math.floor(Fraction("0.4") * len(order)) :], key=number
     )[:budget],
+    "ccs": lambda *given: ccs(*given, 50),
+    "ccs,after=0.4,strata=3": lambda order, *given: ccs(
+        order[math.floor(Fraction("0.4") * len(order)) :], *given, 3
+    ),
 }
 AMOUNTS = [
     ({"keep_ratio": "0.07"}, lambda n: math.ceil(Fraction("0.07") * n)),
@@ -52,7 +79,7 @@ def plain(values, labels, rule, keep, scope, seed=0):
     for group in range(CLASSES) if scope == "class" else [None]:
         members = [at for at in range(len(values)) if group is None or labels[at] == group]
         order = sorted(members, key=lambda at: (values[at], at))
-        kept += PLAIN[rule](order, keep(len(order)), lambda at: random[at])
+        kept += PLAIN[rule](order, keep(len(order)), lambda at: random[at], lambda at: values[at])
     return sorted(kept)
 
 
@@ -158,7 +185,10 @@ def test_rules_that_pass_over_too_much_say_so_with_numbers():
 @pytest.mark.parametrize(
     ("rule", "said"),
     [
-        ("middle", "there is no rule 'middle'; choose end, window, draw or package.module:NAME of your own"),
+        (
+            "middle",
+            "there is no rule 'middle'; choose end, window, draw, ccs or package.module:NAME of your own",
+        ),
         ("end,share=1", "the rule end has no share; it has no settings"),
         ("draw,before=1", "the rule draw has no before; it has after"),
         ("draw,after", "`strategy` has 'after'; write NAME,KEY=VALUE"),
@@ -365,3 +395,35 @@ def test_a_rule_is_a_class_and_a_row_in_one_file(tmp_path):
 
 def test_the_default_is_the_end():
     assert strategy_of("end") == End() != Window()
+
+
+@hypothesis.given(
+    values=st.lists(
+        st.sampled_from([-math.inf, 0.0, 0.1, 0.5, 2.0, 7.25, math.inf]), min_size=1, max_size=60
+    ),
+    share=st.integers(0, 9),
+    strata=st.integers(1, 12),
+    data=st.data(),
+)
+def test_ccs_keeps_as_many_as_asked_for_none_twice_and_all_strata(values, share, strata, data):
+    keys = np.array(values)
+    passed = share * len(keys) // 10
+    budget = data.draw(st.integers(1, len(keys) - passed))
+    random = np.random.default_rng(0).random(len(keys))
+    rule = Ccs(after=f"0.{share}", strata=strata)
+    kept = rule.choose(keys, np.zeros(len(keys), dtype=np.int64), budget, random)
+    assert len(kept) == budget == len(set(kept.tolist()))
+    first = sorted(range(len(keys)), key=lambda at: (keys[at], at))[:passed]
+    assert not set(first) & set(kept.tolist())
+    rest = np.setdiff1d(np.arange(len(keys)), first)
+    finite = keys[rest][np.isfinite(keys[rest])]
+    low, wide = (finite.min(), np.ptp(finite)) if len(finite) else (0.0, 0.0)
+
+    def stratum(at):
+        if not math.isfinite(keys[at]):
+            return -1
+        return min(int((keys[at] - low) / wide * strata), strata - 1) if wide else 0
+
+    there = {stratum(at) for at in rest}
+    if budget >= len(there):
+        assert {stratum(at) for at in kept} == there
