@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from goldore.report import facts, summarize
+from goldore.report.families import families, shown_pairs
 from goldore.wording import count, number, percent
 
 from .screen import class_cell, fields, line, show_table
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
     from goldore.report.records import (
         Comparison,
-        Correlation,
         FileCorrelation,
         Histogram,
         Kept,
@@ -72,7 +72,7 @@ def show_summary(console: "Console", file: "ScoreFile", summary: "Summary", *, v
     for name, score in summary.scores.items():
         _show_score(console, name, score, verbose=verbose)
     if summary.correlations:
-        _show_correlations(console, summary.correlations)
+        _show_correlations(console, summary, everything=verbose)
 
 
 def _show_score(console: "Console", name: str, score: "ScoreRecord", *, verbose: bool) -> None:
@@ -116,11 +116,12 @@ def _show_histogram(console: "Console", histogram: "Histogram") -> None:
         line(console, f"  {number(edges[-1]):>8} ({scale}, lower edge at the left)")
 
 
-def _show_correlations(console: "Console", correlations: "Sequence[Correlation]") -> None:
+def _show_correlations(console: "Console", summary: "Summary", *, everything: bool) -> None:
+    shown = summary.correlations if everything else shown_pairs(summary)
     console.print()
     line(console, "rank correlation of the scores (Spearman)", "bold")
     table = _table("scores", "within classes", "over all", "samples")
-    for each in correlations:
+    for each in shown:
         table.add_row(
             f"{each.first}, {each.second}",
             number(each.within_class),
@@ -128,6 +129,12 @@ def _show_correlations(console: "Console", correlations: "Sequence[Correlation]"
             count(each.samples),
         )
     show_table(console, table)
+    for text in facts.families_texts(families(summary)):
+        line(console, text)
+    if len(shown) < len(summary.correlations):
+        line(
+            console, f"shown are pairs of different families; --verbose shows all {len(summary.correlations)}"
+        )
 
 
 def show_kept(console: "Console", file: "ScoreFile", kept: "Kept", *, verbose: bool) -> None:

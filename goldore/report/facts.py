@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+from goldore.report.families import ALIKE
 from goldore.report.records import (
     AgreementRecord,
     Kept,
@@ -230,6 +231,15 @@ def agreement_text(found: AgreementRecord | Agreement) -> str:
         f"{found.correlation:.2f} +- {found.stderr:.2f} with {trained} (correlation within classes over "
         f"{plural(found.samples, 'sample')}, corrected for noise); {_FOLLOWS[found.verdict]}"
     )
+
+
+def families_texts(found: Sequence[Sequence[str]]) -> list[str]:
+    """Which scores rank alike, a line for each family of two or more."""
+    return [
+        f"rank alike ({ALIKE:g} or more within classes; - the other way round): {', '.join(names)}"
+        for names in found
+        if len(names) > 1
+    ]
 
 
 def noise_warning(name: str, trust: float | None, *, utility: bool) -> str | None:

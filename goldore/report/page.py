@@ -9,6 +9,7 @@ import numpy as np
 
 from goldore.files.atomic import replacing
 from goldore.report import facts
+from goldore.report.families import families, shown_pairs
 from goldore.report.figures import Drawing, svg
 from goldore.report.gallery import GalleryRow, Picture, examples, extremes, most_classes, pictures
 from goldore.report.material import Material
@@ -26,7 +27,8 @@ def save_page(out: Path, text: str) -> None:
 
 def render(material: Material, drawings: Sequence[Drawing]) -> str:
     """The page as HTML."""
-    text = template("page.html", facts=facts, most_trials=_MOST_TRIALS, folded=_FOLDED).render(
+    names = {"facts": facts, "families": families, "shown_pairs": shown_pairs}
+    text = template("page.html", **names, most_trials=_MOST_TRIALS, folded=_FOLDED).render(
         summary=material.summary,
         comparison=material.comparison,
         no_images=material.no_images,

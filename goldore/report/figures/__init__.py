@@ -8,6 +8,7 @@ from pathlib import Path
 
 from goldore.errors import UsageError
 from goldore.files.atomic import check_writable, file_name, replacing
+from goldore.report.families import shown_pairs
 from goldore.report.figures.agreement import overlaps
 from goldore.report.figures.gallery import gallery
 from goldore.report.figures.kept import kept_and_dropped
@@ -35,7 +36,7 @@ def draw(material: Material) -> list[Drawing]:
     with styled():
         found = [distribution(material, name) for name in file.scores]
         found += [gallery(material, name) for name in file.scores]
-        found += [pair(material, each) for each in material.summary.correlations]
+        found += [pair(material, each) for each in shown_pairs(material.summary)]
         found += [kept_and_dropped(material, *each) for each in material.kept]
         found.append(loss_curves(material))
         for name, score in material.summary.scores.items():
