@@ -57,7 +57,7 @@ def show_summary(console: "Console", file: "ScoreFile", summary: "Summary", *, v
     trials = summary.trials
     if trials.loss is not None:
         line(console, facts.loss_title(trials.loss), "bold")
-        fields(console, facts.loss_facts(trials.loss))
+        fields(console, facts.loss_facts(trials.loss) | facts.saturation(summary))
     if trials.utility is not None:
         line(console, facts.utility_title(trials.utility), "bold")
         fields(console, facts.utility_facts(trials.utility))

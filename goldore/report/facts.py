@@ -16,13 +16,15 @@ from goldore.report.records import (
     Summary,
     UtilityTrialsRecord,
 )
-from goldore.scores import KERNEL_UTILITY
+from goldore.scores import KERNEL_UTILITY, LOSS_CONVERGE, LOSS_INIT
 from goldore.scores.estimators.agreement import Agreement
 from goldore.scores.estimators.estimate import UNRELIABLE
 from goldore.trials import CheckRecipe, EvaluatedRecipe, UtilityRecipe
 from goldore.wording import count, number, percent, plural, took
 
 Facts = dict[str, str]
+_MEMORISED = 0.02  # of the labels' entropy: a training loss below that
+_FALLEN = 0.05  # by which the late losses' reliability of ranks is below that of the early ones
 KEPT_COLUMNS = (
     "threshold: the value beyond which samples of the class are dropped; halves agree: the share of its kept "
     "samples that two halves of the trials both keep"
@@ -90,6 +92,25 @@ def _assumed(trials: LossTrialsRecord | UtilityTrialsRecord | KernelTrialsRecord
     """Settings that a file of an older goldore does not name."""
     taken = ", ".join(f"{name} {value}" for name, value in trials.assumed.items())
     return {"older file": f"does not name {taken}: taken as such"} if taken else {}
+
+
+def saturation(summary: Summary) -> Facts:
+    """Whether trainings went on until nearly all samples were memorised, and the late losses say less for it."""
+    trials = summary.trials.loss
+    early, late = (summary.scores.get(name) for name in (LOSS_INIT.name, LOSS_CONVERGE.name))
+    if trials is None or not trials.train_loss or early is None or late is None:
+        return {}
+    final, entropy = trials.train_loss[-1], math.log(max(summary.dataset.num_classes, 2))
+    ranks = (early.rank_reliability, late.rank_reliability)
+    if final is None or None in ranks or not final < _MEMORISED * entropy:
+        return {}
+    if not (ranks[1] or 0) < (ranks[0] or 0) - _FALLEN:
+        return {}
+    return {
+        "saturated": f"a final loss of {number(final)} means that nearly all samples are memorised, and {LOSS_CONVERGE.name} "
+        f"ranks them less reliably ({number(ranks[1], 2)}) than {LOSS_INIT.name} ({number(ranks[0], 2)}); "
+        "train fewer epochs, or use the early scores"
+    }
 
 
 def utility_title(trials: UtilityTrialsRecord) -> str:
