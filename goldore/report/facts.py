@@ -95,7 +95,7 @@ def _assumed(trials: LossTrialsRecord | UtilityTrialsRecord | KernelTrialsRecord
 
 
 def saturation(summary: Summary) -> Facts:
-    """Whether trainings went on until nearly all samples were memorised, and the late losses say less for it."""
+    """Whether trainings memorised nearly all samples, and the late losses say less for it."""
     trials = summary.trials.loss
     early, late = (summary.scores.get(name) for name in (LOSS_INIT.name, LOSS_CONVERGE.name))
     if trials is None or not trials.train_loss or early is None or late is None:
@@ -107,8 +107,8 @@ def saturation(summary: Summary) -> Facts:
     if not (ranks[1] or 0) < (ranks[0] or 0) - _FALLEN:
         return {}
     return {
-        "saturated": f"a final loss of {number(final)} means that nearly all samples are memorised, and {LOSS_CONVERGE.name} "
-        f"ranks them less reliably ({number(ranks[1], 2)}) than {LOSS_INIT.name} ({number(ranks[0], 2)}); "
+        "saturated": f"a final loss of {number(final)} means that nearly all samples are memorised, and "
+        f"{LOSS_CONVERGE.name} ranks them less reliably ({number(ranks[1], 2)}) than {LOSS_INIT.name} ({number(ranks[0], 2)}); "
         "train fewer epochs, or use the early scores"
     }
 
