@@ -36,7 +36,7 @@ _PANELS = ("Dataset", "Proxy network", "Training", "Run", "Utility (MonteCarlo, 
 _data, _network, _training, _run, _utility = (partial(typer.Option, rich_help_panel=each) for each in _PANELS)
 _BEFORE_RANK_SPEAKS = 2.0  # seconds in which rank 0 may say the same, and this process be stopped
 _KINDS = {
-    "loss": f"{' or '.join(DEFAULT_SCORES)} (or another score of loss trials)",
+    "loss": f"{' or '.join(DEFAULT_SCORES)} or another score of loss trials",
     "utility": MONTE_CARLO.name,
     "kernel": KERNEL_UTILITY.name,
 }
@@ -114,7 +114,7 @@ def score_command(
     scores: Annotated[
         str,
         typer.Option(
-            help=f"{', '.join(SCORES)} (or loss-init, ...), all (that loss trials give), or "
+            help=f"{', '.join(SCORES)} (or loss-init, ...), all (every score of loss trials), or "
             "package.module:NAME for a score of your own, separated by commas."
         ),
     ] = ",".join(DEFAULT_SCORES),

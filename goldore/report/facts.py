@@ -108,8 +108,8 @@ def saturation(summary: Summary) -> Facts:
         return {}
     return {
         "saturated": f"a final loss of {number(final)} means that nearly all samples are memorised, and "
-        f"{LOSS_CONVERGE.name} ranks them less reliably ({number(ranks[1], 2)}) than {LOSS_INIT.name} ({number(ranks[0], 2)}); "
-        "train fewer epochs, or use the early scores"
+        f"{LOSS_CONVERGE.name} ranks them less reliably ({number(ranks[1], 2)}) than {LOSS_INIT.name} "
+        f"({number(ranks[0], 2)}); train fewer epochs, or use the early scores"
     }
 
 
@@ -257,7 +257,7 @@ def agreement_text(found: AgreementRecord | Agreement) -> str:
 def families_texts(found: Sequence[Sequence[str]]) -> list[str]:
     """Which scores rank alike, a line for each family of two or more."""
     return [
-        f"rank alike ({ALIKE:g} or more within classes; - the other way round): {', '.join(names)}"
+        f"rank alike ({ALIKE:g} or more within classes; a minus marks the opposite order): {', '.join(names)}"
         for names in found
         if len(names) > 1
     ]

@@ -125,9 +125,30 @@ def rows_of(run: LossRun, scores: Mapping[str, TrainingScore], *, needed: bool =
                 f"well, as package.module:{name}."
             )
     rows = [known[name] for name in run.recorded if name in known]
-    for row in rows:
-        row.window(run.recipe)
+    _check_windows(rows, run.recipe)
     return rows
+
+
+def _check_windows(rows: Sequence[TrainingScore], recipe: LossRecipe) -> None:
+    """See that the recipe is long enough for all.
+
+    Raises:
+        UsageError: naming all for which it is not.
+    """
+    refused: dict[str, UsageError] = {}
+    for row in rows:
+        try:
+            row.window(recipe)
+        except UsageError as error:
+            refused[row.name] = error
+    if len(refused) > 1:
+        others = ",".join(row.name for row in rows if row.name not in refused)
+        raise UsageError(
+            f"{', '.join(refused)} look at more epochs than the {recipe.epochs} of a trial (the last of "
+            f"them: {[*refused.values()][-1]}) Train longer, or name the others: {others}"
+        )
+    for only in refused.values():
+        raise only
 
 
 def _train_group(

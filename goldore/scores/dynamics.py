@@ -2,7 +2,8 @@
 
 All come from the trainings that LossInit and LossConverge come from. No torch here: a row makes its recorder
 (`goldore.scores.tracks`) when networks train. Public code often differs in details; what is computed is what
-the definitions say.
+the definitions say. A file is resumed only if it has the same words for them: a user's own score may have had
+one of these names.
 """
 
 from collections.abc import Callable, Collection

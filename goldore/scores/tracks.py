@@ -134,7 +134,7 @@ class Dual(_Windows):
 
 
 class Tdds(_Base):
-    """Spread of the change from epoch to epoch, the newest window first; 52 + 4 bytes for each class.
+    """Spread of the change from epoch to epoch, the newest window first; 48 + 4 bytes for each class.
 
     The change is D_t = sum over classes of p_{t+1} |ln p_{t+1} - ln p_t|, and a window's spread the norm of
     its ten changes about their mean.

@@ -16,11 +16,16 @@ from goldore.selection.amount import Ratio, exact_ratio
 from goldore.selection.ordering import ascending
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]
+
+
+_MOST_STRATA = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -114,7 +119,7 @@ class Draw(Strategy):
     def choose(self, keys: "Floats", labels: "Ints", budget: int, random: "Floats") -> "Ints":  # noqa: ARG002
         """Those of the rest with the lowest numbers."""
         rest = _rest(self, self.after, keys, budget)
-        return rest[ascending(random[rest])[:budget]]
+        return _in_turn(rest, keys, budget, lambda part, count: part[ascending(random[part])[:count]])
 
 
 @dataclass(frozen=True)
@@ -126,7 +131,7 @@ class Ccs(Strategy):
 
     Attributes:
         after: share of the order that is left out of it, 0..1; floor(after * n) samples are passed over.
-        strata: how many; empty ones do not count. Samples without a score are a stratum of their own.
+        strata: how many; empty ones do not count.
     """
 
     does: ClassVar[str] = (
@@ -139,29 +144,30 @@ class Ccs(Strategy):
 
     def __post_init__(self) -> None:
         exact_ratio(self.after, "after of the rule ccs")
-        require(self.strata >= 1, f"strata of the rule ccs is {self.strata}; it must be 1 or more.")
+        fine = 1 <= self.strata <= _MOST_STRATA
+        require(fine, f"strata of the rule ccs is {self.strata}; it must be from 1 to {_MOST_STRATA:,}.")
 
     def choose(self, keys: "Floats", labels: "Ints", budget: int, random: "Floats") -> "Ints":  # noqa: ARG002
         """The smallest stratum first; within one, those with the lowest numbers."""
         import numpy as np
 
-        rest = _rest(self, self.after, keys, budget)
-        values = keys[rest]
-        known = np.isfinite(values)
-        stratum = np.full(len(rest), -1)
-        if known.any():
-            low, high = values[known].min(), values[known].max()
-            share = (values[known] - low) / (high - low) if high > low else np.zeros(known.sum())
-            stratum[known] = np.minimum(share * self.strata, self.strata - 1).astype(np.int64)
-        names, sizes = np.unique(stratum, return_counts=True)
-        kept: list[Ints] = []
-        left = budget
-        for place, which in enumerate(np.argsort(sizes, kind="stable")):
-            members = rest[stratum == names[which]]
-            share_of_it = min(len(members), left // (len(names) - place))
-            kept.append(members[ascending(random[members])[:share_of_it]])
-            left -= share_of_it
-        return np.concatenate(kept)
+        def drawn(part: "Ints", count: int) -> "Ints":
+            values = keys[part]
+            low, high = values.min(), values.max()
+            apart = high > low and np.isfinite(values).all()
+            share = (values - low) / (high - low) if apart else np.zeros(len(part))
+            stratum = np.minimum(share * self.strata, self.strata - 1).astype(np.int64)
+            names, sizes = np.unique(stratum, return_counts=True)
+            kept: list[Ints] = []
+            left = count
+            for place, which in enumerate(np.argsort(sizes, kind="stable")):
+                members = part[stratum == names[which]]
+                quota = min(len(members), left // (len(names) - place))
+                kept.append(members[ascending(random[members])[:quota]])
+                left -= quota
+            return np.concatenate(kept)
+
+        return _in_turn(_rest(self, self.after, keys, budget), keys, budget, drawn)
 
 
 STRATEGIES: dict[str, type[Strategy]] = {"end": End, "window": Window, "draw": Draw, "ccs": Ccs}
@@ -194,6 +200,27 @@ def strategy_of(given: str | Strategy) -> Strategy:
             raise UsageError(f"{name} is {type(kind).__name__}; a rule is a goldore.selection.Strategy.")
     made: Strategy = with_settings(kind, f"the rule {name}", settings)
     return made
+
+
+def _in_turn(rest: "Ints", keys: "Floats", budget: int, draw: "Callable[[Ints, int], Ints]") -> "Ints":
+    """Draw from samples with a score, those without only where they are to be kept first, or are needed.
+
+    Args:
+        rest: positions to draw from.
+        keys: inf for samples without a score that are kept first, -inf for those dropped first.
+        budget: how many to keep.
+        draw: so many of some.
+    """
+    import numpy as np
+
+    known = np.isfinite(keys[rest])
+    turns = (rest[keys[rest] == np.inf], rest[known], rest[keys[rest] == -np.inf])
+    kept = [rest[:0]]
+    for part in turns:
+        count = min(len(part), budget - sum(map(len, kept)))
+        if count:
+            kept.append(draw(part, count))
+    return np.concatenate(kept)
 
 
 def _rest(rule: Strategy, share: Ratio, keys: "Floats", budget: int) -> "Ints":

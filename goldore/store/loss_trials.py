@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldore.scores import SCORES, ScoreDefinition
+from goldore.scores.dynamics import DYNAMICS
 from goldore.scores.estimators import class_members, mean_over_trials
 from goldore.store.digests import digests
 from goldore.store.format import (
@@ -103,10 +104,11 @@ class LossKind(TrialKind[LossRun, LossTrials, LossResult]):
         if not set(run.recorded) <= set(trials.recorded):
             return [("scores", ",".join(trials.recorded), ",".join(run.recorded))]
         there = {score.name: score.described() for score in trials.scores}
-        others = [score for score in run.scores if score.name not in SCORES]
+        theirs = [score for score in run.scores if score.name not in SCORES]
+        ours = [row for row in DYNAMICS if row.name in there]  # recorded whether they are asked for or not
         return [
             (f"{key} of {score.name}", there[score.name][key], text)
-            for score in others
+            for score in (*theirs, *ours)
             for key, text in score.described().items()
             if there[score.name][key] != text
         ]

@@ -7,5 +7,5 @@ run by `builtin`, goldore's own distillers (`matching` distils all cells at once
 which `goldore.applying` starts in a process of its own. `kept` says which samples a cell
 keeps, `judging` what the accuracies prove, `answers` puts it into words and JSON.
 
-May import: datasets, files, networks, repositories, runs, selection, store, training, trials.
+May import: datasets, files, networks, repositories, runs, scores, selection, store, training, trials.
 """

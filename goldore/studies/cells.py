@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from goldore.errors import UsageError, require
+from goldore.scores import DEFAULT_SCORES
+from goldore.scores.dynamics import DYNAMICS
 from goldore.selection.amount import exact_ratio
 from goldore.selection.criteria import RANDOM, parse_criterion
 from goldore.selection.strategies import Draw, End, strategy_of
@@ -100,13 +102,18 @@ def criterion_of(text: str, known: tuple[str, ...]) -> str:
 
 
 def default_criteria(file: ScoreFile) -> list[str]:
-    """Random, every score at both ends, and for losses the rule that drops the hardest and draws the rest."""
+    """Random, every score at both ends, and for losses the rule that drops the hardest and draws the rest.
+
+    Of the dozen scores of training dynamics only the end that their authors drop: they are a few families.
+    """
     found = [RANDOM]
+    losses = [name for name in DEFAULT_SCORES if name in file.scores]
+    dynamics = [row.name for row in DYNAMICS]
     for name in file.score_names:
-        found += [f"{name}_large", f"{name}_small"]
+        ends = ("large", "small") if name not in dynamics else (file.scores[name].drops,)
+        found += [f"{name}_{end}" for end in ends]
     drawn = Draw(DROPPED)
-    found += [f"{score.criterion}:{drawn}" for score in file.scores.values() if score.of_training]
-    return found
+    return found + [f"{file.scores[name].criterion}:{drawn}" for name in losses]
 
 
 def grid(

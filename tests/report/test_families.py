@@ -22,8 +22,8 @@ def test_scores_that_rank_alike_are_a_family_the_other_way_round_too():
     made = summary("ABCD", {("A", "C"): -0.95, ("B", "D"): 0.97})
     assert families(made) == [["A", "-C"], ["B", "D"]]
     assert families_texts(families(made)) == [
-        "rank alike (0.9 or more within classes; - the other way round): A, -C",
-        "rank alike (0.9 or more within classes; - the other way round): B, D",
+        "rank alike (0.9 or more within classes; a minus marks the opposite order): A, -C",
+        "rank alike (0.9 or more within classes; a minus marks the opposite order): B, D",
     ]
 
 

@@ -14,6 +14,7 @@ from goldore.runs.job import complete_recipe
 from goldore.scores import TRAINING_SCORES, find_scores
 from goldore.scores.dynamics import DYNAMICS
 from goldore.scores.predictions import Predictions
+from goldore.store.loss_trials import LOSS
 from goldore.training.reference import train_one
 from goldore.trials.seeds import make_trials
 from tests.conftest import make_dataset
@@ -289,3 +290,23 @@ def test_the_paper_s_share_of_the_epochs_is_used_by_dual():
     windows_of = TRAINING_SCORES["DUAL"].window
     assert windows_of(LossRecipe(epochs=200)) == list(range(1, 31))
     assert windows_of(LossRecipe(epochs=30)) == list(range(1, 11))
+
+
+def test_all_that_a_recipe_is_too_short_for_are_named_with_those_it_serves(dataset, tmp_path):
+    recipe = LossRecipe(network=RECIPE.network, epochs=10)
+    with pytest.raises(UsageError, match="TDDS, MRMC look at more epochs than the 10 of a trial") as refused:
+        goldore.score(dataset, scores="all", recipe=recipe, device="cpu", out=tmp_path / "s.h5")
+    left = str(refused.value).rpartition("name the others: ")[2]
+    assert tuple(find_scores(left)) == tuple(name for name in TRAINING_SCORES if name not in ("TDDS", "MRMC"))
+
+
+def test_a_file_of_a_users_score_of_that_name_is_not_continued_with_ours(file):
+    run = LOSS.run_of(file.loss_trials, {"device": "", "torch_version": ""})
+    assert LOSS.differences(file.loss_trials, run) == []
+    theirs = [
+        replace(score, definition="my own") if score.name == "EL2N" else score
+        for score in file.loss_trials.scores
+    ]
+    ours = replace(run, scores=tuple(score for score in run.scores if score.name == "LossInit"))
+    (difference,) = LOSS.differences(replace(file.loss_trials, scores=tuple(theirs)), ours)
+    assert difference[:2] == ("definition of EL2N", "my own")

@@ -416,14 +416,19 @@ def test_ccs_keeps_as_many_as_asked_for_none_twice_and_all_strata(values, share,
     first = sorted(range(len(keys)), key=lambda at: (keys[at], at))[:passed]
     assert not set(first) & set(kept.tolist())
     rest = np.setdiff1d(np.arange(len(keys)), first)
-    finite = keys[rest][np.isfinite(keys[rest])]
-    low, wide = (finite.min(), np.ptp(finite)) if len(finite) else (0.0, 0.0)
+    want = np.sort(-np.sign(np.where(np.isfinite(keys[rest]), 0, keys[rest])))[:budget]  # inf, scores, -inf
+    assert sorted(-np.sign(np.where(np.isfinite(keys[kept]), 0, keys[kept]))) == want.tolist()
+    drawn = Draw(after=f"0.{share}").choose(keys, np.zeros(len(keys), dtype=np.int64), budget, random)
+    assert sorted(-np.sign(np.where(np.isfinite(keys[drawn]), 0, keys[drawn]))) == want.tolist()
+    finite = rest[np.isfinite(keys[rest])]
+    chosen = [at for at in kept if math.isfinite(keys[at])]
+    if not len(finite) or not chosen:
+        return
+    low, wide = keys[finite].min(), np.ptp(keys[finite])
 
     def stratum(at):
-        if not math.isfinite(keys[at]):
-            return -1
         return min(int((keys[at] - low) / wide * strata), strata - 1) if wide else 0
 
-    there = {stratum(at) for at in rest}
-    if budget >= len(there):
-        assert {stratum(at) for at in kept} == there
+    there = {stratum(at) for at in finite}
+    if len(chosen) >= len(there):
+        assert {stratum(at) for at in chosen} == there

@@ -82,7 +82,7 @@ class Shrinkage:
         with np.errstate(divide="ignore", invalid="ignore"):
             noise = self._noise / counts
             tau2 = max(float(np.var(raw[known] - prior[known]) - noise[known].mean()), 0.0)
-            weight = np.where(known, tau2 / (tau2 + noise), 0.0)
+            weight = np.where(known & (tau2 + noise > 0), tau2 / (tau2 + noise), 0.0)
         found = prior + weight * np.where(known, raw - prior, 0.0)
         spread = np.sqrt(np.where(known, weight * np.where(known, noise, 0.0), tau2))
         return level + found, np.where(np.isfinite(level), spread, np.nan)
