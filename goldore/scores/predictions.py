@@ -56,7 +56,8 @@ class Predictions:
     @functools.cached_property
     def errors(self) -> Tensor:
         """The probabilities minus the one-hot label, float64 [E, B, K]: the loss's gradient by the logits."""
-        return self.probabilities - F.one_hot(self.labels, self.logits.shape[2])
+        minus = torch.full(self._places.shape, -1.0, dtype=torch.float64, device=self.labels.device)
+        return self.probabilities.scatter_add(2, self._places, minus)  # one_hot waits for the device
 
     @functools.cached_property
     def margin(self) -> Tensor:

@@ -114,7 +114,7 @@ class KernelTrainer:
         rows = to_device(members.astype(np.int64), self._features.device)
         shown = self._features[rows].float()  # [T, S, D]
         kernel = shown @ shown.transpose(1, 2) + 1
-        targets = F.one_hot(self._columns, self._classes).float()
+        targets = torch.eye(self._classes, device=shown.device)[self._columns]  # one_hot waits for the device
         fitted = (
             ridge(kernel, targets, self._kernel.ridge or _RIDGE)
             if self._kernel.fit == "ridge"

@@ -16,6 +16,7 @@ from goldore.networks.config import ConvNetConfig
 from goldore.networks.counter_rng import uniform
 from goldore.networks.stacked import StackedNetworks
 from goldore.runs.job import complete_recipe
+from goldore.scores import TRAINING_SCORES
 from goldore.training import loop as training
 from goldore.training import tuning
 from goldore.training.devices import running_on
@@ -417,3 +418,24 @@ class TestChoice:
                 data, architecture, 2, "bf16", Execution(scoring=layout)
             )
             assert 0 < seconds < 1
+
+
+def test_scores_of_training_dynamics_are_those_of_the_cpu(dataset):
+    """All rows of the table at once, none of which may wait for the device."""
+
+    def recorded(device):
+        data, architecture, recipe = setting(
+            dataset, device, epochs=20, batch_size=16, lr=0.01, init_epochs=2, converge_epochs=2
+        )
+        rows = TRAINING_SCORES.values()
+        observers = [row.observe(recipe, 2, dataset.num_samples, device) for row in rows]
+        return train(data, architecture, recipe, make_trials(3, range(2)), observers).recorded
+
+    with running_on(torch.device("cuda"), deterministic=False):
+        there = recorded(torch.device("cuda"))
+    here = recorded(CPU)
+    for name, values in here.items():
+        if name in ("Forgetting", "Correctness"):  # a sample may be right by a hair
+            assert np.mean(np.abs(there[name] - values) < 0.051) > 0.9, name
+        else:
+            np.testing.assert_allclose(there[name], values, rtol=0.1, atol=0.02, err_msg=name)
