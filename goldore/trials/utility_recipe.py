@@ -102,7 +102,7 @@ class UtilityRecipe(EvaluatedRecipe):
         distill: None trains on the drawn samples themselves; else they are distilled first, as in the
             trials of the paper.
         kernel: None trains networks; else a trial fits a head to features of untrained ones. Evaluation then
-            costs little: the command line takes 1,000 images of each class (`eval_per_class`) in place of 100.
+            costs little: the command line takes 1,000 images of each class (`eval_per_class`), not 100.
 
     Raises:
         UsageError: if a value is outside its range, or two exclude each other.
