@@ -133,7 +133,8 @@ def _show_correlations(console: "Console", summary: "Summary", *, everything: bo
         line(console, text)
     if len(shown) < len(summary.correlations):
         line(
-            console, f"shown are pairs of different families; --verbose shows all {len(summary.correlations)}"
+            console,
+            f"only pairs from different families are shown; --verbose shows all {len(summary.correlations)}",
         )
 
 

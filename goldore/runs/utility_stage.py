@@ -234,7 +234,7 @@ class CheckStage(UtilityStage):
         """
         job = self._job
         asked = [stage.plan(stored).recipe for stage in self._compared]
-        questions = {(each.subset_per_class, each.eval_split, each.eval_per_class) for each in asked}
+        questions = {each.question for each in asked}
         if len(questions) > 1:
             raise UsageError(
                 "`check_trials` draw and are evaluated as what they are compared with, and here are two that "

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     Record = Callable[[int, int, Collection[int], torch.device], Recorder]
 
 End = Literal["large", "small"]
+WINDOW = 10  # epochs that scores of sliding windows look at together
 _RESERVED = ("random", "rand", "all")  # criteria, and what --scores knows
 # The other names in a score file are in lower case, so that no score can be taken for one of them.
 _NAME = re.compile(r"[A-Z][A-Za-z0-9]{0,63}")

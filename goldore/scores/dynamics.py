@@ -9,7 +9,7 @@ one of these names.
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
-from goldore.scores.definition import End, TrainingScore, mean_of
+from goldore.scores.definition import WINDOW, TrainingScore, mean_of
 from goldore.trials import LossRecipe
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from goldore.scores.predictions import Predictions
     from goldore.scores.recorders import Recorder
 
-WINDOW = 10  # epochs that DynUnc, DUAL and TDDS look at together
 _DUAL_SHARE = 0.15  # of the epochs that DUAL looks at: 30 of 200 in its paper
 _ESPS_EPOCHS, _MRMC_EPOCHS = 10, 20
 
@@ -61,7 +60,6 @@ def _row(
     epochs: Callable[[LossRecipe], range],
     record: "Record",
     ends: tuple[str, str],
-    drops: End = "small",
     unit: str = "1",
 ) -> TrainingScore:
     """A row; the ends are what low and high values mean."""
@@ -70,11 +68,11 @@ def _row(
         name=name,
         definition=f"mean over trials of {definition}",
         unit=unit,
-        drops=drops,
+        drops="small",
         low=low,
         high=high,
-        lowest=_MOST.get(low, f"{low}"),
-        highest=_MOST.get(high, f"{high}"),
+        lowest=_MOST.get(low, low),
+        highest=_MOST.get(high, high),
         epochs=epochs,
         record=record,
     )

@@ -3,31 +3,18 @@
 Each keeps what its docstring says for every network and sample, in bytes.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Collection
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from goldore.scores.definition import WINDOW
 from goldore.scores.predictions import Predictions
 
 _TIE = 1e-3  # what the mean loss may add to a number of events
 _SMALLEST = 1e-12  # nat; a loss below that counts as this much where its logarithm is taken
 _NEWEST = 0.9  # weight of the newest window of TDDS, of which each older one has a tenth
-
-
-class Track(Protocol):
-    """A recorder of this module, made of networks E, samples N, epochs and the device."""
-
-    def __init__(
-        self, networks: int, samples: int, epochs: Collection[int], device: torch.device
-    ) -> None: ...
-
-    def see(self, start: int, predictions: Predictions) -> None:
-        """Take in a run of consecutive samples; see `Recorder.see`."""
-
-    def result(self) -> Tensor:
-        """Give the quantity, [E, N]; see `Recorder.result`."""
 
 
 class _Base:
@@ -91,30 +78,28 @@ class Forgetting(_Base):
         return events + _TIE * self._loss / (1 + self._loss)
 
 
-class _Windows(_Base):
-    """Mean over sliding windows of what the label's probabilities in a window say; 8 + 4 * length bytes."""
-
-    length = 10
+class _Windows(_Base, ABC):
+    """Mean over sliding windows of what the label's probabilities in a window say; 8 + 4 * WINDOW bytes."""
 
     def __init__(self, networks: int, samples: int, epochs: Collection[int], device: torch.device) -> None:
         super().__init__(networks, samples, epochs, device)
-        self._last = self._zeros(self.length, dtype=torch.float32)
+        self._last = self._zeros(WINDOW, dtype=torch.float32)
         self._sum = self._zeros()
 
     def see(self, start: int, predictions: Predictions) -> None:
         """Take in an epoch, and the window that it ends."""
         place, part = self._place[predictions.epoch], self._part(start, predictions)
-        self._last[(place % self.length, *part)] = predictions.confidence.float()
-        if place >= self.length - 1:
+        self._last[(place % WINDOW, *part)] = predictions.confidence.float()
+        if place >= WINDOW - 1:
             self._sum[part] += self.of_window(self._last[(slice(None), *part)].double())
 
+    @abstractmethod
     def of_window(self, probabilities: Tensor) -> Tensor:
-        """What a window says, [E, B], of its probabilities in any order, float64 [length, E, B]."""
-        raise NotImplementedError
+        """What a window says, [E, B], of its probabilities in any order, float64 [WINDOW, E, B]."""
 
     def result(self) -> Tensor:
         """Float64 [E, N]."""
-        return self._sum / (self._epochs - self.length + 1)
+        return self._sum / (self._epochs - WINDOW + 1)
 
 
 class DynUnc(_Windows):
@@ -140,11 +125,9 @@ class Tdds(_Base):
     its ten changes about their mean.
     """
 
-    length = 10
-
     def __init__(self, networks: int, samples: int, epochs: Collection[int], device: torch.device) -> None:
         super().__init__(networks, samples, epochs, device)
-        self._changes = self._zeros(self.length, dtype=torch.float32)
+        self._changes = self._zeros(WINDOW, dtype=torch.float32)
         self._score = self._zeros()
         self._before: Tensor | None = None  # [E, N, K]
 
@@ -157,8 +140,8 @@ class Tdds(_Base):
         if place > 0:
             apart = (predictions.log_probabilities - self._before[part]).abs()
             change = (predictions.probabilities * apart).sum(dim=2)
-            self._changes[((place - 1) % self.length, *part)] = change.float()
-        if place >= self.length:
+            self._changes[((place - 1) % WINDOW, *part)] = change.float()
+        if place >= WINDOW:
             window = self._changes[(slice(None), *part)].double()
             spread = (window - window.mean(dim=0)).norm(dim=0)
             self._score[part] = _NEWEST * spread + (1 - _NEWEST) * self._score[part]

@@ -31,7 +31,7 @@ from goldore.store.format import (
     rows_at,
 )
 from goldore.store.model import DatasetInfo, Header, KernelResult, KernelRun, KernelTrials, Score
-from goldore.store.trial_kind import Columns, Others, TrialKind
+from goldore.store.trial_kind import NOWHERE, Columns, Others, TrialKind
 from goldore.trials import KernelUtilityRecipe
 from goldore.trials.seeds import Trial, make_kernel_trials
 
@@ -183,7 +183,7 @@ class KernelKind(TrialKind[KernelRun, KernelTrials, KernelResult]):
         noise = np.full(header.info.num_samples, np.nan)
         if count > 1:  # the noise of the evaluation images is in trained trials too
             noise = found["values"].var(axis=0, ddof=1, dtype=np.float64) / count
-        run = self.run_of(known, {"device": "", "torch_version": ""})
+        run = self.run_of(known, NOWHERE)
         agreement = others.agreement(run, "accuracy", Noisy(estimate.values, noise))
         return [Score.of(KERNEL_UTILITY, estimate, agreement=agreement)]
 

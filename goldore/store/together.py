@@ -1,6 +1,5 @@
 """What the trials of one kind say to the scores of another: agreement, and priors."""
 
-import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,9 +13,8 @@ from goldore.store.format import has
 from goldore.store.kernel_trials import KERNEL
 from goldore.store.loss_trials import LOSS
 from goldore.store.model import Header, KernelRun, Score, UtilityRun
-from goldore.store.trial_kind import TrialKind
+from goldore.store.trial_kind import NOWHERE, TrialKind
 from goldore.store.utility_trials import CHECK, UTILITY, halved
-from goldore.trials import EvaluatedRecipe
 
 
 def estimates(kind: TrialKind[Any, Any, Any], file: h5py.File, header: Header) -> list[Score]:
@@ -94,23 +92,17 @@ class Together:
             if not has(self._file, kind.group):
                 continue
             known = kind.read(self._file, self._header.info)
-            if known.recipe.trains_networks and asks_the_same(kind.run_of(known, _NOWHERE), run):
+            if known.recipe.trains_networks and asks_the_same(kind.run_of(known, NOWHERE), run):
                 found = halved(self._file, self._header, kind, outcome)
                 if found is not None:
                     yield found
 
 
-_NOWHERE = {"device": "", "torch_version": ""}
-
-
 def asks_the_same(first: UtilityRun | KernelRun, second: UtilityRun | KernelRun) -> bool:
     """Whether the utilities of two runs are about the same subsets and evaluation images."""
-    same = first.evaluation == second.evaluation
-    names = [field.name for field in dataclasses.fields(EvaluatedRecipe)]
-    own = [name for name in names if name in EvaluatedRecipe.__annotations__]
-    halved = first.recipe.folds > 1 or second.recipe.folds > 1
+    by_seed = first.recipe.folds > 1  # halved at random
     return (
-        same
-        and all(getattr(first.recipe, name) == getattr(second.recipe, name) for name in own)
-        and (not halved or first.base_seed == second.base_seed)
+        first.evaluation == second.evaluation
+        and first.recipe.question == second.recipe.question
+        and (not by_seed or first.base_seed == second.base_seed)
     )

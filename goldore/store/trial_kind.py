@@ -34,6 +34,7 @@ AnyTrials = TypeVar("AnyTrials", bound=StoredTrials)
 AnyResult = TypeVar("AnyResult", bound=Result)
 _BLOCK = 2**25  # bytes of trials that are held in memory together
 BESIDE = ("seconds", "digest", "done", "number")  # what is no result of a trial
+NOWHERE = {"device": "", "torch_version": ""}  # of a run whose recipe alone is of interest
 _STALE = "stale"  # attribute of a group whose trials say more than the scores in the file
 
 

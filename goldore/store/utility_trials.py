@@ -53,7 +53,7 @@ from goldore.store.model import (
     UtilityRun,
     UtilityTrials,
 )
-from goldore.store.trial_kind import BESIDE, Columns, Others, TrialKind
+from goldore.store.trial_kind import BESIDE, NOWHERE, Columns, Others, TrialKind
 from goldore.trials import OUTCOMES, CheckRecipe, Outcome, UtilityRecipe
 from goldore.trials.draws import strata_of
 from goldore.trials.seeds import Trial, make_utility_trials
@@ -376,7 +376,7 @@ def monte_carlo(
     Returns:
         None if no trial ended well.
     """
-    run = UTILITY.run_in(file[UTILITY.group], {"device": "", "torch_version": ""})
+    run = UTILITY.run_in(file[UTILITY.group], NOWHERE)
     chosen = outcome or run.outcome, estimator or run.estimator
     prior = others.prior() if chosen[1] == "shrunk" else None
     found = estimate(file, header, outcome=chosen[0], estimator=chosen[1], prior=prior)

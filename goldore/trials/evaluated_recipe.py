@@ -38,6 +38,11 @@ class EvaluatedRecipe(Recipe):
         )
 
     @property
+    def question(self) -> tuple[int | None, str, int | None]:
+        """What its utility is about: samples drawn of each class, and the evaluation images."""
+        return self.subset_per_class, self.eval_split, self.eval_per_class
+
+    @property
     def folds(self) -> int:
         """Parts of the training set that are drawn from; 2 if the other one is evaluated on."""
         return 2 if self.eval_split == "heldout" else 1

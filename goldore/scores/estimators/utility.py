@@ -143,16 +143,22 @@ def estimate_utility(
     )
 
 
+def _ways(number: int) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
+    """The ways to halve so many parts: either half, bool [GROUPS + 1]; none of no parts."""
+    for half in halvings(number) if number else ():
+        chosen = np.zeros(GROUPS + 1, dtype=bool)
+        chosen[list(half)] = True
+        other = ~chosen
+        other[number:] = False
+        yield chosen, other
+
+
 def halved_utility(trials: Trials, samples: int) -> Halved:
     """In-minus-out by all trials, and by halves of their sweeps in up to ten ways."""
     sums, parts = _Sums(trials, samples), trials.parts()
     number = int(parts.number[parts.number > 0].min(initial=GROUPS)) if (parts.number > 0).any() else 0
     halves = []
-    for half in itertools.islice(halvings(number), _MOST_HALVINGS) if number else ():
-        chosen = np.zeros(GROUPS + 1, dtype=bool)
-        chosen[list(half)] = True
-        other = ~chosen
-        other[number:] = False
+    for chosen, other in itertools.islice(_ways(number), _MOST_HALVINGS):
         halves.append(np.stack([sums.half(chosen), sums.half(other)]).astype(np.float32))
     empty = np.empty((0, 2, samples), dtype=np.float32)
     return Halved(sums.in_minus_out()[0], np.stack(halves) if halves else empty, sums.used)
@@ -172,11 +178,7 @@ def _shrunk(
 
     def halves() -> Iterator[Callable[[], Half]]:
         number = int(parts.number.max(initial=0))
-        for half in halvings(number) if number else ():
-            chosen = np.zeros(GROUPS + 1, dtype=bool)
-            chosen[list(half)] = True
-            other = ~chosen
-            other[number:] = False
+        for chosen, other in _ways(number):
             for first, second in ((chosen, other), (other, chosen)):
                 yield partial(_half, shrinkage, sums, first, second)
 
@@ -402,11 +404,7 @@ def _split_half(
     correlations = np.full((*parts.number.shape, 35), np.nan)
     kept: NDArray[np.float32] | None = None
     for number in np.unique(parts.number[parts.number > 0]):
-        for index, half in enumerate(halvings(int(number))):
-            chosen = np.zeros(GROUPS + 1, dtype=bool)
-            chosen[list(half)] = True
-            other = ~chosen
-            other[number:] = False
+        for index, (chosen, other) in enumerate(_ways(int(number))):
             first, second = halved(chosen), halved(other)
             if index == 0:
                 kept = _fill(kept, np.stack([first, second]), strata, parts.number == number)
