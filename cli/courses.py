@@ -126,7 +126,7 @@ class LossCourse(Course[LossPlan, LossResult]):
     def add(self, results: Sequence[LossResult]) -> None:
         """Count finished trials; diverged ones may have stopped early."""
         super().add(results)
-        self._images_before += self.plan.dataset.num_samples * self.plan.epochs * len(results)
+        self._images_before += self.plan.images * len(results)
         self.progress = None
 
     def about(self, result: LossResult) -> str | None:
@@ -175,8 +175,7 @@ class LossCourse(Course[LossPlan, LossResult]):
     def _images(self) -> tuple[int, int]:
         """Images trained, and to be trained."""
         done = self._images_before + (self.progress.images if self.progress is not None else 0)
-        per_trial = self.plan.dataset.num_samples * self.plan.epochs
-        return done, max((self.plan.trials - self.plan.there) * per_trial, done, 1)
+        return done, max((self.plan.trials - self.plan.there) * self.plan.images, done, 1)
 
     def _where(self, progress: TrainingProgress | None) -> str:
         """What is under way: this process's trials and their epoch, or what many have done between them."""
@@ -190,6 +189,25 @@ class LossCourse(Course[LossPlan, LossResult]):
     def _of_all(self, number_of: int) -> str:
         """Of how many trials this is one; nothing where a --trial-range has numbers beyond."""
         return f" of {self.plan.trials}" if number_of <= self.plan.trials else ""
+
+
+class FoldCourse(LossCourse):
+    """Cross-validations: several trainings each."""
+
+    def announcement(self) -> list[str]:
+        """How many of how many networks, and epochs."""
+        plan = self.plan
+        what = f"{plural(plan.trials, 'cross-validation')} of {plural(plan.networks, 'network')}"
+        lines = [f"{what}, {plural(plan.epochs, 'epoch')} each{self.at_once()}", *plan.notes]
+        return lines if plan.trials > plan.there else [*lines, "nothing to do: all of them are there already"]
+
+    def _where(self, progress: TrainingProgress | None) -> str:
+        """The network under way too, where one is trained at a time."""
+        words = super()._where(progress)
+        if progress is None or self.plan.ensemble_size > 1 or not self.group or self.plan.processes > 1:
+            return words
+        each = self.plan.images // self.plan.networks
+        return f"{words}, network {min(progress.images // each + 1, self.plan.networks)}/{self.plan.networks}"
 
 
 class UtilityCourse(Course[UtilityPlan, UtilityResult]):
@@ -370,6 +388,7 @@ class KernelCourse(Course[KernelPlan, KernelResult]):
 
 COURSES: dict[str, type[Course[Any, Any]]] = {
     "loss": LossCourse,
+    "fold": FoldCourse,
     "utility": UtilityCourse,
     "kernel": KernelCourse,
     "check": CheckCourse,

@@ -13,10 +13,19 @@ from goldore.files.interrupts import interrupts_held_back
 from goldore.networks.config import DEFAULT_FAMILY, FAMILIES, network_of
 from goldore.runs.budget import Budget
 from goldore.runs.launching import rank_and_size
-from goldore.scores import DEFAULT_SCORES, KERNEL_UTILITY, MONTE_CARLO, SCORES, TrainingScore, find_scores
+from goldore.scores import (
+    DEFAULT_SCORES,
+    FOLD_SCORES,
+    KERNEL_UTILITY,
+    MONTE_CARLO,
+    SCORES,
+    TrainingScore,
+    find_scores,
+)
 from goldore.trials import (
     MANY_IMAGES,
     DistillRecipe,
+    FoldRecipe,
     KernelRecipe,
     KernelUtilityRecipe,
     LossRecipe,
@@ -39,12 +48,16 @@ _KINDS = {
     "loss": f"{' or '.join(DEFAULT_SCORES)} or another score of loss trials",
     "utility": MONTE_CARLO.name,
     "kernel": KERNEL_UTILITY.name,
+    "fold": " or ".join(FOLD_SCORES),
 }
 _USED_BY = {  # the kinds of trials that options are about, where these are not all
     "trials": ("loss", "kernel"),
-    **dict.fromkeys(("epochs", "init_epochs", "converge_epochs"), ("loss",)),
+    **dict.fromkeys(("fold_trials", "folds"), ("fold",)),
+    "init_epochs": ("loss",),
+    **dict.fromkeys(("epochs", "converge_epochs"), ("loss", "fold")),
     **dict.fromkeys(
-        ("batch_size", "lr", "momentum", "weight_decay", "ensemble_size"), ("loss", "utility", "check")
+        ("batch_size", "lr", "momentum", "weight_decay", "ensemble_size"),
+        ("loss", "fold", "utility", "check"),
     ),
     **dict.fromkeys(
         ("subset_per_class", "eval_split", "eval_per_class", "networks", "check_trials"),
@@ -72,7 +85,13 @@ _USED_BY = {  # the kinds of trials that options are about, where these are not 
         ("utility",),
     ),
 }
-_INSTEAD = {"trials": "utility_trials", "epochs": "steps", "utility_trials": "trials", "steps": "epochs"}
+_INSTEAD = {
+    "trials": "utility_trials",
+    "init_epochs": "converge_epochs",
+    "epochs": "steps",
+    "utility_trials": "trials",
+    "steps": "epochs",
+}
 
 
 @reports_errors
@@ -125,6 +144,13 @@ def score_command(
             "networks for KernelUtility; at least two are needed for error bars."
         ),
     ] = 5,
+    fold_trials: Annotated[
+        int,
+        typer.Option(
+            help=f"Total number of cross-validations in the file, for {' and '.join(FOLD_SCORES)}: each "
+            "trains as many networks as there are folds."
+        ),
+    ] = 2,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -258,8 +284,18 @@ def score_command(
     ] = None,
     converge_epochs: Annotated[
         int | None,
-        _training(help="LossConverge averages the last K epochs (default: 5, at most half of them)."),
+        _training(
+            help="LossConverge, HeldOutLoss and Memorization average the last K epochs (default: 5, at most "
+            "half of them)."
+        ),
     ] = None,
+    folds: Annotated[
+        int,
+        _training(
+            metavar="K",
+            help="Parts of a cross-validation: each network trains without one of them.",
+        ),
+    ] = 5,
     batch_size: Annotated[int, _training(help="Samples per step.")] = 256,
     lr: Annotated[float, _training(help="Learning rate of SGD.")] = 0.01,
     momentum: Annotated[float, _training(help="Momentum of SGD.")] = 0.9,
@@ -330,7 +366,9 @@ def score_command(
         "std": _numbers(std, "--std"),
         "precision": precision,
     }
-    recipe = LossRecipe(epochs=epochs, init_epochs=init_epochs, converge_epochs=converge_epochs, **shared)
+    of_losses: dict[str, Any] = {"epochs": epochs, "converge_epochs": converge_epochs, **shared}
+    recipe = LossRecipe(init_epochs=init_epochs, **of_losses)
+    fold = FoldRecipe(folds=folds, **of_losses)
     looks = "kernel" in _kinds_of(scores)
     evaluated: dict[str, Any] = {
         "subset_per_class": subset_per_class,
@@ -406,6 +444,8 @@ def score_command(
                 scores=[each for each in scores.split(",") if each.strip()],
                 trials=trials,
                 recipe=recipe,
+                fold_trials=fold_trials,
+                fold=fold,
                 utility=utility,
                 kernel_utility=kernel_utility,
                 utility_trials=utility_trials,
@@ -459,7 +499,7 @@ def _check_used(context: typer.Context, scores: str, trial: str, fit: str | None
                 f"`{parameter}` belongs to {owners}, which --scores does not name; "
                 + (f"use `{instead}` here, or add it." if use else "leave it out, or add the score.")
             )
-    if trial == "kernel" and kinds.isdisjoint({"loss", "check"}):
+    if trial == "kernel" and kinds.isdisjoint({"loss", "fold", "check"}):
         of_steps = () if fit != "ridge" else ("lr", "momentum", "weight_decay", "steps")
         for parameter in filter(is_given, ("batch_size", *of_steps)):
             raise UsageError(f"`{parameter}` does nothing in kernel trials of this kind; leave it out.")
@@ -469,7 +509,7 @@ def _kinds_of(scores: str) -> set[str]:
     """The kinds of trials that scores take."""
     rows = find_scores(scores)
     losses = {"loss"} if any(isinstance(row, TrainingScore) for row in rows.values()) else set()
-    names = {MONTE_CARLO.name: "utility", KERNEL_UTILITY.name: "kernel"}
+    names = dict.fromkeys(FOLD_SCORES, "fold") | {MONTE_CARLO.name: "utility", KERNEL_UTILITY.name: "kernel"}
     return losses | {kind for name, kind in names.items() if name in rows}
 
 

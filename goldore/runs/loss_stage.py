@@ -3,8 +3,10 @@
 import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from goldore.errors import GoldoreError, UsageError
 from goldore.networks.architecture import Architecture
@@ -12,18 +14,73 @@ from goldore.runs.groups import Groups
 from goldore.runs.job import Job, complete_recipe, memory_errors
 from goldore.runs.todo import Todo
 from goldore.runs.watching import LossPlan
-from goldore.scores import TRAINING_SCORES, TrainingScore
-from goldore.store import LossResult, LossRun, ScoreFile, run_differences
+from goldore.scores import FOLD_SCORES, SCORES, TRAINING_SCORES, FoldScore, TrainingScore
+from goldore.scores.recorders import observe_predictions
+from goldore.store import LossResult, LossRun, LossTrials, ScoreFile, run_differences
+from goldore.store.trial_kinds import KINDS
 from goldore.training.devices import default_precision
-from goldore.training.execution import Execution
 from goldore.training.images import DeviceDataset
 from goldore.training.loop import Trained, errors_of, train
 from goldore.training.progress import Progress
-from goldore.training.tuning import Work, choose_engine
+from goldore.training.tuning import Engine, Work, choose_engine
 from goldore.trials import LossRecipe, Precision
-from goldore.trials.seeds import Trial, make_trials
+from goldore.trials.seeds import Trial
 
+Row = TrainingScore | FoldScore
 _SECONDS_BETWEEN_REPORTS = 0.2
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """How the networks of a stage are trained.
+
+    Attributes:
+        data: the training set on its device.
+        architecture: of the networks.
+        recipe: of the trials.
+        rows: the scores that are recorded.
+        tick: told of the progress.
+        engine: how networks are computed, and how many at once.
+        predicting: the epoch after which it is kept what the networks predict; None keeps nothing.
+    """
+
+    data: DeviceDataset
+    architecture: Architecture
+    recipe: LossRecipe
+    rows: Sequence[Row]
+    tick: Callable[[Callable[[], Progress]], None]
+    engine: Engine
+    predicting: int | None
+
+    def __call__(
+        self,
+        networks: Sequence[Trial],
+        pools: Sequence[NDArray[np.int64]] | None = None,
+        images_before: int = 0,
+    ) -> Trained:
+        """Train networks together.
+
+        Args:
+            networks: the seeds of each.
+            pools: positions that each trains on; None: all.
+            images_before: that networks of the same trials have trained on by now.
+        """
+        observers, data = [], self.data
+        shape = len(networks), len(data.labels), data.score_device
+        for row in self.rows:
+            with errors_of(row.name):
+                observers.append(row.observe(self.recipe, *shape))
+        if self.predicting is not None:
+            observers += observe_predictions(self.predicting, *shape)
+
+        def tick(progress: Callable[[], Progress]) -> None:
+            self.tick(lambda: progress().after(images_before))
+
+        trained = train(
+            data, self.architecture, self.recipe, networks, observers, tick, self.engine.execution, pools
+        )
+        _check_own(trained, self.rows)
+        return trained
 
 
 class LossStage:
@@ -36,9 +93,9 @@ class LossStage:
         numbers: of the trials that the file shall hold.
     """
 
-    def __init__(
-        self, job: Job, recipe: LossRecipe, scores: Mapping[str, TrainingScore], numbers: range
-    ) -> None:
+    run_type: ClassVar[type[LossRun]] = LossRun
+
+    def __init__(self, job: Job, recipe: LossRecipe, scores: Mapping[str, Row], numbers: range) -> None:
         self._job, self._recipe, self._scores, self._numbers = job, recipe, scores, numbers
 
     def plan(self, stored: ScoreFile | None) -> LossRun:
@@ -49,7 +106,7 @@ class LossStage:
         """
         job = self._job
         own = default_precision(job.device)
-        there = stored.loss_trials if stored is not None else None
+        there = stored.trials_of(self.run_type.kind) if stored is not None else None
         theirs = (there.recipe.precision or own) if there is not None else own
         same = self._run(theirs)
         if stored is not None and job.overwrite and run_differences(stored, job.header, same):
@@ -62,7 +119,7 @@ class LossStage:
 
     def _run(self, precision: Precision) -> LossRun:
         recipe = complete_recipe(self._recipe, self._job.dataset, precision)
-        return LossRun(recipe, self._job.seed, tuple(self._scores.values()), **self._job.made_on)
+        return self.run_type(recipe, self._job.seed, tuple(self._scores.values()), **self._job.made_on)
 
     def train(self, run: LossRun, existing: ScoreFile | None, notes: Sequence[str]) -> None:
         """Train the loss trials that are missing; see `Stage.train`.
@@ -75,12 +132,16 @@ class LossStage:
         todo = Todo(job, run, existing, self._numbers)
         rows = rows_of(run, self._scores, needed=len(todo.missing) > 0)
         looks = {epoch for row in rows for epoch in row.window(recipe)} or {recipe.epochs}
-        batch, epochs = min(recipe.batch_size, dataset.num_samples), max(looks)
+        epochs = max(looks)
+        predicting = self.predicting_epoch(recipe, epochs)
+        looks.add(predicting)
+        networks, samples = self.networks_of(recipe), self.samples_of(recipe)
+        batch = min(recipe.batch_size, samples)
         work = Work(
             batch=batch,
             held=batch,
-            trials=-(-len(todo.missing) // job.parts.team.size),
-            trained=epochs * dataset.num_samples,
+            trials=-(-len(todo.missing) // job.parts.team.size) * networks,
+            trained=epochs * samples,
             scored=len(looks) * dataset.num_samples,
             cpu_networks=1,
             cuda_networks=16,
@@ -90,23 +151,60 @@ class LossStage:
             data = DeviceDataset(dataset, recipe.mean or (), recipe.std or (), job.device)
             engine = choose_engine(data, architecture, recipe, work, **dataclasses.asdict(job.settings))
         plan = todo.plan(engine.size, architecture.num_parameters(), [*notes, engine.note])
-        watcher.planned(LossPlan(**plan, epochs=epochs))
+        watcher.planned(
+            LossPlan(**plan, epochs=epochs, networks=networks, images=epochs * samples * networks)
+        )
         start, missing_at_first = time.monotonic(), len(todo.missing)
         tick = _now_and_then(watcher.progressed)
+        known = existing.trials_of(run.kind) if existing is not None else None
+        keeps = not isinstance(known, LossTrials) or known.predicts
+        training = Training(data, architecture, recipe, rows, tick, engine, predicting if keeps else None)
 
         def of_group(numbers: list[int]) -> list[LossResult]:
-            trials = make_trials(run.base_seed, numbers)
+            trials = KINDS[run.kind].derived(run, numbers)
             watcher.started(trials)
-            return _train_group(data, architecture, run, rows, trials, tick, engine.execution)
+            return self.results(training, trials)
 
         while len(todo.missing):  # once, unless somebody removed the file
-            groups = Groups(job.parts.team.claims(todo.missing), engine.size)
+            groups = Groups(job.parts.team.claims(todo.missing), max(1, engine.size // networks))
             todo.take_in(groups.trained(of_group, watcher), lambda _: False)
             todo.look_again()
         watcher.ended("complete", None, time.monotonic() - start, missing_at_first)
 
+    def networks_of(self, recipe: LossRecipe) -> int:  # noqa: ARG002
+        """Networks of one trial."""
+        return 1
 
-def rows_of(run: LossRun, scores: Mapping[str, TrainingScore], *, needed: bool = True) -> list[TrainingScore]:
+    def samples_of(self, recipe: LossRecipe) -> int:  # noqa: ARG002
+        """Samples that one network trains on in an epoch."""
+        return self._job.dataset.num_samples
+
+    def predicting_epoch(self, recipe: LossRecipe, epochs: int) -> int:
+        """The epoch after which it is kept what networks predict: early, while wrong labels still show.
+
+        A network that was trained to the end has learned wrong labels by heart.
+        """
+        return min(recipe.init_window[-1], epochs)
+
+    def results(self, training: Training, trials: Sequence[Trial]) -> list[LossResult]:
+        """Train some trials together."""
+        start = time.perf_counter()
+        trained = training(trials)
+        seconds = (time.perf_counter() - start) / len(trials)
+        return [
+            LossResult(
+                trial=trial,
+                failed=bool(trained.failed[row]),
+                recorded={name: values[row] for name, values in trained.recorded.items()},
+                train_loss=trained.train_loss[row],
+                test_accuracy=float(trained.test_accuracy[row]),
+                seconds=seconds,
+            )
+            for row, trial in enumerate(trials)
+        ]
+
+
+def rows_of(run: LossRun, scores: Mapping[str, Row], *, needed: bool = True) -> list[Row]:
     """How to record what a run records.
 
     Args:
@@ -117,7 +215,7 @@ def rows_of(run: LossRun, scores: Mapping[str, TrainingScore], *, needed: bool =
     Raises:
         UsageError: if one is a user's own that was not asked for, or the recipe is too short for one.
     """
-    known = {**TRAINING_SCORES, **scores}
+    known: dict[str, Row] = {**TRAINING_SCORES, **FOLD_SCORES, **scores}
     for name in run.recorded:
         if name not in known and needed:
             raise UsageError(
@@ -129,7 +227,7 @@ def rows_of(run: LossRun, scores: Mapping[str, TrainingScore], *, needed: bool =
     return rows
 
 
-def _check_windows(rows: Sequence[TrainingScore], recipe: LossRecipe) -> None:
+def _check_windows(rows: Sequence[Row], recipe: LossRecipe) -> None:
     """See that the recipe is long enough for all.
 
     Raises:
@@ -151,41 +249,11 @@ def _check_windows(rows: Sequence[TrainingScore], recipe: LossRecipe) -> None:
         raise only
 
 
-def _train_group(
-    data: DeviceDataset,
-    architecture: Architecture,
-    run: LossRun,
-    rows: Sequence[TrainingScore],
-    group: Sequence[Trial],
-    tick: Callable[[Callable[[], Progress]], None],
-    execution: Execution,
-) -> list[LossResult]:
-    observers = []
-    for row in rows:
-        with errors_of(row.name):
-            observers.append(row.observe(run.recipe, len(group), len(data.labels), data.score_device))
-    start = time.perf_counter()
-    trained = train(data, architecture, run.recipe, group, observers, tick, execution)
-    seconds = (time.perf_counter() - start) / len(group)
-    _check_own(trained, rows)
-    return [
-        LossResult(
-            trial=trial,
-            failed=bool(trained.failed[row]),
-            recorded={name: values[row] for name, values in trained.recorded.items()},
-            train_loss=trained.train_loss[row],
-            test_accuracy=float(trained.test_accuracy[row]),
-            seconds=seconds,
-        )
-        for row, trial in enumerate(group)
-    ]
-
-
-def _check_own(trained: Trained, rows: Sequence[TrainingScore]) -> None:
+def _check_own(trained: Trained, rows: Sequence[Row]) -> None:
     """Tell a score of a user's own that is not finite from a training that diverged."""
     healthy = ~trained.diverged
     for row in rows:
-        if row.name in TRAINING_SCORES:
+        if row.name in SCORES:
             healthy &= np.isfinite(trained.recorded[row.name]).all(axis=1)
     for row in rows:
         if not np.isfinite(trained.recorded[row.name][healthy]).all():

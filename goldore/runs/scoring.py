@@ -8,6 +8,7 @@ import torch
 from goldore.datasets import ImageDataset, load_dataset
 from goldore.errors import UsageError
 from goldore.runs.budget import MOST_TRIALS, Budget
+from goldore.runs.fold_stage import FoldStage
 from goldore.runs.job import Job, Settings, Stage
 from goldore.runs.kernel_stage import KernelStage
 from goldore.runs.loss_stage import LossStage
@@ -17,7 +18,14 @@ from goldore.runs.sharing import shared_watcher
 from goldore.runs.team import Team
 from goldore.runs.utility_stage import CheckStage, UtilityStage
 from goldore.runs.watching import Watcher
-from goldore.scores import DEFAULT_SCORES, KERNEL_UTILITY, MONTE_CARLO, TrainingScore, find_scores
+from goldore.scores import (
+    DEFAULT_SCORES,
+    FOLD_SCORES,
+    KERNEL_UTILITY,
+    MONTE_CARLO,
+    TrainingScore,
+    find_scores,
+)
 from goldore.store import Header, ScoreFile, default_path, load_scores
 from goldore.store.utility_trials import check_choice
 from goldore.training.devices import (
@@ -26,12 +34,13 @@ from goldore.training.devices import (
     resolve_device,
     running_on,
 )
-from goldore.trials import KernelUtilityRecipe, LossRecipe, UtilityRecipe
+from goldore.trials import FoldRecipe, KernelUtilityRecipe, LossRecipe, UtilityRecipe
 from goldore.trials.seeds import MAX_SEED
 from goldore.version import __version__
 
 _FEWEST_CHECKS = 20
 DEFAULT_TRIALS = 5  # why: docs/scores.md
+DEFAULT_FOLD_TRIALS = 2
 
 
 def score(
@@ -40,6 +49,8 @@ def score(
     scores: str | Sequence[str] = DEFAULT_SCORES,
     trials: int = DEFAULT_TRIALS,
     recipe: LossRecipe | None = None,
+    fold_trials: int = DEFAULT_FOLD_TRIALS,
+    fold: FoldRecipe | None = None,
     utility: UtilityRecipe | None = None,
     kernel_utility: KernelUtilityRecipe | None = None,
     utility_trials: int | None = None,
@@ -65,10 +76,10 @@ def score(
     """Score every training sample of a dataset and write a score file.
 
     Trains `trials` proxy networks on the whole training set and records each sample's loss; one training
-    serves both loss scores. For MonteCarlo, trains proxy networks on drawn subsets. For KernelUtility, looks
-    at all images with `trials` groups of untrained networks. A file that already holds trials of the same
-    dataset, recipe and seed is resumed: only missing trials are trained. Results do not depend on
-    `ensemble_size` or on what was resumed, beyond rounding.
+    serves both loss scores. For HeldOutLoss and Memorization, cross-validates. For MonteCarlo, trains proxy
+    networks on drawn subsets. For KernelUtility, looks at all images with `trials` groups of untrained
+    networks. A file that already holds trials of the same dataset, recipe and seed is resumed: only missing
+    trials are trained. Results do not depend on `ensemble_size` or on what was resumed, beyond rounding.
 
     Args:
         source: a dataset, or what `load_dataset` takes.
@@ -79,6 +90,9 @@ def score(
             the end, 1 or more; two give standard errors.
         recipe: how to train loss trials; None takes the defaults. Depth, mean and std are filled in from
             the dataset where they are None.
+        fold_trials: cross-validations that the file shall hold in the end, each of as many trainings as it
+            has folds.
+        fold: how they train, likewise.
         utility: how to train utility trials, likewise; a pilot chooses subset_per_class where it is None.
         kernel_utility: how KernelUtility looks at the samples, likewise.
         utility_trials: that the file shall hold in the end; None: as many as draw every sample twice, and at
@@ -121,13 +135,14 @@ def score(
     """
     rows = find_scores(scores)
     recorded = {name: row for name, row in rows.items() if isinstance(row, TrainingScore)}
-    _check_numbers(trials, seed, ensemble_size)
+    _check_numbers({"trials": trials, "fold_trials": fold_trials}, seed, ensemble_size)
     check_choice(outcome, estimator)
-    kinds = (bool(recorded), MONTE_CARLO.name in rows, KERNEL_UTILITY.name in rows)
+    folds = any(name in FOLD_SCORES for name in rows)
+    kinds = (bool(recorded), folds, MONTE_CARLO.name in rows, KERNEL_UTILITY.name in rows)
     if trial_range is not None and sum(kinds) > 1:
         raise UsageError(
-            "`trial_range` numbers the trials of one kind; score the losses, MonteCarlo and KernelUtility in "
-            "runs of their own."
+            "`trial_range` numbers the trials of one kind; score the losses, HeldOutLoss and Memorization, "
+            "MonteCarlo, and KernelUtility in runs of their own."
         )
     budget = Budget(utility_trials, until_reliability, max_trials, max_seconds, trial_range)
     team = team or Team()
@@ -159,8 +174,12 @@ def score(
         stages.append(compared[-1])
     if recorded:
         stages.append(LossStage(job, recipe or LossRecipe(), recorded, numbers))
+    has_prior = bool(stages)
+    if folds:
+        numbers = range(fold_trials) if trial_range is None else trial_range
+        stages.append(FoldStage(job, fold or FoldRecipe(), FOLD_SCORES, numbers))
     if MONTE_CARLO.name in rows:
-        monte_carlo = UtilityStage(job, utility, budget, outcome, estimator, has_prior=bool(stages))
+        monte_carlo = UtilityStage(job, utility, budget, outcome, estimator, has_prior=has_prior)
         stages.append(monte_carlo)
         compared += [monte_carlo] if utility.kernel is not None else []
     if check_trials is not None:
@@ -213,9 +232,10 @@ def _check_comparable(
         raise UsageError("`check_trials` take no `trial_range`; add them when the parts are merged.")
 
 
-def _check_numbers(trials: int, seed: int, ensemble_size: int | None) -> None:
-    if trials < 1:
-        raise UsageError(f"`trials` is {trials}; it must be 1 or more.")
+def _check_numbers(trials: dict[str, int], seed: int, ensemble_size: int | None) -> None:
+    for name, number in trials.items():
+        if number < 1:
+            raise UsageError(f"`{name}` is {number}; it must be 1 or more.")
     if not 0 <= seed <= MAX_SEED:
         raise UsageError(f"`seed` is {seed}; it must be 0 to {MAX_SEED}.")
     if ensemble_size is not None and ensemble_size < 1:

@@ -47,14 +47,18 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True)
 class LossPlan(Plan):
-    """What a run is going to do with loss trials.
+    """What a run is going to do with loss trials, or with cross-validations.
 
     Attributes:
         epochs: that each of them trains; fewer than the recipe's if no score needs the last ones.
+        networks: of a trial.
+        images: that a trial trains on, over its epochs and networks.
     """
 
     run: LossRun
     epochs: int
+    networks: int
+    images: int
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,9 +9,10 @@ reliability.
 May import: datasets, files, trials.
 """
 
-from goldore.scores.definition import ScoreDefinition, TrainingScore, mean_of
+from goldore.scores.definition import PREDICTED, FoldScore, ScoreDefinition, TrainingScore, mean_of
 from goldore.scores.table import (
     DEFAULT_SCORES,
+    FOLD_SCORES,
     KERNEL_UTILITY,
     LOSS_CONVERGE,
     LOSS_INIT,
@@ -26,14 +27,17 @@ from goldore.scores.table import (
 
 __all__ = [
     "DEFAULT_SCORES",
+    "FOLD_SCORES",
     "KERNEL_UTILITY",
     "LOSS_CONVERGE",
     "LOSS_INIT",
     "MONTE_CARLO",
     "MONTE_CARLO_DEFINITIONS",
+    "PREDICTED",
     "SCORES",
     "TRAINING_SCORES",
     "UTILITY_UNITS",
+    "FoldScore",
     "ScoreDefinition",
     "TrainingScore",
     "find_scores",

@@ -10,7 +10,9 @@ from goldore.errors import UsageError, reason
 from goldore.trials import LossRecipe
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from goldore.scores.predictions import Predictions
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 End = Literal["large", "small"]
 WINDOW = 10  # epochs that scores of sliding windows look at together
+PREDICTED = ("predicted", "predicted_probability", "label_probability")  # what trials keep beside scores
 _RESERVED = ("random", "rand", "all")  # criteria, and what --scores knows
 # The other names in a score file are in lower case, so that no score can be taken for one of them.
 _NAME = re.compile(r"[A-Z][A-Za-z0-9]{0,63}")
@@ -127,6 +130,51 @@ class TrainingScore(ScoreDefinition):
 
         epochs = self.window(recipe)
         return Observer(self.name, epochs, self.record(networks, samples, epochs, device))
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoldScore(ScoreDefinition):
+    """A score of cross-validations: one number per trial, of networks trained with and without a sample.
+
+    Attributes:
+        quantity: of the `Predictions` of some samples, [E, B]; its mean over the last `converge_epochs`
+            epochs counts.
+        compared: whether it is that of the networks that trained on the sample, minus that of the one that
+            did not; else the latter alone.
+    """
+
+    quantity: "Callable[[Predictions], Tensor]"
+    compared: bool = False
+
+    def window(self, recipe: LossRecipe) -> Sequence[int]:
+        """The epochs after which it looks at all samples, ascending."""
+        return recipe.converge_window
+
+    def observe(self, recipe: LossRecipe, networks: int, samples: int, device: "torch.device") -> "Observer":
+        """Make what watches a group of networks train."""
+        from goldore.scores.recorders import Observer
+
+        epochs = self.window(recipe)
+        return Observer(self.name, epochs, mean_of(self.quantity)(networks, samples, epochs, device))
+
+    def of_trial(self, values: "NDArray[np.float32]", folds: "NDArray[np.int64]") -> "NDArray[np.float32]":
+        """One trial's number for each sample.
+
+        Args:
+            values: of its networks, float32 [K, N].
+            folds: the network that did not train on each sample, int64 [N].
+
+        Returns:
+            Float32 [N].
+        """
+        import numpy as np
+
+        without: NDArray[np.float32] = np.take_along_axis(values, folds[None], axis=0)[0]
+        if not self.compared:
+            return without
+        total = values.sum(axis=0, dtype=np.float64)
+        compared: NDArray[np.float32] = (total - without) / (len(values) - 1) - without
+        return compared.astype(np.float32)
 
 
 def mean_of(quantity: "Callable[[Predictions], Tensor]") -> "Record":

@@ -7,6 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from goldore.scores.definition import PREDICTED
 from goldore.scores.predictions import Predictions
 
 
@@ -38,6 +39,23 @@ class Observer:
     name: str
     epochs: Collection[int]
     recorder: Recorder
+
+
+def observe_predictions(epoch: int, networks: int, samples: int, device: torch.device) -> list[Observer]:
+    """Make what keeps, for people, which class the networks predict after an epoch (`PREDICTED`).
+
+    Returns:
+        Observers of the predicted class, its probability, and the label's.
+    """
+    quantities: tuple[Callable[[Predictions], Tensor], ...] = (
+        lambda predictions: predictions.logits.argmax(dim=2),
+        lambda predictions: predictions.probabilities.amax(dim=2),
+        lambda predictions: predictions.confidence,
+    )
+    return [
+        Observer(name, (epoch,), Mean(quantity, networks, samples, 1, device))
+        for name, quantity in zip(PREDICTED, quantities, strict=True)
+    ]
 
 
 class Mean:

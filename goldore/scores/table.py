@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 from goldore.errors import UsageError
 from goldore.files.user_code import import_named
-from goldore.scores.definition import ScoreDefinition, TrainingScore, mean_of
+from goldore.scores.definition import FoldScore, ScoreDefinition, TrainingScore, mean_of
 from goldore.scores.dynamics import DYNAMICS
 from goldore.trials import LossRecipe
 from goldore.wording import plain_name
@@ -32,6 +32,32 @@ def _mean_loss(name: str, which: str, epochs: Callable[[LossRecipe], Collection[
 
 LOSS_INIT = _mean_loss("LossInit", "first init_epochs", lambda recipe: recipe.init_window)
 LOSS_CONVERGE = _mean_loss("LossConverge", "last converge_epochs", lambda recipe: recipe.converge_window)
+HELD_OUT_LOSS = FoldScore(
+    name="HeldOutLoss",
+    definition="mean over trials and over the last converge_epochs epochs of the sample's cross-entropy in "
+    "the network of a cross-validation that did not train on it",
+    unit="nat",
+    drops="large",
+    low="easy",
+    high="hard",
+    lowest="easiest",
+    highest="hardest",
+    quantity=lambda predictions: predictions.cross_entropy,
+)
+MEMORIZATION = FoldScore(
+    name="Memorization",
+    definition="how often the sample is classified correctly, over the last converge_epochs epochs, by the "
+    "networks of a cross-validation that trained on it, minus how often by the one that did not; mean over "
+    "trials (Feldman & Zhang 2020, arXiv 2008.03703, for folds in place of random subsets)",
+    unit="probability",
+    drops="small",
+    low="typical",
+    high="atypical",
+    lowest="most typical",
+    highest="most atypical",
+    quantity=lambda predictions: predictions.correct.double(),
+    compared=True,
+)
 MONTE_CARLO = ScoreDefinition(
     name="MonteCarlo",
     definition="mean outcome of the sample's class over the trials that contain the sample, minus the mean "
@@ -68,9 +94,10 @@ UTILITY_UNITS = {"accuracy": "accuracy (1 = all correct)", "logprob": "nat", "ma
 
 _MOST = 32  # scores of a file
 
-_ROWS = (LOSS_INIT, LOSS_CONVERGE, *DYNAMICS, MONTE_CARLO, KERNEL_UTILITY)
+_ROWS = (LOSS_INIT, LOSS_CONVERGE, *DYNAMICS, HELD_OUT_LOSS, MEMORIZATION, MONTE_CARLO, KERNEL_UTILITY)
 SCORES: dict[str, ScoreDefinition] = {each.name: each for each in _ROWS}
 TRAINING_SCORES = {name: row for name, row in SCORES.items() if isinstance(row, TrainingScore)}
+FOLD_SCORES = {name: row for name, row in SCORES.items() if isinstance(row, FoldScore)}
 DEFAULT_SCORES = (LOSS_INIT.name, LOSS_CONVERGE.name)
 ALL = "all"  # names all scores that loss trials give
 

@@ -12,6 +12,7 @@
     /halves/<Name>       float32 [2, N], the score from either half of the trials
     /counts/<Name>       int32 [N], the trials that contain the sample (MonteCarlo)
     /trials/loss         see `goldore.store.loss_trials`
+    /trials/fold         as /trials/loss, a row a cross-validation
     /trials/utility      see `goldore.store.utility_trials`
     /trials/kernel       see `goldore.store.kernel_trials`
     /trials/check        as /trials/utility, of trained trials to compare with
@@ -32,6 +33,7 @@ from goldore.store.merging import join, merge
 from goldore.store.model import (
     CheckRun,
     DatasetInfo,
+    FoldRun,
     Header,
     KernelResult,
     KernelRun,
@@ -47,12 +49,14 @@ from goldore.store.model import (
     UtilityRun,
     UtilityTrials,
 )
+from goldore.store.predicting import load_predictions
 from goldore.store.reading import is_score_file, load_header, load_scores
 from goldore.store.writing import add_trials, drop_trials, write_new
 
 __all__ = [
     "CheckRun",
     "DatasetInfo",
+    "FoldRun",
     "Header",
     "KernelResult",
     "KernelRun",
@@ -78,6 +82,7 @@ __all__ = [
     "join",
     "journal_of",
     "load_header",
+    "load_predictions",
     "load_scores",
     "merge",
     "reestimate",

@@ -1,11 +1,16 @@
-"""Loss trials in a score file.
+"""Loss trials in a score file, and cross-validations.
 
 /trials/loss         attrs: recipe (JSON), base_seed, recorded, scores (JSON: what each recorded score is),
                      scores_checksum (its sha256), stale (while /scores is still to be estimated)
 /trials/loss/<Name>  float32 [T, N]; row t is trial t
+/trials/loss/...     predicted int32 [T, N], the class that each trial predicts (after the last epoch of
+LossInit's
+                     window; of a cross-validation, at the end, by the network that left the sample out),
+                     predicted_probability and label_probability float32 [T, N]; not in files of goldore 0.1
 /trials/loss/...     seed uint64 [T], train_loss float32 [T, epochs], test_accuracy float32 [T],
                      seconds float32 [T], failed uint8 [T], done uint8 [T],
                      digest uint64 [T] (see `goldore.store.digests`; of all but the seconds)
+/trials/fold         likewise, a row a cross-validation
 """
 
 import dataclasses
@@ -19,7 +24,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from goldore.scores import SCORES, ScoreDefinition
+from goldore.scores import PREDICTED, SCORES, ScoreDefinition
 from goldore.scores.dynamics import DYNAMICS
 from goldore.scores.estimators import class_members, mean_over_trials
 from goldore.store.digests import digests
@@ -34,26 +39,35 @@ from goldore.store.format import (
     rows_at,
     write_text_list,
 )
-from goldore.store.model import DatasetInfo, Header, LossResult, LossRun, LossTrials, Score
+from goldore.store.model import DatasetInfo, FoldRun, Header, LossResult, LossRun, LossTrials, Score
 from goldore.store.trial_kind import Columns, Others, TrialKind
-from goldore.trials import LossRecipe
-from goldore.trials.seeds import Trial, make_trials
+from goldore.trials import FoldRecipe, LossRecipe
+from goldore.trials.seeds import Trial, make_fold_trials, make_trials
 
 _OF_TRIALS = ("seed", "failed", "train_loss", "test_accuracy")  # columns beside the scores
 
 
 class LossKind(TrialKind[LossRun, LossTrials, LossResult]):
-    """Trainings on the whole training set, which record the samples' scores."""
+    """Trainings on the whole training set, which record the samples' scores.
 
-    name = "loss"
+    Args:
+        run: what its trials share.
+        recipe: of them.
+    """
+
     result = LossResult
     tells: ClassVar[tuple[str, ...]] = ("utility",)
+    make_trials = staticmethod(make_trials)
+
+    def __init__(self, run: type[LossRun], recipe: type[LossRecipe]) -> None:
+        self.name = run.kind
+        self._run, self._recipe = run, recipe
 
     def read(self, file: h5py.File, info: DatasetInfo) -> LossTrials:
         """Read what the file says of its loss trials, without the [T, N] arrays."""
         group = node_at(file, self.group)
         text = read_text(group, "recipe")
-        recipe = LossRecipe.from_json(text)
+        recipe = self._recipe.from_json(text)
         scores = read_scores(group)
         rows = len(node_at(file, f"{self.group}/done"))
 
@@ -61,9 +75,12 @@ class LossKind(TrialKind[LossRun, LossTrials, LossResult]):
             return read_per_trial(file, f"{self.group}/{name}", (rows, *shape), kinds)
 
         done, failed = (column(name, (), "u").astype(bool) for name in ("done", "failed"))
-        for score in scores:
-            path = f"{self.group}/{score.name}"
-            values = rows_at(file, path, (rows, info.num_samples), "f")
+        predicts = PREDICTED[0] in group
+        names = [(score.name, "f") for score in scores]
+        names += [(name, "i" if name == PREDICTED[0] else "f") for name in PREDICTED if predicts]
+        for name, kinds in names:
+            path = f"{self.group}/{name}"
+            values = rows_at(file, path, (rows, info.num_samples), kinds)
             held = values.id.get_storage_size()
             if values.maxshape[0] is not None or held < 4 * info.num_samples * done.sum():
                 raise ValueError(f"{path} holds fewer trials than it claims")
@@ -78,17 +95,18 @@ class LossKind(TrialKind[LossRun, LossTrials, LossResult]):
             train_loss=column("train_loss", (recipe.epochs,), "f"),
             test_accuracy=column("test_accuracy", (), "f"),
             seconds=read_seconds(file, f"{self.group}/seconds", rows),
+            predicts=predicts,
         )
 
     def run_of(self, trials: LossTrials, made_on: Mapping[str, str]) -> LossRun:
         """What these trials share."""
-        return LossRun(trials.recipe, trials.base_seed, trials.scores, **made_on)
+        return self._run(trials.recipe, trials.base_seed, trials.scores, **made_on)
 
     def run_in(self, group: h5py.Group, made_on: Mapping[str, str]) -> LossRun:
         """The same from a file's attributes alone."""
-        recipe = LossRecipe.from_json(read_text(group, "recipe"))
+        recipe = self._recipe.from_json(read_text(group, "recipe"))
         scores = read_scores(group, damaged=True)
-        return LossRun(recipe, int(read_attribute(group, "base_seed")), scores, **made_on)
+        return self._run(recipe, int(read_attribute(group, "base_seed")), scores, **made_on)
 
     def continuing(self, run: LossRun, trials: LossTrials) -> LossRun:
         """It records what they record."""
@@ -97,7 +115,7 @@ class LossKind(TrialKind[LossRun, LossTrials, LossResult]):
     def run_from_json(self, fields: dict[str, Any]) -> LossRun:
         """Read back what the run's `to_json` gave."""
         scores = tuple(ScoreDefinition.from_described(each) for each in fields["scores"])
-        return LossRun(**{**fields, "recipe": LossRecipe.from_json(fields["recipe"]), "scores": scores})
+        return self._run(**{**fields, "recipe": self._recipe.from_json(fields["recipe"]), "scores": scores})
 
     def differences(self, trials: LossTrials, run: LossRun) -> list[tuple[str, Any, Any]]:
         """A run can record fewer scores than are there, not others."""
@@ -127,6 +145,11 @@ class LossKind(TrialKind[LossRun, LossTrials, LossResult]):
             create_rows(group, name, "f4", shape, np.nan)
         for name in run.recorded:
             create_rows(group, name, "f4", (header.info.num_samples,), np.nan)
+        for name in PREDICTED:
+            whole = name == PREDICTED[0]
+            create_rows(
+                group, name, "i4" if whole else "f4", (header.info.num_samples,), -1 if whole else np.nan
+            )
 
     def update(self, group: h5py.Group, run: LossRun) -> None:
         """Nothing may change."""
@@ -137,7 +160,11 @@ class LossKind(TrialKind[LossRun, LossTrials, LossResult]):
 
     def content_names(self, group: h5py.Group) -> list[str]:
         """The small columns, then the scores."""
-        return [*_OF_TRIALS, *read_text_list(group, "recorded")]
+        return [
+            *_OF_TRIALS,
+            *read_text_list(group, "recorded"),
+            *(name for name in PREDICTED if name in group),
+        ]
 
     def columns_of(self, results: Sequence[LossResult], names: Sequence[str]) -> dict[str, NDArray[Any]]:
         """Trials as rows of columns."""
@@ -149,13 +176,14 @@ class LossKind(TrialKind[LossRun, LossTrials, LossResult]):
         }
         for name in names:
             if name not in _OF_TRIALS:
-                columns[name] = np.stack([result.recorded[name] for result in results]).astype("<f4")
+                dtype = "<i4" if name == PREDICTED[0] else "<f4"
+                columns[name] = np.stack([result.recorded[name] for result in results]).astype(dtype)
         columns["seconds"] = np.array([result.seconds for result in results], dtype="<f4")
         return columns
 
     def results_of(self, numbers: NDArray[np.int64], columns: Columns) -> list[LossResult]:
         """Trials from rows of columns."""
-        recorded = _scores_among(columns)
+        recorded = [*_scores_among(columns), *_predicted_among(columns)]
         return [
             LossResult(
                 trial=Trial(int(number), int(columns["seed"][row])),
@@ -171,16 +199,17 @@ class LossKind(TrialKind[LossRun, LossTrials, LossResult]):
     def digests_of(self, key: bytes, numbers: NDArray[np.int64], columns: Columns) -> NDArray[np.uint64]:
         """The digest of each trial: number, seed and failed as three uint64, then the other columns."""
         head = [numbers.astype("<u8"), *(columns[name].astype("<u8") for name in ("seed", "failed"))]
-        rest = ("train_loss", "test_accuracy", *_scores_among(columns))
+        rest = ("train_loss", "test_accuracy", *_scores_among(columns), *_predicted_among(columns))
         return digests(key, [*head, *(columns[name] for name in rest)])
 
     def derived(self, run: LossRun, numbers: Sequence[int]) -> list[Trial]:
         """The trials of a run with these numbers."""
-        return make_trials(run.base_seed, numbers)
+        return self.make_trials(run.base_seed, numbers)
 
     def size_of(self, header: Header, run: LossRun, results: Sequence[LossResult]) -> int:
         """Upper estimate, in bytes, of what a file grows by: these results, and their scores."""
-        return header.info.num_samples * len(run.recorded) * (2 * 8 + 2 * 4 + 4 * len(results))
+        of_scores = len(run.recorded) * (2 * 8 + 2 * 4 + 4 * len(results))
+        return header.info.num_samples * (of_scores + 4 * len(PREDICTED) * len(results))
 
     def score_names(self, trials: LossTrials) -> tuple[str, ...]:
         """Those that each trial recorded."""
@@ -205,12 +234,25 @@ class LossKind(TrialKind[LossRun, LossTrials, LossResult]):
         return [Score.of(score, mean_over_trials(values[score.name], members)) for score in known.scores]
 
 
-LOSS = LossKind()
+class FoldKind(LossKind):
+    """Cross-validations: a row is over all networks of one."""
+
+    tells: ClassVar[tuple[str, ...]] = ()
+    make_trials = staticmethod(make_fold_trials)
+
+
+LOSS = LossKind(LossRun, LossRecipe)
+FOLD = FoldKind(FoldRun, FoldRecipe)
 
 
 def _scores_among(columns: Columns) -> list[str]:
     """Names of the scores: they begin with a capital, and no other column does."""
     return [name for name in columns if name[:1].isupper()]
+
+
+def _predicted_among(columns: Columns) -> list[str]:
+    """Names of the columns of what trials predict, of which older files have none."""
+    return [name for name in PREDICTED if name in columns]
 
 
 def read_scores(group: h5py.Group, *, damaged: bool = False) -> tuple[ScoreDefinition, ...]:

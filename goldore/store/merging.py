@@ -14,7 +14,7 @@ from goldore.store import journal
 from goldore.store.checks import run_differences
 from goldore.store.estimating import estimate_scores
 from goldore.store.format import has
-from goldore.store.model import Header, Result, Run, ScoreFile
+from goldore.store.model import Header, LossTrials, Result, Run, ScoreFile
 from goldore.store.reading import load_scores, opened, read_header
 from goldore.store.trial_kind import BESIDE, TrialKind
 from goldore.store.trial_kinds import KINDS
@@ -71,12 +71,17 @@ def join(paths: Sequence[Path], target: Path) -> None:
                 raise ScoreFileError(
                     f"{file_of.path} holds another run than {paths[0]} ({shown}); merge parts of one run."
                 )
-    recorded = {
-        tuple(sorted(file_of.loss_trials.recorded)) for file_of in files if file_of.loss_trials is not None
-    }
-    if len(recorded) > 1:
-        shown = " / ".join(",".join(names) for names in sorted(recorded))
-        raise ScoreFileError(f"the files record different losses ({shown}); merge parts of one run.")
+    for kind in ("loss", "fold"):
+        there = [
+            trials for trials in (each.trials_of(kind) for each in files) if isinstance(trials, LossTrials)
+        ]
+        recorded = {(tuple(sorted(trials.recorded)), trials.predicts) for trials in there}
+        if len(recorded) > 1:
+            shown = " / ".join(
+                ",".join([*names, *(["predictions"] if predicts else [])])
+                for names, predicts in sorted(recorded)
+            )
+            raise ScoreFileError(f"the files record different scores ({shown}); merge parts of one run.")
     sizes = sum(path.stat().st_size for path in paths)
     journals = [(path, journal.read(path)) for path in paths]
     with new_state(target, 2 * sizes, paths[0]) as whole:

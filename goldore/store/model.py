@@ -22,7 +22,14 @@ from goldore.scores.estimators.agreement import Agreement
 from goldore.scores.estimators.estimate import Estimate
 from goldore.scores.estimators.reliability import trials_needed
 from goldore.scores.estimators.utility import Estimator
-from goldore.trials import OUTCOMES, KernelUtilityRecipe, LossRecipe, Outcome, UtilityRecipe
+from goldore.trials import (
+    OUTCOMES,
+    FoldRecipe,
+    KernelUtilityRecipe,
+    LossRecipe,
+    Outcome,
+    UtilityRecipe,
+)
 from goldore.trials.seeds import Trial, check_seed
 
 
@@ -177,7 +184,7 @@ class Score(Estimate):
 
 @dataclass(frozen=True)
 class LossTrials:
-    """What a file says of its loss trials, without the [T, N] arrays.
+    """What a file says of its loss trials, or of its cross-validations, without the [T, N] arrays.
 
     Attributes:
         recipe: of all of them.
@@ -190,6 +197,7 @@ class LossTrials:
         test_accuracy: float32 [T]; NaN where unknown.
         seconds: time on its device that each trial took, float32 [T]; NaN where unknown.
         assumed: settings of the recipe that the file does not name, and what they were taken as.
+        predicts: whether the file keeps which class each trial predicts.
     """
 
     recipe: LossRecipe
@@ -202,6 +210,7 @@ class LossTrials:
     test_accuracy: NDArray[np.float32]
     seconds: NDArray[np.float32]
     assumed: dict[str, Any] = field(default_factory=dict)
+    predicts: bool = False
 
     @property
     def recorded(self) -> tuple[str, ...]:
@@ -288,6 +297,7 @@ class ScoreFile:
         utility_trials: None if the file has none.
         kernel_trials: those of KernelUtility, likewise.
         check_trials: trained ones that utilities which train nothing are compared with, likewise.
+        fold_trials: cross-validations, likewise.
     """
 
     path: Path
@@ -304,6 +314,7 @@ class ScoreFile:
     utility_trials: UtilityTrials | None = None
     kernel_trials: KernelTrials | None = None
     check_trials: UtilityTrials | None = None
+    fold_trials: LossTrials | None = None
 
     def subset_of(self, score: str) -> int | None:
         """Samples of each class that the trials of a utility draw, k; None of scores without such trials."""
@@ -311,7 +322,7 @@ class ScoreFile:
         return None if trials is None else trials.recipe.subset_per_class
 
     def trials_of(self, kind: str) -> StoredTrials | None:
-        """Its trials of a kind, "loss", "utility", "kernel" or "check"."""
+        """Its trials of a kind, "loss", "fold", "utility", "kernel" or "check"."""
         found: StoredTrials | None = getattr(self, f"{kind}_trials")
         return found
 
@@ -343,6 +354,14 @@ class LossRun:
     def to_json(self) -> dict[str, Any]:
         """Everything as JSON values, the kind among them."""
         return _as_json(self) | {"scores": [score.described() for score in self.scores]}
+
+
+@dataclass(frozen=True)
+class FoldRun(LossRun):
+    """What all cross-validations of one file share."""
+
+    kind: ClassVar[str] = "fold"
+    recipe: FoldRecipe
 
 
 @dataclass(frozen=True)
@@ -420,14 +439,14 @@ class KernelRun:
 
 @dataclass(frozen=True)
 class LossResult:
-    """What one loss trial gave.
+    """What one loss trial gave, or one cross-validation, over its networks.
 
     Attributes:
         trial: number and seed.
         failed: whether the training diverged; its values are then not averaged in.
-        recorded: float32 [N] by score name.
-        train_loss: float32 [epochs].
-        test_accuracy: NaN if there is no test split.
+        recorded: float32 [N] by name, of the scores and of what it predicts (`PREDICTED`).
+        train_loss: float32 [epochs]; of a cross-validation its networks' mean.
+        test_accuracy: likewise; NaN if there is no test split.
         seconds: time on its device: of all trials trained with it, divided by their number; NaN unknown.
     """
 

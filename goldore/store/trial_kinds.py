@@ -3,12 +3,14 @@
 from typing import Any
 
 from goldore.store.kernel_trials import KERNEL
-from goldore.store.loss_trials import LOSS
+from goldore.store.loss_trials import FOLD, LOSS
 from goldore.store.model import Run, ScoreFile
 from goldore.store.trial_kind import TrialKind
 from goldore.store.utility_trials import CHECK, UTILITY
 
-KINDS: dict[str, TrialKind[Any, Any, Any]] = {kind.name: kind for kind in (LOSS, UTILITY, KERNEL, CHECK)}
+KINDS: dict[str, TrialKind[Any, Any, Any]] = {
+    kind.name: kind for kind in (LOSS, FOLD, UTILITY, KERNEL, CHECK)
+}
 
 
 def continuing(run: Run, file: ScoreFile) -> Run:

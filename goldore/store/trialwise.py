@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from goldore.scores import KERNEL_UTILITY
 from goldore.store.format import has
 from goldore.store.kernel_trials import KERNEL
-from goldore.store.loss_trials import LOSS
+from goldore.store.loss_trials import FOLD, LOSS
 from goldore.store.reading import opened, read_header
 from goldore.store.utility_trials import UTILITY
 
@@ -42,7 +42,7 @@ def values_by_trial(path: Path, positions: NDArray[np.int64]) -> dict[str, NDArr
         positions: of the samples, int64 [P], ascending.
 
     Returns:
-        float32 [T, P] by score name: of loss trials, and of the trials of KernelUtility.
+        float32 [T, P] by score name: of loss trials, cross-validations and the trials of KernelUtility.
 
     Raises:
         ScoreFileError: if the file cannot be read.
@@ -51,9 +51,10 @@ def values_by_trial(path: Path, positions: NDArray[np.int64]) -> dict[str, NDArr
     with opened(path) as file:
         info = read_header(file).info
         columns: list[tuple[str, h5py.Dataset, tuple[int, ...]]] = []
-        if has(file, LOSS.group):
-            known = LOSS.read(file, info)
-            columns += [(name, file[LOSS.group][name], known.done) for name in known.recorded]
+        for kind in (LOSS, FOLD):
+            if has(file, kind.group):
+                known = kind.read(file, info)
+                columns += [(name, file[kind.group][name], known.done) for name in known.recorded]
         if has(file, KERNEL.group):
             columns.append((KERNEL_UTILITY.name, file[KERNEL.group]["values"], KERNEL.read(file, info).done))
         for name, stored, done in columns:

@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from goldore.errors import GoldoreError, reason
@@ -56,6 +57,7 @@ def train(
     observers: Sequence[Observer],
     tick: Callable[[Callable[[], Progress]], None] = lambda _: None,
     execution: Execution | None = None,
+    pools: Sequence[NDArray[np.int64]] | None = None,
 ) -> Trained:
     """Train one network per trial, all at once, up to the last epoch that an observer wants.
 
@@ -69,17 +71,19 @@ def train(
         observers: shown all samples after the epochs they ask for.
         tick: called after every step with a function that gives the progress.
         execution: how to run; None: as it is written.
+        pools: positions that each network trains on; of larger pools an epoch leaves out some, at random, so
+            that all train on as many. None: all samples.
 
     Returns:
         What was observed.
     """
     execution, precision = execution or Execution(), recipe.precision or "float32"
     stepper = Stepper(architecture, recipe, trials, data, execution)
-    course = _Course(data.device, observers, len(trials) * len(data.labels))
-    orders = [trial.stream(Stream.ORDER) for trial in trials]
-    samples = len(data.labels)
+    order_of = _Orders(trials, pools or [np.arange(len(data.labels))] * len(trials))
+    samples = order_of.samples
+    course = _Course(data.device, observers, len(trials) * samples)
     train_loss = np.full((len(trials), recipe.epochs), np.nan, dtype=np.float32)
-    order = _drawn_order(orders, samples, data)
+    order = to_device(order_of(), data.index_device)
     for epoch in range(1, course.last_epoch + 1):
         stepper.loss_sum.zero_()
         for start in range(0, samples, recipe.batch_size):
@@ -88,14 +92,14 @@ def train(
             course.step(epoch, rows.numel(), stepper.losses)
             tick(course.progress)
         if epoch < course.last_epoch:
-            order = _drawn_order(orders, samples, data)  # on the host, while the device works
+            order = to_device(order_of(), data.index_device)  # drawn on the host, while the device works
         train_loss[:, epoch - 1] = (stepper.loss_sum / samples).cpu().numpy()
         if not np.isfinite(train_loss[:, epoch - 1]).any():
             break
         wanting = [observer for observer in observers if epoch in observer.epochs]
         if wanting:
             _scoring_pass(stepper.networks, data, epoch, wanting, execution, precision)
-    shape = (len(trials), samples)
+    shape = (len(trials), len(data.labels))
     recorded = {observer.name: _result(observer, shape) for observer in observers}
     diverged = np.logical_not(np.isfinite(train_loss[:, :epoch]).all(axis=1))
     finite = [np.isfinite(values).all(axis=1) for values in recorded.values()]
@@ -108,9 +112,28 @@ def train(
     )
 
 
-def _drawn_order(orders: Sequence[np.random.Generator], samples: int, data: DeviceDataset) -> Tensor:
-    """Each network's own order of the samples, int64 [N, E]."""
-    return to_device(np.stack([draw.permutation(samples) for draw in orders], axis=1), data.index_device)
+class _Orders:
+    """Each network's own order of the samples, epoch after epoch.
+
+    Args:
+        trials: E of them.
+        pools: positions that each network trains on.
+
+    Attributes:
+        samples: of an epoch.
+    """
+
+    def __init__(self, trials: Sequence[Trial], pools: Sequence[NDArray[np.int64]]) -> None:
+        self._draws = [trial.stream(Stream.ORDER) for trial in trials]
+        self._pools = pools
+        self.samples = min(map(len, pools))
+
+    def __call__(self) -> NDArray[np.int64]:
+        """Draw those of an epoch, [samples, E]."""
+        drawn = [
+            pool[draw.permutation(len(pool))] for draw, pool in zip(self._draws, self._pools, strict=True)
+        ]
+        return np.stack([each[: self.samples] for each in drawn], axis=1)
 
 
 class _Course:

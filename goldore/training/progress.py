@@ -1,6 +1,7 @@
 """How far a training is. Here without torch, for those who only show it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 
 @dataclass(frozen=True)
@@ -18,3 +19,7 @@ class Progress:
     images: int
     total_images: int
     loss: float
+
+    def after(self, images: int) -> Self:
+        """The same, so many images later."""
+        return replace(self, images=self.images + images, total_images=self.total_images + images)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from goldore.datasets.classes import class_members
 from goldore.errors import UsageError
+from goldore.trials.seeds import Stream, Trial
 from goldore.trials.utility_recipe import CheckRecipe, UtilityRecipe
 
 _FOLD_KEY, _SWEEP_KEY, _THIN_KEY = 1, 2, 8  # first of several keys; the trials' own streams have a single one
@@ -122,6 +123,30 @@ def strata_of(recipe: UtilityRecipe, labels: NDArray[np.int64], num_classes: int
     if recipe.pool_per_class is None:
         raise ValueError("the recipe leaves pool_per_class open")
     return thinned(whole, recipe.pool_per_class, base_seed)
+
+
+def folds_of(trial: Trial, labels: NDArray[np.int64], num_classes: int, folds: int) -> NDArray[np.int64]:
+    """Deal the samples out to folds, class by class, in an order that the trial draws.
+
+    Args:
+        trial: decides the order.
+        labels: [N].
+        num_classes: K.
+        folds: how many.
+
+    Returns:
+        The fold of each sample, int64 [N]; the folds' sizes, over all and within a class, differ by one at
+        the most.
+
+    Raises:
+        UsageError: if there are fewer samples than folds.
+    """
+    if len(labels) < folds:
+        raise UsageError(f"`folds` is {folds} and there are {len(labels)} samples; lower it.")
+    draw, dealt = trial.stream(Stream.FOLDS), np.empty(len(labels), dtype=np.int64)
+    order = np.concatenate([draw.permutation(members) for members in class_members(labels, num_classes)])
+    dealt[order] = np.arange(len(labels)) % folds
+    return dealt
 
 
 def thinned(strata: Strata, per_class: int, base_seed: int) -> Strata:

@@ -12,7 +12,7 @@ import numpy as np
 
 MAX_SEED = 2**63 - 1
 _UTILITY, _UTILITY_WEIGHTS, _STUDY, _KERNEL, _GROUP = 3, 4, 5, 6, 7  # kinds of seeds
-_CHECK = 9  # likewise; the draws have 1, 2 and 8 (goldore.trials.draws)
+_CHECK, _FOLD = 9, 10  # likewise; the draws have 1, 2 and 8 (goldore.trials.draws)
 
 
 class Stream(IntEnum):
@@ -22,6 +22,7 @@ class Stream(IntEnum):
     ORDER = 1
     DISTILL = 2
     TEST = 3
+    FOLDS = 4
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,19 @@ def make_utility_trials(base_seed: int, numbers: Iterable[int], common_init: int
         )
         for number in numbers
     ]
+
+
+def make_fold_trials(base_seed: int, numbers: Iterable[int]) -> list[Trial]:
+    """Derive the cross-validations with these numbers from the base seed.
+
+    Args:
+        base_seed: 0 to 2**63 - 1.
+        numbers: trial numbers, 0 or more.
+
+    Returns:
+        One trial a number, in the same order.
+    """
+    return [Trial(number, _derived_seed(base_seed, _FOLD, number)) for number in numbers]
 
 
 def make_kernel_trials(base_seed: int, numbers: Iterable[int]) -> list[Trial]:

@@ -1,0 +1,39 @@
+"""What the trials of a score file predict of the samples."""
+
+from pathlib import Path
+
+import numpy as np
+
+from goldore.scores import PREDICTED
+from goldore.scores.estimators.predicted import Predicted, combine_predictions
+from goldore.store.format import has
+from goldore.store.loss_trials import FOLD, LOSS
+from goldore.store.reading import opened, read_header
+
+
+def load_predictions(path: str | Path) -> Predicted | None:
+    """Read what the trials predict that ended well: cross-validations if there are any, else loss trials.
+
+    Args:
+        path: of a score file.
+
+    Returns:
+        None if no trial says; those of goldore 0.1 do not.
+
+    Raises:
+        ScoreFileError: if the file cannot be read.
+    """
+    with opened(Path(path)) as file:
+        header = read_header(file)
+        for kind in (FOLD, LOSS):
+            known = kind.read(file, header.info) if has(file, kind.group) else None
+            if known is None or not known.done or not known.predicts:
+                continue
+            rows = np.array(known.done)
+            predicted, probability, of_label = (
+                file[kind.group][name][: rows[-1] + 1][rows] for name in PREDICTED
+            )
+            if not ((predicted >= 0) & (predicted < header.info.num_classes)).all():
+                raise ValueError("a trial predicts a class that there is not")
+            return combine_predictions(predicted, probability, of_label, header.labels, held_out=kind is FOLD)
+    return None
