@@ -37,7 +37,7 @@ from goldore.scores.estimators import class_members, mean_over_trials, spearman
 from goldore.scores.predictions import Predictions
 from goldore.scores.recorders import Mean
 from goldore.selection.amount import make_amount
-from goldore.selection.pruning import chance_overlap, choose_samples, groups_of, overlap_of
+from goldore.selection.pruning import chance_overlap, choose_samples, overlap_of
 from goldore.training.devices import keep_freed_memory
 from goldore.training.execution import Execution, logits_function
 from goldore.training.images import DeviceDataset, Images
@@ -286,8 +286,7 @@ class Ranks:
     def kept(self, ratio: str, values: np.ndarray) -> np.ndarray:
         """Positions that are kept where the highest of each class are dropped."""
         amount = make_amount(keep_ratio=ratio)
-        groups = groups_of(self.labels, self.classes, "class")
-        return choose_samples(-values.astype(np.float64), groups, amount)
+        return choose_samples(-values.astype(np.float64), self.labels, self.classes, amount)[0]
 
     def chance(self, ratio: str) -> float:
         """What two random selections share."""

@@ -325,7 +325,9 @@ def _show(
     if "strategy" in selection.provenance:
         seed = selection.provenance["seed"]
         drawn = f", drawn with seed {seed}" if seed is not None else ""
-        line(console, f"by the rule {selection.provenance['strategy']}{drawn}")
+        found = selection.provenance.get("strategy_found")
+        settled = f", which took {found}" if found is not None else ""
+        line(console, f"by the rule {selection.provenance['strategy']}{settled}{drawn}")
     if drops is None:
         line(console, f"Random: drawn with seed {selection.provenance['seed']}")
     else:

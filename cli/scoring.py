@@ -53,7 +53,7 @@ _KINDS = {
 _USED_BY = {  # the kinds of trials that options are about, where these are not all
     "trials": ("loss", "kernel"),
     **dict.fromkeys(("fold_trials", "folds"), ("fold",)),
-    "init_epochs": ("loss",),
+    **dict.fromkeys(("init_epochs", "features"), ("loss",)),
     **dict.fromkeys(("epochs", "converge_epochs"), ("loss", "fold")),
     **dict.fromkeys(
         ("batch_size", "lr", "momentum", "weight_decay", "ensemble_size"),
@@ -151,6 +151,14 @@ def score_command(
             "trains as many networks as there are folds."
         ),
     ] = 2,
+    features: Annotated[
+        bool,
+        typer.Option(
+            "--features",
+            help="Also keep features of the samples, from the first loss trial's network, in "
+            "<score file>-features.npy; some rules of goldore prune need them.",
+        ),
+    ] = False,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -461,6 +469,7 @@ def score_command(
                 ensemble_size=ensemble_size,
                 compile_mode=compile_mode,
                 deterministic=deterministic,
+                features=features,
                 out=out,
                 overwrite=overwrite,
                 watcher=watcher,

@@ -3,20 +3,23 @@
 import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from goldore.errors import GoldoreError, UsageError
+from goldore.files.atomic import replacing
 from goldore.networks.architecture import Architecture
 from goldore.runs.groups import Groups
 from goldore.runs.job import Job, complete_recipe, memory_errors
 from goldore.runs.todo import Todo
 from goldore.runs.watching import LossPlan
 from goldore.scores import FOLD_SCORES, SCORES, TRAINING_SCORES, FoldScore, TrainingScore
-from goldore.scores.recorders import observe_predictions
-from goldore.store import LossResult, LossRun, LossTrials, ScoreFile, run_differences
+from goldore.scores.recorders import Features, Observer, observe_predictions
+from goldore.store import LossResult, LossRun, LossTrials, ScoreFile, features_path, run_differences
 from goldore.store.trial_kinds import KINDS
 from goldore.training.devices import default_precision
 from goldore.training.images import DeviceDataset
@@ -28,6 +31,7 @@ from goldore.trials.seeds import Trial
 
 Row = TrainingScore | FoldScore
 _SECONDS_BETWEEN_REPORTS = 0.2
+_FEATURES = "features"  # name of the observer that keeps them
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +46,7 @@ class Training:
         tick: told of the progress.
         engine: how networks are computed, and how many at once.
         predicting: the epoch after which it is kept what the networks predict; None keeps nothing.
+        last: the last epoch of all.
     """
 
     data: DeviceDataset
@@ -51,12 +56,14 @@ class Training:
     tick: Callable[[Callable[[], Progress]], None]
     engine: Engine
     predicting: int | None
+    last: int
 
     def __call__(
         self,
         networks: Sequence[Trial],
         pools: Sequence[NDArray[np.int64]] | None = None,
         images_before: int = 0,
+        features: Path | None = None,
     ) -> Trained:
         """Train networks together.
 
@@ -64,6 +71,7 @@ class Training:
             networks: the seeds of each.
             pools: positions that each trains on; None: all.
             images_before: that networks of the same trials have trained on by now.
+            features: where to keep those of the first network, as it ends; None does not.
         """
         observers, data = [], self.data
         shape = len(networks), len(data.labels), data.score_device
@@ -76,9 +84,19 @@ class Training:
         def tick(progress: Callable[[], Progress]) -> None:
             self.tick(lambda: progress().after(images_before))
 
-        trained = train(
-            data, self.architecture, self.recipe, networks, observers, tick, self.engine.execution, pools
-        )
+        with ExitStack() as files:
+            if features is not None:
+                target = np.lib.format.open_memmap(
+                    files.enter_context(replacing(features)),
+                    mode="w+",
+                    dtype=np.float16,
+                    shape=(len(data.labels), self.architecture.features),
+                )
+                observers.append(Observer(_FEATURES, (self.last,), Features(0, target, len(networks))))
+            trained = train(
+                data, self.architecture, self.recipe, networks, observers, tick, self.engine.execution, pools
+            )
+            trained.recorded.pop(_FEATURES, None)
         _check_own(trained, self.rows)
         return trained
 
@@ -91,12 +109,22 @@ class LossStage:
         recipe: perhaps with open settings.
         scores: that are asked for, by name.
         numbers: of the trials that the file shall hold.
+        features: whether to keep, beside the file, features of the samples in the first trial's network.
     """
 
     run_type: ClassVar[type[LossRun]] = LossRun
 
-    def __init__(self, job: Job, recipe: LossRecipe, scores: Mapping[str, Row], numbers: range) -> None:
+    def __init__(
+        self,
+        job: Job,
+        recipe: LossRecipe,
+        scores: Mapping[str, Row],
+        numbers: range,
+        *,
+        features: bool = False,
+    ) -> None:
         self._job, self._recipe, self._scores, self._numbers = job, recipe, scores, numbers
+        self._features = features_path(job.parts.path) if features else None
 
     def plan(self, stored: ScoreFile | None) -> LossRun:
         """Fill in what the recipe leaves open; see `Stage.plan`.
@@ -158,7 +186,11 @@ class LossStage:
         tick = _now_and_then(watcher.progressed)
         known = existing.trials_of(run.kind) if existing is not None else None
         keeps = not isinstance(known, LossTrials) or known.predicts
-        training = Training(data, architecture, recipe, rows, tick, engine, predicting if keeps else None)
+        training = Training(
+            data, architecture, recipe, rows, tick, engine, predicting if keeps else None, epochs
+        )
+        if existing is not None and self._features is not None and self._features.exists():
+            self._features = None  # they are there
 
         def of_group(numbers: list[int]) -> list[LossResult]:
             trials = KINDS[run.kind].derived(run, numbers)
@@ -169,6 +201,10 @@ class LossStage:
             groups = Groups(job.parts.team.claims(todo.missing), max(1, engine.size // networks))
             todo.take_in(groups.trained(of_group, watcher), lambda _: False)
             todo.look_again()
+        if self._features is not None and not self._features.exists() and job.parts.team.rank == 0:
+            training(
+                KINDS[run.kind].derived(run, [0]), features=self._features
+            )  # the trial was there already
         watcher.ended("complete", None, time.monotonic() - start, missing_at_first)
 
     def networks_of(self, recipe: LossRecipe) -> int:  # noqa: ARG002
@@ -189,7 +225,7 @@ class LossStage:
     def results(self, training: Training, trials: Sequence[Trial]) -> list[LossResult]:
         """Train some trials together."""
         start = time.perf_counter()
-        trained = training(trials)
+        trained = training(trials, features=self._features if trials[0].number == 0 else None)
         seconds = (time.perf_counter() - start) / len(trials)
         return [
             LossResult(

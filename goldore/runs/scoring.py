@@ -66,6 +66,7 @@ def score(
     ensemble_size: int | None = None,
     compile_mode: str = "auto",
     deterministic: bool = False,
+    features: bool = False,
     out: str | Path | None = None,
     overwrite: bool = False,
     data_root: str | Path = "data",
@@ -113,6 +114,8 @@ def score(
         ensemble_size: networks trained at once; None chooses. Running out of memory lowers it.
         compile_mode: "on" or "off" for torch.compile; "auto": where it pays.
         deterministic: the same call gives the same bits on the same machine; on CUDA that is slower.
+        features: also keep features of the samples, what the head of the first loss trial's network gets in
+            the end, as float16 [N, F] in <score file>-features.npy; selection rules may need them.
         out: the score file; None takes `<dataset>.h5` in the folder that the environment variable
             GOLDORE_CACHE names, or in scores_cache.
         overwrite: replace an existing file of another run.
@@ -139,11 +142,7 @@ def score(
     check_choice(outcome, estimator)
     folds = any(name in FOLD_SCORES for name in rows)
     kinds = (bool(recorded), folds, MONTE_CARLO.name in rows, KERNEL_UTILITY.name in rows)
-    if trial_range is not None and sum(kinds) > 1:
-        raise UsageError(
-            "`trial_range` numbers the trials of one kind; score the losses, HeldOutLoss and Memorization, "
-            "MonteCarlo, and KernelUtility in runs of their own."
-        )
+    _check_kinds(kinds, trial_range, features=features)
     budget = Budget(utility_trials, until_reliability, max_trials, max_seconds, trial_range)
     team = team or Team()
     where = resolve_device(device, team.local_rank if team.size > 1 else None)
@@ -173,7 +172,7 @@ def score(
         compared.append(KernelStage(job, kernel_utility or KernelUtilityRecipe(), numbers))
         stages.append(compared[-1])
     if recorded:
-        stages.append(LossStage(job, recipe or LossRecipe(), recorded, numbers))
+        stages.append(LossStage(job, recipe or LossRecipe(), recorded, numbers, features=features))
     has_prior = bool(stages)
     if folds:
         numbers = range(fold_trials) if trial_range is None else trial_range
@@ -230,6 +229,17 @@ def _check_comparable(
         )
     if trial_range is not None:
         raise UsageError("`check_trials` take no `trial_range`; add them when the parts are merged.")
+
+
+def _check_kinds(kinds: tuple[bool, ...], trial_range: range | None, *, features: bool) -> None:
+    """See that what is asked for besides suits the kinds of trials, of which losses are the first."""
+    if features and not kinds[0]:
+        raise UsageError("`features` are those of loss trials; score a loss too, or leave it out.")
+    if trial_range is not None and sum(kinds) > 1:
+        raise UsageError(
+            "`trial_range` numbers the trials of one kind; score the losses, HeldOutLoss and Memorization, "
+            "MonteCarlo, and KernelUtility in runs of their own."
+        )
 
 
 def _check_numbers(trials: dict[str, int], seed: int, ensemble_size: int | None) -> None:

@@ -9,7 +9,8 @@ reliability.
 May import: datasets, files, trials.
 """
 
-from goldore.scores.definition import PREDICTED, FoldScore, ScoreDefinition, TrainingScore, mean_of
+from goldore.scores.columns import PREDICTED
+from goldore.scores.definition import FoldScore, ScoreDefinition, TrainingScore, mean_of
 from goldore.scores.table import (
     DEFAULT_SCORES,
     FOLD_SCORES,

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 End = Literal["large", "small"]
 WINDOW = 10  # epochs that scores of sliding windows look at together
-PREDICTED = ("predicted", "predicted_probability", "label_probability")  # what trials keep beside scores
 _RESERVED = ("random", "rand", "all")  # criteria, and what --scores knows
 # The other names in a score file are in lower case, so that no score can be taken for one of them.
 _NAME = re.compile(r"[A-Z][A-Za-z0-9]{0,63}")

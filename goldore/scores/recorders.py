@@ -4,10 +4,12 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from goldore.scores.definition import PREDICTED
+from goldore.scores.columns import PREDICTED
 from goldore.scores.predictions import Predictions
 
 
@@ -56,6 +58,28 @@ def observe_predictions(epoch: int, networks: int, samples: int, device: torch.d
         Observer(name, (epoch,), Mean(quantity, networks, samples, 1, device))
         for name, quantity in zip(PREDICTED, quantities, strict=True)
     ]
+
+
+class Features:
+    """Keeps what the head of one network gets.
+
+    Args:
+        row: of the network.
+        target: [N, F], written to.
+        networks: E.
+    """
+
+    def __init__(self, row: int, target: NDArray[np.floating], networks: int) -> None:
+        self._row, self._target, self._networks = row, target, networks
+
+    def see(self, start: int, predictions: Predictions) -> None:
+        """Keep those of a run of samples (see `Recorder.see`)."""
+        found = predictions.features[self._row].cpu().numpy()
+        self._target[start : start + len(found)] = found
+
+    def result(self) -> Tensor:
+        """Nothing to record beside, zeros [E, N]."""
+        return torch.zeros(self._networks, len(self._target))
 
 
 class Mean:

@@ -6,6 +6,8 @@ kept (`amount`), and a rule which ones (`strategies`).
 
 import math
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -24,7 +26,10 @@ from goldore.selection.criteria import (
     parse_criterion,
     random_keys,
 )
-from goldore.selection.strategies import End, Strategy, Window, strategy_of
+from goldore.selection.facts import Facts
+from goldore.selection.ordered import Window
+from goldore.selection.rule import Chain, End, Filter, Samples, Strategy
+from goldore.selection.strategies import strategy_of
 from goldore.store import Score, ScoreFile, load_header, load_scores
 
 Scope = Literal["class", "global"]
@@ -105,7 +110,8 @@ def prune(
         keep_range: shares (A, B) with 0 <= A < B <= 1: keep the samples from floor(A * n) to floor(B * n)
             of the order in which the criterion drops, by the rule window; (R, 1) is drop_ratio R.
         strategy: the rule that chooses so many of the order: a name in `STRATEGIES` or package.module:NAME of
-            your own, with settings as NAME,KEY=VALUE, or a `goldore.selection.Strategy`.
+            your own, with settings as NAME,KEY=VALUE, or a `goldore.selection.Strategy`; several with +
+            between them, of which all but the last leave samples out.
         scope: "class" applies amount and rule within every class, "global" to all samples at once.
         seed: of the criterion Random and of rules that draw; 0 to 2**63 - 1.
         missing: what to do with samples that have no score (NaN): "error" refuses, "drop" drops them
@@ -149,20 +155,21 @@ def prune(
         "use `missing` drop or `missing` keep.",
     )
     classes = file.dataset.num_classes
-    groups = groups_of(file.labels, classes, scope)
     random = random_keys(len(values), seed, _DRAWS) if rule.draws else None
+    facts = Facts(file)
 
-    def chosen(values: NDArray[np.floating]) -> NDArray[np.int64]:
+    def chosen(values: NDArray[np.floating]) -> tuple[NDArray[np.int64], Strategy]:
         keys = drop_keys(values, parsed, "keep" if missing == "keep" else "drop")
-        return choose_samples(keys, groups, amount, rule, random)
+        return choose_samples(
+            keys, file.labels, classes, amount, rule, scope=scope, random=random, facts=facts
+        )
 
-    indices = chosen(values)
+    indices, found = chosen(values)
     argument, _, value = amount.text.partition(" ")
     require(len(indices) > 0, f"`{argument}` {value} keeps no sample at all; keep more.")
     stored = file.scores[parsed.score].halves if parsed.drops else None
     known = stored is not None and np.isfinite(stored).any()
-    halves = (chosen(stored[0]), chosen(stored[1])) if stored is not None and known else None
-    groups.clear()  # the rest needs memory of its own
+    halves = (chosen(stored[0])[0], chosen(stored[1])[0]) if stored is not None and known else None
     kept = np.bincount(file.labels[indices], minlength=classes)
     provenance: dict[str, Any] = {
         "dataset": file.dataset.name,
@@ -185,6 +192,8 @@ def prune(
     }
     if keep_range is None and rule != End():
         provenance["strategy"] = str(rule)
+        if str(found) != str(rule):
+            provenance["strategy_found"] = str(found)
     paths = _paths(file, indices)
     if paths is not None:
         provenance["paths"] = paths
@@ -199,83 +208,95 @@ def prune(
     )
 
 
-Groups = list[tuple[Any, NDArray[np.int64]]]
-
-
-def groups_of(labels: NDArray[np.int64], num_classes: int, scope: Scope) -> Groups:
-    """What a rule is applied to, each class or all at once: what picks the samples, and their labels."""
-    if scope == "global":
-        return [(slice(None), np.broadcast_to(labels, labels.shape))]  # which cannot be changed
-    members = class_members(labels, num_classes)
-    return [(each, np.broadcast_to(np.int64(label), each.shape)) for label, each in enumerate(members)]
-
-
 def choose_samples(
     keys: NDArray[np.float64],
-    groups: Groups,
+    labels: NDArray[np.int64],
+    num_classes: int,
     amount: Amount,
     strategy: Strategy = End(),  # noqa: B008
+    *,
+    scope: Scope = "class",
     random: NDArray[np.float64] | None = None,
-) -> NDArray[np.int64]:
+    facts: Facts | None = None,
+) -> tuple[NDArray[np.int64], Strategy]:
     """Apply a rule to samples with known drop-order keys.
 
     Args:
         keys: float64 [N]; lower is dropped earlier, equal ones by position.
-        groups: from `groups_of`.
-        amount: how many are kept, of each group.
+        labels: int64 [N].
+        num_classes: K.
+        amount: how many are kept, of each class or of all.
         strategy: the rule.
+        scope: whether it is applied within every class, or to all samples at once.
         random: float64 [N] for a rule that draws; None for another.
+        facts: what the score file says beside.
 
     Returns:
-        Positions to keep, int64, ascending.
+        Positions to keep, int64, ascending, and the rule with what it found out by looking at all samples.
 
     Raises:
         UsageError: if a class has fewer samples than are kept, or the rule does not choose so many.
     """
+    members = class_members(labels, num_classes) if scope == "class" else [np.arange(len(labels))]
     if amount.count is not None:
-        size, smallest = min((len(labels), place) for place, (_, labels) in enumerate(groups))
+        size, smallest = min((len(each), place) for place, each in enumerate(members))
         require(
             size >= amount.count,
             f"`keep_per_class` {amount.count} is more than the {size} samples of class {smallest}; lower it.",
         )
-    keys = np.broadcast_to(keys, keys.shape)
+    groups = [
+        Samples(
+            _fixed(keys[each]),
+            _fixed(labels[each]),
+            _fixed(np.empty(0) if random is None else random[each]),
+            _fixed(each),
+            facts,
+        )
+        for each in members
+    ]
+    rule = Chain((strategy, End())) if isinstance(strategy, Filter) else strategy
+    with _failures_of(strategy):
+        found, budgets = rule.prepared(groups, [amount.of(len(each)) for each in groups])
     kept = np.zeros(len(keys), dtype=np.bool_)
-    for members, labels in groups:
-        budget = amount.of(len(labels))
+    for group, budget in zip(groups, budgets, strict=True):
         if budget:
-            numbers = np.empty(0) if random is None else random[members]
-            kept[members] = _chosen(strategy, keys[members], labels, budget, numbers)
-    return np.flatnonzero(kept)
+            kept[group.positions[_chosen(found, group, budget)]] = True
+    return np.flatnonzero(kept), strategy if isinstance(strategy, Filter) else found
 
 
-def _chosen(
-    rule: Strategy,
-    keys: NDArray[np.float64],
-    labels: NDArray[np.int64],
-    budget: int,
-    random: NDArray[np.float64],
-) -> NDArray[np.bool_]:
-    """Which samples a rule keeps, bool [n], after a look at what it gives."""
-    kept = np.zeros(len(keys), dtype=np.bool_)
+def _fixed(array: NDArray[Any]) -> NDArray[Any]:
+    """An array that a rule cannot change."""
+    array.flags.writeable = False
+    return array
+
+
+@contextmanager
+def _failures_of(rule: Strategy) -> Iterator[None]:
+    """Say which rule an error comes from: it may be a user's own."""
     try:
-        found: NDArray[Any] = np.asarray(rule.choose(keys, labels, budget, random))
+        yield
     except GoldoreError:
         raise
     except Exception as error:
         failed = f"the rule {rule} failed ({type(error).__name__}: {reason(error)}); mend it."
         raise UsageError(failed) from error
+
+
+def _chosen(rule: Strategy, samples: Samples, budget: int) -> NDArray[np.int64]:
+    """The places that a rule keeps, after a look at what it gives."""
+    with _failures_of(rule):
+        found: NDArray[Any] = np.asarray(rule.choose(samples, budget))
     if found.shape != (budget,):
         fault = f"an array of shape {found.shape}"
     elif not np.issubdtype(found.dtype, np.integer):
         fault = f"numbers of type {found.dtype}"
-    elif not 0 <= found.min() <= found.max() < len(keys):
+    elif not 0 <= found.min() <= found.max() < len(samples):
         fault = f"positions from {found.min()} to {found.max()}"
-    else:
-        kept[found] = True
-        if np.count_nonzero(kept) == budget:
-            return kept
+    elif len(np.unique(found)) < budget:
         fault = "a position twice"
-    wanted = f"{budget} different positions from 0 to {len(keys) - 1}"
+    else:
+        return found.astype(np.int64)
+    wanted = f"{budget} different positions from 0 to {len(samples) - 1}"
     raise UsageError(f"the rule {rule} gave {fault}; it must give {wanted}.")
 
 

@@ -28,7 +28,7 @@ from goldore.store.checks import check_same_run, check_storable, run_differences
 from goldore.store.estimating import estimate_anew, estimate_scores, reestimate
 from goldore.store.journal import journal_of
 from goldore.store.journal import remove as remove_journal
-from goldore.store.location import default_path
+from goldore.store.location import default_path, features_path
 from goldore.store.merging import join, merge
 from goldore.store.model import (
     CheckRun,
@@ -78,6 +78,7 @@ __all__ = [
     "drop_trials",
     "estimate_anew",
     "estimate_scores",
+    "features_path",
     "is_score_file",
     "join",
     "journal_of",

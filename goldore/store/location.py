@@ -1,4 +1,4 @@
-"""Where a score file lies when no path is given."""
+"""Where a score file lies when no path is given, and what lies beside it."""
 
 import os
 from pathlib import Path
@@ -7,6 +7,11 @@ from goldore.files.atomic import file_name, user_path
 
 _CACHE_VARIABLE = "GOLDORE_CACHE"
 _CACHE_FOLDER = "scores_cache"
+
+
+def features_path(scores: Path) -> Path:
+    """Where features of the samples lie, [N, F], that belong to a score file."""
+    return scores.with_name(f"{scores.stem}-features.npy")
 
 
 def default_path(dataset_name: str) -> Path:

@@ -176,8 +176,11 @@ class LossKind(TrialKind[LossRun, LossTrials, LossResult]):
         }
         for name in names:
             if name not in _OF_TRIALS:
-                dtype = "<i4" if name == PREDICTED[0] else "<f4"
-                columns[name] = np.stack([result.recorded[name] for result in results]).astype(dtype)
+                dtype, empty = ("<i4", -1) if name == PREDICTED[0] else ("<f4", np.nan)
+                samples = len(next(iter(results[0].recorded.values())))
+                nothing = np.full(samples, empty)  # of what a trial predicts, where it does not say
+                there = [result.recorded.get(name, nothing) for result in results]
+                columns[name] = np.stack(there).astype(dtype)
         columns["seconds"] = np.array([result.seconds for result in results], dtype="<f4")
         return columns
 

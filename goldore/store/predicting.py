@@ -33,7 +33,12 @@ def load_predictions(path: str | Path) -> Predicted | None:
             predicted, probability, of_label = (
                 file[kind.group][name][: rows[-1] + 1][rows] for name in PREDICTED
             )
-            if not ((predicted >= 0) & (predicted < header.info.num_classes)).all():
+            say = (predicted >= 0).all(axis=1)
+            if not say.any():
+                continue
+            if predicted[say].max() >= header.info.num_classes:
                 raise ValueError("a trial predicts a class that there is not")
-            return combine_predictions(predicted, probability, of_label, header.labels, held_out=kind is FOLD)
+            return combine_predictions(
+                predicted[say], probability[say], of_label[say], header.labels, held_out=kind is FOLD
+            )
     return None

@@ -9,7 +9,9 @@ from goldore.scores import DEFAULT_SCORES
 from goldore.scores.dynamics import DYNAMICS
 from goldore.selection.amount import exact_ratio
 from goldore.selection.criteria import RANDOM, parse_criterion
-from goldore.selection.strategies import Draw, End, strategy_of
+from goldore.selection.ordered import Draw
+from goldore.selection.rule import End
+from goldore.selection.strategies import strategy_of
 from goldore.store import ScoreFile
 from goldore.trials import DISTILLERS
 

@@ -151,14 +151,14 @@ OWN = """
 from goldore.selection import Strategy
 
 class Own(Strategy):
-    def choose(self, keys, labels, budget, random):
+    def choose(self, samples, budget):
         return {}
 """
 
 
 class TestRules:
     def test_a_rule_of_ones_own_is_found_in_the_working_directory(self, goldore, score_file, tmp_path):
-        (tmp_path / "own_rules.py").write_text(OWN.format("range(len(keys))[::-1][:budget]"))
+        (tmp_path / "own_rules.py").write_text(OWN.format("range(len(samples))[::-1][:budget]"))
         command = ("prune", score_file, "--criterion", "LossInit_large", "--keep-per-class", 3)
         done = goldore(*command, "--rule", "own_rules:Own")
         assert done.returncode == 0, done.stderr

@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as arrays
 
 from goldore import UsageError, prune
 from goldore.selection.amount import make_amount
-from goldore.selection.pruning import choose_samples, groups_of
+from goldore.selection.pruning import choose_samples
 from tests.conftest import make_score_file
 
 
@@ -153,7 +153,7 @@ def test_rules_out_of_range_are_refused(rule):
 def test_half_a_million_samples_keep_their_order():
     draw = np.random.default_rng(0)
     labels, keys = draw.integers(0, 1000, 500_000), draw.random(500_000)
-    kept = choose_samples(keys, groups_of(labels, 1000, "class"), make_amount(keep_ratio="0.5"))
+    kept, _ = choose_samples(keys, labels, 1000, make_amount(keep_ratio="0.5"))
     assert (np.diff(kept) > 0).all()
     totals = np.bincount(labels, minlength=1000)
     assert np.array_equal(np.bincount(labels[kept], minlength=1000), -(-totals // 2))

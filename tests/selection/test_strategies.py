@@ -13,13 +13,16 @@ from hypothesis import strategies as st
 
 import goldore
 from goldore import UsageError, prune
-from goldore.selection import Strategy
+from goldore.selection import Samples, Strategy
 from goldore.selection.criteria import random_keys
-from goldore.selection.strategies import STRATEGIES, Ccs, Draw, End, Window, strategy_of
+from goldore.selection.ordered import Ccs, Draw, Window
+from goldore.selection.rule import End
+from goldore.selection.strategies import STRATEGIES, strategy_of
 from tests.conftest import make_score_file
 from tests.copies import changed_copy
 
 SAMPLES, CLASSES = 211, 4
+BY_FACTS = ("beta", "moderate", "k-centre", "best-window", "cut", "unique", "quotas")  # test_facts.py
 
 
 def ccs(order, budget, number, value, strata):
@@ -49,11 +52,19 @@ PLAIN = {
     "draw,after=0.4": lambda order, budget, number, _: sorted(
         order[math.floor(Fraction("0.4") * len(order)) :], key=number
     )[:budget],
+    "middle": lambda order, budget, number, _: sorted(order[len(order) // 5 :], key=number)[:budget],
     "ccs": lambda *given: ccs(*given, 50),
     "ccs,after=0.4,strata=3": lambda order, *given: ccs(
         order[math.floor(Fraction("0.4") * len(order)) :], *given, 3
     ),
 }
+
+
+def seen(keys, labels, random=None):
+    """What a rule is shown."""
+    return Samples(keys, labels, np.empty(0) if random is None else random, np.arange(len(keys)))
+
+
 AMOUNTS = [
     ({"keep_ratio": "0.07"}, lambda n: math.ceil(Fraction("0.07") * n)),
     ({"drop_ratio": "0.58"}, lambda n: n - math.floor(Fraction("0.58") * n)),
@@ -84,7 +95,7 @@ def plain(values, labels, rule, keep, scope, seed=0):
 
 
 def test_the_plain_loops_walk_the_table():
-    assert {rule.split(",", maxsplit=1)[0] for rule in PLAIN} == set(STRATEGIES)
+    assert {rule.split(",", maxsplit=1)[0] for rule in PLAIN} | set(BY_FACTS) == set(STRATEGIES)
 
 
 @pytest.mark.parametrize("scope", ["class", "global"])
@@ -119,7 +130,7 @@ def test_every_row_says_what_it_is_and_is_read_again_from_its_name(name):
     assert str(strategy_of(str(row()))) == str(row())
 
 
-@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize("name", [name for name in STRATEGIES if name not in BY_FACTS])
 def test_the_seed_decides_what_draws_and_nothing_else(file, name):
     first, again, other = (
         prune(file, "LossConverge_large", strategy=name, keep_ratio="0.3", seed=seed).indices.tolist()
@@ -140,7 +151,7 @@ def test_keep_range_is_a_window(file, start, stop, scope):
         keys = values[members]
         first, last = (math.floor(share[each] * len(members)) for each in (start, stop))
         if last > first:
-            chosen = Window(start).choose(keys, file.labels[members], last - first, np.empty(0))
+            chosen = Window(start).choose(seen(keys, file.labels[members]), last - first)
             kept += [members[at] for at in chosen]
     assert by_range.indices.tolist() == sorted(kept)
     assert "strategy" not in by_range.provenance
@@ -186,8 +197,8 @@ def test_rules_that_pass_over_too_much_say_so_with_numbers():
     ("rule", "said"),
     [
         (
-            "middle",
-            "there is no rule 'middle'; choose end, window, draw, ccs or package.module:NAME of your own",
+            "centre",
+            "there is no rule 'centre'; choose end, window, .*, quotas or package.module:NAME of your own",
         ),
         ("end,share=1", "the rule end has no share; it has no settings"),
         ("draw,before=1", "the rule draw has no before; it has after"),
@@ -210,8 +221,8 @@ class Given(Strategy):
 
     what: object = None
 
-    def choose(self, keys, labels, budget, random):
-        return self.what(keys, labels, budget, random) if callable(self.what) else self.what
+    def choose(self, samples, budget):
+        return self.what(samples, budget) if callable(self.what) else self.what
 
     def __str__(self):
         return "given"
@@ -241,10 +252,12 @@ def test_what_a_rule_gives_is_checked(what, said, scope):
 @pytest.mark.parametrize(
     "spoil",
     [
-        lambda keys, *_: 1 / 0,
-        lambda keys, labels, budget, random: random[0],  # which it did not ask for
-        lambda keys, labels, budget, random: labels.sort(),
-        lambda keys, labels, budget, random: [[0], [1, 2]],
+        lambda *_: 1 / 0,
+        lambda samples, _: samples.random[0],  # which it did not ask for
+        lambda samples, _: samples.labels.sort(),
+        lambda samples, _: samples.keys.sort(),
+        lambda samples, _: samples.positions.sort(),
+        lambda *_: [[0], [1, 2]],
     ],
 )
 def test_a_rule_that_fails_is_named(spoil, scope):
@@ -256,15 +269,17 @@ def test_a_rule_that_fails_is_named(spoil, scope):
 def test_a_rule_sees_its_samples_and_may_choose_in_any_order():
     labels = np.array([1, 0, 1, 1, 0])
     file = make_score_file([5.0, np.nan, 1.0, 3.0, 2.0], labels, 3)
-    seen = []
+    seen, where = [], []
 
-    def choose(keys, labels, budget, random):
-        seen.append((keys.tolist(), labels.tolist(), budget, len(random)))
+    def choose(samples, budget):
+        seen.append((samples.keys.tolist(), samples.labels.tolist(), budget, len(samples.random)))
+        where.append(samples.positions.tolist())
         return list(range(budget))[::-1]
 
     options = {"strategy": Given(choose), "missing": "drop", "keep_ratio": "0.5"}
     assert prune(file, "LossConverge_small", **options).indices.tolist() == [0, 1, 2]
     assert seen == [([-np.inf, 2.0], [0, 0], 1, 0), ([5.0, 1.0, 3.0], [1, 1, 1], 2, 0)]
+    assert where == [[1, 4], [0, 2, 3]]
     seen.clear()
     assert len(prune(file, "LossConverge_small", scope="global", **options).indices) == 3
     assert seen == [([5.0, -np.inf, 1.0, 3.0, 2.0], labels.tolist(), 3, 0)]
@@ -280,24 +295,24 @@ class Spread(Strategy):
     skip: int = 0
     name: str = "x"
 
-    def choose(self, keys, labels, budget, random):
+    def choose(self, samples, budget):
         if self.skip > 5:
             raise UsageError("this skips too much.")
-        order = ascending(keys)[self.skip:]
+        order = ascending(samples.keys)[self.skip:]
         return order[[place * len(order) // budget for place in range(budget)]]
 
 class Bare(Strategy):
     draws = True
 
-    def choose(self, keys, labels, budget, random):
-        return ascending(random)[:budget]
+    def choose(self, samples, budget):
+        return ascending(samples.random)[:budget]
 
 class Abstract(Strategy):
     pass
 
 class Few(Strategy):
-    def choose(self, keys, labels, budget, random):
-        return ascending(keys)[1:budget]
+    def choose(self, samples, budget):
+        return ascending(samples.keys)[1:budget]
 
 SKIPPED = Spread(skip=2)
 number = 3
@@ -357,25 +372,31 @@ def test_what_is_no_rule_of_ones_own_is_refused(own, file, name, said):
         prune(file, "LossConverge_small", strategy=name, keep_ratio="0.1")
 
 
-ROW = '''@dataclass(frozen=True)
+CLASS = '''@dataclass(frozen=True)
 class Spread(Strategy):
     """Every so many of the order."""
 
+    called: ClassVar[str] = "spread"
     does: ClassVar[str] = "keep samples at equal steps"
     source: ClassVar[str] = "a test"
     skip: int = 0
 
-    def choose(self, keys, labels, budget, random):
-        order = ascending(keys)[self.skip :]
+    def choose(self, samples, budget):
+        order = ascending(samples.keys)[self.skip :]
         return order[[place * len(order) // budget for place in range(budget)]]
 
 
-STRATEGIES: dict[str, type[Strategy]] = {"spread": Spread, '''
+def in_turn('''
 
 
-def test_a_rule_is_a_class_and_a_row_in_one_file(tmp_path):
-    table, before = "goldore/selection/strategies.py", "STRATEGIES: dict[str, type[Strategy]] = {"
-    changed = changed_copy(tmp_path / "copy", edits=[(table, before, ROW)])
+def test_a_rule_is_a_class_and_a_row(tmp_path):
+    table = "goldore/selection/strategies.py"
+    edits = [
+        ("goldore/selection/ordered.py", "def in_turn(", CLASS),
+        (table, "import Ccs, ", "import Ccs, Spread, "),
+        (table, "_ROWS = (", "_ROWS = (Spread, "),
+    ]
+    changed = changed_copy(tmp_path / "copy", edits=edits)
     scores = tmp_path / "scores.h5"
 
     def run(*arguments):
@@ -411,14 +432,15 @@ def test_ccs_keeps_as_many_as_asked_for_none_twice_and_all_strata(values, share,
     budget = data.draw(st.integers(1, len(keys) - passed))
     random = np.random.default_rng(0).random(len(keys))
     rule = Ccs(after=f"0.{share}", strata=strata)
-    kept = rule.choose(keys, np.zeros(len(keys), dtype=np.int64), budget, random)
+    samples = seen(keys, np.zeros(len(keys), dtype=np.int64), random)
+    kept = rule.choose(samples, budget)
     assert len(kept) == budget == len(set(kept.tolist()))
     first = sorted(range(len(keys)), key=lambda at: (keys[at], at))[:passed]
     assert not set(first) & set(kept.tolist())
     rest = np.setdiff1d(np.arange(len(keys)), first)
     want = np.sort(-np.sign(np.where(np.isfinite(keys[rest]), 0, keys[rest])))[:budget]  # inf, scores, -inf
     assert sorted(-np.sign(np.where(np.isfinite(keys[kept]), 0, keys[kept]))) == want.tolist()
-    drawn = Draw(after=f"0.{share}").choose(keys, np.zeros(len(keys), dtype=np.int64), budget, random)
+    drawn = Draw(after=f"0.{share}").choose(samples, budget)
     assert sorted(-np.sign(np.where(np.isfinite(keys[drawn]), 0, keys[drawn]))) == want.tolist()
     finite = rest[np.isfinite(keys[rest])]
     chosen = [at for at in kept if math.isfinite(keys[at])]
