@@ -27,8 +27,9 @@ def export_command(
         str,
         typer.Option(
             "--format",
-            help="goldfromores: <DATASET>_<Score>.json lists, which the paper's repository reads; csv: "
-            "<DATASET>.csv, a table with one row per sample.",
+            help="goldfromores: <DATASET>_<Score>.json lists, which the paper's repository reads; csv or "
+            "json: <DATASET>.csv or .json with one row or object per sample: path, label, scores, "
+            "predictions, as cleanlab and FiftyOne take them.",
         ),
     ] = "goldfromores",
     scores: Annotated[
@@ -43,12 +44,20 @@ def export_command(
 
     In a goldfromores list MonteCarlo is the paper's in-mean, and 0.0 means never drawn.
     """
-    from goldore.exchange.exporting import LIST_FORMAT, TABLE_FORMAT, export_lists, write_table
+    from goldore.exchange.exporting import (
+        LIST_FORMAT,
+        RECORDS_FORMAT,
+        TABLE_FORMAT,
+        export_lists,
+        write_records,
+        write_table,
+    )
     from goldore.files.atomic import file_name
     from goldore.store import load_scores
 
-    if form not in (LIST_FORMAT, TABLE_FORMAT):
-        raise UsageError(f"--format is {form!r}; choose {LIST_FORMAT} or {TABLE_FORMAT}.")
+    writers = {TABLE_FORMAT: write_table, RECORDS_FORMAT: write_records}
+    if form not in (LIST_FORMAT, *writers):
+        raise UsageError(f"--format is {form!r}; choose {LIST_FORMAT}, {' or '.join(writers)}.")
     chosen = [each.strip() for each in scores.split(",") if each.strip()] if scores is not None else None
     if chosen is not None and not chosen:
         raise UsageError("--scores names no score; name some or leave it out.")
@@ -60,8 +69,8 @@ def export_command(
         paths = export_lists(loaded, folder, scores=chosen, name=name, overwrite=overwrite)
         _say_outcome(loaded, paths)
     else:
-        target = folder / f"{file_name(name or loaded.dataset.name)}.csv"
-        paths = [write_table(loaded, target, scores=chosen, overwrite=overwrite)]
+        target = folder / f"{file_name(name or loaded.dataset.name)}.{form}"
+        paths = [writers[form](loaded, target, scores=chosen, overwrite=overwrite)]
     for path in paths:
         line(out(), f"{plural(len(loaded.labels), 'sample')} written to {path}")
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from goldore.report.figures import Drawing
     from goldore.report.images import Images
+    from goldore.report.issues import Issues
     from goldore.report.material import Material
     from goldore.report.records import Comparison, Kept, SampleRecord
     from goldore.selection.pruning import Scope, Selection
@@ -49,8 +50,8 @@ def inspect_command(
         typer.Option(
             "--verbose",
             "-v",
-            help="List all classes, even if there are more than 20, and all trials of a sample; with --json: "
-            "also the reliability at smaller and larger numbers of trials.",
+            help="List all classes and label issues, even if there are more than 20, and all trials of a "
+            "sample; with --json: also the reliability at smaller and larger numbers of trials.",
         ),
     ] = False,
     criterion: Annotated[
@@ -80,6 +81,13 @@ def inspect_command(
             help="Show this sample: scores, ranks, trials, image; can be repeated.",
         ),
     ] = None,
+    label_issues: Annotated[
+        bool,
+        typer.Option(
+            "--label-issues",
+            help="Show labels that are likely to be wrong, which classes are confused, and equal images.",
+        ),
+    ] = False,
     report: Annotated[
         Path | None,
         typer.Option(
@@ -121,6 +129,7 @@ def inspect_command(
         keep_per_class=keep_per_class,
         scope=scope,
         samples=tuple(sample or ()),
+        issues=label_issues,
         dataset=dataset,
         data_root=data_root,
         overwrite=overwrite,
@@ -164,6 +173,7 @@ class _Wanted:
     keep_per_class: int | None
     scope: str | None
     samples: tuple[int, ...]
+    issues: bool
     dataset: str | None
     data_root: Path | None
     overwrite: bool
@@ -178,8 +188,14 @@ class _Wanted:
         """
         several = len(files) > 1
         self._check_criterion(several=several)
-        if several and (self.criterion is not None or self.samples or csv is not None):
-            raise UsageError("--criterion, --sample and --csv are about one file; give them with one.")
+        if several and (self.criterion is not None or self.samples or self.issues or csv is not None):
+            raise UsageError(
+                "--criterion, --sample, --label-issues and --csv are about one file; give them with one."
+            )
+        if self.issues and (draws or csv is not None):
+            raise UsageError(
+                "--label-issues is for the terminal and --json; pages and tables have them anyway."
+            )
         if self.scope not in (None, "class", "global"):
             raise UsageError(f"--scope is {self.scope!r}; choose class or global.")
         if as_json and (draws or csv is not None):
@@ -225,6 +241,7 @@ _NOTHING = _Wanted(
     keep_per_class=None,
     scope=None,
     samples=(),
+    issues=False,
     dataset=None,
     data_root=None,
     overwrite=False,
@@ -239,10 +256,12 @@ class _Found:
     comparison: "Comparison | None" = None
     kept: "tuple[Selection, Kept] | None" = None
     samples: "Sequence[SampleRecord]" = ()
+    issues: "Issues | None" = None
 
     @classmethod
     def of(cls, paths: "Sequence[Path]", wanted: _Wanted) -> Self:
         from goldore.report import compare, describe_samples
+        from goldore.report.issues import find_issues
         from goldore.report.kept import select
 
         files = _load(paths)
@@ -260,7 +279,8 @@ class _Found:
                 scope=wanted.where,
             )
         samples = describe_samples(file, wanted.samples) if wanted.samples else ()
-        return cls(files, kept=kept, samples=samples)
+        issues = find_issues(file) if wanted.issues else None
+        return cls(files, kept=kept, samples=samples, issues=issues)
 
     def document(self, *, curves: bool) -> dict[str, Any]:
         """All of it as one object that JSON can hold; `curves`: of the reliability."""
@@ -276,6 +296,8 @@ class _Found:
             found["kept"] = self.kept[1].to_json()
         if self.samples:
             found["samples"] = [each.to_json() for each in self.samples]
+        if self.issues is not None:
+            found["issues"] = self.issues.to_json()
         return found
 
     @property
@@ -297,6 +319,7 @@ class _Found:
     def material(self, wanted: _Wanted) -> "Material":
         """For a page and figures, of the first score file."""
         from goldore.report import summarize
+        from goldore.report.issues import find_issues
         from goldore.report.kept import usual_selections
         from goldore.report.material import Material
 
@@ -306,6 +329,7 @@ class _Found:
             summary=summarize(self.file, curves=True),
             kept=(self.kept,) if self.kept is not None else tuple(usual_selections(self.file)),
             samples=tuple(self.samples),
+            issues=find_issues(self.file) if self.comparison is None else None,
             comparison=self.comparison,
             images=images,
             no_images=spelled(why_not),
@@ -430,7 +454,7 @@ def _show(found: _Found, wanted: _Wanted, *, verbose: bool) -> None:
     from goldore.report import summarize
     from goldore.report.facts import kept_warning
 
-    from .views import show_comparison, show_kept, show_summary
+    from .views import show_comparison, show_issues, show_kept, show_summary
 
     console = out()
     if found.comparison is not None:
@@ -445,7 +469,11 @@ def _show(found: _Found, wanted: _Wanted, *, verbose: bool) -> None:
         warning = kept_warning(found.kept[1])
         if warning:
             warn(warning)
-    if not found.samples and found.kept is None:
+    if found.issues is not None:
+        if found.samples or found.kept is not None:
+            console.print()
+        show_issues(console, found.file, found.issues, verbose=verbose)
+    if not found.samples and found.kept is None and found.issues is None:
         show_summary(console, found.file, summarize(found.file), verbose=verbose)
 
 

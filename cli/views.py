@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from goldore.report.issues import Issues
     from goldore.report.records import (
         Comparison,
         FileCorrelation,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 MAX_ROWS = 20
 FEW_TRIALS = 12
 _COLUMNS = 2  # of the longest titles that fit into 80 letters
+_FITTING = 10  # classes of a confusion table that fits into 80 letters
 _BAR = 40
 _BESIDE_BAR = 22  # letters of an edge and a count
 
@@ -58,6 +60,9 @@ def show_summary(console: "Console", file: "ScoreFile", summary: "Summary", *, v
     if trials.loss is not None:
         line(console, facts.loss_title(trials.loss), "bold")
         fields(console, facts.loss_facts(trials.loss) | facts.saturation(summary))
+    if trials.fold is not None:
+        line(console, facts.loss_title(trials.fold), "bold")
+        fields(console, facts.loss_facts(trials.fold))
     if trials.utility is not None:
         line(console, facts.utility_title(trials.utility), "bold")
         fields(console, facts.utility_facts(trials.utility))
@@ -159,6 +164,65 @@ def show_kept(console: "Console", file: "ScoreFile", kept: "Kept", *, verbose: b
         line(console, facts.KEPT_COLUMNS)
 
 
+def show_issues(console: "Console", file: "ScoreFile", issues: "Issues", *, verbose: bool) -> None:
+    """Print likely wrong labels, what is confused, and equal images; all of them if it is to be verbose."""
+    line(console, f"{file.dataset.name}, {file.path}", "bold")
+    fields(console, facts.issues_facts(issues))
+    most = None if verbose else MAX_ROWS
+    if issues.label_issues:
+        console.print()
+        line(console, "labels that are likely to be wrong, the most doubtful first", "bold")
+        table = _table("position", "label", "predicted", "trials", "p(label)", "p(predicted)")
+        files: list[str] = []
+        for each in issues.label_issues[:most]:
+            table.add_row(
+                str(each.position),
+                class_cell(console, each.label, each.class_name),
+                class_cell(console, each.predicted, each.predicted_name),
+                percent(each.share),
+                number(each.label_probability, 2),
+                number(each.probability, 2),
+            )
+            if each.path is not None:
+                files.append(f"{each.position}: {each.path}")
+        show_table(console, table)
+        for each_file in files:
+            line(console, each_file)
+        _say_more_of(console, issues.label_issues, "labels", verbose=verbose)
+    if issues.confused:
+        console.print()
+        _show_confusion(console, file, issues, most)
+    if issues.equal:
+        console.print()
+        line(console, "equal images", "bold")
+        for group in issues.equal[:most]:
+            clash = "different labels: " if group.contradict else ""
+            line(console, f"{clash}{facts.equal_text(group)}")
+        _say_more_of(console, issues.equal, "groups", verbose=verbose)
+
+
+def _show_confusion(console: "Console", file: "ScoreFile", issues: "Issues", most: int | None) -> None:
+    """The whole table where it fits, else the pairs that are confused most."""
+    if issues.confusion is not None and len(issues.confusion) <= _FITTING:
+        line(console, "samples by label (row) and by the class that most trials predict (column)", "bold")
+        table = _table("label", *map(str, range(len(issues.confusion))))
+        for label, row in enumerate(issues.confusion):
+            table.add_row(class_cell(console, label, file.dataset.class_names[label]), *map(count, row))
+        show_table(console, table)
+        return
+    line(console, "classes that are taken for others", "bold")
+    table = _table("label", "predicted", "samples", "of the class")
+    for each in issues.confused[:most]:
+        table.add_row(
+            class_cell(console, each.label, each.name),
+            class_cell(console, each.predicted, each.predicted_name),
+            count(each.samples),
+            percent(each.share, 1),
+        )
+    show_table(console, table)
+    _say_more_of(console, issues.confused, "pairs", verbose=most is None)
+
+
 def show_comparison(console: "Console", comparison: "Comparison", *, verbose: bool) -> None:
     """Print how far several files agree; with each class if it is to be verbose."""
     for file in comparison.files:
@@ -236,11 +300,16 @@ def show_sample(console: "Console", sample: "SampleRecord", *, verbose: bool) ->
 def _table(first: str, *others: str) -> Table:
     """A table without lines; text at the left in the columns that have no numbers."""
     table = Table(box=None, pad_edge=False)
-    texts = {"files", "score", "scores", "criterion"}
+    texts = {"files", "score", "scores", "criterion", "label", "predicted"}
     table.add_column(first)
     for title in others:
         table.add_column(title, justify="left" if title in texts else "right", no_wrap=True)
     return table
+
+
+def _say_more_of(console: "Console", rows: "Sequence[object]", what: str, *, verbose: bool) -> None:
+    if len(rows) > MAX_ROWS and not verbose:
+        line(console, f"and {count(len(rows) - MAX_ROWS)} more {what}; --verbose lists them")
 
 
 def _say_more(console: "Console", rows: int, *, verbose: bool) -> None:

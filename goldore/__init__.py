@@ -34,13 +34,14 @@ if TYPE_CHECKING:
     from goldore.selection.index_file import load_index, load_indices
     from goldore.selection.keeping import keep_mask, subset
     from goldore.selection.pruning import Selection, prune
-    from goldore.store import ScoreFile, load_scores, merge, reestimate
+    from goldore.store import ScoreFile, load_predictions, load_scores, merge, reestimate
     from goldore.studies.model import Study
     from goldore.studies.study_file import load_study
     from goldore.studies.studying import study
     from goldore.studies.watching import StudyWatcher
     from goldore.trials import (
         DistillRecipe,
+        FoldRecipe,
         KernelRecipe,
         LossRecipe,
         MatchRecipe,
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ConvNetConfig",
     "DistillRecipe",
+    "FoldRecipe",
     "GoldoreError",
     "ImageDataset",
     "KernelRecipe",
@@ -74,6 +76,7 @@ __all__ = [
     "load_dataset",
     "load_index",
     "load_indices",
+    "load_predictions",
     "load_scores",
     "load_study",
     "map_index",
@@ -88,6 +91,7 @@ __all__ = [
 _HOME = {
     "ConvNetConfig": "goldore.networks.config",
     "DistillRecipe": "goldore.trials",
+    "FoldRecipe": "goldore.trials",
     "KernelRecipe": "goldore.trials",
     "KernelUtilityRecipe": "goldore.trials",
     "ImageDataset": "goldore.datasets",
@@ -106,6 +110,7 @@ _HOME = {
     "load_dataset": "goldore.datasets",
     "load_index": "goldore.selection.index_file",
     "load_indices": "goldore.selection.index_file",
+    "load_predictions": "goldore.store",
     "load_scores": "goldore.store",
     "merge": "goldore.store",
     "reestimate": "goldore.store",

@@ -1,4 +1,4 @@
-"""Scores for other programs: a table with a row a sample, and lists in the form of the paper's repository.
+"""Scores for other programs: rows of a table, objects in JSON, and lists as the paper's repository has them.
 
 The lists are JSON arrays of one number a sample in the original order, named `<DATASET>_<Score>.json`, as
 `drop_utils` of github.com/silicx/GoldFromOres reads them. Its MonteCarlo is the in-mean, which carries the
@@ -8,8 +8,9 @@ level of the class, and there 0.0 means never drawn.
 import csv
 import io
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +19,14 @@ from goldore.errors import ScoreFileError, UsageError
 from goldore.exchange.importing import DRAWN_IN_VAIN, NEVER_DRAWN
 from goldore.files.atomic import file_name, replacing
 from goldore.scores import MONTE_CARLO, score_name
+from goldore.scores.estimators.predicted import label_issues
 from goldore.selection.ranks import Ranked
-from goldore.store import Score, ScoreFile, load_header
+from goldore.store import Score, ScoreFile, load_header, load_predictions
 from goldore.store.estimating import estimate_from
 from goldore.store.outputs import check_output
 
 LIST_FORMAT = "goldfromores"
-TABLE_FORMAT = "csv"
+TABLE_FORMAT, RECORDS_FORMAT = "csv", "json"
 _BLOCK = 2**16  # rows of a table that are made at a time
 
 
@@ -98,6 +100,17 @@ def _listed(file: ScoreFile, score: Score) -> NDArray[np.float64]:
     return np.where(missing, NEVER_DRAWN, values)
 
 
+def write_records(
+    file: ScoreFile, target: str | Path, *, scores: Collection[str] | None = None, overwrite: bool = False
+) -> Path:
+    """Write a JSON array with an object a sample, as `records` gives it; arguments as for `write_table`."""
+    path = Path(target)
+    check_output(path, "target", overwrite=overwrite, inputs=[file.path])
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as out:
+        out.writelines(records(file, scores=scores))
+    return path
+
+
 def write_table(
     file: ScoreFile,
     target: str | Path,
@@ -135,8 +148,11 @@ def table(
     """A CSV table in pieces: a header, then a row a sample.
 
     Its columns: position, label, class; path for folder trees; for each score its value, `<Score>_stderr` and
-    `<Score>_rank` (in its class, from 1 for the lowest, ties at their mean); kept (1 or 0) if it is given.
-    Unknown numbers are empty.
+    `<Score>_rank` (in its class, from 1 for the lowest, ties at their mean); what the trials predict, if the
+    file says it: predicted (the class that most trials predict), predicted_share (of the trials),
+    predicted_probability, label_probability, right (share of the trials that predict the label), label_issue
+    (from 1 for the most doubtful label); equal_to (the first of the samples whose image is equal, if there is
+    another); kept (1 or 0) if it is given. Unknown numbers are empty.
 
     Args:
         file: on the disk, with all its scores.
@@ -146,36 +162,100 @@ def table(
     Raises:
         UsageError: if there is no such score.
     """
-    paths = load_header(file.path).paths
-    classes = file.dataset.num_classes
-    names: list[str] = ["position", "label", "class", *(["path"] if paths is not None else [])]
-    columns: list[NDArray[np.float64]] = []
+    columns = _columns(file, scores, kept)
+    yield _rows([[*columns]])
+    for start in range(0, len(file.labels), _BLOCK):
+        block = [column(start, min(start + _BLOCK, len(file.labels))) for column in columns.values()]
+        yield _rows(zip(*(["" if value is None else value for value in each] for each in block), strict=True))
+
+
+def records(file: ScoreFile, *, scores: Collection[str] | None = None) -> Iterator[str]:
+    """A JSON array in pieces, an object a sample, its keys the columns of `table`; unknown numbers are null.
+
+    Args:
+        file: on the disk, with all its scores.
+        scores: names of those to write; None writes all.
+
+    Raises:
+        UsageError: if there is no such score.
+    """
+    columns = _columns(file, scores, None)
+    yield "["
+    for start in range(0, len(file.labels), _BLOCK):
+        block = [column(start, min(start + _BLOCK, len(file.labels))) for column in columns.values()]
+        lines = (json.dumps(dict(zip(columns, row, strict=True))) for row in zip(*block, strict=True))
+        yield ("," if start else "") + "\n" + ",\n".join(lines)
+    yield "\n]\n"
+
+
+_Column = Callable[[int, int], list[Any]]
+
+
+def _columns(
+    file: ScoreFile, scores: Collection[str] | None, kept: NDArray[np.int64] | None
+) -> dict[str, _Column]:
+    """The columns of a table by name; each gives its values of some samples, None where there is none."""
+    header, labels = load_header(file.path), file.labels
+    names = file.dataset.class_names
+    found: dict[str, _Column] = {
+        "position": lambda start, stop: list(range(start, stop)),
+        "label": _whole(labels),
+        "class": lambda start, stop: [names[label] for label in labels[start:stop]],
+    }
+    paths = header.paths
+    if paths is not None:
+        found["path"] = lambda start, stop: list(paths[start:stop])
     for name in _chosen(file, scores):
         score = file.scores[name]
-        names += [name, f"{name}_stderr", f"{name}_rank"]
-        ranks = Ranked.of(score.values, file.labels, classes).within() + 1
-        columns += [score.values, score.stderr, ranks]
-    mask = None
+        ranks = Ranked.of(score.values, labels, file.dataset.num_classes).within() + 1
+        found |= {
+            name: _real(score.values),
+            f"{name}_stderr": _real(score.stderr),
+            f"{name}_rank": _real(ranks),
+        }
+    said = load_predictions(file.path)
+    if said is not None:
+        doubted = np.zeros(len(labels), dtype=np.int64)
+        order = label_issues(said, labels, file.dataset.num_classes)
+        doubted[order] = np.arange(1, len(order) + 1)
+        found |= {
+            "predicted": _whole(said.classes[:, 0]),
+            "predicted_share": _real(said.shares[:, 0]),
+            "predicted_probability": _real(said.probability),
+            "label_probability": _real(said.label_probability),
+            "right": _real(said.right),
+            "label_issue": _whole(doubted, doubted > 0),
+        }
+    if header.sample_hash is not None:
+        _, first, which, counts = np.unique(
+            header.sample_hash, return_index=True, return_inverse=True, return_counts=True
+        )
+        found["equal_to"] = _whole(first[which], counts[which] > 1)
     if kept is not None:
-        names.append("kept")
-        mask = np.zeros(len(file.labels), dtype=np.int64)
+        mask = np.zeros(len(labels), dtype=np.int64)
         mask[kept] = 1
-    yield _rows([names])
-    for start in range(0, len(file.labels), _BLOCK):
-        stop = min(start + _BLOCK, len(file.labels))
-        block: list[list[object]] = [
-            list(range(start, stop)),
-            file.labels[start:stop].tolist(),
-            [file.dataset.class_names[label] for label in file.labels[start:stop]],
+        found["kept"] = _whole(mask)
+    return found
+
+
+def _real(values: NDArray[np.floating]) -> _Column:
+    def column(start: int, stop: int) -> list[float | None]:
+        part = values[start:stop]
+        there = np.isfinite(part).tolist()
+        return [value if known else None for value, known in zip(part.tolist(), there, strict=True)]
+
+    return column
+
+
+def _whole(values: NDArray[np.integer], known: NDArray[np.bool_] | None = None) -> _Column:
+    def column(start: int, stop: int) -> list[int | None]:
+        there = [True] * (stop - start) if known is None else known[start:stop].tolist()
+        return [
+            value if is_known else None
+            for value, is_known in zip(values[start:stop].tolist(), there, strict=True)
         ]
-        if paths is not None:
-            block.append(list(paths[start:stop]))
-        for column in columns:
-            part = column[start:stop]
-            block.append([value if there else "" for value, there in zip(part.tolist(), np.isfinite(part))])  # noqa: B905
-        if mask is not None:
-            block.append(mask[start:stop].tolist())
-        yield _rows(zip(*block, strict=True))
+
+    return column
 
 
 def _rows(rows: object) -> str:

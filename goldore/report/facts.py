@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 from goldore.report.families import ALIKE
+from goldore.report.issues import EqualImages, Issues
 from goldore.report.records import (
     AgreementRecord,
     Kept,
@@ -19,7 +20,7 @@ from goldore.report.records import (
 from goldore.scores import KERNEL_UTILITY, LOSS_CONVERGE, LOSS_INIT
 from goldore.scores.estimators.agreement import Agreement
 from goldore.scores.estimators.estimate import UNRELIABLE
-from goldore.trials import CheckRecipe, EvaluatedRecipe, UtilityRecipe
+from goldore.trials import CheckRecipe, EvaluatedRecipe, FoldRecipe, UtilityRecipe
 from goldore.wording import count, number, percent, plural, took
 
 Facts = dict[str, str]
@@ -55,9 +56,10 @@ def dataset_facts(summary: Summary) -> Facts:
 
 
 def loss_title(trials: LossTrialsRecord) -> str:
-    """The loss trials in one line."""
+    """The loss trials in one line, or the cross-validations."""
     failed = f", {len(trials.failed)} diverged" if trials.failed else ""
-    return f"loss trials: {trials.done} done{failed}, base seed {trials.base_seed}"
+    what = "cross-validations" if isinstance(trials.recipe, FoldRecipe) else "loss trials"
+    return f"{what}: {trials.done} done{failed}, base seed {trials.base_seed}"
 
 
 def loss_facts(trials: LossTrialsRecord) -> Facts:
@@ -66,8 +68,9 @@ def loss_facts(trials: LossTrialsRecord) -> Facts:
     averaged = [
         f"{name} over {_looks(first, last, recipe.epochs)}" for name, (first, last) in trials.windows.items()
     ]
+    folds = f", {recipe.folds} a trial, each trained without a fold" if isinstance(recipe, FoldRecipe) else ""
     facts = {
-        "networks": recipe.network.describe(),
+        "networks": f"{recipe.network.describe()}{folds}",
         "training": f"{plural(recipe.epochs, 'epoch')}, batch {recipe.batch_size}, "
         f"lr {recipe.lr:g}, momentum {recipe.momentum:g}, weight decay {recipe.weight_decay:g}",
         "averaged": ", ".join(averaged),
@@ -111,6 +114,63 @@ def saturation(summary: Summary) -> Facts:
         f"{LOSS_CONVERGE.name} ranks them less reliably ({number(ranks[1], 2)}) than {LOSS_INIT.name} "
         f"({number(ranks[0], 2)}); train fewer epochs, or use the early scores"
     }
+
+
+NO_PREDICTIONS = (
+    "this file does not say what its networks predict; score the dataset into a new file, with HeldOutLoss "
+    "for predictions of networks that did not train on the sample"
+)
+OPTIMISTIC = (
+    "these networks have trained on the labels that they are to judge, and miss what they have learned by "
+    "heart; score HeldOutLoss too for predictions by cross-validation"
+)
+
+
+def issues_facts(issues: Issues) -> Facts:
+    """How many labels are doubted and images equal, and by what."""
+    facts: Facts = {}
+    if issues.held_out is None:
+        facts["predictions"] = NO_PREDICTIONS
+    else:
+        by = (
+            f"{plural(issues.trials, 'cross-validation')}"
+            if issues.held_out
+            else plural(issues.trials, "loss trial")
+        )
+        facts["predictions"] = f"by {by}; {percent(issues.accuracy, 1)} of them are the label"
+        facts["labels"] = (
+            f"{count(len(issues.label_issues))} are likely to be wrong: another class is predicted, as "
+            "surely as samples with that label are on average (confident learning)"
+        )
+        if not issues.held_out:
+            facts["beware"] = OPTIMISTIC
+    if not issues.hashed:
+        facts["equal images"] = "unknown: the file has no hashes of the images"
+    elif not issues.equal:
+        facts["equal images"] = "none"
+    else:
+        clash = (
+            f", {count(issues.contradictions)} of them with different labels" if issues.contradictions else ""
+        )
+        facts["equal images"] = (
+            f"{plural(len(issues.equal), 'group')}{clash}; {plural(issues.repeated, 'sample')} could go "
+            "(goldore prune --rule unique)"
+        )
+    return facts
+
+
+def class_text(label: int, name: str) -> str:
+    """A class by its number, and its name where that says more."""
+    return str(label) if name == str(label) else f"{label} {name}"
+
+
+def equal_text(group: EqualImages) -> str:
+    """Equal images by position, with label and file: "#3 (label 0), #17 (label 2)"."""
+    paths = group.paths or [""] * len(group.positions)
+    return ", ".join(
+        f"#{at} (label {label}{f', {path}' if path else ''})"
+        for at, label, path in zip(group.positions, group.labels, paths, strict=True)
+    )
 
 
 def utility_title(trials: UtilityTrialsRecord) -> str:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from goldore.report.images import Images
+from goldore.report.issues import Issues
 from goldore.report.records import Comparison, Kept, SampleRecord, Summary
 from goldore.selection.pruning import Selection
 from goldore.store import ScoreFile
@@ -18,6 +19,7 @@ class Material:
         kept: selections, and what `what_is_kept` says of each.
         samples: as `describe_samples` gives them.
         comparison: as `compare` gives it; None for a single file.
+        issues: as `find_issues` gives them; None leaves them out.
         images: of the samples; None where the dataset is not at hand.
         no_images: why there are none; one sentence, or empty.
     """
@@ -27,5 +29,6 @@ class Material:
     kept: tuple[tuple[Selection, Kept], ...] = ()
     samples: tuple[SampleRecord, ...] = ()
     comparison: Comparison | None = None
+    issues: Issues | None = None
     images: Images | None = field(default=None, repr=False)
     no_images: str = ""

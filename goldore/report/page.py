@@ -17,6 +17,7 @@ from goldore.wording import count, number, percent, printable
 
 _FOLDED = 30  # classes: longer tables are folded
 _MOST_TRIALS = 200  # values of single trials that are listed
+_MOST_ISSUES, _MOST_PICTURES = 200, 60  # likely wrong labels that are listed, and shown
 
 
 def save_page(out: Path, text: str) -> None:
@@ -28,7 +29,9 @@ def save_page(out: Path, text: str) -> None:
 def render(material: Material, drawings: Sequence[Drawing]) -> str:
     """The page as HTML."""
     names = {"facts": facts, "families": families, "shown_pairs": shown_pairs}
-    text = template("page.html", **names, most_trials=_MOST_TRIALS, folded=_FOLDED).render(
+    text = template(
+        "page.html", **names, most_trials=_MOST_TRIALS, most_issues=_MOST_ISSUES, folded=_FOLDED
+    ).render(
         summary=material.summary,
         comparison=material.comparison,
         no_images=material.no_images,
@@ -36,6 +39,8 @@ def render(material: Material, drawings: Sequence[Drawing]) -> str:
         galleries={name: _gallery(material, name) for name in material.file.scores},
         most_classes=most_classes(material),
         kept=[(about, *examples(material, selection, about.score)) for selection, about in material.kept],
+        issues=material.issues,
+        doubted=_doubted(material),
         samples=[(sample, _picture_of(material, sample.position)) for sample in material.samples],
     )
     return printable(text)
@@ -64,6 +69,16 @@ def _by_subject(drawings: Sequence[Drawing]) -> dict[str, list[Drawing]]:
 
 def _gallery(material: Material, name: str) -> list[GalleryRow]:
     return extremes(material, name) if material.images is not None else []
+
+
+def _doubted(material: Material) -> dict[int, Picture]:
+    """Images of the first likely wrong labels, by position."""
+    if material.issues is None:
+        return {}
+    positions = np.array([each.position for each in material.issues.label_issues[:_MOST_PICTURES]], np.int64)
+    unknown = np.full(len(material.file.labels), np.nan)
+    found = pictures(material, positions, unknown) if len(positions) else []
+    return {each.position: each for each in found}
 
 
 def _picture_of(material: Material, position: int) -> Picture | None:

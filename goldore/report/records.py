@@ -55,7 +55,7 @@ def number_or_none(value: "float | np.floating[Any]") -> Known:
 
 @dataclass(frozen=True, kw_only=True)
 class LossTrialsRecord(Record):
-    """The loss trials of a file.
+    """The loss trials of a file, or its cross-validations.
 
     Attributes:
         done: trials that ended well.
@@ -144,9 +144,10 @@ class TrialsRecord(Record):
     utility: UtilityTrialsRecord | None = field(metadata={"optional": True})
     kernel: KernelTrialsRecord | None = field(metadata={"optional": True})
     check: UtilityTrialsRecord | None = field(metadata={"optional": True})
+    fold: LossTrialsRecord | None = field(metadata={"optional": True})
 
     def __bool__(self) -> bool:
-        return any(each is not None for each in (self.loss, self.utility, self.kernel, self.check))
+        return any(getattr(self, each.name) is not None for each in dataclasses.fields(self))
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from goldore.report.records import (
     UtilityTrialsRecord,
     number_or_none,
 )
-from goldore.scores import TRAINING_SCORES
+from goldore.scores import FOLD_SCORES, TRAINING_SCORES, FoldScore, TrainingScore
 from goldore.scores.estimators import class_members
 from goldore.scores.estimators.agreement import Agreement
 from goldore.selection.ranks import Ranked, rank_correlation
@@ -69,6 +69,7 @@ def summarize(file: ScoreFile, *, curves: bool = False) -> Summary:
             _utility_trials(file, file.utility_trials) if file.utility_trials else None,
             _kernel_trials(file.kernel_trials) if file.kernel_trials else None,
             _utility_trials(file, file.check_trials) if file.check_trials else None,
+            _loss_trials(file.fold_trials) if file.fold_trials else None,
         ),
         scores={
             name: _score(
@@ -95,6 +96,7 @@ def _loss_trials(trials: LossTrials) -> LossTrialsRecord:
         init_epochs=len(trials.recipe.init_window),
         converge_epochs=len(trials.recipe.converge_window),
     )
+    rows: dict[str, TrainingScore | FoldScore] = {**TRAINING_SCORES, **FOLD_SCORES}
     return LossTrialsRecord(
         done=len(trials.done),
         failed=trials.failed,
@@ -102,7 +104,7 @@ def _loss_trials(trials: LossTrials) -> LossTrialsRecord:
         recorded=trials.recorded,
         windows={
             name: (min(epochs), max(epochs))
-            for name, row in TRAINING_SCORES.items()
+            for name, row in rows.items()
             if name in trials.recorded
             for epochs in [row.window(recipe)]
         },

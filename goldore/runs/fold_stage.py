@@ -41,15 +41,16 @@ class FoldStage(LossStage):
         folds = [folds_of(trial, dataset.labels, dataset.num_classes, number) for trial in trials]
         seeds = [network for trial in trials for network in group_of(trial, number)]
         pools = [np.flatnonzero(dealt != fold) for dealt in folds for fold in range(number)]
-        waiting = list(range(len(seeds)))
+        waiting, samples = list(range(len(seeds))), self.samples_of(training.recipe)
 
         def take(count: int) -> list[int]:
             taken, waiting[:] = waiting[:count], waiting[count:]
             return taken
 
         def together(numbers: list[int]) -> Trained:
-            before = numbers[0] * training.recipe.epochs * self.samples_of(training.recipe)
-            return training([seeds[each] for each in numbers], [pools[each] for each in numbers], before)
+            before = numbers[0] * training.recipe.epochs * samples
+            chosen = [pools[each] for each in numbers]
+            return training([seeds[each] for each in numbers], chosen, samples, before)
 
         start = time.perf_counter()
         parts = list(Groups(take, training.engine.size).trained(together, self._job.watcher))

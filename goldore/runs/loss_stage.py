@@ -62,6 +62,7 @@ class Training:
         self,
         networks: Sequence[Trial],
         pools: Sequence[NDArray[np.int64]] | None = None,
+        samples: int | None = None,
         images_before: int = 0,
         features: Path | None = None,
     ) -> Trained:
@@ -70,6 +71,7 @@ class Training:
         Args:
             networks: the seeds of each.
             pools: positions that each trains on; None: all.
+            samples: that an epoch takes of these.
             images_before: that networks of the same trials have trained on by now.
             features: where to keep those of the first network, as it ends; None does not.
         """
@@ -93,9 +95,8 @@ class Training:
                     shape=(len(data.labels), self.architecture.features),
                 )
                 observers.append(Observer(_FEATURES, (self.last,), Features(0, target, len(networks))))
-            trained = train(
-                data, self.architecture, self.recipe, networks, observers, tick, self.engine.execution, pools
-            )
+            how = tick, self.engine.execution, pools, samples
+            trained = train(data, self.architecture, self.recipe, networks, observers, *how)
             trained.recorded.pop(_FEATURES, None)
         _check_own(trained, self.rows)
         return trained

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from goldore.datasets.dataset import ImageDataset
 from goldore.datasets.origin import Origin
 from goldore.scores import (
+    FOLD_SCORES,
     KERNEL_UTILITY,
     MONTE_CARLO,
     MONTE_CARLO_DEFINITIONS,
@@ -178,8 +179,8 @@ class Score(Estimate):
 
     @property
     def of_training(self) -> bool:
-        """Whether it is recorded while networks train on the whole training set."""
-        return self.name in TRAINING_SCORES or self.name not in SCORES
+        """Whether networks that train on the training set, or on all but a fold of it, record it."""
+        return self.name in TRAINING_SCORES or self.name in FOLD_SCORES or self.name not in SCORES
 
 
 @dataclass(frozen=True)

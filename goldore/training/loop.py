@@ -58,6 +58,7 @@ def train(
     tick: Callable[[Callable[[], Progress]], None] = lambda _: None,
     execution: Execution | None = None,
     pools: Sequence[NDArray[np.int64]] | None = None,
+    samples: int | None = None,
 ) -> Trained:
     """Train one network per trial, all at once, up to the last epoch that an observer wants.
 
@@ -71,16 +72,17 @@ def train(
         observers: shown all samples after the epochs they ask for.
         tick: called after every step with a function that gives the progress.
         execution: how to run; None: as it is written.
-        pools: positions that each network trains on; of larger pools an epoch leaves out some, at random, so
-            that all train on as many. None: all samples.
+        pools: positions that each network trains on; None: all.
+        samples: that an epoch takes of each network's pool, at random; None: all of the smallest.
 
     Returns:
         What was observed.
     """
     execution, precision = execution or Execution(), recipe.precision or "float32"
     stepper = Stepper(architecture, recipe, trials, data, execution)
-    order_of = _Orders(trials, pools or [np.arange(len(data.labels))] * len(trials))
-    samples = order_of.samples
+    pools = pools or [np.arange(len(data.labels))] * len(trials)
+    samples = samples or min(map(len, pools))
+    order_of = _Orders(trials, pools, samples)
     course = _Course(data.device, observers, len(trials) * samples)
     train_loss = np.full((len(trials), recipe.epochs), np.nan, dtype=np.float32)
     order = to_device(order_of(), data.index_device)
@@ -118,22 +120,19 @@ class _Orders:
     Args:
         trials: E of them.
         pools: positions that each network trains on.
-
-    Attributes:
         samples: of an epoch.
     """
 
-    def __init__(self, trials: Sequence[Trial], pools: Sequence[NDArray[np.int64]]) -> None:
+    def __init__(self, trials: Sequence[Trial], pools: Sequence[NDArray[np.int64]], samples: int) -> None:
         self._draws = [trial.stream(Stream.ORDER) for trial in trials]
-        self._pools = pools
-        self.samples = min(map(len, pools))
+        self._pools, self._samples = pools, samples
 
     def __call__(self) -> NDArray[np.int64]:
         """Draw those of an epoch, [samples, E]."""
         drawn = [
             pool[draw.permutation(len(pool))] for draw, pool in zip(self._draws, self._pools, strict=True)
         ]
-        return np.stack([each[: self.samples] for each in drawn], axis=1)
+        return np.stack([each[: self._samples] for each in drawn], axis=1)
 
 
 class _Course:

@@ -17,7 +17,12 @@ from goldore.trials.seeds import Stream, Trial
 
 
 def train_one(
-    dataset: ImageDataset, architecture: Architecture, recipe: LossRecipe, trial: Trial
+    dataset: ImageDataset,
+    architecture: Architecture,
+    recipe: LossRecipe,
+    trial: Trial,
+    pool: np.ndarray | None = None,
+    samples: int | None = None,
 ) -> dict[int, np.ndarray]:
     """Train one trial on the CPU and give every sample's logits after every epoch.
 
@@ -26,6 +31,8 @@ def train_one(
         architecture: of the network.
         recipe: with mean and std filled in.
         trial: decides the initial weights and the order of the samples.
+        pool: positions to train on, int64; None: all.
+        samples: that an epoch takes of them; None: all.
 
     Returns:
         Per epoch, counted from 1, float32 [N, K].
@@ -40,10 +47,12 @@ def train_one(
         network.parameters(), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay
     )
     order = trial.stream(Stream.ORDER)
+    pool = np.arange(len(labels)) if pool is None else pool
     found = {}
     for epoch in range(1, recipe.epochs + 1):
         network.train()
-        for batch in torch.split(torch.from_numpy(order.permutation(len(labels))), recipe.batch_size):
+        drawn_now = torch.from_numpy(pool[order.permutation(len(pool))][:samples])
+        for batch in torch.split(drawn_now, recipe.batch_size):
             optimizer.zero_grad()
             F.cross_entropy(network(images[batch]), labels[batch]).backward()  # type: ignore[no-untyped-call]
             optimizer.step()

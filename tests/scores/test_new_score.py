@@ -24,8 +24,8 @@ EDITS = (
     (TABLE, "MONTE_CARLO = ScoreDefinition(", ROW),
     (
         TABLE,
-        "(LOSS_INIT, LOSS_CONVERGE, *DYNAMICS, MONTE",
-        "(LOSS_INIT, LOSS_CONVERGE, ErrorLength, *DYNAMICS, MONTE",
+        "(LOSS_INIT, LOSS_CONVERGE, *DYNAMICS, HELD",
+        "(LOSS_INIT, LOSS_CONVERGE, ErrorLength, *DYNAMICS, HELD",
     ),
 )
 PLAIN = """
