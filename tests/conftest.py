@@ -150,10 +150,10 @@ def shared_data():
 
 def diverge(monkeypatch, trials):
     """Let the networks of these trials diverge: their first losses are infinite."""
-    from goldore.networks import stacked  # torch is imported where it is needed
+    from goldore.networks.architecture import Architecture  # torch is imported where it is needed
 
     starts = [trial.stream(Stream.WEIGHTS).bit_generator.state for trial in trials]
-    draw = stacked.draw_parameters
+    draw = Architecture.drawn
 
     def explode(architecture, stream):
         bad = stream.bit_generator.state in starts
@@ -162,4 +162,4 @@ def diverge(monkeypatch, trials):
             drawn["head.bias"][:] = np.inf
         return drawn
 
-    monkeypatch.setattr(stacked, "draw_parameters", explode)
+    monkeypatch.setattr(Architecture, "drawn", explode)

@@ -11,12 +11,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor, nn
 
 from goldore.networks.convolution import Convolution
+from goldore.networks.layers import MOMENTUM
 
 Parameters = Mapping[str, Tensor]
-Running = Sequence[tuple[Tensor, Tensor]]
+Running = Sequence[tuple[Tensor, ...]]
 _KEPT = 4  # numbers that a training step keeps of an activation: a block's layers, and a gradient
 
 
@@ -92,6 +95,46 @@ class Architecture(ABC):
     @abstractmethod
     def plain(self) -> nn.Module:
         """One network of ordinary modules, its children named as the parameters: what tests compare with."""
+
+    def drawn(self, draw: np.random.Generator) -> dict[str, np.ndarray]:
+        """Draw the initial parameters of a network, by NumPy on the host: every device starts from the same.
+
+        Args:
+            draw: a trial's stream of weights.
+
+        Returns:
+            float32 arrays by name.
+        """
+        bounds = self.initial_bounds()
+        parameters: dict[str, np.ndarray] = {}
+        for name, shape in self.parameter_shapes().items():
+            if name in bounds:
+                uniform_draw = 2 * draw.random(shape, dtype=np.float32) - 1
+                parameters[name] = (uniform_draw * bounds[name]).astype(np.float32)
+            else:
+                fill = 1.0 if name.endswith("weight") else 0.0
+                parameters[name] = np.full(shape, fill, dtype=np.float32)
+        return parameters
+
+    def fresh_running(self, size: int, device: torch.device) -> list[tuple[Tensor, ...]]:
+        """What runs along in the training of so many networks, as it is before: means 0, variances 1.
+
+        Returns:
+            For each layer that keeps them a mean and a variance, [size * channels].
+        """
+        return [
+            (torch.zeros(size * each, device=device), torch.ones(size * each, device=device))
+            for each in self.running_channels()
+        ]
+
+    def begin(self, seed: int) -> None:
+        """Called before trials train together, with the first one's seed: layers may draw random numbers."""
+        del seed
+
+    @property
+    def momentum(self) -> float | None:
+        """By how much what runs along moves towards a batch; None where that is not known."""
+        return MOMENTUM
 
     def running_channels(self) -> tuple[int, ...]:
         """Channels whose mean and variance run along in training, for each layer that keeps them."""

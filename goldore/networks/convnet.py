@@ -8,6 +8,7 @@ the convolution has several ways (`goldore.networks.convolution`).
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -153,7 +154,8 @@ def _tail(
     """Norm, activation and pooling as one operator."""
     weight, bias = (parameters[f"norm{block}.{each}"].flatten() for each in ("weight", "bias"))
     kinds = {"norm": config.norm, "activation": config.activation}
-    return fused.norm_act_pool(x, weight, bias, running[block], training=training, **kinds)
+    known = cast("tuple[Tensor, Tensor]", running[block])
+    return fused.norm_act_pool(x, weight, bias, known, training=training, **kinds)
 
 
 def _normed(

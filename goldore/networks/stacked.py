@@ -14,36 +14,12 @@ from goldore.networks.architecture import Architecture, Layout, Parameters, Runn
 from goldore.networks.counter_rng import uniform
 
 
-def draw_parameters(architecture: Architecture, draw: np.random.Generator) -> dict[str, np.ndarray]:
-    """Draw the initial parameters of a network (`Architecture` says how they are distributed).
-
-    Drawn by NumPy on the host, so that every device starts from the same numbers.
-
-    Args:
-        architecture: of the network.
-        draw: a trial's stream of weights.
-
-    Returns:
-        float32 arrays by name.
-    """
-    bounds = architecture.initial_bounds()
-    parameters: dict[str, np.ndarray] = {}
-    for name, shape in architecture.parameter_shapes().items():
-        if name in bounds:
-            uniform_draw = 2 * draw.random(shape, dtype=np.float32) - 1
-            parameters[name] = (uniform_draw * bounds[name]).astype(np.float32)
-        else:
-            fill = 1.0 if name.endswith("weight") else 0.0
-            parameters[name] = np.full(shape, fill, dtype=np.float32)
-    return parameters
-
-
 class StackedNetworks:
     """E networks of one architecture.
 
     Args:
         architecture: of each network.
-        draws: E of them, each trial's stream of weights (`draw_parameters`).
+        draws: E of them, each trial's stream of weights (`Architecture.drawn`).
         device: to compute on.
         layout: how to compute; None: the plain one.
 
@@ -52,7 +28,8 @@ class StackedNetworks:
         size: E.
         layout: how they are computed.
         parameters: trainable float32 tensors [E, ...] by name, as in `Architecture.parameter_shapes`.
-        running: running mean and variance of each layer that keeps them, [E * channels].
+        running: what runs along in training, as `Architecture.fresh_running` gives it.
+        device: that they are on.
     """
 
     def __init__(
@@ -62,32 +39,31 @@ class StackedNetworks:
         device: torch.device,
         layout: Layout | None = None,
     ) -> None:
-        self.architecture = architecture
+        self.architecture, self.device = architecture, device
         self.size = len(draws)
         self.layout = layout or Layout()
         self.parameters: dict[str, Tensor] = {
             name: values.to(device).requires_grad_() for name, values in _drawn(architecture, draws).items()
         }
-        self.running = [
-            (torch.zeros(self.size * each, device=device), torch.ones(self.size * each, device=device))
-            for each in architecture.running_channels()
-        ]
+        self.running = architecture.fresh_running(self.size, device)
 
     @torch.no_grad()
     def restart(self, draws: Sequence[np.random.Generator]) -> None:
         """Start anew in the same memory, with other initial parameters."""
         for name, values in _drawn(self.architecture, draws).items():
             self.parameters[name].copy_(values)
-        for mean, variance in self.running:
-            mean.zero_()
-            variance.fill_(1)
+        for mine, fresh in zip(
+            self.running, self.architecture.fresh_running(self.size, self.device), strict=True
+        ):
+            for each, start in zip(mine, fresh, strict=True):
+                each.copy_(start)
 
     @torch.no_grad()
     def redraw(self, keys: Tensor) -> None:
         """Give every network other initial parameters, drawn where the networks are, in the same memory.
 
-        The distribution is that of `draw_parameters`, the numbers are others: `goldore.networks.counter_rng`.
-        Norms keep what they have, since distilling does not train them.
+        The distribution is that of `Architecture.drawn`, the numbers are others:
+        `goldore.networks.counter_rng`. Norms keep what they have, since distilling does not train them.
 
         Args:
             keys: int64 [E] on the device.
@@ -144,11 +120,13 @@ def logits_of(
     features = architecture.features_of(layout, parameters, running, images, training=training)
     # In bf16 the two largest logits of up to one image in a hundred are equal, which looks like a mistake.
     features = features.to(torch.promote_types(features.dtype, torch.float32))
-    bias = parameters["head.bias"].to(features.dtype).unsqueeze(1)
-    return torch.baddbmm(bias, features, parameters["head.weight"].to(features.dtype).transpose(1, 2))
+    weight = parameters["head.weight"].to(features.dtype).transpose(1, 2)
+    if "head.bias" not in parameters:
+        return torch.bmm(features, weight)
+    return torch.baddbmm(parameters["head.bias"].to(features.dtype).unsqueeze(1), features, weight)
 
 
 def _drawn(architecture: Architecture, draws: Sequence[np.random.Generator]) -> dict[str, Tensor]:
     """Initial parameters of all networks, [E, ...] on the host."""
-    drawn = [draw_parameters(architecture, each) for each in draws]
+    drawn = [architecture.drawn(each) for each in draws]
     return {name: torch.from_numpy(np.stack([each[name] for each in drawn])) for name in drawn[0]}

@@ -34,7 +34,7 @@ class Facts:
         if plain_name(name) not in known:
             raise UsageError(
                 f"the rule needs the score {name}, and {self._file.path} has {', '.join(known.values())}; "
-                "score it too, for example with --scores all."
+                "score it too (`scores` all has every score of loss trials)."
             )
         name = known[plain_name(name)]
         if name not in self._scores:

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from goldore.networks.architecture import Architecture
-from goldore.networks.layers import MOMENTUM
 from goldore.networks.stacked import StackedNetworks
 from goldore.training.devices import abilities
 from goldore.training.execution import TYPES, Execution, Function, features_function
@@ -16,6 +15,7 @@ from goldore.trials import Recipe
 from goldore.trials.seeds import Trial
 
 _CPU_IMAGES, _CARD_IMAGES = 64, 2048  # times networks that pass through at once, as in scoring
+_PASSES = 30  # by which norms of any usual momentum have settled
 _SETTLING = 256  # images, at the most, from which norms take their running means
 
 
@@ -103,9 +103,14 @@ class Untrained:
         count = len(self._data.images)
         rows = torch.arange(min(count, _SETTLING)) * count // min(count, _SETTLING)
         shown = self._data.normalize(self._data.images.take(rows.to(self._data.index_device))).to(dtype)
+        momentum = self._networks.architecture.momentum
+        if momentum is None:
+            for _ in range(_PASSES):
+                self._networks(shown, training=True)
+            return
         known = [each for pair in self._networks.running for each in pair]
         for each in known:
             each.zero_()
         self._networks(shown, training=True)
         for each in known:
-            each.div_(MOMENTUM)  # from nothing they have gone so far towards these images
+            each.div_(momentum)  # from nothing they have gone so far towards these images

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from goldore.datasets import ImageDataset
 from goldore.networks.architecture import Architecture
-from goldore.networks.stacked import draw_parameters
 from goldore.trials import LossRecipe
 from goldore.trials.seeds import Stream, Trial
 
@@ -40,7 +39,7 @@ def train_one(
     images = _normalized(dataset, recipe)
     labels = torch.from_numpy(dataset.labels)
     network = architecture.plain()
-    drawn = draw_parameters(architecture, trial.stream(Stream.WEIGHTS))
+    drawn = architecture.drawn(trial.stream(Stream.WEIGHTS))
     start = {name: torch.from_numpy(value) for name, value in drawn.items()}
     network.load_state_dict(start, strict=False)  # batch norm's running statistics start as they are
     optimizer = torch.optim.SGD(

@@ -81,6 +81,7 @@ class Stepper:
         graph = execution.graph and able.graphs
         self._new_graphs = (lambda: Replayed(state, data.device)) if graph else (lambda: None)
         self._replayed = self._new_graphs()
+        architecture.begin(trials[0].seed)
         self._by_rate = {
             recipe.lr: self._replayed
         }  # graphs hold the learning rate that they were captured with
@@ -88,6 +89,7 @@ class Stepper:
     def restart(self, trials: Sequence[Trial]) -> None:
         """Start anew with E other trials, in the same memory and with the graphs that there are."""
         self.networks.restart(weight_draws(trials))
+        self.networks.architecture.begin(trials[0].seed)
         for buffer in self._momentum:
             buffer.zero_()
         self.losses.zero_()

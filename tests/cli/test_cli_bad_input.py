@@ -271,7 +271,7 @@ PRUNE = {
     "range-of-letters": ([*LARGE, "--keep-range", "a:1"], ["--keep-range is 'a'"]),
     "unknown-scope": ([*HALF, "--scope", "local"], ["scope is 'local'", "class or global"]),
     "unknown-missing": ([*HALF, "--missing", "guess"], ["missing is 'guess'", "error, drop or keep"]),
-    "unknown-rule": ([*HALF, "--rule", "middle"], ["no rule 'middle'", "end, window, draw"]),
+    "unknown-rule": ([*HALF, "--rule", "centre"], ["no rule 'centre'", "end, window, draw"]),
     "rule-without-value": ([*HALF, "--rule", "draw,after"], ["--rule has 'after'", "NAME,KEY=VALUE"]),
     "rule-of-letters": ([*HALF, "--rule", "window,start=a"], ["start of the rule window is 'a'"]),
     "rule-passes-too-much": ([*HALF, "--rule", "draw,after=0.6"], ["passes over 12 of 20 samples", "10 are"]),

@@ -91,7 +91,8 @@ class TestExport:
         works("export", "a.h5", "tables", "--format", "csv", "--scores", "LossInit", "--name", "one")
         with (folder / "tables" / "one.csv").open(newline="") as text:
             rows = list(csv.DictReader(text))
-        assert list(rows[0]) == ["position", "label", "class", "LossInit", "LossInit_stderr", "LossInit_rank"]
+        scored = ["LossInit", "LossInit_stderr", "LossInit_rank"]
+        assert list(rows[0]) == ["position", "label", "class", *scored, "equal_to"]
         assert [float(row["LossInit"]) for row in rows] == values("a.h5")["LossInit"].tolist()
 
     @pytest.mark.parametrize("form", ["goldfromores", "csv"])
@@ -106,7 +107,7 @@ class TestExport:
 
     @pytest.mark.parametrize(
         "options",
-        [("--format", "json"), ("--scores", "LossFinal"), ("--scores", ","), ("--scores", "")],
+        [("--format", "xml"), ("--scores", "LossFinal"), ("--scores", ","), ("--scores", "")],
     )
     def test_what_does_not_exist_is_refused(self, refuses, options):
         refuses("export", "a.h5", "lists", *options)

@@ -35,7 +35,7 @@ def test_the_progress_after_a_diverged_trial_goes_forward(monkeypatch, capsys):
     clock = iter(range(0, 100_000, 50))
     monkeypatch.setattr(watching.time, "monotonic", lambda: next(clock))
     watcher = watching.ScreenWatcher()
-    plan = Space(trials=2, there=0, epochs=4, processes=1, dataset=Space(num_samples=100))
+    plan = Space(trials=2, there=0, epochs=4, processes=1, images=400)
     watcher._course = watching.COURSES["loss"](plan, watching.err())
     trials = [Space(number=0), Space(number=1)]
     watcher.started(trials[:1])

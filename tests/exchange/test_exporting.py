@@ -199,6 +199,7 @@ class TestTable:
             "LossInit",
             "LossInit_stderr",
             "LossInit_rank",
+            "equal_to",
             "kept",
         ]
         assert [place for place, row in enumerate(rows[1:]) if row[-1] == "1"] == [2, 5]

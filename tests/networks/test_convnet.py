@@ -6,7 +6,7 @@ import torch
 
 from goldore.networks import convnet
 from goldore.networks.config import ConvNetConfig
-from goldore.networks.stacked import StackedNetworks, draw_parameters
+from goldore.networks.stacked import StackedNetworks
 from goldore.training.stepping import weight_draws
 from goldore.trials.seeds import Stream, make_trials
 from tests.training.conftest import gradient_of
@@ -56,8 +56,7 @@ def test_stacked_networks_equal_separate_ones_in_value_and_gradient(norm, activa
     for row, trial in enumerate(trials):
         single = arch.plain().train(training)
         drawn = {
-            name: torch.from_numpy(value)
-            for name, value in draw_parameters(arch, trial.stream(Stream.WEIGHTS)).items()
+            name: torch.from_numpy(value) for name, value in arch.drawn(trial.stream(Stream.WEIGHTS)).items()
         }
         single.load_state_dict(drawn, strict=False)
         single.double()
@@ -93,8 +92,7 @@ def test_batch_norm_keeps_separate_running_statistics():
     for row, trial in enumerate(trials):
         single = arch.plain()
         drawn = {
-            name: torch.from_numpy(value)
-            for name, value in draw_parameters(arch, trial.stream(Stream.WEIGHTS)).items()
+            name: torch.from_numpy(value) for name, value in arch.drawn(trial.stream(Stream.WEIGHTS)).items()
         }
         single.load_state_dict(drawn, strict=False)
         single.train()(images[:, 3 * row : 3 * row + 3])
@@ -121,7 +119,7 @@ def test_networks_never_mix():
 
 def test_initial_weights_follow_pytorchs_default():
     arch = architecture((3, 32, 32), width=64, depth=3)
-    drawn = draw_parameters(arch, make_trials(0, [0])[0].stream(Stream.WEIGHTS))
+    drawn = arch.drawn(make_trials(0, [0])[0].stream(Stream.WEIGHTS))
     for name, layer in (("conv1", 64 * 9), ("head", arch.features)):
         bound = layer**-0.5
         weight = drawn[f"{name}.weight"]

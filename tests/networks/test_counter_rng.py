@@ -4,7 +4,7 @@ import torch
 
 from goldore.networks.config import ConvNetConfig
 from goldore.networks.counter_rng import splitmix64, uniform
-from goldore.networks.stacked import StackedNetworks, draw_parameters
+from goldore.networks.stacked import StackedNetworks
 from goldore.training.stepping import weight_draws
 from goldore.trials.seeds import Stream, make_trials
 
@@ -45,7 +45,7 @@ def test_networks_are_redrawn_as_they_are_drawn():
     places = {name: values.data_ptr() for name, values in networks.parameters.items()}
     networks.redraw(torch.tensor([1, 2]))
     first = {name: values.detach().clone() for name, values in networks.parameters.items()}
-    drawn = draw_parameters(architecture, make_trials(0, [0])[0].stream(Stream.WEIGHTS))
+    drawn = architecture.drawn(make_trials(0, [0])[0].stream(Stream.WEIGHTS))
     for name, values in networks.parameters.items():
         assert values.data_ptr() == places[name]
         if name.startswith("norm"):

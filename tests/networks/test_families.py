@@ -60,12 +60,12 @@ class MLP(Architecture):
         layers += [("act", nn.ReLU()), ("head", nn.Linear(self.features, self.num_classes))]
         return nn.Sequential(OrderedDict(layers))
 '''
-ROW = "FAMILIES: dict[str, type[NetworkConfig]] = {DEFAULT_FAMILY: ConvNetConfig}"
-MORE = "\nfrom goldore.networks.mlp import MLPConfig\nFAMILIES['mlp'] = MLPConfig\n"
+ROW = '_OWN = "own"'
+MORE = "from goldore.networks.mlp import MLPConfig\nFAMILIES['mlp'] = MLPConfig\n"
 EQUAL = """
 import torch
 from goldore.networks.config import network_of
-from goldore.networks.stacked import StackedNetworks, draw_parameters
+from goldore.networks.stacked import StackedNetworks
 from goldore.training.stepping import weight_draws
 from goldore.trials.seeds import Stream, make_trials
 arch, trials = network_of("mlp,hidden=8").architecture((3, 4, 4), 5), make_trials(0, range(3))
@@ -73,7 +73,7 @@ stacked = StackedNetworks(arch, weight_draws(trials), torch.device("cpu"))
 images = torch.randn(6, 9, 4, 4)
 for row, trial in enumerate(trials):
     single = arch.plain()
-    drawn = draw_parameters(arch, trial.stream(Stream.WEIGHTS))
+    drawn = arch.drawn(trial.stream(Stream.WEIGHTS))
     single.load_state_dict({name: torch.from_numpy(values) for name, values in drawn.items()})
     expected = single(images[:, 3 * row : 3 * row + 3])
     torch.testing.assert_close(stacked(images)[row], expected)
@@ -87,7 +87,7 @@ def goldore_with_mlp(tmp_path_factory):
     return changed_copy(
         tmp_path_factory.mktemp("copy"),
         added=[("goldore/networks/mlp.py", MLP)],
-        edits=[(config, ROW, f"{ROW}{MORE}")],
+        edits=[(config, ROW, f"{MORE}{ROW}")],
     )
 
 

@@ -8,7 +8,6 @@ import torch
 from torch.nn import functional
 
 from goldore import ConvNetConfig, KernelRecipe, UtilityRecipe
-from goldore.networks.stacked import draw_parameters
 from goldore.runs.job import complete_recipe
 from goldore.training import embedding, kernel
 from goldore.training.embedding import Untrained
@@ -45,7 +44,7 @@ def plain_features(arch, data, images):
     found = []
     for trial in make_utility_trials(5, range(3), 1):
         network = arch.plain()
-        weights = draw_parameters(arch, trial.stream(Stream.WEIGHTS))
+        weights = arch.drawn(trial.stream(Stream.WEIGHTS))
         network.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
         network.eval()
         seen = []
@@ -158,7 +157,7 @@ def test_norms_with_running_means_know_images_before_they_are_looked_at(dataset)
     trials = make_utility_trials(5, range(2), 1)
     found = Untrained(data, arch, recipe, trials, Execution()).of(data.images, torch.float32)
     network = arch.plain()
-    weights = draw_parameters(arch, trials[0].stream(Stream.WEIGHTS))
+    weights = arch.drawn(trials[0].stream(Stream.WEIGHTS))
     known = {name: torch.from_numpy(value) for name, value in weights.items()}
     network.load_state_dict(known | {n: v for n, v in network.state_dict().items() if n not in known})
     seen = []

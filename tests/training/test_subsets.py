@@ -4,7 +4,7 @@ import torch
 from torch.nn import functional
 
 from goldore import ConvNetConfig, DistillRecipe, UtilityRecipe
-from goldore.networks.stacked import StackedNetworks, draw_parameters
+from goldore.networks.stacked import StackedNetworks
 from goldore.runs.job import complete_recipe
 from goldore.training.distill import Distiller
 from goldore.training.images import DeviceDataset
@@ -45,8 +45,7 @@ def test_a_trial_is_the_plain_loop_on_its_subset(dataset, batch_size):
     for row, trial in enumerate(make_utility_trials(3, range(3), 1)):
         network = arch.plain()
         drawn = {
-            name: torch.from_numpy(value)
-            for name, value in draw_parameters(arch, trial.stream(Stream.WEIGHTS)).items()
+            name: torch.from_numpy(value) for name, value in arch.drawn(trial.stream(Stream.WEIGHTS)).items()
         }
         network.load_state_dict(drawn)
         optimizer = torch.optim.SGD(
