@@ -54,7 +54,7 @@ _USED_BY = {  # the kinds of trials that options are about, where these are not 
     "trials": ("loss", "kernel"),
     **dict.fromkeys(("fold_trials", "folds"), ("fold",)),
     **dict.fromkeys(("init_epochs", "features"), ("loss",)),
-    **dict.fromkeys(("epochs", "converge_epochs"), ("loss", "fold")),
+    **dict.fromkeys(("epochs", "converge_epochs", "lr_schedule", "augment"), ("loss", "fold")),
     **dict.fromkeys(
         ("batch_size", "lr", "momentum", "weight_decay", "ensemble_size"),
         ("loss", "fold", "utility", "check"),
@@ -306,6 +306,16 @@ def score_command(
     ] = 5,
     batch_size: Annotated[int, _training(help="Samples per step.")] = 256,
     lr: Annotated[float, _training(help="Learning rate of SGD.")] = 0.01,
+    lr_schedule: Annotated[
+        str, _training(help="constant, or cosine: down to 0 over the epochs.")
+    ] = "constant",
+    augment: Annotated[
+        str,
+        _training(
+            help="Augment what loss trials and cross-validations train on: none, flip-crop or dsa. Samples "
+            "are scored as they are."
+        ),
+    ] = "none",
     momentum: Annotated[float, _training(help="Momentum of SGD.")] = 0.9,
     weight_decay: Annotated[float, _training(help="Weight decay.")] = 5e-4,
     precision: Annotated[
@@ -319,8 +329,9 @@ def score_command(
         str,
         _network(
             metavar="NAME",
-            help=f"Family of proxy networks ({', '.join(FAMILIES)}) and its settings, as NAME,KEY=VALUE: "
-            "convnet,width=64.",
+            help=f"Family of proxy networks ({', '.join(FAMILIES)}) and its settings, as NAME,KEY=VALUE "
+            "(convnet,width=64; torchvision,model=resnet50), or package.module:function of your own, which "
+            "builds a torch module for CHANNELS and CLASSES.",
         ),
     ] = DEFAULT_FAMILY,
     depth: Annotated[
@@ -374,7 +385,13 @@ def score_command(
         "std": _numbers(std, "--std"),
         "precision": precision,
     }
-    of_losses: dict[str, Any] = {"epochs": epochs, "converge_epochs": converge_epochs, **shared}
+    of_losses: dict[str, Any] = {
+        "epochs": epochs,
+        "converge_epochs": converge_epochs,
+        "lr_schedule": lr_schedule,
+        "augment": augment,
+        **shared,
+    }
     recipe = LossRecipe(init_epochs=init_epochs, **of_losses)
     fold = FoldRecipe(folds=folds, **of_losses)
     looks = "kernel" in _kinds_of(scores)

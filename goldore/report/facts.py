@@ -69,10 +69,13 @@ def loss_facts(trials: LossTrialsRecord) -> Facts:
         f"{name} over {_looks(first, last, recipe.epochs)}" for name, (first, last) in trials.windows.items()
     ]
     folds = f", {recipe.folds} a trial, each trained without a fold" if isinstance(recipe, FoldRecipe) else ""
+    schedule = "" if recipe.lr_schedule == "constant" else f" ({recipe.lr_schedule})"
+    changed = "" if recipe.augment == "none" else f", augmented by {recipe.augment}"
     facts = {
         "networks": f"{recipe.network.describe()}{folds}",
         "training": f"{plural(recipe.epochs, 'epoch')}, batch {recipe.batch_size}, "
-        f"lr {recipe.lr:g}, momentum {recipe.momentum:g}, weight decay {recipe.weight_decay:g}",
+        f"lr {recipe.lr:g}{schedule}, momentum {recipe.momentum:g}, weight decay "
+        f"{recipe.weight_decay:g}{changed}",
         "averaged": ", ".join(averaged),
     }
     losses = trials.train_loss

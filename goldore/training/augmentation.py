@@ -7,7 +7,7 @@ normalised; what comes in from outside is 0.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from goldore.trials import AUGMENTATIONS
+from goldore.trials.loss_recipe import Augment
+from goldore.trials.seeds import Stream, Trial
 
 _NUMBERS = 3  # that a strategy takes at the most
 _SHIFT, _CUT = 0.125, 0.5  # shares of the side
@@ -29,7 +31,7 @@ class Drawn:
     """One strategy with its numbers.
 
     Attributes:
-        name: out of `AUGMENTATIONS`; "" changes nothing.
+        name: out of `AUGMENTATIONS`, or "flip-crop"; "" changes nothing.
         numbers: 0 <= number < 1, float32 [n, 3]; n is 1 for all images alike.
     """
 
@@ -63,7 +65,28 @@ def augment(images: Tensor, drawn: Drawn) -> Tensor:
     if not drawn.name:
         return images
     numbers = torch.from_numpy(drawn.numbers).to(images.device).T[..., None, None, None]  # [3, n, 1, 1, 1]
-    return _STRATEGIES[drawn.name](images, numbers.to(images.dtype))
+    return (_STRATEGIES | _TOGETHER)[drawn.name](images, numbers.to(images.dtype))
+
+
+class Augmenter:
+    """Augments the batches of networks that train together, each by its own trial's numbers.
+
+    Args:
+        kind: as `LossRecipe.augment`, not "none".
+        trials: E of them.
+    """
+
+    def __init__(self, kind: Augment, trials: Sequence[Trial]) -> None:
+        self._names = AUGMENTATIONS if kind == "dsa" else (kind,)
+        self._draws = [trial.stream(Stream.AUGMENT) for trial in trials]
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Change the next batch, normalised images [B, E, C, H, W]."""
+        changed = [
+            augment(images[:, place], draw(self._names, random, len(images)))
+            for place, random in enumerate(self._draws)
+        ]
+        return torch.stack(changed, dim=1)
 
 
 def _flip(images: Tensor, numbers: Tensor) -> Tensor:
@@ -95,6 +118,11 @@ def _crop(images: Tensor, numbers: Tensor) -> Tensor:
     each = torch.arange(len(images), device=images.device)[:, None, None]
     moved = padded.permute(0, 2, 3, 1)[each, rows[:, :, None], columns[:, None, :]]  # [B, H, W, C]
     return moved.permute(0, 3, 1, 2).contiguous()
+
+
+def _flip_crop(images: Tensor, numbers: Tensor) -> Tensor:
+    """Both, each with numbers of its own."""
+    return _crop(_flip(images, numbers[:1]), numbers[1:])
 
 
 def _cutout(images: Tensor, numbers: Tensor) -> Tensor:
@@ -136,4 +164,5 @@ _STRATEGIES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "scale": _scale,
     "rotate": _rotate,
 }
+_TOGETHER: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"flip-crop": _flip_crop}
 assert tuple(_STRATEGIES) == AUGMENTATIONS  # noqa: S101

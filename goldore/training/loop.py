@@ -16,6 +16,7 @@ from goldore.networks.architecture import Architecture
 from goldore.networks.stacked import StackedNetworks
 from goldore.scores.predictions import Predictions
 from goldore.scores.recorders import Observer
+from goldore.training.augmentation import Augmenter
 from goldore.training.devices import abilities
 from goldore.training.execution import TYPES, Execution, logits_function
 from goldore.training.images import DeviceDataset, Images, to_device
@@ -86,11 +87,15 @@ def train(
     course = _Course(data.device, observers, len(trials) * samples)
     train_loss = np.full((len(trials), recipe.epochs), np.nan, dtype=np.float32)
     order = to_device(order_of(), data.index_device)
+    augmenter = None if recipe.augment == "none" else Augmenter(recipe.augment, trials)
+    each = -(-samples // recipe.batch_size)
     for epoch in range(1, course.last_epoch + 1):
         stepper.loss_sum.zero_()
-        for start in range(0, samples, recipe.batch_size):
+        for place, start in enumerate(range(0, samples, recipe.batch_size)):
             rows = order[start : start + recipe.batch_size]  # [B, E]
-            stepper(*data.batch(rows))
+            stepper.set_learning_rate(recipe.learning_rate((epoch - 1) * each + place, recipe.epochs * each))
+            images, targets = data.batch(rows)
+            stepper(images if augmenter is None else augmenter(data.normalize(images)), targets)
             course.step(epoch, rows.numel(), stepper.losses)
             tick(course.progress)
         if epoch < course.last_epoch:

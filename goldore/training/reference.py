@@ -11,7 +11,8 @@ from torch import Tensor
 
 from goldore.datasets import ImageDataset
 from goldore.networks.architecture import Architecture
-from goldore.trials import LossRecipe
+from goldore.training.augmentation import augment, draw
+from goldore.trials import AUGMENTATIONS, LossRecipe
 from goldore.trials.seeds import Stream, Trial
 
 
@@ -47,14 +48,22 @@ def train_one(
     )
     order = trial.stream(Stream.ORDER)
     pool = np.arange(len(labels)) if pool is None else pool
+    random, step = trial.stream(Stream.AUGMENT), 0
+    steps = recipe.epochs * -(-(samples or len(pool)) // recipe.batch_size)
     found = {}
     for epoch in range(1, recipe.epochs + 1):
         network.train()
         drawn_now = torch.from_numpy(pool[order.permutation(len(pool))][:samples])
         for batch in torch.split(drawn_now, recipe.batch_size):
+            optimizer.param_groups[0]["lr"] = recipe.learning_rate(step, steps)
+            shown = images[batch]
+            if recipe.augment != "none":
+                names = AUGMENTATIONS if recipe.augment == "dsa" else (recipe.augment,)
+                shown = augment(shown, draw(names, random, len(batch)))
             optimizer.zero_grad()
-            F.cross_entropy(network(images[batch]), labels[batch]).backward()  # type: ignore[no-untyped-call]
+            F.cross_entropy(network(shown), labels[batch]).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
+            step += 1
         network.eval()
         with torch.no_grad():
             logits = torch.cat([network(part) for part in torch.split(images, recipe.batch_size)])

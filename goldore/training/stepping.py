@@ -47,13 +47,16 @@ class Stepper:
     ) -> None:
         self.networks = StackedNetworks(architecture, weight_draws(trials), data.device, execution.layout)
         able = abilities(data.device)
+        # On a card a tensor, which steps read anew, so that graphs serve every rate.
+        self._rate = torch.tensor(recipe.lr, device=data.device) if able.own_memory else None
+        self._rate_now = recipe.lr
         self.losses = torch.zeros(len(trials), device=data.device)
         wide = torch.float64 if able.float64 else torch.float32
         self.loss_sum = torch.zeros(len(trials), dtype=wide, device=data.device)
         self._parameters = list(self.networks.parameters.values())
         self._optimizer = torch.optim.SGD(
             self._parameters,
-            lr=recipe.lr,
+            lr=recipe.lr if self._rate is None else self._rate,
             momentum=recipe.momentum,
             weight_decay=recipe.weight_decay,
             fused=able.own_memory,
@@ -79,12 +82,8 @@ class Stepper:
         state = [*self._parameters, *self._momentum, self.losses, self.loss_sum]
         state += [each for pair in self.networks.running for each in pair]
         graph = execution.graph and able.graphs
-        self._new_graphs = (lambda: Replayed(state, data.device)) if graph else (lambda: None)
-        self._replayed = self._new_graphs()
+        self._replayed = Replayed(state, data.device) if graph else None
         architecture.begin(trials[0].seed)
-        self._by_rate = {
-            recipe.lr: self._replayed
-        }  # graphs hold the learning rate that they were captured with
 
     def restart(self, trials: Sequence[Trial]) -> None:
         """Start anew with E other trials, in the same memory and with the graphs that there are."""
@@ -97,10 +96,13 @@ class Stepper:
 
     def set_learning_rate(self, rate: float) -> None:
         """Take the next steps with another learning rate."""
-        self._optimizer.param_groups[0]["lr"] = rate
-        if rate not in self._by_rate:
-            self._by_rate[rate] = self._new_graphs()
-        self._replayed = self._by_rate[rate]
+        if rate == self._rate_now:
+            return
+        self._rate_now = rate
+        if self._rate is None:
+            self._optimizer.param_groups[0]["lr"] = rate
+        else:
+            self._rate.fill_(rate)
 
     def __call__(self, images: Tensor, targets: Tensor, steps: int = 1) -> None:
         """Take optimiser steps with every network, each on its own batch.

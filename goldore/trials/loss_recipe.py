@@ -1,10 +1,14 @@
 """The recipe of a loss trial."""
 
 import dataclasses
+import math
+from typing import Literal, get_args
 
 from goldore.errors import require
 from goldore.trials.recipe import Recipe
 
+LrSchedule = Literal["constant", "cosine"]
+Augment = Literal["none", "flip-crop", "dsa"]
 _WINDOW = 5  # epochs that a loss score averages unless told otherwise
 
 
@@ -12,7 +16,8 @@ _WINDOW = 5  # epochs that a loss score averages unless told otherwise
 class LossRecipe(Recipe):
     """How a loss trial trains on the whole training set, and which epochs its scores average.
 
-    A fresh order of the samples every epoch, the last short batch included.
+    A fresh order of the samples every epoch, the last short batch included. Labels are not smoothed, and
+    samples are looked at without augmentation.
 
     Attributes:
         epochs: passes over the training set; LossConverge is read at their end.
@@ -20,6 +25,11 @@ class LossRecipe(Recipe):
             the epochs if that is less.
         converge_epochs: LossConverge averages the losses after the last converge_epochs epochs; None means
             5, or half of the epochs if that is less.
+        lr_schedule: "constant", or "cosine": step t of T takes lr (1 + cos(pi t / T)) / 2, t = 0..T-1.
+        augment: of the images that are trained on: "none"; "flip-crop", a horizontal flip of every other
+            image and a move by up to an eighth of the side, at random; or "dsa", one strategy of
+            differentiable siamese augmentation (arXiv 2102.08259) for each batch, with numbers for each
+            image.
 
     Raises:
         UsageError: if a value is outside its range.
@@ -28,9 +38,14 @@ class LossRecipe(Recipe):
     epochs: int = 30
     init_epochs: int | None = None
     converge_epochs: int | None = None
+    lr_schedule: LrSchedule = "constant"
+    augment: Augment = "none"
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        for field, choices in (("lr_schedule", get_args(LrSchedule)), ("augment", get_args(Augment))):
+            value = getattr(self, field)
+            require(value in choices, f"`{field}` is {value!r}; choose {' or '.join(choices)}.")
         for field in ("epochs", "init_epochs", "converge_epochs"):
             value = getattr(self, field)
             require(value is None or value >= 1, f"`{field}` is {value}; it must be 1 or more.")
@@ -40,6 +55,14 @@ class LossRecipe(Recipe):
                 value is None or value <= self.epochs,
                 f"`{field}` is {value} of {self.epochs} epochs; lower it or raise `epochs`.",
             )
+
+    def learning_rate(self, step: int, steps: int) -> float:
+        """The learning rate of a step, counted from 0, of so many."""
+        return (
+            self.lr
+            if self.lr_schedule == "constant"
+            else self.lr * (1 + math.cos(math.pi * step / steps)) / 2
+        )
 
     @property
     def init_window(self) -> range:

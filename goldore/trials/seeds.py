@@ -23,6 +23,7 @@ class Stream(IntEnum):
     DISTILL = 2
     TEST = 3
     FOLDS = 4
+    AUGMENT = 5
 
 
 @dataclass(frozen=True)

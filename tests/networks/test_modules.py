@@ -89,7 +89,7 @@ def own(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("network", NETWORKS)
 def test_trials_equal_plain_training(network, tmp_path):
-    dataset = make_dataset(side=8 if "own" in network else 16, channels=3)
+    dataset = make_dataset(side=8 if "own" in network else 32, channels=3)
     recipe = LossRecipe(network=network_of(network), **RECIPE)
     file = goldore.score(
         dataset,

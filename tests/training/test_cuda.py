@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from goldore.networks.architecture import Layout
-from goldore.networks.config import ConvNetConfig
+from goldore.networks.config import ConvNetConfig, make_network
 from goldore.networks.counter_rng import uniform
 from goldore.networks.stacked import StackedNetworks
 from goldore.runs.job import complete_recipe
@@ -418,6 +418,35 @@ class TestChoice:
                 data, architecture, 2, "bf16", Execution(scoring=layout)
             )
             assert 0 < seconds < 1
+
+
+@pytest.mark.parametrize("execution", [None, GRAPH])
+@pytest.mark.parametrize(
+    "how", [{"lr_schedule": "cosine"}, {"augment": "flip-crop"}, {"augment": "dsa", "lr": 0.01}]
+)
+def test_schedules_and_augmentation_are_those_of_the_cpu(dataset, cuda, execution, how):
+    """One graph serves every learning rate."""
+    with running_on(cuda, deterministic=False):
+        there = losses(dataset, cuda, execution, **how)
+    np.testing.assert_allclose(there, losses(dataset, CPU, **how), **CLOSE)
+
+
+@pytest.mark.parametrize("execution", [None, GRAPH])
+def test_other_networks_train_as_on_the_cpu(dataset, cuda, execution):
+    def trained(device, how=None):
+        recipe = complete_recipe(
+            LossRecipe(network=make_network("resnet18", width=4), epochs=1, batch_size=16, lr=5e-4), dataset
+        )
+        architecture = recipe.network.architecture(dataset.image_shape, dataset.num_classes)
+        data = DeviceDataset(dataset, recipe.mean, recipe.std, device)
+        observers = [mean_loss("end", [1], 2, dataset.num_samples, device)]
+        return train(data, architecture, recipe, make_trials(3, range(2)), observers, execution=how).recorded[
+            "end"
+        ]
+
+    with running_on(cuda, deterministic=False):
+        there = trained(cuda, execution)
+    np.testing.assert_allclose(there, trained(CPU), **CLOSE)
 
 
 def test_scores_of_training_dynamics_are_those_of_the_cpu(dataset):

@@ -3,6 +3,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from goldore import UsageError
 from goldore.networks.config import ConvNetConfig
 from goldore.runs.job import complete_recipe
 from goldore.training import loop as training
@@ -46,6 +47,41 @@ def test_the_ensemble_follows_the_plain_loop(dataset, norm):
                 torch.from_numpy(logits).double(), torch.from_numpy(dataset.labels), reduction="none"
             )
             np.testing.assert_allclose(trained.recorded[f"epoch {epoch}"][row], losses, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"lr_schedule": "cosine"},
+        {"augment": "flip-crop"},
+        {"augment": "dsa", "lr": 0.01},
+        {"augment": "flip-crop", "lr_schedule": "cosine", "batch_size": 13},
+    ],
+)
+def test_schedules_and_augmentation_are_those_of_the_plain_loop(dataset, how):
+    recipe = complete_recipe(small(**how), dataset)
+    plain = run(
+        dataset, small(**{name: value for name, value in how.items() if name in ("lr", "batch_size")}), [0]
+    )
+    trained = run(dataset, recipe, range(2))
+    arch = recipe.network.architecture(dataset.image_shape, dataset.num_classes)
+    labels = torch.from_numpy(dataset.labels)
+    for row, trial in enumerate(make_trials(3, range(2))):
+        for epoch, logits in train_one(dataset, arch, recipe, trial).items():
+            losses = functional.cross_entropy(torch.from_numpy(logits).double(), labels, reduction="none")
+            np.testing.assert_allclose(trained.recorded[f"epoch {epoch}"][row], losses, rtol=2e-3, atol=2e-3)
+    assert np.abs(trained.recorded["epoch 3"][0] - plain.recorded["epoch 3"][0]).max() > 0.01
+
+
+def test_a_cosine_falls_from_the_learning_rate_to_nothing():
+    recipe = small(lr_schedule="cosine", lr=0.2)
+    rates = [recipe.learning_rate(step, 10) for step in range(10)]
+    assert rates == pytest.approx([0.1 * (1 + np.cos(np.pi * step / 10)) for step in range(10)])
+    assert rates[0] == 0.2
+    assert {small(lr=0.2).learning_rate(step, 10) for step in range(10)} == {0.2}
+    for wrong in ({"lr_schedule": "linear"}, {"augment": "crop"}):
+        with pytest.raises(UsageError, match=f"`{next(iter(wrong))}` is .*; choose "):
+            small(**wrong)
 
 
 def test_a_trial_does_not_depend_on_how_many_are_trained_together(dataset):
