@@ -11,7 +11,7 @@ import typer
 from goldore.version import __version__
 
 from .estimating import estimate_command, merge_command
-from .exchanging import export_command, import_command
+from .exchanging import export_command, import_command, shards_command
 from .inspecting import inspect_command
 from .mapping import map_index_command
 from .plugging import plug_command
@@ -41,6 +41,7 @@ app.command("merge")(merge_command)
 app.command("verify")(verify_command)
 app.command("export")(export_command)
 app.command("import")(import_command)
+app.command("shards")(shards_command)
 app.command("run", context_settings={"allow_interspersed_args": False})(run_command)
 app.command("plug")(plug_command)
 app.command("map-index")(map_index_command)

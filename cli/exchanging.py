@@ -150,3 +150,27 @@ def import_command(
         without = f", {count(missing)} of them missing{why}" if missing else ""
         line(out(), f"{each.name}: {plural(len(result.labels), 'score')} imported{without}")
     line(out(), f"written to {result.path}")
+
+
+@reports_errors
+def shards_command(
+    index: Annotated[Path, typer.Argument(metavar="KEEP", help="An index file.")],
+    sources: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="SHARD.tar", help="WebDataset shards, in the order in which they were scored."
+        ),
+    ],
+    *,
+    folder: Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder of the new shards.")],
+    per_shard: Annotated[int, typer.Option(help="Samples of a new shard.")] = 10_000,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace new shards that exist.")] = False,
+) -> None:
+    """Write the kept samples of WebDataset shards to new shards.
+
+    Where samples have .cls files, their labels are checked too.
+    """
+    from goldore.exchange.shards import shards
+
+    written = shards(index, sources, folder, per_shard=per_shard, overwrite=overwrite)
+    line(out(), f"{plural(len(written), 'shard')} written to {folder}")

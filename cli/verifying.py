@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from goldore.errors import UsageError
 from goldore.wording import count, plural
 
 from .screen import err, fields, line, out, reports_errors
@@ -12,24 +13,38 @@ from .screen import err, fields, line, out, reports_errors
 
 @reports_errors
 def verify_command(
-    file: Annotated[Path, typer.Argument(metavar="FILE.h5", help="A score file, damaged or not.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A score file, damaged or not; or an index file.")
+    ],
     *,
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            help="Of an index file: see that it is about this dataset, as for goldore score (default: about "
+            "that of the score file that it was made from)."
+        ),
+    ] = None,
+    data_root: Annotated[Path, typer.Option(help="Folder of --dataset, if it is a name.")] = Path("data"),
     repair: Annotated[
         Path | None,
         typer.Option(metavar="NEW.h5", help="Save all intact trials to a new score file."),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace NEW.h5 if it exists.")] = False,
 ) -> None:
-    """Check a score file: its checksum, every trial, and the scores against the trials.
+    """Check a score file: its checksum, every trial, and the scores against the trials; or an index file.
 
-    The exit code is 1 if the file is damaged and was not repaired.
+    The exit code is 1 if the file is damaged and was not repaired, or an index file is about another dataset.
     """
-    from goldore.errors import UsageError
     from goldore.store.verifying import repair as save
     from goldore.store.verifying import verify
 
     if overwrite and repair is None:
         raise UsageError("--overwrite is about the file of --repair; leave it out.")
+    if repair is None and _is_index(file, dataset):
+        _verify_index(file, dataset, data_root)
+        return
+    if dataset is not None:
+        raise UsageError("--dataset is about index files; leave it out.")
     found = verify(file) if repair is None else save(file, repair, overwrite=overwrite)
     console = out()
     line(console, f"{file}: " + ("intact" if found.intact else f"damaged: {'; '.join(found.problems)}"))
@@ -52,3 +67,53 @@ def verify_command(
         saved = f"goldore verify {file} --repair NEW.h5 saves {plural(found.recoverable, 'trial')}"
         line(err(), saved if found.recoverable else "nothing can be saved; score the dataset again")
         raise typer.Exit(1)
+
+
+def _is_index(file: Path, dataset: str | None) -> bool:
+    """Whether an index file is meant; of HDF5 only where a dataset is named: a score file may be damaged."""
+    from goldore.selection.index_file import SUFFIXES
+    from goldore.store import is_score_file
+
+    suffixes = SUFFIXES if dataset is not None else set(SUFFIXES) - {".h5"}
+    return file.suffix in suffixes and not is_score_file(file)
+
+
+def _verify_index(file: Path, dataset: str | None, data_root: Path) -> None:
+    """See that an index file belongs to a dataset, and say what it keeps."""
+    from goldore.datasets import load_dataset
+    from goldore.selection.index_file import load_index
+    from goldore.selection.keeping import check_index
+    from goldore.store import load_scores
+
+    about = load_index(file).provenance
+    scores = Path(str(about.get("score_file", "")))
+    if dataset is not None:
+        loaded = load_dataset(dataset, data_root=data_root)
+        labels, names, whose = loaded.labels, loaded.class_names, loaded.name
+    elif scores.is_file():
+        read = load_scores(scores, only=())
+        labels, names, whose = read.labels, read.dataset.class_names, f"{read.dataset.name}, by {scores}"
+    else:
+        raise UsageError(f"{file} names no score file that is here; say with --dataset what it is about.")
+    kept = check_index(file, labels)
+    checked = (
+        "by the labels"
+        if "labels_sha256" in about
+        else "as far as can be told: the file says nothing of labels"
+    )
+    console = out()
+    line(
+        console,
+        f"{file}: keeps {count(int(kept.sum()))} of the {plural(len(labels), 'sample')} of {whose}, "
+        f"{checked}",
+    )
+    most = 20
+    rows = {
+        (f"{label} {name}" if name != str(label) else name): f"{count(int(kept[label]))} kept"
+        for label, name in enumerate(names[:most])
+    }
+    fields(console, rows)
+    if len(names) > most:
+        line(
+            console, f"and {len(names) - most} more classes; kept {int(kept.min())} to {int(kept.max())} each"
+        )

@@ -27,12 +27,13 @@ if TYPE_CHECKING:
     from goldore.exchange.dropping import drop_samples
     from goldore.exchange.exporting import export_lists
     from goldore.exchange.importing import import_scores
+    from goldore.exchange.shards import shards
     from goldore.networks.config import ConvNetConfig
     from goldore.repositories.mapping import map_index
     from goldore.runs.scoring import score
     from goldore.runs.watching import Watcher
     from goldore.selection.index_file import load_index, load_indices
-    from goldore.selection.keeping import keep_mask, subset
+    from goldore.selection.keeping import check_index, keep_mask, sampler, subset
     from goldore.selection.pruning import Selection, prune
     from goldore.store import ScoreFile, load_predictions, load_scores, merge, reestimate
     from goldore.studies.model import Study
@@ -69,6 +70,7 @@ __all__ = [
     "Watcher",
     "__version__",
     "applied",
+    "check_index",
     "drop_samples",
     "export_lists",
     "import_scores",
@@ -83,7 +85,9 @@ __all__ = [
     "merge",
     "prune",
     "reestimate",
+    "sampler",
     "score",
+    "shards",
     "study",
     "subset",
 ]
@@ -107,6 +111,9 @@ _HOME = {
     "keep_mask": "goldore.selection.keeping",
     "map_index": "goldore.repositories.mapping",
     "subset": "goldore.selection.keeping",
+    "sampler": "goldore.selection.keeping",
+    "check_index": "goldore.selection.keeping",
+    "shards": "goldore.exchange.shards",
     "load_dataset": "goldore.datasets",
     "load_index": "goldore.selection.index_file",
     "load_indices": "goldore.selection.index_file",

@@ -19,7 +19,7 @@ from goldore.files.atomic import user_path
 from goldore.selection.amount import Ratio, exact_ratio
 from goldore.selection.criteria import drop_keys, parse_criterion, random_keys
 from goldore.selection.index_file import SUFFIXES, load_index
-from goldore.selection.keeping import check_index
+from goldore.selection.keeping import verify_index
 from goldore.store import default_path, load_scores
 
 if TYPE_CHECKING:
@@ -170,5 +170,5 @@ def _from_index(
     if keep_ratio is not None or (drop_ratio is not None and exact_ratio(drop_ratio, "`drop_ratio`") != 0):
         raise UsageError(f"{path} is an index file, which says what is kept; leave the ratio out.")
     index = load_index(path)
-    check_index(index, path, len(labels), labels)
+    verify_index(index, path, len(labels), labels)
     return index.indices

@@ -1,4 +1,4 @@
-"""An index file at work in one's own code: a torch Dataset of the kept samples, or a mask for arrays."""
+"""An index file at work in one's own code: datasets of the kept samples, a sampler, a mask for arrays."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,34 +11,96 @@ from goldore.errors import IndexFileError, UsageError
 from goldore.selection.index_file import Index, load_index
 
 if TYPE_CHECKING:
-    from torch.utils.data import Dataset, Subset
+    from torch import Generator
+    from torch.utils.data import Sampler
+
+_MOST_CLASSES = 20  # whose numbers a message lists
 
 
-def subset(dataset: "Dataset[Any]", index_file: str | Path) -> "Subset[Any]":
-    """The kept samples of a torch Dataset.
+_LABELS = ("targets", "labels", "label", "fine_label", "target")  # attributes or columns that may hold them
+
+
+def subset(dataset: Any, index_file: str | Path) -> Any:
+    """The kept samples of a dataset of torch, or of Hugging Face's library datasets.
 
     Args:
         dataset: the whole training set, in the order in which it was scored.
         index_file: of any format.
 
     Returns:
-        A torch Subset, in the order of the dataset.
+        A `torch.utils.data.Subset`, or what the dataset's own `select` gives; in the order of the dataset.
 
     Raises:
         UsageError: if the dataset has no length.
         IndexFileError: if the file cannot be read, or is about another dataset: as many samples are asked
-            for, and the same labels where the dataset has an attribute `targets` or `labels`.
+            for, and the same labels where the dataset has an attribute `targets` or `labels`, or a column
+            with such a name.
     """
+    indices = _indices_for(dataset, index_file)
+    if _is_table(dataset):
+        return dataset.select(indices)
     from torch.utils.data import Subset
 
+    return Subset(dataset, indices.tolist())
+
+
+def sampler(dataset: Any, index_file: str | Path, *, generator: "Generator | None" = None) -> "Sampler[int]":
+    """Draws the kept samples in random order, for a DataLoader of the whole dataset.
+
+    Args:
+        dataset: as for `subset`.
+        index_file: of any format.
+        generator: of the order; None takes torch's own.
+
+    Returns:
+        A `torch.utils.data.SubsetRandomSampler`.
+
+    Raises:
+        UsageError, IndexFileError: as `subset`.
+    """
+    from torch.utils.data import SubsetRandomSampler
+
+    return SubsetRandomSampler(_indices_for(dataset, index_file).tolist(), generator)
+
+
+def _indices_for(dataset: Any, index_file: str | Path) -> NDArray[np.int64]:
+    """The positions of an index file, after a look at whether it is about this dataset."""
     if not hasattr(dataset, "__len__"):
         raise UsageError(
             "the dataset has no length, so that positions mean nothing; pass one that is indexable."
         )
     index = load_index(index_file)
-    labels = next((getattr(dataset, name) for name in ("targets", "labels") if hasattr(dataset, name)), None)
-    check_index(index, index_file, len(dataset), labels)
-    return Subset(dataset, index.indices.tolist())
+    if _is_table(dataset):
+        named = [dataset[name] for name in _LABELS if name in dataset.column_names]
+    else:
+        named = [getattr(dataset, name) for name in _LABELS[:2] if hasattr(dataset, name)]
+    verify_index(index, index_file, len(dataset), np.asarray(named[0]) if named else None)
+    return index.indices
+
+
+def _is_table(dataset: Any) -> bool:
+    """Whether it is a dataset of Hugging Face's library."""
+    return hasattr(dataset, "select") and hasattr(dataset, "column_names")
+
+
+def check_index(index_file: str | Path, labels: Any) -> NDArray[np.int64]:
+    """See that an index file is about a dataset, by its labels.
+
+    Args:
+        index_file: of any format.
+        labels: of all samples, in the order in which positions count: integers [N].
+
+    Returns:
+        How many samples of each class it keeps, int64 [K].
+
+    Raises:
+        IndexFileError: if it is not; the message says how its classes differ from those here.
+    """
+    labels, index = np.asarray(labels), load_index(index_file)
+    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
+        raise UsageError(f"labels are an array of {labels.dtype} {list(labels.shape)}; give integers [N].")
+    verify_index(index, index_file, len(labels), labels)
+    return np.bincount(labels[index.indices], minlength=int(labels.max()) + 1)
 
 
 def keep_mask(
@@ -68,13 +130,13 @@ def keep_mask(
         raise IndexFileError(f"{index_file} does not say how many samples there are; give num_samples.")
     if labels is not None and num_samples not in (None, length):
         raise IndexFileError(f"there are {length} labels and num_samples is {num_samples}; they must agree.")
-    check_index(index, index_file, length, labels)
+    verify_index(index, index_file, length, labels)
     mask = np.zeros(length, dtype=np.bool_)
     mask[index.indices] = True
     return mask
 
 
-def check_index(index: Index, name: str | Path, num_samples: int, labels: Any = None) -> None:
+def verify_index(index: Index, name: str | Path, num_samples: int, labels: Any = None) -> None:
     """See that an index is about a dataset.
 
     Args:
@@ -90,20 +152,27 @@ def check_index(index: Index, name: str | Path, num_samples: int, labels: Any = 
     claimed = about.get("num_samples")
     if claimed is not None and claimed != num_samples:
         raise IndexFileError(
-            f"{name} is about the {claimed} samples of {about.get('dataset')}, and here are "
-            f"{num_samples}; choose the "
-            "index file of this dataset."
+            f"{name} is about the {claimed} samples of {about.get('dataset')}, and here are {num_samples}; "
+            "choose the index file of this dataset."
         )
     if index.indices[-1] >= num_samples:
         raise IndexFileError(
             f"{name} keeps position {index.indices[-1]}, and here are {num_samples} samples; choose the "
-            "index file of "
-            "this dataset."
+            "index file of this dataset."
         )
     digest = about.get("labels_sha256")
     if labels is not None and digest is not None and digest != labels_digest(np.asarray(labels)):
         raise IndexFileError(
-            f"the labels here are not those of {about.get('dataset')}, which {name} is about, or stand "
-            "in another "
-            "order; translate it with goldore map-index, or choose the index file of this dataset."
+            f"the labels here are not those of {about.get('dataset')}, which {name} is about, or stand in "
+            f"another order{_kept_here(about, np.asarray(labels)[index.indices])}; translate it with goldore "
+            "map-index, or choose the index file of this dataset."
         )
+
+
+def _kept_here(about: dict[str, Any], labels: NDArray[np.integer]) -> str:
+    """What it would keep of each class here, and what it was to keep."""
+    wanted = about.get("kept_per_class")
+    if not isinstance(wanted, list) or len(wanted) > _MOST_CLASSES:
+        return ""
+    here = np.bincount(labels, minlength=len(wanted)).tolist()
+    return f" (of the classes it would keep {here[:_MOST_CLASSES]} samples, and it was made to keep {wanted})"

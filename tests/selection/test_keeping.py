@@ -126,3 +126,37 @@ def test_an_index_of_a_selection_fits_its_data_set(dataset, tmp_path):
     assert np.bincount(dataset.labels[kept]).tolist() == [4, 4, 4]
     with pytest.raises(IndexFileError, match="not those of corners"):
         goldore.keep_mask(path, labels=np.sort(dataset.labels))
+
+
+def test_a_table_of_hugging_face_is_selected(npy):
+    datasets = pytest.importorskip("datasets")
+    for column in ("label", "fine_label"):
+        whole = datasets.Dataset.from_dict({"place": list(range(50)), column: LABELS.tolist()})
+        kept = goldore.subset(whole, npy)
+        assert kept["place"] == KEPT.tolist() or list(kept["place"]) == KEPT.tolist()
+    with pytest.raises(IndexFileError, match="the labels here are not those of made"):
+        goldore.subset(datasets.Dataset.from_dict({"label": LABELS[::-1].tolist()}), npy)
+    with pytest.raises(IndexFileError, match="and here are 3;"):
+        goldore.subset(datasets.Dataset.from_dict({"label": [0, 1, 2]}), npy)
+
+
+def test_a_sampler_draws_the_kept_samples_of_the_whole_dataset(npy):
+    drawn = goldore.sampler(Numbers(name="targets"), npy, generator=torch.Generator().manual_seed(0))
+    loader = torch.utils.data.DataLoader(Numbers(name="targets"), batch_size=4, sampler=drawn)
+    seen = [int(each) for batch, _ in loader for each in batch]
+    assert sorted(seen) == KEPT.tolist() != seen
+    with pytest.raises(IndexFileError, match="labels here are not those"):
+        goldore.sampler(Numbers(labels=LABELS[::-1], name="targets"), npy)
+
+
+def test_whether_an_index_belongs_to_data_is_said_with_its_classes(tmp_path):
+    kept = np.bincount(LABELS[KEPT], minlength=3)
+    path = save_index(tmp_path / "keep.npy", KEPT, {**ABOUT, "kept_per_class": kept.tolist()})
+    assert goldore.check_index(path, LABELS).tolist() == kept.tolist()
+    other = np.random.default_rng(5).permutation(LABELS)
+    here = np.bincount(other[KEPT], minlength=3).tolist()
+    with pytest.raises(IndexFileError) as refused:
+        goldore.check_index(path, other)
+    assert f"it would keep {here} samples, and it was made to keep {kept.tolist()}" in str(refused.value)
+    with pytest.raises(goldore.UsageError, match="give integers"):
+        goldore.check_index(path, LABELS.astype(float))
