@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from goldore.report import facts, summarize
-from goldore.report.families import families, shown_pairs
+from goldore.report.families import families, shown_pairs, shown_scores
 from goldore.wording import count, number, percent
 
 from .screen import class_cell, fields, line, show_table
@@ -74,8 +74,12 @@ def show_summary(console: "Console", file: "ScoreFile", summary: "Summary", *, v
         fields(console, facts.utility_facts(trials.check))
     console.print()
     show_table(console, scores_table(file, summary))
-    for name, score in summary.scores.items():
-        _show_score(console, name, score, verbose=verbose)
+    shown = list(summary.scores) if verbose else shown_scores(summary)
+    for name in shown:
+        _show_score(console, name, summary.scores[name], verbose=verbose)
+    if len(shown) < len(summary.scores):
+        console.print()
+        line(console, "only the first score of each family is shown; --verbose shows all")
     if summary.correlations:
         _show_correlations(console, summary, everything=verbose)
 

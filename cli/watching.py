@@ -173,10 +173,15 @@ def show_result(file: ScoreFile) -> None:
     line(console, f"next: {_next_step(file)}")
 
 
+def _trusted(score: Score) -> float:
+    """The reliability of its ranks; below all others where it is not known."""
+    return score.rank_reliability if score.rank_reliability >= -1 else -2.0
+
+
 def _next_step(file: ScoreFile) -> str:
     """What to do with a file of scores: find out what they are good for, if they are more than noise."""
     losses = [name for name in file.score_names if name in file.scores and name != "MonteCarlo"]
-    score = file.scores[losses[-1] if losses else file.score_names[-1]]
+    score = max((file.scores[name] for name in losses or file.score_names[-1:]), key=_trusted)
     if score.name != "MonteCarlo":
         if score.trials == 1:
             return "add --trials (2 or more) to learn how far the scores can be trusted"

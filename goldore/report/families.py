@@ -42,9 +42,14 @@ def families(summary: Summary) -> list[list[str]]:
     ]
 
 
-def shown_pairs(summary: Summary) -> list[Correlation]:
-    """The correlations worth a row or a figure: of few scores all, else those of families' first ones."""
+def shown_scores(summary: Summary) -> list[str]:
+    """The scores worth a section of their own: of few all, else the first one of each family."""
     if len(summary.scores) <= _FEW:
-        return list(summary.correlations)
-    heads = {group[0] for group in families(summary)}
-    return [each for each in summary.correlations if {each.first, each.second} <= heads]
+        return list(summary.scores)
+    return [group[0] for group in families(summary)]
+
+
+def shown_pairs(summary: Summary) -> list[Correlation]:
+    """The correlations worth a row or a figure: those of `shown_scores`."""
+    shown = set(shown_scores(summary))
+    return [each for each in summary.correlations if {each.first, each.second} <= shown]

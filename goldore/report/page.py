@@ -9,7 +9,7 @@ import numpy as np
 
 from goldore.files.atomic import replacing
 from goldore.report import facts
-from goldore.report.families import families, shown_pairs
+from goldore.report.families import families, shown_pairs, shown_scores
 from goldore.report.figures import Drawing, svg
 from goldore.report.gallery import GalleryRow, Picture, examples, extremes, most_classes, pictures
 from goldore.report.material import Material
@@ -29,16 +29,22 @@ def save_page(out: Path, text: str) -> None:
 def render(material: Material, drawings: Sequence[Drawing]) -> str:
     """The page as HTML."""
     names = {"facts": facts, "families": families, "shown_pairs": shown_pairs}
+    shown, kept = shown_scores(material.summary), material.kept
+    left_out = set(material.file.scores) - set(shown)
+    if len(kept) > 1:
+        kept = tuple(each for each in kept if each[1].score not in left_out)
+        left_out |= {about.criterion for _, about in material.kept} - {about.criterion for _, about in kept}
     text = template(
         "page.html", **names, most_trials=_MOST_TRIALS, most_issues=_MOST_ISSUES, folded=_FOLDED
     ).render(
         summary=material.summary,
         comparison=material.comparison,
         no_images=material.no_images,
-        figures=_by_subject(drawings),
-        galleries={name: _gallery(material, name) for name in material.file.scores},
+        figures=_by_subject([each for each in drawings if each.about not in left_out]),
+        shown=shown,
+        galleries={name: _gallery(material, name) for name in shown},
         most_classes=most_classes(material),
-        kept=[(about, *examples(material, selection, about.score)) for selection, about in material.kept],
+        kept=[(about, *examples(material, selection, about.score)) for selection, about in kept],
         issues=material.issues,
         doubted=_doubted(material),
         samples=[(sample, _picture_of(material, sample.position)) for sample in material.samples],

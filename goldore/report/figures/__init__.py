@@ -16,10 +16,12 @@ from goldore.report.figures.scores import distribution, pair
 from goldore.report.figures.style import Drawing, styled
 from goldore.report.figures.trials import loss_curves, reliability
 from goldore.report.material import Material
+from goldore.report.records import Correlation, Summary
 from goldore.wording import printable
 
 FORMATS = ("png", "svg", "pdf")
 CAPTIONS = "captions.txt"
+_MOST_PAIRS = 10
 _UNDATED = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {"Software": None}}
 
 __all__ = ["CAPTIONS", "FORMATS", "Drawing", "check_figures", "draw", "settled", "svg", "write_figures"]
@@ -36,7 +38,7 @@ def draw(material: Material) -> list[Drawing]:
     with styled():
         found = [distribution(material, name) for name in file.scores]
         found += [gallery(material, name) for name in file.scores]
-        found += [pair(material, each) for each in shown_pairs(material.summary)]
+        found += [pair(material, each) for each in _pairs(material.summary)]
         found += [kept_and_dropped(material, *each) for each in material.kept]
         found.append(loss_curves(material))
         for name, score in material.summary.scores.items():
@@ -45,6 +47,13 @@ def draw(material: Material) -> list[Drawing]:
         if material.comparison is not None:
             found += overlaps(material.comparison)
         return settled(found)
+
+
+def _pairs(summary: Summary) -> list[Correlation]:
+    """Those that are drawn: of many pairs the ones that agree least."""
+    shown = shown_pairs(summary)
+    least = sorted(shown, key=lambda each: abs(each.within_class or 0.0))[:_MOST_PAIRS]
+    return [each for each in shown if each in least]
 
 
 def settled(found: Sequence[Drawing | None]) -> list[Drawing]:
