@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from dataclasses import replace
+from fractions import Fraction
 
 import h5py
 import hypothesis
@@ -13,9 +14,11 @@ from hypothesis import strategies as st
 from goldore import UsageError, load_scores, prune
 from goldore.networks.config import ConvNetConfig
 from goldore.scores import SCORES
+from goldore.selection.amount import make_amount
 from goldore.selection.criteria import random_keys
 from goldore.selection.filters import share_out
-from goldore.selection.strategies import STRATEGIES
+from goldore.selection.pruning import choose_samples
+from goldore.selection.strategies import STRATEGIES, strategy_of
 from goldore.store import Header, LossResult, LossRun, add_trials, estimate_scores, load_header
 from goldore.trials import LossRecipe
 from goldore.trials.seeds import make_trials
@@ -292,7 +295,7 @@ def test_of_equal_images_one_is_left_over_all_classes(scores):
             "AUM_large",
             "the rule draw,after=0 chooses for good, so that nothing comes after it",
         ),
-        ("k-centre,features=no.npy", "AUM_large", "needs features, and there is no no.npy; make one with"),
+        ("k-centre,features=no.npy", "AUM_large", "needs features, and there is no no.npy; make it with"),
         (
             "moderate,features=short.npy",
             "AUM_large",
@@ -322,3 +325,75 @@ def test_k_center_is_spelled_both_ways(scores):
 
 def test_the_table_is_covered():
     assert set(BY_FACTS) <= set(STRATEGIES)
+
+
+class Told:
+    """Facts that are made up."""
+
+    def __init__(self, samples, seed):
+        draw = np.random.default_rng(seed)
+        self.of_features = draw.integers(-2, 3, (samples, 3)).astype(np.float32)
+        self.of_scores = draw.choice([0.0, 0.2, 0.5, 1.0], samples)
+        self.of_hashes = draw.integers(0, max(samples // 2, 1), samples).astype(np.uint64)
+
+    def features(self, given):
+        return self.of_features
+
+    def score(self, name):
+        return self.of_scores
+
+    def hashes(self):
+        return self.of_hashes
+
+    def keys(self, criterion):
+        return self.of_scores
+
+    def recall(self):
+        return np.array([0.2, 0.9, 0.99])
+
+
+@hypothesis.given(
+    sizes=st.lists(st.integers(0, 12), min_size=3, max_size=3).filter(any),
+    rule=st.sampled_from(
+        [
+            "beta",
+            "moderate",
+            "k-centre",
+            "best-window,step=0.3",
+            "quotas",
+            "quotas+draw",
+            "cut,by=A_small,share=0.2",
+        ]
+    ),
+    scope=st.sampled_from(["class", "global"]),
+    missing=st.booleans(),
+    seed=st.integers(0, 99),
+    data=st.data(),
+)
+def test_counts_are_exact_and_no_sample_is_kept_twice(sizes, rule, scope, missing, seed, data):
+    labels = np.repeat([0, 1, 2], sizes)
+    keys = np.random.default_rng(seed).choice([0.0, 0.1, 0.3], len(labels))
+    if missing:
+        keys[::5] = -np.inf
+    share = data.draw(st.sampled_from(["0.1", "0.5", "0.7"]))
+    hypothesis.assume(scope == "class" or "quotas" not in rule)
+    hypothesis.assume(rule != "beta" or np.isfinite(keys).any())
+    kept, _ = choose_samples(
+        keys,
+        labels,
+        3,
+        make_amount(keep_ratio=share),
+        strategy_of(rule),
+        scope=scope,
+        random=random_keys(len(labels), seed),
+        facts=Told(len(labels), seed),
+    )
+    groups = sizes if scope == "class" else [sum(sizes)]
+    wanted = [math.ceil(Fraction(share) * each) for each in groups]
+    assert len(kept) == len(set(kept.tolist())) == sum(wanted)
+    assert (np.diff(kept) > 0).all()
+    if scope == "class":
+        per_class = np.bincount(labels[kept], minlength=3).tolist()
+        assert (
+            "quotas" in rule and all(map(bool, np.array(per_class)[np.array(sizes) > 0]))
+        ) or per_class == wanted
