@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from goldore.errors import require
 from goldore.scores import PREDICTED
 from goldore.scores.estimators.predicted import Predicted, combine_predictions
 from goldore.store.format import has
@@ -11,21 +12,26 @@ from goldore.store.loss_trials import FOLD, LOSS
 from goldore.store.reading import opened, read_header
 
 
-def load_predictions(path: str | Path) -> Predicted | None:
-    """Read what the trials predict that ended well: cross-validations if there are any, else loss trials.
+def load_predictions(path: str | Path, trials: str | None = None) -> Predicted | None:
+    """Read what the trials predict that ended well.
 
     Args:
         path: of a score file.
+        trials: "fold", cross-validations, or "loss", loss trials; None takes the first of them that there
+            are.
 
     Returns:
         None if no trial says; those of goldore 0.1 do not.
 
     Raises:
+        UsageError: if there is no such kind of trials.
         ScoreFileError: if the file cannot be read.
     """
+    kinds = {kind.name: kind for kind in (FOLD, LOSS)}
+    require(trials is None or trials in kinds, f"`trials` is {trials!r}; choose {' or '.join(kinds)}.")
     with opened(Path(path)) as file:
         header = read_header(file)
-        for kind in (FOLD, LOSS):
+        for kind in kinds.values() if trials is None else [kinds[trials]]:
             known = kind.read(file, header.info) if has(file, kind.group) else None
             if known is None or not known.done or not known.predicts:
                 continue

@@ -121,6 +121,9 @@ def test_loss_trials_predict_early_unless_there_are_folds(dataset, tmp_path):
     assert said.right.tolist() == right.tolist()
     goldore.score(dataset, scores="Memorization", out=out, **ABOUT)
     assert load_predictions(out).held_out
+    assert not load_predictions(out, "loss").held_out
+    with pytest.raises(UsageError, match="`trials` is 'utility'; choose fold or loss"):
+        load_predictions(out, "utility")
 
 
 @pytest.mark.parametrize("size", [2, 4, 16])
