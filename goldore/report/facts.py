@@ -135,12 +135,9 @@ def issues_facts(issues: Issues) -> Facts:
     if issues.held_out is None:
         facts["predictions"] = NO_PREDICTIONS
     else:
-        by = (
-            f"{plural(issues.trials, 'cross-validation')}"
-            if issues.held_out
-            else plural(issues.trials, "loss trial")
-        )
-        facts["predictions"] = f"by {by}; {percent(issues.accuracy, 1)} of them are the label"
+        by = plural(issues.trials, "cross-validation" if issues.held_out else "loss trial")
+        right = percent(issues.accuracy, 1)
+        facts["predictions"] = f"by {by}, which are right about {right} of the samples on average"
         facts["labels"] = (
             f"{count(len(issues.label_issues))} are likely to be wrong: another class is predicted, as "
             "surely as samples with that label are on average (confident learning)"
