@@ -203,11 +203,12 @@ class FoldCourse(LossCourse):
 
     def _where(self, progress: TrainingProgress | None) -> str:
         """The network under way too, where one is trained at a time."""
-        words = super()._where(progress)
-        if progress is None or self.plan.ensemble_size > 1 or not self.group or self.plan.processes > 1:
-            return words
-        each = self.plan.images // self.plan.networks
-        return f"{words}, network {min(progress.images // each + 1, self.plan.networks)}/{self.plan.networks}"
+        plan = self.plan
+        if progress is None or plan.ensemble_size > 1 or not self.group or plan.processes > 1:
+            return super()._where(progress)
+        network = min(progress.images // (plan.images // plan.networks) + 1, plan.networks)
+        trial = self.group[0].number + 1
+        return f"trial {trial}, network {network}/{plan.networks}, epoch {progress.epoch}/{plan.epochs}"
 
 
 class UtilityCourse(Course[UtilityPlan, UtilityResult]):

@@ -108,9 +108,6 @@ def _merge_studies(parts: list[Path], to: Path, *, overwrite: bool) -> None:
 
 
 def _trials(file: "ScoreFile") -> int:
-    """Finished trials of both kinds."""
-    return sum(
-        len(each.done)
-        for each in (file.loss_trials, file.utility_trials, file.kernel_trials)
-        if each is not None
-    )
+    """Finished trials of all kinds that give scores."""
+    kinds = (file.loss_trials, file.fold_trials, file.utility_trials, file.kernel_trials)
+    return sum(len(each.done) for each in kinds if each is not None)

@@ -86,11 +86,12 @@ _USED_BY = {  # the kinds of trials that options are about, where these are not 
     ),
 }
 _INSTEAD = {
-    "trials": "utility_trials",
-    "init_epochs": "converge_epochs",
-    "epochs": "steps",
-    "utility_trials": "trials",
-    "steps": "epochs",
+    "trials": ("utility_trials", "fold_trials"),
+    "fold_trials": ("trials", "utility_trials"),
+    "utility_trials": ("trials", "fold_trials"),
+    "init_epochs": ("converge_epochs",),
+    "epochs": ("steps",),
+    "steps": ("epochs",),
 }
 
 
@@ -518,12 +519,12 @@ def _check_used(context: typer.Context, scores: str, trial: str, fit: str | None
     for parameter in filter(is_given, _USED_BY):
         users = _USED_BY[parameter]
         if kinds.isdisjoint(users):
-            instead = _INSTEAD.get(parameter, "")
-            use = instead and not kinds.isdisjoint(_USED_BY[instead])
+            others = _INSTEAD.get(parameter, ())
+            use = next((each for each in others if not kinds.isdisjoint(_USED_BY[each])), None)
             owners = " or ".join(_KINDS[each] for each in users if each in _KINDS)
             raise UsageError(
                 f"`{parameter}` belongs to {owners}, which --scores does not name; "
-                + (f"use `{instead}` here, or add it." if use else "leave it out, or add the score.")
+                + (f"use `{use}` here, or add it." if use else "leave it out, or add the score.")
             )
     if trial == "kernel" and kinds.isdisjoint({"loss", "fold", "check"}):
         of_steps = () if fit != "ridge" else ("lr", "momentum", "weight_decay", "steps")

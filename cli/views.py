@@ -184,8 +184,8 @@ def show_issues(console: "Console", file: "ScoreFile", issues: "Issues", *, verb
                 class_cell(console, each.label, each.class_name),
                 class_cell(console, each.predicted, each.predicted_name),
                 percent(each.share),
-                number(each.label_probability, 2),
-                number(each.probability, 2),
+                number(each.label_probability),
+                number(each.probability),
             )
             if each.path is not None:
                 files.append(f"{each.position}: {each.path}")

@@ -127,6 +127,18 @@ class Architecture(ABC):
             for each in self.running_channels()
         ]
 
+    def frozen(self) -> set[str]:
+        """Names of parameters that are not trained."""
+        return set()
+
+    def check_batch(self, size: int) -> None:
+        """See that networks can train on a last batch of this size, 0 for none.
+
+        Raises:
+            UsageError: if they cannot.
+        """
+        del size
+
     def begin(self, seed: int) -> None:
         """Called before trials train together, with the first one's seed: layers may draw random numbers."""
         del seed

@@ -132,6 +132,7 @@ class BuiltConfig(NetworkConfig):
     """A family whose networks are torch modules, computed one after the other."""
 
     computed_by: ClassVar[str] = "goldore.networks.modules:ModuleNetwork"
+    advice: ClassVar[str] = "mend it"  # where it fails
 
     @abstractmethod
     def build(self, image_shape: tuple[int, int, int], num_classes: int) -> "nn.Module":
@@ -203,6 +204,7 @@ class TorchvisionConfig(BuiltConfig):
         model: as `torchvision.models.list_models` names it.
     """
 
+    advice: ClassVar[str] = "take larger images (`image_size` for class folders) or another model"
     family: Literal["torchvision"] = "torchvision"
     model: str = "resnet18"
 
@@ -216,7 +218,8 @@ class TorchvisionConfig(BuiltConfig):
             near = difflib.get_close_matches(self.model, names, n=1)
             hint = f"did you mean {near[0]}?" if near else "see torchvision.models.list_models()."
             raise UsageError(f"torchvision has no classifier {self.model!r}; {hint}")
-        extra = {"init_weights": True} if self.model in ("googlenet", "inception_v3") else {}
+        plain = {"init_weights": True, "aux_logits": False}
+        extra = plain if self.model in ("googlenet", "inception_v3") else {}
         model: nn.Module = torchvision.models.get_model(
             self.model, weights=None, num_classes=num_classes, **extra
         )

@@ -7,7 +7,7 @@ the head of every family is, so that features and scores in full precision are t
 import copy
 import functools
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,6 +116,23 @@ class ModuleNetwork(Architecture):
         """One module."""
         return self._built(0)
 
+    def frozen(self) -> set[str]:
+        """Those that do not ask for gradients."""
+        return {name for name, each in self._example.named_parameters() if not each.requires_grad}
+
+    def check_batch(self, size: int) -> None:
+        """See that the module trains on a single image, where a last batch has one (batch norms may not)."""
+        if size != 1:
+            return
+        with (
+            torch.random.fork_rng(devices=[]),
+            _errors_of(
+                f"{self.config.describe()}, trained on the last batch of a single image,",
+                "choose another `batch_size`",
+            ),
+        ):
+            self._built(0).train()(torch.rand(1, *self.image_shape))
+
     @property
     def momentum(self) -> None:
         """Unknown: layers may have any."""
@@ -130,11 +147,8 @@ class ModuleNetwork(Architecture):
 
     @functools.cached_property
     def _bodies(self) -> dict[bool, nn.Module]:
-        """The body to train and to look at; without parameters of its own, which it gets in each call."""
-        return {
-            training: copy.deepcopy(self._example.body).train(training).to("meta")
-            for training in (False, True)
-        }
+        """The body to train and to look at; it gets its parameters in each call."""
+        return {training: copy.deepcopy(self._example.body).train(training) for training in (False, True)}
 
     @functools.cached_property
     def _cost(self) -> tuple[int, int]:
@@ -157,33 +171,71 @@ class ModuleNetwork(Architecture):
         """Build the module from a seed, on the CPU, and take off its last layer.
 
         Raises:
-            UsageError: if it cannot be built, or does not end with a linear layer of as many outputs as there
-                are classes.
+            UsageError: if it cannot be built, or is none that can be computed here.
         """
         what = self.config.describe()
-        with torch.random.fork_rng(devices=[]), _errors_of(what):
+        with torch.random.fork_rng(devices=[]), self._errors():
             torch.manual_seed(seed)
             module = self.config.build(self.image_shape, self.num_classes)
             if not isinstance(module, nn.Module):
                 raise UsageError(f"{what} gives {type(module).__name__}; it must give a torch.nn.Module.")
             module = module.float()
-            linears = [(name, each) for name, each in module.named_modules() if isinstance(each, nn.Linear)]
-            ends = f"{what} must end with a torch.nn.Linear of {self.num_classes} outputs, one a class"
-            if not linears or linears[-1][1].out_features != self.num_classes:
-                raise UsageError(f"{ends}; give it such a last layer.")
-            name, head = linears[-1]
-            probe = torch.rand(_PROBED, *self.image_shape)
-            with torch.no_grad():
-                whole = module.eval()(probe)
-                headed = Headed(_without(module, name), copy.deepcopy(head)).eval()
-                parts = headed(probe)
-            if (
-                not isinstance(whole, Tensor)
-                or whole.shape != parts.shape
-                or not torch.allclose(whole, parts, 1e-3)
-            ):
-                raise UsageError(f"{ends}, whose output is the module's; it gives something else.")
-        return headed
+            images = torch.rand(_PROBED, *self.image_shape)
+            name, head = _last_layer(module, images, self.num_classes, what)
+            _check_training(copy.deepcopy(module), images, what)
+            return Headed(_without(module, name), head)
+
+    def _errors(self) -> AbstractContextManager[None]:
+        return _errors_of(self.config.describe(), self.config.advice)
+
+
+def _last_layer(module: nn.Module, images: Tensor, classes: int, what: str) -> tuple[str, nn.Linear]:
+    """The linear layer that gives the module's output.
+
+    Raises:
+        UsageError: if there is none, or it is more than that.
+    """
+    given: dict[str, Tensor] = {}
+    linears = {name: each for name, each in module.named_modules() if type(each) is nn.Linear}
+    handles = [
+        each.register_forward_hook(lambda _, __, output, name=name: given.update({name: output}))
+        for name, each in linears.items()
+        if not (each._forward_hooks or each._forward_pre_hooks)  # noqa: SLF001
+    ]
+    with torch.no_grad():
+        output = module.eval()(images)
+    for handle in handles:
+        handle.remove()
+    name = next((name for name, each in given.items() if each is output), None)
+    if name is None or output.shape != (len(images), classes):
+        raise UsageError(
+            f"{what} must end with a plain torch.nn.Linear of {classes} outputs, one a class, and give its "
+            "output; it gives something else."
+        )
+    weight, everything = linears[name].weight, module.named_parameters(remove_duplicate=False)
+    shared = [each for each, other in everything if other is weight]
+    if len(shared) > 1:
+        raise UsageError(
+            f"{what} shares the weights of its last layer ({', '.join(shared)}); give it its own."
+        )
+    return name, linears[name]
+
+
+def _check_training(module: nn.Module, images: Tensor, what: str) -> None:
+    """See that a module trains, and keeps its buffers where they are.
+
+    Raises:
+        UsageError: if it does not.
+    """
+    before = dict(module.named_buffers())
+    output = module.train()(images)
+    if not isinstance(output, Tensor):
+        raise UsageError(
+            f"{what} gives {type(output).__name__} in training; it must give a tensor of logits."
+        )
+    moved = [name for name, each in module.named_buffers() if each is not before.get(name)]
+    if moved:
+        raise UsageError(f"{what} puts another tensor in place of its buffer {moved[0]}; change it in place.")
 
 
 def _without(module: nn.Module, name: str) -> nn.Module:
@@ -196,11 +248,11 @@ def _without(module: nn.Module, name: str) -> nn.Module:
 
 
 @contextmanager
-def _errors_of(what: str) -> Iterator[None]:
+def _errors_of(what: str, advice: str) -> Iterator[None]:
     """Say that a user's module fails."""
     try:
         yield
     except GoldoreError:
         raise
     except Exception as error:
-        raise UsageError(f"{what} fails ({type(error).__name__}: {reason(error)}); mend it.") from error
+        raise UsageError(f"{what} fails ({type(error).__name__}: {reason(error)}); {advice}.") from error

@@ -42,8 +42,10 @@ class StackedNetworks:
         self.architecture, self.device = architecture, device
         self.size = len(draws)
         self.layout = layout or Layout()
+        frozen = architecture.frozen()
         self.parameters: dict[str, Tensor] = {
-            name: values.to(device).requires_grad_() for name, values in _drawn(architecture, draws).items()
+            name: values.to(device).requires_grad_(name not in frozen)
+            for name, values in _drawn(architecture, draws).items()
         }
         self.running = architecture.fresh_running(self.size, device)
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -35,8 +36,11 @@ class FoldStage(LossStage):
         """The last one: nobody has learned the label of a sample that was left out."""
         return epochs
 
-    def results(self, training: Training, trials: Sequence[Trial]) -> list[LossResult]:
+    def results(
+        self, training: Training, trials: Sequence[Trial], features: Path | None = None
+    ) -> list[LossResult]:
         """Train all networks of some trials, as many at once as the device holds."""
+        del features  # those of loss trials
         dataset, number = self._job.dataset, _folds(training.recipe)
         folds = [folds_of(trial, dataset.labels, dataset.num_classes, number) for trial in trials]
         seeds = [network for trial in trials for network in group_of(trial, number)]

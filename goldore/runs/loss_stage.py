@@ -1,6 +1,7 @@
 """The stage that trains loss trials."""
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -11,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldore.errors import GoldoreError, UsageError
-from goldore.files.atomic import replacing
+from goldore.files.atomic import check_space, replacing
 from goldore.networks.architecture import Architecture
 from goldore.runs.groups import Groups
 from goldore.runs.job import Job, complete_recipe, memory_errors
+from goldore.runs.output import errors_of_writing
 from goldore.runs.todo import Todo
 from goldore.runs.watching import LossPlan
 from goldore.scores import FOLD_SCORES, SCORES, TRAINING_SCORES, FoldScore, TrainingScore
@@ -31,6 +33,7 @@ from goldore.trials.seeds import Trial
 
 Row = TrainingScore | FoldScore
 _SECONDS_BETWEEN_REPORTS = 0.2
+_HEADER = 4096  # bytes of a .npy file before its numbers, at the most
 _FEATURES = "features"  # name of the observer that keeps them
 
 
@@ -73,7 +76,7 @@ class Training:
             pools: positions that each trains on; None: all.
             samples: that an epoch takes of these.
             images_before: that networks of the same trials have trained on by now.
-            features: where to keep those of the first network, as it ends; None does not.
+            features: where to keep those of the first network, as it ends, unless it diverges; None does not.
         """
         observers, data = [], self.data
         shape = len(networks), len(data.labels), data.score_device
@@ -88,16 +91,17 @@ class Training:
 
         with ExitStack() as files:
             if features is not None:
-                target = np.lib.format.open_memmap(
-                    files.enter_context(replacing(features)),
-                    mode="w+",
-                    dtype=np.float16,
-                    shape=(len(data.labels), self.architecture.features),
-                )
+                files.enter_context(errors_of_writing(features))
+                path = files.enter_context(replacing(features))
+                size = len(data.labels), self.architecture.features
+                check_space(path, 2 * math.prod(size) + _HEADER)  # a mapped file does not survive a full disk
+                target = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=size)
                 observers.append(Observer(_FEATURES, (self.last,), Features(0, target, len(networks))))
             how = tick, self.engine.execution, pools, samples
             trained = train(data, self.architecture, self.recipe, networks, observers, *how)
             trained.recorded.pop(_FEATURES, None)
+        if features is not None and trained.failed[0]:
+            features.unlink(missing_ok=True)
         _check_own(trained, self.rows)
         return trained
 
@@ -158,6 +162,11 @@ class LossStage:
         """
         job, recipe = self._job, run.recipe
         dataset, watcher = job.dataset, job.watcher
+        features = self._features
+        if existing is None and job.parts.team.rank == 0 and job.overwrite:
+            features_path(job.parts.path).unlink(missing_ok=True)  # those of the run that is replaced
+        if existing is not None and features is not None and features.exists():
+            features = None  # they are there
         todo = Todo(job, run, existing, self._numbers)
         rows = rows_of(run, self._scores, needed=len(todo.missing) > 0)
         looks = {epoch for row in rows for epoch in row.window(recipe)} or {recipe.epochs}
@@ -179,7 +188,10 @@ class LossStage:
         with memory_errors():
             data = DeviceDataset(dataset, recipe.mean or (), recipe.std or (), job.device)
             engine = choose_engine(data, architecture, recipe, work, **dataclasses.asdict(job.settings))
-        plan = todo.plan(engine.size, architecture.num_parameters(), [*notes, engine.note])
+        architecture.check_batch(samples % recipe.batch_size)
+        again = features is not None and 0 not in todo.missing
+        note = "its features are not there: trial 1 is trained once more for them" if again else ""
+        plan = todo.plan(engine.size, architecture.num_parameters(), [*notes, engine.note, note])
         watcher.planned(
             LossPlan(**plan, epochs=epochs, networks=networks, images=epochs * samples * networks)
         )
@@ -190,22 +202,18 @@ class LossStage:
         training = Training(
             data, architecture, recipe, rows, tick, engine, predicting if keeps else None, epochs
         )
-        if existing is not None and self._features is not None and self._features.exists():
-            self._features = None  # they are there
 
         def of_group(numbers: list[int]) -> list[LossResult]:
             trials = KINDS[run.kind].derived(run, numbers)
             watcher.started(trials)
-            return self.results(training, trials)
+            return self.results(training, trials, features if trials[0].number == 0 else None)
 
         while len(todo.missing):  # once, unless somebody removed the file
             groups = Groups(job.parts.team.claims(todo.missing), max(1, engine.size // networks))
             todo.take_in(groups.trained(of_group, watcher), lambda _: False)
             todo.look_again()
-        if self._features is not None and not self._features.exists() and job.parts.team.rank == 0:
-            training(
-                KINDS[run.kind].derived(run, [0]), features=self._features
-            )  # the trial was there already
+        if again and job.parts.team.rank == 0:
+            training(KINDS[run.kind].derived(run, [0]), features=features)
         watcher.ended("complete", None, time.monotonic() - start, missing_at_first)
 
     def networks_of(self, recipe: LossRecipe) -> int:  # noqa: ARG002
@@ -223,10 +231,12 @@ class LossStage:
         """
         return min(recipe.init_window[-1], epochs)
 
-    def results(self, training: Training, trials: Sequence[Trial]) -> list[LossResult]:
-        """Train some trials together."""
+    def results(
+        self, training: Training, trials: Sequence[Trial], features: Path | None = None
+    ) -> list[LossResult]:
+        """Train some trials together, and keep the features of the first one if a file is named for them."""
         start = time.perf_counter()
-        trained = training(trials, features=self._features if trials[0].number == 0 else None)
+        trained = training(trials, features=features)
         seconds = (time.perf_counter() - start) / len(trials)
         return [
             LossResult(

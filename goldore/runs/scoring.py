@@ -235,6 +235,10 @@ def _check_kinds(kinds: tuple[bool, ...], trial_range: range | None, *, features
     """See that what is asked for besides suits the kinds of trials, of which losses are the first."""
     if features and not kinds[0]:
         raise UsageError("`features` are those of loss trials; score a loss too, or leave it out.")
+    if features and trial_range is not None and 0 not in trial_range:
+        raise UsageError(
+            "`features` are those of trial 0, which `trial_range` leaves out; leave them out here."
+        )
     if trial_range is not None and sum(kinds) > 1:
         raise UsageError(
             "`trial_range` numbers the trials of one kind; score the losses, HeldOutLoss and Memorization, "

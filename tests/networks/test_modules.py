@@ -12,8 +12,10 @@ from goldore import LossRecipe, UsageError, UtilityRecipe
 from goldore.networks.config import make_network, network_of
 from goldore.networks.stacked import StackedNetworks
 from goldore.runs.job import complete_recipe
+from goldore.training.execution import Execution
+from goldore.training.images import DeviceDataset
 from goldore.training.reference import train_one
-from goldore.training.stepping import weight_draws
+from goldore.training.stepping import Stepper, weight_draws
 from goldore.trials.seeds import Stream, make_trials
 from tests.conftest import make_dataset
 
@@ -59,6 +61,80 @@ def fails(channels, classes):
 def other(channels, classes):
     return channels
 
+class Cosine(nn.Linear):
+    def forward(self, x):
+        return 10 * nn.functional.linear(nn.functional.normalize(x), nn.functional.normalize(self.weight))
+
+def cosine(channels, classes):
+    return nn.Sequential(nn.Flatten(), Cosine(channels * 64, classes))
+
+class Squashed(nn.Module):
+    def __init__(self, channels, classes):
+        super().__init__()
+        self.fc = nn.Linear(channels * 64, classes)
+        nn.init.zeros_(self.fc.weight)
+        nn.init.zeros_(self.fc.bias)
+
+    def forward(self, images):
+        return torch.tanh(self.fc(images.flatten(1)))
+
+def squashed(channels, classes):
+    return Squashed(channels, classes)
+
+def normed(channels, classes):
+    head = torch.nn.utils.parametrizations.weight_norm(nn.Linear(channels * 64, classes))
+    return nn.Sequential(nn.Flatten(), head)
+
+def tied_head(channels, classes):
+    last = nn.Linear(channels * 64, classes)
+    first = nn.Linear(channels * 64, classes)
+    last.weight = first.weight
+    return nn.Sequential(nn.Flatten(), first, nn.Linear(classes, channels * 64), last)
+
+class Counting(Own):
+    def __init__(self, channels, classes):
+        super().__init__(channels, classes)
+        self.register_buffer("seen", torch.zeros(()))
+
+    def forward(self, images):
+        self.seen = self.seen + 1
+        return super().forward(images)
+
+def counting(channels, classes):
+    return Counting(channels, classes)
+
+class Twofold(Own):
+    def forward(self, images):
+        out = super().forward(images)
+        return (out, out) if self.training else out
+
+def twofold(channels, classes):
+    return Twofold(channels, classes)
+
+class Tied(nn.Module):
+    # a layer whose weights another one shares, and the last layer made first
+    def __init__(self, channels, classes):
+        super().__init__()
+        self.last = nn.Linear(64, classes)
+        self.a, self.b = nn.Linear(channels * 64, 64), nn.Linear(64, 64)
+        self.c = nn.Linear(64, 64)
+        self.c.weight = self.b.weight
+
+    def forward(self, images):
+        x = torch.relu(self.a(images.flatten(1)))
+        return self.last(torch.relu(self.c(torch.relu(self.b(x)))))
+
+def tied(channels, classes):
+    return Tied(channels, classes)
+
+def frozen(channels, classes):
+    made = Own(channels, classes)
+    made.first.requires_grad_(False)
+    return made
+
+def single(channels, classes):
+    return nn.Sequential(nn.Flatten(), nn.BatchNorm1d(channels * 64), nn.Linear(channels * 64, classes))
+
 number = 3
 """
 RECIPE = {
@@ -69,10 +145,13 @@ RECIPE = {
     "lr": 0.0005,
     "precision": "float32",
 }
+NO_HEAD = "must end with a plain torch.nn.Linear of 3 outputs, one a class, and give its output"
 NETWORKS = (
     "own_networks:network",
     "own_networks:unbiased",
     "own_networks:linear",
+    "own_networks:tied",
+    "own_networks:frozen",
     "resnet18,width=4,norm=batch",
     "resnet18,width=4,norm=instance",
     "resnet18,width=4,norm=group",
@@ -210,9 +289,13 @@ def test_other_kinds_of_trials_take_them(tmp_path):
 @pytest.mark.parametrize(
     ("network", "says"),
     [
-        ("own_networks:softmax", "must end with a torch.nn.Linear of 3 outputs.* gives something else"),
-        ("own_networks:hidden", "must end with a torch.nn.Linear of 3 outputs, one a class; give it such"),
-        ("own_networks:convolution", "must end with a torch.nn.Linear of 3 outputs"),
+        *((f"own_networks:{name}", NO_HEAD) for name in ("softmax", "hidden", "convolution")),
+        *((f"own_networks:{name}", NO_HEAD) for name in ("cosine", "squashed", "normed")),
+        ("own_networks:tied_head", "the weights of its last layer .1.weight, 3.weight.; give it its own"),
+        ("own_networks:counting", "another tensor in place of its buffer seen; change it in place"),
+        ("own_networks:twofold", "gives tuple in training; it must give a tensor of logits"),
+        ("own_networks:single", "last batch of a single image, fails .*choose another `batch_size`"),
+        ("torchvision,model=vgg11", "fails .*; take larger images"),
         ("own_networks:fails", "network own_networks:fails fails .RuntimeError: .*; mend it"),
         ("own_networks:other", "own_networks:other gives int; it must give a torch.nn.Module"),
         ("own_networks:number", "the network own_networks:number is no function"),
@@ -232,7 +315,7 @@ def test_other_kinds_of_trials_take_them(tmp_path):
 def test_what_cannot_be_a_network_is_refused_in_one_sentence(network, says, tmp_path):
     with pytest.raises(UsageError, match=says):
         goldore.score(
-            make_dataset(side=8, channels=3),
+            make_dataset(side=8, channels=3, counts=(20, 17, 12)),  # the last batch of 16 has one
             scores="LossInit",
             trials=1,
             recipe=LossRecipe(network=network_of(network), **RECIPE),
@@ -248,6 +331,21 @@ def test_torchvisions_take_images_of_any_number_of_channels(model):
     assert architecture.plain()(torch.rand(2, 1, 32, 32)).shape == (2, 4)
     assert architecture.forward_operations() > 1e6
     assert architecture.activations() > 1e4
+
+
+@pytest.mark.parametrize("network", ["own_networks:frozen", "torchvision,model=googlenet"])
+def test_a_training_step_moves_what_is_to_be_trained(network):
+    dataset = make_dataset(side=8 if "own" in network else 64, channels=3)
+    recipe = complete_recipe(LossRecipe(network=network_of(network), **RECIPE | {"lr": 0.1}), dataset)
+    architecture = recipe.network.architecture(dataset.image_shape, dataset.num_classes)
+    data = DeviceDataset(dataset, recipe.mean, recipe.std, torch.device("cpu"))
+    stepper = Stepper(architecture, recipe, make_trials(0, range(1)), data, Execution())
+    before = {name: each.detach().clone() for name, each in stepper.networks.parameters.items()}
+    stepper(*data.batch(torch.arange(8)[:, None]))
+    after = stepper.networks.parameters
+    moved = {name for name, each in after.items() if not torch.equal(each, before[name])}
+    assert set(before) - moved == architecture.frozen()
+    assert architecture.frozen() == ({"body.first.weight", "body.first.bias"} if "own" in network else set())
 
 
 def test_costs_are_those_of_the_layers():

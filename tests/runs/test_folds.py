@@ -8,7 +8,7 @@ import pytest
 
 import goldore
 from goldore import ConvNetConfig, FoldRecipe, LossRecipe, UsageError
-from goldore.errors import ScoreFileError
+from goldore.errors import GoldoreError, ScoreFileError
 from goldore.runs.job import complete_recipe
 from goldore.store import load_predictions
 from goldore.store.loss_trials import LOSS as OF_LOSSES
@@ -98,7 +98,8 @@ def test_predictions_are_those_of_the_network_without_the_sample(dataset, course
         classes = [int(np.argmax(each)) for each in last]
         assert said.right[at] == np.mean([each == label for each in classes])
         assert said.label_probability[at] == pytest.approx(np.mean([each[label] for each in last]), abs=1e-4)
-        ranked = sorted(set(classes), key=lambda each: (-classes.count(each), each))
+        sums = {one: sum(each.max() for each in last if np.argmax(each) == one) for one in classes}
+        ranked = sorted(set(classes), key=lambda each: (-classes.count(each), -sums[each]))
         assert said.classes[at].tolist() == [*ranked, -1][:2]
         assert said.shares[at].tolist() == [classes.count(each) / TRIALS for each in ranked] + [0] * (
             2 - len(ranked)
@@ -190,6 +191,26 @@ def test_features_are_those_of_the_first_trial_as_it_ends(dataset, tmp_path, siz
     before = (tmp_path / "s-features.npy").stat().st_mtime_ns
     goldore.score(dataset, out=out, features=True, **about)
     assert (tmp_path / "s-features.npy").stat().st_mtime_ns == before
+    wider = replace(LOSS, network=ConvNetConfig(width=8, depth=1))
+    goldore.score(
+        dataset, out=out, overwrite=True, **about | {"recipe": wider}
+    )  # the features are another run's
+    assert not (tmp_path / "s-features.npy").exists()
+    goldore.score(dataset, out=out, features=True, **about | {"recipe": wider})
+    assert np.load(tmp_path / "s-features.npy").shape == (61, 8 * 4 * 4)
+
+
+def test_features_of_a_training_that_diverges_are_not_kept(dataset, tmp_path):
+    about = {"scores": "LossConverge", "seed": SEED, "device": "cpu", "trials": 1, "features": True}
+    with pytest.raises(GoldoreError):
+        goldore.score(dataset, out=tmp_path / "s.h5", recipe=replace(LOSS, lr=1e30), **about)
+    assert not list(tmp_path.glob("*.npy"))
+
+
+def test_features_are_of_trial_0(dataset, tmp_path):
+    about = {"scores": "LossConverge", "recipe": LOSS, "device": "cpu", "features": True}
+    with pytest.raises(UsageError, match="`features` are those of trial 0, which `trial_range` leaves out"):
+        goldore.score(dataset, out=tmp_path / "s.h5", trial_range=range(1, 2), **about)
 
 
 def test_what_cannot_be_is_said_in_one_sentence(dataset, tmp_path):

@@ -16,8 +16,8 @@ class Predicted:
         held_out: whether networks predict that did not train on the sample; else they did, and say too often
             what its label says.
         trials: that ended well.
-        classes: the most frequent class of each sample and the next, the lower of equally frequent ones
-            first; -1 without, int64 [N, 2].
+        classes: the most frequent class of each sample and the next, of equally frequent ones the more
+            probable first; -1 without, int64 [N, 2].
         shares: of the trials that predict them, float64 [N, 2].
         probability: of the most frequent class, at the least: its mean over the trials, 0 where another is
             predicted, float64 [N].
@@ -55,7 +55,10 @@ def combine_predictions(
     classes, shares = np.full((samples, 2), -1, dtype=np.int64), np.zeros((samples, 2))
     for start in range(0, samples, _BLOCK):
         part = slice(start, start + _BLOCK)
-        ordered = np.sort(predicted[:, part].astype(np.int64), axis=0)
+        places = np.argsort(predicted[:, part], axis=0, kind="stable")
+        ordered, surely = (
+            np.take_along_axis(each[:, part], places, axis=0) for each in (predicted, probability)
+        )
         changes = np.concatenate(
             [np.ones((1, ordered.shape[1]), dtype=np.bool_), ordered[1:] != ordered[:-1]]
         )
@@ -65,7 +68,9 @@ def combine_predictions(
         np.add.at(counts, (runs, columns), 1)
         values = np.full((trials, ordered.shape[1]), -1, dtype=np.int64)
         values[runs, columns] = ordered
-        order = np.argsort(-counts, axis=0, kind="stable")[:2]
+        sums = np.zeros(counts.shape)
+        np.add.at(sums, (runs, columns), surely)  # less than one vote each, so that they decide ties alone
+        order = np.argsort(-(counts + sums / (trials + 1)), axis=0, kind="stable")[:2]
         there = np.take_along_axis(counts, order, axis=0)
         found = np.where(there > 0, np.take_along_axis(values, order, axis=0), -1)
         classes[part, : len(order)], shares[part, : len(order)] = found.T, there.T / trials

@@ -25,7 +25,11 @@ def test_it_is_what_a_plain_loop_counts(trials, count, monkeypatch):
     said = combine_predictions(predicted, probability, of_label, labels, held_out=True)
     for at, label in enumerate(labels):
         mine = predicted[:, at].tolist()
-        ranked = sorted(set(mine), key=lambda each: (-mine.count(each), each))
+        surely = {
+            one: sum(float(p) for p, each in zip(probability[:, at], mine, strict=True) if each == one)
+            for one in mine
+        }
+        ranked = sorted(set(mine), key=lambda each: (-mine.count(each), -surely[each]))
         assert said.classes[at].tolist() == [*ranked, -1][:2]
         assert said.shares[at].tolist() == pytest.approx(
             [mine.count(each) / count for each in [*ranked, -1][:2]]
