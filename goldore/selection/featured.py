@@ -123,9 +123,13 @@ class Moderate(Strategy):
             members = samples.labels == label
             away = points[members] - points[members].mean(axis=0)
             distance[members] = np.sqrt((away**2).sum(axis=1))
-        order = ascending(samples.keys)[::-1]  # last to be dropped first
-        nearest: Ints = order[ascending(np.abs(distance - np.median(distance))[order])[:budget]]
-        return nearest
+        away = np.abs(distance - np.median(distance))
+
+        def nearest(part: "Ints", count: int) -> "Ints":
+            order = part[ascending(samples.keys[part])[::-1]]  # last to be dropped first
+            return order[ascending(away[order])[:count]]
+
+        return in_turn(np.arange(len(samples)), samples.keys, budget, nearest)
 
 
 @dataclass(frozen=True)
@@ -148,18 +152,30 @@ class KCentre(Strategy):
         """By squared Euclidean distances."""
         import numpy as np
 
-        order = ascending(samples.keys)[::-1]
-        points = samples.features(self.features)[order]
-        squares = (points**2).sum(axis=1)
-        nearest = np.full(len(points), np.inf)
-        chosen = np.zeros(budget, dtype=np.int64)
-        for place in range(budget):
-            at = int(np.argmax(nearest)) if place else 0
-            chosen[place] = at
-            np.minimum(nearest, squares + squares[at] - 2 * (points @ points[at]), out=nearest)
-            nearest[chosen[: place + 1]] = -np.inf
-        found: Ints = order[chosen]
-        return found
+        features = samples.features(self.features)
+
+        def farthest(part: "Ints", count: int) -> "Ints":
+            return part[_farthest_first(features[part], samples.keys[part], count)]
+
+        return in_turn(np.arange(len(samples)), samples.keys, budget, farthest)
+
+
+def _farthest_first(points: "Floats", keys: "Floats", count: int) -> "Ints":
+    """So many places, beginning with the highest key; of equally far ones that with the higher key."""
+    import numpy as np
+
+    order = ascending(keys)[::-1]
+    points = points[order]
+    squares = (points**2).sum(axis=1)
+    nearest = np.full(len(points), np.inf)
+    chosen = np.zeros(count, dtype=np.int64)
+    for place in range(count):
+        at = int(np.argmax(nearest)) if place else 0
+        chosen[place] = at
+        np.minimum(nearest, squares + squares[at] - 2 * (points @ points[at]), out=nearest)
+        nearest[chosen[: place + 1]] = -np.inf
+    found: Ints = order[chosen]
+    return found
 
 
 @dataclass(frozen=True)

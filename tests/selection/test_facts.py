@@ -392,6 +392,9 @@ def test_counts_are_exact_and_no_sample_is_kept_twice(sizes, rule, scope, missin
     wanted = [math.ceil(Fraction(share) * each) for each in groups]
     assert len(kept) == len(set(kept.tolist())) == sum(wanted)
     assert (np.diff(kept) > 0).all()
+    scored = np.isfinite(keys)
+    if scope == "global" and rule != "best-window,step=0.3" and "cut" not in rule:
+        assert scored[kept].sum() == min(len(kept), scored.sum())  # those without a score are dropped first
     if scope == "class":
         per_class = np.bincount(labels[kept], minlength=3).tolist()
         assert (
