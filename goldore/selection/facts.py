@@ -22,6 +22,8 @@ class Facts:
     def __init__(self, file: ScoreFile) -> None:
         self._file = file
         self._scores: dict[str, NDArray[np.float64]] = {}
+        self._keys: dict[str, NDArray[np.float64]] = {}
+        self._hashes: NDArray[np.uint64] | None = None
         self._features: dict[str, NDArray[np.floating]] = {}
 
     def score(self, name: str) -> NDArray[np.float64]:
@@ -48,10 +50,12 @@ class Facts:
         Raises:
             UsageError: if there is no such criterion, or it is Random.
         """
-        parsed = parse_criterion(criterion, self._file.score_names)
-        if parsed.drops is None:
-            raise UsageError("a rule cannot leave out a share by Random; name a score and its end.")
-        return drop_keys(self.score(parsed.score), parsed, "drop")
+        if criterion not in self._keys:
+            parsed = parse_criterion(criterion, self._file.score_names)
+            if parsed.drops is None:
+                raise UsageError("a rule cannot leave out a share by Random; name a score and its end.")
+            self._keys[criterion] = drop_keys(self.score(parsed.score), parsed, "drop")
+        return self._keys[criterion]
 
     def hashes(self) -> NDArray[np.uint64]:
         """Hashes of the samples' pixels, uint64 [N].
@@ -59,13 +63,14 @@ class Facts:
         Raises:
             UsageError: if the file has none.
         """
-        found = load_header(self._file.path).sample_hash
-        if found is None:
+        if self._hashes is None:
+            self._hashes = load_header(self._file.path).sample_hash
+        if self._hashes is None:
             raise UsageError(
                 f"{self._file.path} has no hashes of the images, since it was imported from a list; score "
                 "the dataset to find equal images."
             )
-        return found
+        return self._hashes
 
     @functools.cached_property
     def _recall(self) -> NDArray[np.float64]:

@@ -66,7 +66,9 @@ class Unique(Filter):
         hashes = groups[0].file.hashes()[positions]
         order = np.lexsort((positions, keys, hashes))  # of equal ones the last is kept
         again = np.append(hashes[order][1:] == hashes[order][:-1], False)
-        return _Without(positions[order[again]]), budgets
+        left = np.ones(int(positions.max(initial=-1)) + 1, dtype=np.bool_)
+        left[positions[order[again]]] = False
+        return _Without(left), budgets
 
     def left(self, samples: Samples, budget: int) -> "NDArray[np.bool_]":
         """Those that are left of these alone."""
@@ -75,12 +77,10 @@ class Unique(Filter):
 
 @dataclass(frozen=True, eq=False)
 class _Without(Filter):
-    repeated: "NDArray[np.int64]"
+    by_position: "NDArray[np.bool_]"
 
     def left(self, samples: Samples, budget: int) -> "NDArray[np.bool_]":  # noqa: ARG002
-        import numpy as np
-
-        left: NDArray[np.bool_] = ~np.isin(samples.positions, self.repeated)
+        left: NDArray[np.bool_] = self.by_position[samples.positions]
         return left
 
     def __str__(self) -> str:
