@@ -31,8 +31,9 @@ keep_freed_memory()
 about = json.loads(sys.argv[1])
 recipe = goldore.LossRecipe(network=goldore.ConvNetConfig(width=about["width"]), epochs=about["epochs"])
 dataset = goldore.load_dataset(about["dataset"], data_root=about["data_root"])
-file = goldore.score(dataset, scores=about["scores"], trials=1, recipe=recipe, out=about["out"],
-overwrite=True) peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+how = {"trials": 1, "recipe": recipe, "out": about["out"], "overwrite": True}
+file = goldore.score(dataset, scores=about["scores"], **how)
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 print(json.dumps([float(file.loss_trials.seconds[0]), peak]))
 """
 
@@ -62,6 +63,7 @@ def _cost(arguments: argparse.Namespace, out: Path) -> None:
     for scores in ("LossInit,LossConverge", "all"):
         names = ("dataset", "data_root", "width", "epochs")
         about = {name: getattr(arguments, name) for name in names} | {"scores": scores, "out": str(out)}
+        out.unlink(missing_ok=True)
         done = subprocess.run(  # this Python
             [sys.executable, "-c", _ONE, json.dumps(about)], capture_output=True, text=True, check=True
         )
