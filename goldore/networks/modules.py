@@ -7,7 +7,7 @@ the head of every family is, so that features and scores in full precision are t
 import copy
 import functools
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ from goldore.errors import GoldoreError, UsageError, reason
 from goldore.networks.architecture import Architecture, Layout, Parameters, Running
 from goldore.networks.config import BuiltConfig
 
-_BODY, _HEAD = "body.", "head."
+_BODY = "body."
 _PROBED = 4  # images by which it is seen whether the module ends with its last linear layer
 
 
@@ -174,7 +174,7 @@ class ModuleNetwork(Architecture):
             UsageError: if it cannot be built, or is none that can be computed here.
         """
         what = self.config.describe()
-        with torch.random.fork_rng(devices=[]), self._errors():
+        with torch.random.fork_rng(devices=[]), _errors_of(what, self.config.advice):
             torch.manual_seed(seed)
             module = self.config.build(self.image_shape, self.num_classes)
             if not isinstance(module, nn.Module):
@@ -184,9 +184,6 @@ class ModuleNetwork(Architecture):
             name, head = _last_layer(module, images, self.num_classes, what)
             _check_training(copy.deepcopy(module), images, what)
             return Headed(_without(module, name), head)
-
-    def _errors(self) -> AbstractContextManager[None]:
-        return _errors_of(self.config.describe(), self.config.advice)
 
 
 def _last_layer(module: nn.Module, images: Tensor, classes: int, what: str) -> tuple[str, nn.Linear]:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING, ClassVar
 
 from goldore.errors import require
@@ -213,6 +214,11 @@ class BestWindow(Strategy):
 
         there = [(group, budget) for group, budget in zip(groups, budgets, strict=True) if budget]
         require(bool(there), "the rule best-window has nothing to keep; keep more.")
+        for group, budget in there:
+            few = (
+                f"{budget} samples are to be kept of the {len(group)} that are left for the rule best-window"
+            )
+            require(budget <= len(group), f"{few}; pass over less, or keep fewer.")
         points = np.concatenate([group.features(self.features) for group in groups])
         points -= points.mean(axis=0)
         points /= max(float(np.sqrt((points**2).mean())), _EDGE)
@@ -221,7 +227,7 @@ class BestWindow(Strategy):
         firsts = np.cumsum([0, *map(len, groups)])
         orders = [first + ascending(group.keys) for first, group in zip(firsts, groups, strict=False)]
         step = exact_ratio(self.step, "step of the rule best-window")
-        room = min(exact_ratio(1 - budget / len(group), "what is left") for group, budget in there)
+        room = min(Fraction(len(group) - budget, len(group)) for group, budget in there)
         starts = [step * each for each in range(int(room / step) + 1)]
         found: list[float] = []
         for start in starts:

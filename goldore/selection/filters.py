@@ -114,6 +114,11 @@ class Quotas(Filter):
             "the rule quotas needs classes with errors, and every sample is recognised; score with "
             "cross-validations (HeldOutLoss), or train less.",
         )
+        require(
+            sum(budgets) <= sizes.sum(),
+            f"{sum(budgets)} samples are to be kept of the {sizes.sum()} that are left for the rule quotas; pass "
+            "over less, or keep fewer.",
+        )
         return self, share_out(sum(budgets), errors * sizes, sizes)
 
     def left(self, samples: Samples, budget: int) -> "NDArray[np.bool_]":  # noqa: ARG002
