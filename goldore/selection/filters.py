@@ -116,8 +116,8 @@ class Quotas(Filter):
         )
         require(
             sum(budgets) <= sizes.sum(),
-            f"{sum(budgets)} samples are to be kept of the {sizes.sum()} that are left for the rule quotas; pass "
-            "over less, or keep fewer.",
+            f"{sum(budgets)} samples are to be kept of the {sizes.sum()} that are left for the rule quotas; "
+            "pass over less, or keep fewer.",
         )
         return self, share_out(sum(budgets), errors * sizes, sizes)
 

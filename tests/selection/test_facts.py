@@ -291,6 +291,12 @@ def test_of_equal_images_one_is_left_over_all_classes(scores):
             "the rule cut,.* leaves 2 samples, and 6 are to be kept",
         ),
         (
+            "cut,by=AUM_small,share=0.8+quotas",
+            "DUAL_large",
+            "kept of the .* that are left for the rule quotas",
+        ),
+        ("cut,by=AUM_small,share=0.9+best-window", "DUAL_large", "kept of the 2 .* left for the rule best-w"),
+        (
             "draw+unique",
             "AUM_large",
             "the rule draw,after=0 chooses for good, so that nothing comes after it",
