@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 GPU_PARTS := loss layouts growth utility distill
-.PHONY: install demo test lint bench bench-gpu bench-gpu-quick $(GPU_PARTS:%=bench-gpu-%) clean
+.PHONY: install demo test docs lint bench bench-gpu bench-gpu-quick $(GPU_PARTS:%=bench-gpu-%) clean
 
 install: $(STAMP)
 
@@ -23,6 +23,10 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n auto --dist worksteal
+
+docs: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+	@echo "site/index.html is the first page"
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -42,4 +46,4 @@ $(GPU_PARTS:%=bench-gpu-%): bench-gpu-%:
 	PYTHONPATH=. $(PYTHON) benchmarks/speed.py --device cuda --only $* --budget 480
 
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) build site *.egg-info

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
+from goldore.runs.source import dataset_of
 from goldore.store import load_scores
 from goldore.studies.cells import Cell, grid
 from goldore.studies.model import Settings
 from goldore.studies.preparing import prepare
-from goldore.studies.source import dataset_of
 from goldore.studies.study_file import load_study
 from goldore.studies.watching import Told
 from goldore.trials.study_recipe import BUDGETS

@@ -4,35 +4,65 @@ import contextlib
 import io
 import os
 import sys
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
+from goldore.errors import UsageError
 from goldore.version import __version__
 
 from .estimating import estimate_command, merge_command
 from .exchanging import export_command, import_command, shards_command
+from .extending import extend_command
 from .inspecting import inspect_command
 from .mapping import map_index_command
 from .plugging import plug_command
 from .pruning import prune_command
 from .running import run_command
 from .scoring import score_command
-from .screen import learn_options
+from .screen import err, learn_options, line
 from .signals import end_in_order, exit_code, is_exit_of_interrupt
 from .studying import study_command
 from .verifying import verify_command
 
+
+class _Commands(TyperGroup):
+    """The commands; a wrong command line ends in one sentence, like every other error."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run a command line."""
+        try:
+            ended = super().main(*args, **{**kwargs, "standalone_mode": False})
+        except Exception as error:
+            if not hasattr(error, "format_message"):  # not about the command line
+                raise
+            context = getattr(error, "ctx", None)
+            where = context.command_path if context is not None else "goldore"
+            message = error.format_message()
+            if not message:  # the help was printed instead
+                sys.exit(UsageError.exit_code)
+            end = "" if message.endswith("?") else "."
+            said = f"{message[:1].lower()}{message[1:].rstrip('.')}{end} See {where} --help."
+            line(err(), said, "bold red", "error: ")
+            sys.exit(UsageError.exit_code)
+        if isinstance(ended, int):
+            sys.exit(ended)
+        return ended
+
+
 app = typer.Typer(
     name="goldore",
+    cls=_Commands,
     help="Score the samples of an image dataset and keep the ones worth distilling.",
     epilog="The scores are those of arXiv 2305.18381. First score, then prune; inspect at any time.",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("score")(score_command)
+app.command("extend")(extend_command)
 app.command("study")(study_command)
 app.command("prune")(prune_command)
 app.command("inspect")(inspect_command)

@@ -74,6 +74,9 @@ class Course(ABC, Generic[AnyPlan, AnyResult]):
         """Take in the trials that train together now."""
         self.group = trials
 
+    def first(self, progress: TrainingProgress) -> None:
+        """Take in the first progress of trials: what came before, such as compiling, is not their rate."""
+
     def add(self, results: Sequence[AnyResult]) -> None:
         """Count finished trials."""
         self.done += len(results)
@@ -122,6 +125,10 @@ class LossCourse(Course[LossPlan, LossResult]):
         if plan.trials <= plan.there:
             return [*lines, *plan.notes, "nothing to do: all trials are there already"]
         return [*lines, *plan.notes]
+
+    def first(self, progress: TrainingProgress) -> None:
+        """Let the rate begin here."""
+        self._spoken = time.monotonic(), self._images_before + progress.images
 
     def add(self, results: Sequence[LossResult]) -> None:
         """Count finished trials; diverged ones may have stopped early."""
@@ -301,10 +308,16 @@ class UtilityCourse(Course[UtilityPlan, UtilityResult]):
             ahead = f"; how reliable it is can be told after two sweeps, about {plural(more, 'trial')} more, "
             ahead += duration(more * seconds / trials)
         elif score is not None and trials and math.isfinite(_needed(score, target)):
-            needed = max(_needed(score, target) - score.trials, 1.0)
+            needed = self._until_looked(_needed(score, target))
             ahead = f"; it takes about {plural(math.ceil(needed), 'trial')} more, "
             ahead += duration(needed * seconds / trials)
         return f"stopped by {why} before the reliability of {target:g} was reached{ahead}"
+
+    def _until_looked(self, needed: float) -> float:
+        """Trials until it is looked whether so many suffice: after whole sweeps, two at the least."""
+        sweep = self.plan.per_sweep
+        sweeps = max(math.ceil(needed / sweep), 2, self.done // sweep + 1)
+        return float(sweeps * sweep - self.done)
 
     def _where(self) -> str:
         """The trials done, and how reliable the ranking is by now."""
@@ -324,7 +337,7 @@ class UtilityCourse(Course[UtilityPlan, UtilityResult]):
         to_do = float(self.plan.trials - self.done)
         target, score = self.plan.until_reliability, self._score
         if target is not None and score is not None and math.isfinite(_needed(score, target)):
-            to_do = min(to_do, max(_needed(score, target) - self.done, 1.0))
+            to_do = min(to_do, self._until_looked(_needed(score, target)))
         left = to_do / self._per_second() if self._per_second() > 0 else math.inf
         if self.plan.max_seconds is not None:
             left = min(left, max(self.plan.max_seconds - (time.monotonic() - self._start), 0.0))

@@ -91,8 +91,9 @@ def import_command(
     source: Annotated[
         Path,
         typer.Argument(
-            metavar="LIST.json|DIR",
-            help="A list of one number per sample (.json, .json.gz), or a folder of lists of the dataset.",
+            metavar="LIST|DIR",
+            help="A list of one number per sample (.json, .json.gz, .npy, .npz, .csv, .pt or .txt), or a "
+            "folder of lists of the dataset.",
         ),
     ],
     *,
@@ -102,7 +103,10 @@ def import_command(
     data_root: Annotated[Path, typer.Option(help="Folder of the named datasets.")] = Path("data"),
     labels: Annotated[
         Path | None,
-        typer.Option(help="Instead of --dataset: labels of the training samples, .npy or one per line."),
+        typer.Option(
+            help="Instead of --dataset: labels of the training samples, numbers or names, .npy or one per "
+            "line."
+        ),
     ] = None,
     name: Annotated[
         str | None, typer.Option(help="Name of the dataset (default: from the file name).")
@@ -123,13 +127,14 @@ def import_command(
     In a MonteCarlo list 0.0 means never drawn; it becomes a missing score.
     """
     from goldore.datasets.load import load_dataset
-    from goldore.exchange.importing import import_scores, read_labels
+    from goldore.exchange.importing import import_scores
+    from goldore.exchange.lists import list_stem, read_labels
     from goldore.files.atomic import file_name
 
     if (dataset is None) == (labels is None):
         raise UsageError("a list has no classes of its own; give either --dataset or --labels.")
     known = load_dataset(dataset, data_root=data_root, name=name) if dataset is not None else None
-    stem = source.name.removesuffix(".gz").removesuffix(".json")
+    stem = list_stem(source)
     if source.is_dir():
         title = known.name if known is not None else name or source.name
         beside = source / f"{file_name(title)}.h5"

@@ -12,6 +12,7 @@ import typer
 
 from goldore.errors import DatasetError, UsageError
 
+from .index_views import index_document, is_index_file, show_index
 from .screen import err, line, out, reports_errors, spelled, warn, warn_of_journal
 
 if TYPE_CHECKING:
@@ -37,8 +38,8 @@ def inspect_command(
         list[Path],
         typer.Argument(
             metavar="FILE.h5",
-            help="A score file or a study; or several score files of one dataset, including published lists "
-            "(.json, .json.gz), to compare.",
+            help="A score file, an index file or a study; or several score files of one dataset, including "
+            "published lists (.json, .json.gz), to compare.",
         ),
     ],
     *,
@@ -151,6 +152,11 @@ def inspect_command(
             overwrite=overwrite,
         )
         return
+    if len(files) == 1 and is_index_file(files[0]):
+        if replace(wanted, overwrite=False) != _NOTHING or draws or csv is not None:
+            raise UsageError(f"{files[0]} is an index file; of the options only --json is for it.")
+        _show_index(files[0], as_json=as_json)
+        return
     wanted.check(files, csv, as_json=as_json, draws=draws, page=report)
     if verbose and (draws or csv is not None):
         raise UsageError("--verbose is about what is printed; leave it out where something is written.")
@@ -161,6 +167,16 @@ def inspect_command(
         _write(found, wanted, csv, report, figures)
     else:
         _show(found, wanted, verbose=verbose)
+
+
+def _show_index(path: Path, *, as_json: bool) -> None:
+    from goldore.selection.index_file import load_index
+
+    index = load_index(path)
+    if as_json:
+        typer.echo(json.dumps(index_document(path, index), indent=1, allow_nan=False))
+    else:
+        show_index(path, index)
 
 
 @dataclass(frozen=True, kw_only=True)

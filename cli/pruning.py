@@ -1,5 +1,6 @@
 """goldore prune."""
 
+import json
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -148,6 +149,9 @@ def prune_command(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a file that holds another selection.")
     ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON document and nothing else on stdout.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and warnings only.")] = False,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help=f"List all classes, even if more than {_MAX_ROWS}.")
@@ -159,8 +163,8 @@ def prune_command(
 
     Among equal scores, the lower position is dropped first.
     """
-    if quiet and verbose:
-        raise UsageError("--quiet and --verbose exclude each other; leave one out.")
+    if quiet + verbose + as_json > 1:
+        raise UsageError("--quiet, --verbose and --json exclude each other; give one.")
     how_much = {
         "drop_ratio": drop_ratio,
         "keep_ratio": keep_ratio,
@@ -211,8 +215,9 @@ def prune_command(
     if tree is not None:
         tree.write(selection.indices, load_header(file))
     _warn(selection, scores, parsed.score, ipc)
-    _tell(found, quiet=quiet)
-    if quiet:
+    _tell(found, quiet=quiet or as_json)
+    if quiet or as_json:
+        _print_json(path, translated, wanted=as_json)
         return
     _show(selection, scores, parsed.score, parsed.drops, everything=verbose)
     translated.show()
@@ -222,6 +227,12 @@ def prune_command(
         tree.show()
     if target is not None:
         target.show(scores.dataset.name, path, tree)
+
+
+def _print_json(path: Path, translated: Translated, *, wanted: bool) -> None:
+    if wanted:
+        document = {"file": str(path), **translated.provenance, "kept": len(translated.indices)}
+        typer.echo(json.dumps(document, indent=1, allow_nan=False))
 
 
 def _studied(given: Path | None, file: Path, selection: "Selection") -> "list[Finding]":

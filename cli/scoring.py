@@ -1,18 +1,15 @@
 """goldore score."""
 
-import os
-import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from goldore.errors import GoldoreError, UsageError
+from goldore.errors import UsageError
 from goldore.files.interrupts import interrupts_held_back
 from goldore.networks.config import DEFAULT_FAMILY, FAMILIES, network_of
 from goldore.runs.budget import Budget
-from goldore.runs.launching import rank_and_size
 from goldore.scores import (
     DEFAULT_SCORES,
     FOLD_SCORES,
@@ -31,19 +28,19 @@ from goldore.trials import (
     LossRecipe,
     UtilityRecipe,
 )
-from goldore.wording import plural
+from goldore.trials.presets import PRESETS, presets_help
+from goldore.wording import plain_name
 
+from .carrying import carried_out
 from .durations import seconds
-from .screen import err, line, reports_errors, show_warnings
-from .signals import exit_code
-from .workers import share_out
+from .screen import reports_errors
 
 if TYPE_CHECKING:
     from goldore.datasets.pixels import Channels
 
 _PANELS = ("Dataset", "Proxy network", "Training", "Run", "Utility (MonteCarlo, KernelUtility)")
 _data, _network, _training, _run, _utility = (partial(typer.Option, rich_help_panel=each) for each in _PANELS)
-_BEFORE_RANK_SPEAKS = 2.0  # seconds in which rank 0 may say the same, and this process be stopped
+_SAMPLE, _OF_SAMPLE = "FashionMNIST-sample", "quick"  # the bundled dataset, and its preset
 _KINDS = {
     "loss": f"{' or '.join(DEFAULT_SCORES)} or another score of loss trials",
     "utility": MONTE_CARLO.name,
@@ -138,13 +135,22 @@ def score_command(
             "package.module:NAME for a score of your own, separated by commas."
         ),
     ] = ",".join(DEFAULT_SCORES),
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help=f"Trials, epochs and width that go together: {presets_help()}. The default is standard, and "
+            "quick for the bundled sample.",
+        ),
+    ] = None,
     trials: Annotated[
-        int,
+        int | None,
         typer.Option(
             help="Total number of loss trials (full trainings) in the file, and of groups of untrained "
-            "networks for KernelUtility; at least two are needed for error bars."
+            "networks for KernelUtility (default: 5, or as --preset says); at least two are needed for error "
+            "bars."
         ),
-    ] = 5,
+    ] = None,
     fold_trials: Annotated[
         int,
         typer.Option(
@@ -287,7 +293,9 @@ def score_command(
             help="B consecutive trials share their initial weights and are compared with each other.",
         ),
     ] = 1,
-    epochs: Annotated[int, _training(help="Passes over the training set.")] = 30,
+    epochs: Annotated[
+        int | None, _training(help="Passes over the training set (default: 30, or as --preset says).")
+    ] = None,
     init_epochs: Annotated[
         int | None, _training(help="LossInit averages the first K epochs (default: 5, at most half of them).")
     ] = None,
@@ -338,7 +346,9 @@ def score_command(
     depth: Annotated[
         int | None, _network(help="Blocks (default: 3 up to 32 pixels, 4 at 64, 5 at 128, 6 from 224).")
     ] = None,
-    width: Annotated[int | None, _network(help="Channels of every block (default: 128).")] = None,
+    width: Annotated[
+        int | None, _network(help="Channels of every block (default: 128, or as --preset says).")
+    ] = None,
     norm: Annotated[str | None, _network(help="instance (default), batch, layer, group or none.")] = None,
     activation: Annotated[str | None, _network(help="relu (default), leakyrelu, sigmoid or swish.")] = None,
     pooling: Annotated[str | None, _network(help="avg (default), max or none.")] = None,
@@ -366,6 +376,14 @@ def score_command(
             help="The same command gives the same bits on the same machine; slower on CUDA.",
         ),
     ] = False,
+    dry_run: Annotated[
+        bool,
+        _run(
+            "--dry-run",
+            help="Say what was read, what would be trained, for how long and in how much memory; train "
+            "nothing.",
+        ),
+    ] = False,
     quiet: Annotated[bool, _run("--quiet", "-q", help="Print errors and warnings only.")] = False,
     verbose: Annotated[bool, _run("--verbose", "-v", help="Print what was detected.")] = False,
 ) -> None:
@@ -374,6 +392,7 @@ def score_command(
     The same command resumes an interrupted run; with a larger --trials it adds to the file.
     """
     _check_used(context, scores, trial, fit)
+    trials, epochs, width, said = _preset(preset, dataset, trials, epochs, width, network)
     shared: dict[str, Any] = {
         "network": network_of(
             network, depth=depth, width=width, norm=norm, activation=activation, pooling=pooling
@@ -429,23 +448,7 @@ def score_command(
     max_seconds = seconds(max_time)
     only_trials = _trial_range(trial_range)
     Budget(utility_trials, until_reliability, max_trials, max_seconds, only_trials)  # says what is wrong
-    if quiet and verbose:
-        raise UsageError("--quiet and --verbose exclude each other; leave one out.")
-
-    from .watching import ScreenWatcher, show_result
-
-    show_warnings()
-    place = rank_and_size()
-    if place is None:
-        share_out(processes, device)
-    else:
-        if processes is not None and "GOLDORE_WORKER" not in os.environ:
-            raise UsageError("torchrun says how many processes there are; leave --processes out.")
-        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # what it says of lost connections, we say too
-    rank, size = place or (0, 1)
-    watcher = ScreenWatcher(quiet=quiet or rank > 0, verbose=verbose and not rank)
-    watcher.say("loading torch and the dataset ...", verbose_only=True)
-    try:
+    with carried_out(processes, device, quiet=quiet, verbose=verbose, dry_run=dry_run, said=said) as work:
         from goldore import load_dataset
 
         loaded = load_dataset(
@@ -460,50 +463,72 @@ def score_command(
         # Only now torch, which takes seconds to import: a mistyped dataset is reported at once.
         with interrupts_held_back():  # an interrupt within torch's own C++ ends in an abort
             from goldore.runs.scoring import score
-            from goldore.runs.team import find_team
-            from goldore.training.devices import keep_freed_memory
 
-        keep_freed_memory()
-        with watcher:
-            result = score(
-                loaded,
-                scores=[each for each in scores.split(",") if each.strip()],
-                trials=trials,
-                recipe=recipe,
-                fold_trials=fold_trials,
-                fold=fold,
-                utility=utility,
-                kernel_utility=kernel_utility,
-                utility_trials=utility_trials,
-                check_trials=check_trials,
-                until_reliability=until_reliability,
-                max_trials=max_trials,
-                max_seconds=max_seconds,
-                outcome=outcome,
-                estimator=estimator,
-                trial_range=only_trials,
-                seed=seed,
-                device=device,
-                ensemble_size=ensemble_size,
-                compile_mode=compile_mode,
-                deterministic=deterministic,
-                features=features,
-                out=out,
-                overwrite=overwrite,
-                watcher=watcher,
-                team=find_team(),
+        work.result = score(
+            loaded,
+            scores=[each for each in scores.split(",") if each.strip()],
+            trials=trials,
+            recipe=recipe,
+            fold_trials=fold_trials,
+            fold=fold,
+            utility=utility,
+            kernel_utility=kernel_utility,
+            utility_trials=utility_trials,
+            check_trials=check_trials,
+            until_reliability=until_reliability,
+            max_trials=max_trials,
+            max_seconds=max_seconds,
+            outcome=outcome,
+            estimator=estimator,
+            trial_range=only_trials,
+            seed=seed,
+            device=device,
+            ensemble_size=ensemble_size,
+            compile_mode=compile_mode,
+            deterministic=deterministic,
+            features=features,
+            out=out,
+            overwrite=overwrite,
+            dry_run=dry_run,
+            watcher=work.watcher,
+            team=work.team(),
+        )
+
+
+def _preset(
+    name: str | None,
+    dataset: str,
+    trials: int | None,
+    epochs: int | None,
+    width: int | None,
+    network: str,
+) -> tuple[int, int, int | None, str]:
+    """Trials, epochs and width, with the preset's where the user says nothing, and what to say of it."""
+    said = ""
+    if name is None:
+        bundled = plain_name(dataset) == plain_name(_SAMPLE)
+        name = (
+            _OF_SAMPLE
+            if bundled and {trials, epochs, width} == {None} and network == DEFAULT_FAMILY
+            else "standard"
+        )
+        if name == _OF_SAMPLE:
+            each = PRESETS[name]
+            said = (
+                f"preset {name}: {each.trials} trials of {each.epochs} epochs, width {each.width}, "
+                f"{each.purpose}; --preset standard takes longer"
             )
-    except KeyboardInterrupt as interrupt:
-        if rank == 0:
-            line(err(), _interrupted(watcher.kept, watcher.out, shared=size > 1))
-        raise typer.Exit(exit_code(interrupt)) from None
-    except GoldoreError as error:
-        if rank > 0:
-            _wait_for_rank_0()
-            raise type(error)(f"rank {rank}: {error}") from error
-        raise
-    if not quiet and rank == 0:
-        show_result(result)
+    if name not in PRESETS:
+        raise UsageError(f"--preset is {name!r}; choose {' or '.join(PRESETS)}.")
+    chosen = PRESETS[name]
+    if width is None and network == DEFAULT_FAMILY:
+        width = chosen.width
+    return (
+        chosen.trials if trials is None else trials,
+        chosen.epochs if epochs is None else epochs,
+        width,
+        said,
+    )
 
 
 def _check_used(context: typer.Context, scores: str, trial: str, fit: str | None) -> None:
@@ -538,29 +563,6 @@ def _kinds_of(scores: str) -> set[str]:
     losses = {"loss"} if any(isinstance(row, TrainingScore) for row in rows.values()) else set()
     names = dict.fromkeys(FOLD_SCORES, "fold") | {MONTE_CARLO.name: "utility", KERNEL_UTILITY.name: "kernel"}
     return losses | {kind for name, kind in names.items() if name in rows}
-
-
-def _wait_for_rank_0() -> None:
-    """Give rank 0 time to say what is wrong, if it is wrong there as well; this process is then ended."""
-    try:
-        time.sleep(_BEFORE_RANK_SPEAKS)
-    except KeyboardInterrupt as interrupt:
-        raise typer.Exit(exit_code(interrupt)) from None
-
-
-def _interrupted(kept: int, out: Path | None, *, shared: bool) -> str:
-    """Say what an interrupted run leaves and how to go on."""
-    if out is None or kept == 0:
-        return "interrupted: no trial was finished and nothing was written; run the same command again."
-    if shared:
-        return (
-            f"interrupted: {plural(kept, 'trial')} kept, in {out} and part files beside it; run the same "
-            "command again to go on, with any number of processes."
-        )
-    return (
-        f"interrupted: {plural(kept, 'trial')} kept in {out}; run the same command again to go on, "
-        "or use the file as it is."
-    )
 
 
 def _numbers(text: str | None, option: str) -> tuple[float, ...] | None:

@@ -1,5 +1,6 @@
 """What goldore inspect shows on a terminal: the records of `goldore.report`, rendered by rich."""
 
+import math
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -8,7 +9,7 @@ from goldore.report import facts, summarize
 from goldore.report.families import families, shown_pairs, shown_scores
 from goldore.wording import count, number, percent
 
-from .screen import class_cell, fields, line, show_table
+from .screen import class_cell, fields, line, show_table, warn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from goldore.report.issues import Issues
     from goldore.report.records import (
+        ClassRecord,
         Comparison,
         FileCorrelation,
         Histogram,
@@ -82,6 +84,8 @@ def show_summary(console: "Console", file: "ScoreFile", summary: "Summary", *, v
         line(console, "only the first score of each family is shown; --verbose shows all")
     if summary.correlations:
         _show_correlations(console, summary, everything=verbose)
+    for warning in facts.warnings_of(summary):
+        warn(warning)
 
 
 def _show_score(console: "Console", name: str, score: "ScoreRecord", *, verbose: bool) -> None:
@@ -92,7 +96,8 @@ def _show_score(console: "Console", name: str, score: "ScoreRecord", *, verbose:
     middle, share = (["median"], []) if score.signal_share is None else ([], ["signal"])  # no room for both
     table = _table("class", "samples", "mean", "std", *middle, "s.e.", "reliab.", "ranks", *share, "top 10%")
     rows = score.classes
-    for row in rows if verbose else rows[:MAX_ROWS]:
+    few = len(rows) > MAX_ROWS and not verbose
+    for row in sorted(rows, key=_doubt)[:MAX_ROWS] if few else rows:
         table.add_row(
             class_cell(console, row.label, row.name),
             count(row.samples),
@@ -106,11 +111,21 @@ def _show_score(console: "Console", name: str, score: "ScoreRecord", *, verbose:
             percent(row.highest_tenth, 1),
         )
     show_table(console, table)
-    _say_more(console, len(rows), verbose=verbose)
+    if few:
+        line(
+            console,
+            f"these {MAX_ROWS} of {count(len(rows))} classes are ranked least reliably; --verbose lists all",
+        )
     line(
         console,
         f"top 10%: share of the class's samples that are among the {score.ends[1]} 10% of all",
     )
+
+
+def _doubt(row: "ClassRecord") -> float:
+    """How little the ranking of a class can be trusted: the least first, then what is not known."""
+    trust = row.reliability if row.rank_reliability is None else row.rank_reliability
+    return math.inf if trust is None else trust
 
 
 def _show_histogram(console: "Console", histogram: "Histogram") -> None:

@@ -5,20 +5,23 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from goldore.report.facts import agreement_text
-from goldore.runs.watching import End, Plan, Watcher
+from goldore.report import summarize
+from goldore.report.facts import agreement_text, reading_facts, warnings_of
+from goldore.runs.watching import End, Forecast, Plan, Watcher
 from goldore.scores.estimators.estimate import UNRELIABLE
 from goldore.store import Result, Score, ScoreFile
 from goldore.training.progress import Progress as TrainingProgress
 from goldore.trials.seeds import Trial
-from goldore.wording import count, plural
+from goldore.wording import count, plural, took
 
 from .courses import COURSES, Course, is_noise, trust_sentence
-from .screen import err, is_live, line, out, show_table, spelled, warn
+from .screen import err, fields, is_live, line, out, show_table, spelled, warn
 from .views import scores_table
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from goldore.datasets import ImageDataset
 
 _SECONDS_BETWEEN_LINES = 30.0
 
@@ -55,8 +58,18 @@ class ScreenWatcher(Watcher):
 
     def say(self, text: str, *, verbose_only: bool = False) -> None:
         """Print a line above the bar."""
-        if not self._quiet and (self._verbose or not verbose_only):
+        if text and not self._quiet and (self._verbose or not verbose_only):
             line(self._console, spelled(text))
+
+    def dataset_read(self, dataset: "ImageDataset") -> None:
+        """Say what was read as what, and what is probably not as it was meant."""
+        self.say(dataset_line(dataset))
+        if not self._quiet:
+            fields(self._console, reading_facts(dataset))
+        for detail in (*dataset.reading.details, f"fingerprint {dataset.fingerprint}"):
+            self.say(detail, verbose_only=True)
+        for warning in dataset.reading.warnings:
+            warn(warning)
 
     def pilot_started(self, sizes: Sequence[int]) -> None:
         """Say what takes a moment before anything else is seen."""
@@ -81,9 +94,20 @@ class ScreenWatcher(Watcher):
         self.say(f"recipe {plan.run.recipe.to_json()}", verbose_only=True)
         for text in self._course.announcement():
             self.say(text)
+        if plan.compiled and plan.trials > plan.there:
+            self.say("the networks are compiled first, which takes half a minute to two, and saves more")
         self._spoke = time.monotonic()
         if self._live:
             self._course.bar.start()
+
+    def forecast(self, plan: Plan, forecast: Forecast) -> None:
+        """Say what the trials would take."""
+        self._stop()
+        if plan.trials > plan.there:
+            self.say(
+                f"would take about {took(forecast.seconds)} and at least {forecast.memory / 2**30:.1f} GiB "
+                f"of memory on {plan.run.device} (measured: {forecast.rate})"
+            )
 
     def started(self, trials: Sequence[Trial]) -> None:
         """Begin a group of trials."""
@@ -93,6 +117,8 @@ class ScreenWatcher(Watcher):
     def progressed(self, progress: TrainingProgress) -> None:
         """Move the bar, or print a line if the last one is long ago."""
         if self._course is not None:
+            if self._course.progress is None:
+                self._course.first(progress)
             self._course.progress = progress
             self._show(self._course)
 
@@ -123,15 +149,7 @@ class ScreenWatcher(Watcher):
             self.say(sentence)
 
     def _introduce(self, plan: Plan) -> None:
-        dataset, recipe = plan.dataset, plan.run.recipe
-        shape = "x".join(map(str, dataset.image_shape))
-        self.say(
-            f"{dataset.name}: {count(dataset.num_samples)} training images of {shape}, "
-            f"{dataset.num_classes} classes"
-        )
-        self.say(f"read from {dataset.source}; fingerprint {dataset.fingerprint}", verbose_only=True)
-        for note in dataset.notes:
-            self.say(note, verbose_only=True)
+        recipe = plan.run.recipe
         self.say(f"{recipe.network.describe()}; {count(plan.parameters)} parameters, in {recipe.precision}")
 
     def _tell_of(self, course: Course[Any, Any], result: Result) -> bool:
@@ -158,15 +176,26 @@ class ScreenWatcher(Watcher):
             self._course.bar.stop()
 
 
-def show_result(file: ScoreFile) -> None:
-    """Show the scores of a finished run and what to do next."""
+def dataset_line(dataset: "ImageDataset") -> str:
+    """A dataset in one line."""
+    shape = "x".join(map(str, dataset.image_shape))
+    classes = "1 class" if dataset.num_classes == 1 else f"{count(dataset.num_classes)} classes"
+    return f"{dataset.name}: {count(dataset.num_samples)} training images of {shape}, {classes}"
+
+
+def show_result(file: ScoreFile, *, dry: bool = False) -> None:
+    """Show the scores of a finished run and what to do next; of a dry run, that there are none."""
     console = out()
-    show_table(console, scores_table(file))
+    if dry:
+        line(console, "dry run: nothing was trained, and nothing was written")
+        return
+    summary = summarize(file)
+    show_table(console, scores_table(file, summary))
     line(console, f"written to {file.path}")
     if "MonteCarlo" in file.scores:
         line(console, trust_sentence(file.scores["MonteCarlo"]))
-        if file.scores["MonteCarlo"].trust < UNRELIABLE:
-            warn("the ranking by MonteCarlo is mostly noise so far.")
+    for warning in warnings_of(summary):
+        warn(warning)
     for name, score in file.scores.items():
         if score.agreement is not None:
             line(console, f"agreement of {name}: {agreement_text(score.agreement)}")

@@ -18,7 +18,21 @@ The scores are those of Xu et al., "Distill Gold from Massive Ores", arXiv 2305.
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from goldore.errors import GoldoreError, UsageError
+from goldore.errors import (
+    DatasetError,
+    GoldoreError,
+    IndexFileError,
+    LockedError,
+    MappingError,
+    NewerFormatError,
+    OutOfMemoryError,
+    PlugError,
+    ScoreFileError,
+    TargetError,
+    TreeError,
+    UnreliableError,
+    UsageError,
+)
 from goldore.version import __version__
 
 if TYPE_CHECKING:
@@ -30,6 +44,7 @@ if TYPE_CHECKING:
     from goldore.exchange.shards import shards
     from goldore.networks.config import ConvNetConfig
     from goldore.repositories.mapping import map_index
+    from goldore.runs.extending import extend
     from goldore.runs.scoring import score
     from goldore.runs.watching import Watcher
     from goldore.selection.index_file import load_index, load_indices
@@ -44,6 +59,7 @@ if TYPE_CHECKING:
         DistillRecipe,
         FoldRecipe,
         KernelRecipe,
+        KernelUtilityRecipe,
         LossRecipe,
         MatchRecipe,
         StudyRecipe,
@@ -52,19 +68,30 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ConvNetConfig",
+    "DatasetError",
     "DistillRecipe",
     "FoldRecipe",
     "GoldoreError",
     "ImageDataset",
+    "IndexFileError",
     "KernelRecipe",
     "KernelUtilityRecipe",
+    "LockedError",
     "LossRecipe",
+    "MappingError",
     "MatchRecipe",
+    "NewerFormatError",
+    "OutOfMemoryError",
+    "PlugError",
     "ScoreFile",
+    "ScoreFileError",
     "Selection",
     "Study",
     "StudyRecipe",
     "StudyWatcher",
+    "TargetError",
+    "TreeError",
+    "UnreliableError",
     "UsageError",
     "UtilityRecipe",
     "Watcher",
@@ -73,6 +100,7 @@ __all__ = [
     "check_index",
     "drop_samples",
     "export_lists",
+    "extend",
     "import_scores",
     "keep_mask",
     "load_dataset",
@@ -106,6 +134,7 @@ _HOME = {
     "Selection": "goldore.selection.pruning",
     "applied": "goldore.applying.within",
     "drop_samples": "goldore.exchange.dropping",
+    "extend": "goldore.runs.extending",
     "export_lists": "goldore.exchange.exporting",
     "import_scores": "goldore.exchange.importing",
     "keep_mask": "goldore.selection.keeping",

@@ -6,11 +6,21 @@ sentence and exits with `exit_code`; nothing half-written is left behind.
 A sentence names arguments in backticks, `keep_ratio`, and the command line prints its own spelling of them.
 """
 
+import re
+
+_ARGUMENT = re.compile(r"`(\w+)`")
+
 
 class GoldoreError(Exception):
     """Something a user can mend: the message says what is wrong and what to do."""
 
     exit_code = 1
+
+    @property
+    def argument(self) -> str | None:
+        """The first argument that the message names in backticks, for example "keep_ratio"; else None."""
+        found = _ARGUMENT.search(str(self))
+        return found[1] if found is not None else None
 
 
 class UsageError(GoldoreError):

@@ -24,9 +24,8 @@ from hypothesis import strategies as st
 from goldore.datasets.arrays import load_arrays
 from goldore.datasets.dataset import ImageDataset
 from goldore.datasets.idx import read_idx
-from goldore.datasets.named import load_tiny_imagenet_file
 from goldore.errors import GoldoreError
-from goldore.exchange.importing import read_labels, read_list
+from goldore.exchange.lists import read_labels, read_list
 from goldore.selection.index_file import SUFFIXES, Index, load_index, save_index, side_car
 
 MEMORY = 3 * 2**29  # the 256 MiB that are always read, what is made of them, and hypothesis
@@ -280,17 +279,22 @@ def is_array(dtype):
     return check
 
 
+def is_labels(found):
+    assert isinstance(found, np.ndarray)
+    assert found.dtype.kind in "biufUS"
+
+
 READERS = {f"index{suffix}": (load_index, is_index) for suffix in SUFFIXES} | {
     "idx": (read_idx, is_array(np.uint8)),
     "idx.gz": (read_idx, is_array(np.uint8)),
     "data.npz": (lambda path: load_arrays(path, "made"), is_dataset),
     "packed.npz": (lambda path: load_arrays(path, "made"), is_dataset),
     "data.h5": (lambda path: load_arrays(path, "made"), is_dataset),
-    "tiny.pt": (load_tiny_imagenet_file, is_dataset),
+    "tiny.pt": (lambda path: load_arrays(path, "made"), is_dataset),
     "list.json": (read_list, is_array(np.float64)),
     "list.json.gz": (read_list, is_array(np.float64)),
-    "labels.txt": (read_labels, is_array(np.int64)),
-    "labels.npy": (read_labels, is_array(np.int64)),
+    "labels.txt": (read_labels, is_labels),
+    "labels.npy": (read_labels, is_labels),
 }
 
 

@@ -146,7 +146,7 @@ def _diff(edit: Edit, repository: Repository) -> list[str]:
 
 
 def _index(seen: dict[str, dict[str, str]]) -> str:
-    text = (HERE / "index.md").read_text(encoding="utf-8")
+    text = (HERE / "README.in").read_text(encoding="utf-8")
     plugged = next(each for each in REPOSITORIES.values() if each.edits)
     block = block_lines(plugged.edits[0], plugged)
     rows = ["| name | method | repository, commit | how | page |", "|---|---|---|---|---|"]

@@ -1,6 +1,7 @@
-"""Arrays in a file: .npz and .h5 with x_train, y_train and optionally x_test, y_test and class_names."""
+"""Files of arrays: .npz, .h5, .pt with images and labels by name, and folders of such .npy files."""
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,66 +9,198 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldore.datasets.dataset import ImageDataset
+from goldore.datasets.labels import Classes
 from goldore.datasets.origin import Origin
-from goldore.datasets.pixels import Channels, images_from_array, labels_from_array, numbered_classes
+from goldore.datasets.pictures import Tally
+from goldore.datasets.pixels import Channels, images_from_array
+from goldore.datasets.reading import Findings
 from goldore.errors import DatasetError, reason
-from goldore.files.untrusted import read_hdf5, read_npz
+from goldore.files.untrusted import array_names, read_hdf5, read_npy, read_npz, read_torch, tensor_array
 
-_NUMBERS, _NAMES = "biufc", "SU"
-_KINDS = dict.fromkeys(("x_train", "y_train", "x_test", "y_test"), _NUMBERS) | {"class_names": _NAMES}
+SUFFIXES = (".npz", ".h5", ".hdf5", ".pt", ".pth", ".npy")
+_NUMBERS, _TEXTS = "biufc", "SU"
+_SPLITS = {"train": ("train", "training"), "test": ("test", "testing"), "val": ("val", "valid", "validation")}
+_WORDS = {
+    "images": ("x", "images", "image", "imgs", "img", "data"),
+    "labels": ("y", "labels", "label", "targets", "target"),
+}
+_CLASS_NAMES = ("class_names", "classes", "label_names", "names")
+_MOST_NAMED = 10
+
+
+def _spellings() -> dict[str, tuple[str, str]]:
+    """Names of arrays in lower case, and the split and the sort that each means."""
+    found: dict[str, tuple[str, str]] = {}
+    for (split, spelled), (sort, words) in itertools.product(_SPLITS.items(), _WORDS.items()):
+        for one, word in itertools.product(spelled, words):
+            found |= dict.fromkeys(
+                (f"{word}_{one}", f"{one}_{word}", f"{word}{one}", f"{one}{word}"), (split, sort)
+            )
+    for sort, words in _WORDS.items():
+        found |= dict.fromkeys(words, ("train", sort))
+    return found
+
+
+_MEANING = _spellings()
 
 
 def load_arrays(path: Path, name: str, channels: Channels = "auto") -> ImageDataset:
-    """Read a dataset from a .npz or .h5 file; no pickles, no external links.
+    """Read a dataset from a .npz, .h5 or .pt file, or from .npy files in a folder; no pickles, no links.
+
+    Arrays may be called as in Keras (x_train, y_train, x_test, y_test), in MedMNIST (train_images,
+    train_labels, ...), in DatasetCondensation's tinyimagenet.pt (images_train, ...), or just x and y, images
+    and labels, data and targets. Of test and val, test is taken.
 
     Args:
-        path: holds x_train [N, H, W(, C)] or [N, C, H, W], y_train [N], and optionally x_test, y_test and
-            class_names.
+        path: the file, a folder of .npy files, or one of these.
         name: of the dataset.
         channels: where the channels are; "auto" detects it and says so in the notes.
 
     Returns:
-        The dataset. Without class_names the classes are called "0", "1", ...
+        The dataset. Without names, the classes are called after their labels.
 
     Raises:
         DatasetError: if the file is damaged, lacks an array, or the arrays do not fit.
     """
-    try:
-        arrays = read_npz(path, _KINDS) if path.suffix == ".npz" else read_hdf5(path, _KINDS)
-    except Exception as error:
-        kind = ".npz without pickles" if path.suffix == ".npz" else "HDF5"
-        raise DatasetError(f"{path} cannot be read as {kind} ({reason(error)}); write it again.") from error
-    for key in ("x_train", "y_train"):
-        if key not in arrays:
-            raise DatasetError(f"{path} has no array {key}; it must hold x_train and y_train.")
-    images, notes = images_from_array(arrays["x_train"], f"x_train in {path.name}", channels)
-    labels = labels_from_array(arrays["y_train"], f"y_train in {path.name}")
-    test_images = test_labels = None
-    if "x_test" in arrays:
-        test_images, test_notes = images_from_array(arrays["x_test"], f"x_test in {path.name}", channels)
-        notes += test_notes
-    if "y_test" in arrays:
-        test_labels = labels_from_array(arrays["y_test"], f"y_test in {path.name}")
+    folder = path.parent if path.suffix == ".npy" else path
+    container = folder if folder.is_dir() else path
+    named = _named(container, _names_in(container))
+    wanted = _wanted(container, named)
+    arrays = _read(container, wanted)
+    findings, prefix = Findings(), f" in {container.name}"
+    images: dict[str, NDArray[np.uint8]] = {}
+    for split in ("train", "test"):
+        if (split, "images") not in wanted:
+            continue
+        key = wanted[split, "images"]
+        images[split], changed, detail = images_from_array(arrays[key], key + prefix, channels)
+        findings.saw(changed, len(images[split]), detail)
+        tally = Tally(findings)
+        tally.forms[str(arrays[key].dtype)] = len(images[split])
+        tally.sizes["x".join(map(str, images[split].shape[2:]))] = len(images[split])
+        tally.split(split, key + prefix)
+    names = arrays.get(wanted.get(("", "class_names"), ""))
+    train_key = wanted["train", "labels"]
+    classes = Classes(arrays[train_key], train_key + prefix, _class_names(names, container))
+    test_labels = None
+    if "test" in images:
+        test_key = wanted["test", "labels"]
+        test_labels = classes.number(arrays[test_key], test_key + prefix)
+        if not test_key.lower().startswith(("x", "y")) and "val" in test_key.lower():
+            findings.notes.append(f"{container.name}: {wanted['test', 'images']} are the test split")
+    findings.notes += classes.notes
+    for key in named.values():
+        if key not in wanted.values():
+            findings.passed_over[f"array {key}"] += 1
     return ImageDataset(
         name=name,
-        images=images,
-        labels=labels,
-        class_names=_class_names(arrays, labels, path),
-        origin=Origin("arrays", path=str(path)),
-        test_images=test_images,
+        images=images["train"],
+        labels=classes.labels,
+        class_names=classes.names,
+        origin=Origin("tensors" if container.suffix in (".pt", ".pth") else "arrays", path=str(container)),
+        test_images=images.get("test") if test_labels is not None else None,
         test_labels=test_labels,
-        notes=tuple(notes),
+        reading=findings.reading(),
     )
 
 
-def _class_names(
-    arrays: Mapping[str, NDArray[Any]], labels: NDArray[np.int64], path: Path
-) -> tuple[str, ...]:
-    if "class_names" not in arrays:
-        return numbered_classes(labels)
-    if arrays["class_names"].ndim != 1:
+def holds_arrays(folder: Path) -> bool:
+    """Whether a folder has .npy files that are called like images and labels of a training set."""
+    there = {_MEANING.get(file.stem.lower()) for file in folder.glob("*.npy")}
+    return {("train", "images"), ("train", "labels")} <= there
+
+
+def _names_in(path: Path) -> list[str]:
+    """The names of the arrays in a file, or of the .npy files in a folder."""
+    try:
+        if path.is_dir():
+            return sorted(file.stem for file in path.glob("*.npy"))
+        if path.suffix == ".npz":
+            return array_names(path)
+        if path.suffix in (".pt", ".pth"):
+            content = read_torch(path)
+            if isinstance(content, Mapping):
+                return [str(key) for key in content]
+            raise ValueError("it is no dictionary of tensors")
+        import h5py
+
+        with h5py.File(path, "r", locking=False) as file:
+            return list(file)
+    except Exception as error:
+        raise DatasetError(_unreadable(path, error)) from error
+
+
+def _named(path: Path, names: Iterable[str]) -> dict[tuple[str, str], str]:
+    """Names by split ("" for the names of classes) and sort."""
+    found: dict[tuple[str, str], str] = {}
+    for name in names:
+        plain = name.lower()
+        meaning = ("", "class_names") if plain in _CLASS_NAMES else _MEANING.get(plain)
+        if meaning is None:
+            continue
+        if meaning in found:
+            raise DatasetError(
+                f"{path} has {found[meaning]} and {name}, which mean the same; leave one of them out."
+            )
+        found[meaning] = name
+    if ("train", "images") not in found or ("train", "labels") not in found:
+        there = ", ".join(list(names)[:_MOST_NAMED]) or "nothing"
+        raise DatasetError(
+            f"{path} holds {there}; it must hold images and labels of a training set, called x_train and "
+            "y_train, or train_images and train_labels."
+        )
+    return found
+
+
+def _wanted(path: Path, named: Mapping[tuple[str, str], str]) -> dict[tuple[str, str], str]:
+    """What is to be read: training and test split, and the names of classes."""
+    found = {key: named[key] for key in named if key[0] in ("train", "")}
+    test = next((split for split in ("test", "val") if any((split, sort) in named for sort in _WORDS)), None)
+    if test is None:
+        return found
+    for sort in _WORDS:
+        if (test, sort) not in named:
+            raise DatasetError(f"{path} has test images or test labels but not both; give both or neither.")
+        found["test", sort] = named[test, sort]
+    return found
+
+
+def _read(path: Path, wanted: Mapping[tuple[str, str], str]) -> dict[str, NDArray[Any]]:
+    """The wanted arrays, by name."""
+    kinds = {
+        name: {"images": _NUMBERS, "labels": _NUMBERS + _TEXTS}.get(sort, _TEXTS)
+        for (_, sort), name in wanted.items()
+    }
+    try:
+        if path.is_dir():
+            return {name: read_npy(path / f"{name}.npy", allowed) for name, allowed in kinds.items()}
+        if path.suffix == ".npz":
+            return read_npz(path, kinds)
+        if path.suffix in (".pt", ".pth"):
+            content = read_torch(path)
+            return {name: _of_torch(content[name]) for name in kinds}
+        return read_hdf5(path, kinds)
+    except Exception as error:
+        raise DatasetError(_unreadable(path, error)) from error
+
+
+def _of_torch(values: Any) -> NDArray[Any]:
+    return np.array(values) if isinstance(values, list | tuple) else tensor_array(values)
+
+
+def _unreadable(path: Path, error: Exception) -> str:
+    kind = {".npz": ".npz without pickles", ".pt": "torch.save's dictionary of tensors"}.get(
+        path.suffix, "HDF5"
+    )
+    kind = ".npy files without pickles" if path.is_dir() else kind
+    return f"{path} cannot be read as {kind} ({reason(error)}); write it again."
+
+
+def _class_names(names: NDArray[Any] | None, path: Path) -> tuple[str, ...] | None:
+    if names is None:
+        return None
+    if names.ndim != 1:
         raise DatasetError(f"class_names in {path} must be a list with one name a class.")
     return tuple(
-        each.decode(errors="replace") if isinstance(each, bytes) else str(each)
-        for each in arrays["class_names"].tolist()
+        each.decode(errors="replace") if isinstance(each, bytes) else str(each) for each in names.tolist()
     )

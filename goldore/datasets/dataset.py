@@ -8,15 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldore.datasets.origin import Origin
+from goldore.datasets.reading import NOTHING_READ, Reading
 from goldore.errors import DatasetError
+from goldore.values import Value
 
 _BLOCK = 4096  # samples hashed at a time, so that memory stays bounded
 _MAX_LISTED = 5
 _DECIMALS = 6
 
 
-@dataclass(frozen=True)
-class ImageDataset:
+@dataclass(frozen=True, eq=False, repr=False)
+class ImageDataset(Value):
     """A labelled image dataset in memory, in the original order of its training set.
 
     Attributes:
@@ -28,7 +30,7 @@ class ImageDataset:
         test_images: test images, uint8 [M, C, H, W], or None.
         test_labels: test labels, int64 [M], or None exactly if test_images is.
         paths: relative path of each training sample (folder trees only), or None.
-        notes: what was detected or decided while reading, one sentence each.
+        reading: what was read as what, and what was passed over.
         origin: where it was read from, so that it can be found again; None if that is not known.
 
     Raises:
@@ -43,13 +45,22 @@ class ImageDataset:
     test_images: NDArray[np.uint8] | None = None
     test_labels: NDArray[np.int64] | None = None
     paths: tuple[str, ...] | None = None
-    notes: tuple[str, ...] = ()
+    reading: Reading = NOTHING_READ
     origin: Origin | None = None
 
     def __post_init__(self) -> None:
         if self.origin is not None:
             object.__setattr__(self, "source", self.origin.words)
         validate(self)
+
+    def __len__(self) -> int:
+        """Training samples."""
+        return len(self.labels)
+
+    def __repr__(self) -> str:
+        shape = "x".join(map(str, self.image_shape))
+        test = f"; {len(self.test_labels)} test images" if self.test_labels is not None else ""
+        return f"ImageDataset({self.name}: {len(self)} images of {shape}, {self.num_classes} classes{test})"
 
     @property
     def num_samples(self) -> int:

@@ -1,24 +1,29 @@
 """Folder trees: one folder a class, the layout of torchvision's ImageFolder, in its order."""
 
-import warnings
+from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
-from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_dataset
-from torchvision.transforms.v2 import functional as transforms
 
 from goldore.datasets.dataset import ImageDataset
+from goldore.datasets.listing import (
+    find_splits,
+    folders_in,
+    list_images,
+    pass_over_files,
+    split_of,
+    training_folder,
+    unknown_to_image_folder,
+)
 from goldore.datasets.origin import Origin
-from goldore.errors import DatasetError, reason
+from goldore.datasets.pictures import Tally, decode
+from goldore.datasets.reading import Findings, counts, listed
+from goldore.errors import DatasetError
+from goldore.wording import count
 
-_TEST_FOLDERS = ("val", "test")
-# What the suffixes stand for, and GIF, which is found under others' names; PIL would also start programs.
-_FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP", "GIF")
-_MOST_PIXELS = 89_478_485  # PIL's own limit, above which it warns
+_MOST_NAMED = 5
 
 
 def load_folder(
@@ -26,9 +31,12 @@ def load_folder(
 ) -> ImageDataset:
     """Read a folder tree as torchvision's ImageFolder would: sorted class folders, sorted files.
 
+    Hidden folders and files, and those of systems and editors, are passed over; what else is no image is
+    counted.
+
     Args:
-        root: holds train/ and perhaps val/ or test/, each with one folder a class; or the class folders
-            themselves, which are then the training set.
+        root: holds train/ and perhaps val/ or test/ (Training, validation and the like are understood), each
+            with one folder a class; or the class folders themselves, which are then the training set.
         name: of the dataset.
         image_size: resize the shorter side to this many pixels (bilinear, antialiased), then crop the
             centre square; None needs images that all have one size.
@@ -38,17 +46,19 @@ def load_folder(
         The dataset as RGB, with the relative path of each training sample.
 
     Raises:
-        DatasetError: if a class has no image, an image cannot be decoded, or sizes differ.
+        DatasetError: if a class has no image, images cannot be decoded, or sizes differ.
     """
-    train = root / "train" if (root / "train").is_dir() else root
-    chosen = _class_folders(train, classes)
-    files, labels = _list_files(train, chosen)
-    images = decode(files, image_size)
-    notes = [f"{root}: test split from {test.name}/"] if (test := _test_folder(root, chosen)) else []
+    findings = Findings()
+    train = training_folder(root)
+    chosen = _class_folders(train, classes, findings)
+    files, labels = _list_files(train, chosen, findings)
+    _compare_with_image_folder(files, findings)
+    images = _decode(files, image_size, findings, "train", train)
+    test = _test_split(root, train, chosen, findings)
     test_images = test_labels = None
     if test is not None:
-        test_files, test_labels = _list_files(test, chosen)
-        test_images = decode(test_files, image_size)
+        folder, test_files, test_labels = test
+        test_images = _decode(test_files, image_size, findings, "test", folder)
     return ImageDataset(
         name=name,
         images=images,
@@ -58,82 +68,40 @@ def load_folder(
         test_images=test_images,
         test_labels=test_labels,
         paths=tuple(file.relative_to(train).as_posix() for file in files),
-        notes=tuple(notes),
+        reading=findings.reading(),
     )
 
 
-def decode(files: Sequence[Path], image_size: int | None) -> NDArray[np.uint8]:
-    """Decode image files as RGB, in threads.
-
-    Args:
-        files: at least one.
-        image_size: as in `load_folder`.
-
-    Returns:
-        uint8 [len(files), 3, height, width].
-
-    Raises:
-        DatasetError: if a file is damaged, an image is absurdly large or, without image_size, sizes differ.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        return _decode_all(files, image_size)
-
-
-def _decode_all(files: Sequence[Path], image_size: int | None) -> NDArray[np.uint8]:
-    first = _decode_one(files[0], image_size)
-    try:
-        images = np.empty((len(files), *first.shape), dtype=np.uint8)
-    except MemoryError:
-        raise DatasetError(
-            f"{len(files)} images of {first.shape[1]}x{first.shape[2]} do not fit into memory; "
-            "use `image_size` with a smaller one."
-        ) from None
-
-    def fill(position: int) -> None:
-        image = _decode_one(files[position], image_size)
-        if image.shape != first.shape:
-            raise DatasetError(
-                f"images differ in size ({files[0].name} is {first.shape[1]}x{first.shape[2]}, "
-                f"{files[position].name} {image.shape[1]}x{image.shape[2]}); use `image_size`."
-            )
-        images[position] = image
-
-    with ThreadPoolExecutor() as threads:
-        futures = [threads.submit(fill, position) for position in range(len(files))]
-        try:
-            for future in futures:
-                future.result()
-        except BaseException:
-            threads.shutdown(cancel_futures=True)
-            raise
+def _decode(
+    files: list[Path], image_size: int | None, findings: Findings, split: str, folder: Path
+) -> NDArray[np.uint8]:
+    tally = Tally(findings)
+    images = decode(files, image_size, tally)
+    tally.split(split, f"{folder.name}/", Counter(file.suffix.lower() for file in files))
     return images
 
 
-def _decode_one(file: Path, image_size: int | None) -> NDArray[np.uint8]:
-    try:
-        with Image.open(file, formats=_FORMATS) as opened:
-            if image_size is not None and image_size**2 * max(opened.size) > _MOST_PIXELS * min(opened.size):
-                raise ValueError(f"{opened.size[0]}x{opened.size[1]} is too long a strip to be resized")
-            image = opened.convert("RGB")
-        if image_size is not None:
-            image = transforms.resize(image, [image_size], antialias=True)
-            image = transforms.center_crop(image, [image_size])
-    except Exception as error:
-        what = reason(error)
-        raise DatasetError(f"{file} cannot be decoded as an image ({what}); repair or remove it.") from error
-    return np.asarray(image).transpose(2, 0, 1)
-
-
-def _class_folders(train: Path, classes: Sequence[str] | None) -> list[str]:
-    try:
-        found = find_classes(train)[0]
-    except (FileNotFoundError, OSError) as error:
+def _class_folders(train: Path, classes: Sequence[str] | None, findings: Findings) -> list[str]:
+    found = [folder.name for folder in folders_in(train, findings)]
+    pass_over_files(train, findings, f"in {train.name}/ beside the class folders")
+    if not found:
         raise DatasetError(
             f"{train} has no class folders; it must hold one folder of images a class, or IDX files."
-        ) from error
+        )
     if classes is None:
-        return list(found)
+        if all(split_of(each) for each in found):
+            raise DatasetError(
+                f"{train} has {' and '.join(f'{each}/' for each in found)} and no training split; name the "
+                f"folder that is to be scored, as {train / found[0]}."
+            )
+        if len(found) == 1:
+            inside = [folder for folder in folders_in(train / found[0]) if list_images(folder)]
+            if len(inside) > 1:
+                raise DatasetError(
+                    f"{train} has one class, {found[0]}, in which there are {count(len(inside))} folders of "
+                    f"images; did you mean {train / found[0]}?"
+                )
+        return found
     if not classes:
         raise DatasetError(f"`classes` names no class of {train}; name some or leave it out.")
     unknown = sorted(set(classes) - set(found))
@@ -142,26 +110,59 @@ def _class_folders(train: Path, classes: Sequence[str] | None) -> list[str]:
     return sorted(set(classes))
 
 
-def _list_files(split: Path, chosen: list[str]) -> tuple[list[Path], NDArray[np.int64]]:
-    class_to_idx = {name: label for label, name in enumerate(chosen)}
-    try:
-        samples = make_dataset(split, class_to_idx, extensions=IMG_EXTENSIONS)
-    except FileNotFoundError as error:
-        empty = [name for name in chosen if not _has_image(split / name)]
+def _list_files(
+    split: Path, chosen: Sequence[str], findings: Findings
+) -> tuple[list[Path], NDArray[np.int64]]:
+    found = [list_images(split / name, findings) for name in chosen]
+    empty = [name for name, files in zip(chosen, found, strict=True) if not files]
+    if empty:
+        skipped = listed(counts(findings.passed_over))
         raise DatasetError(
-            f"no image in the class folder {', '.join(empty[:5]) or '(unknown)'} of {split}; "
-            "add images or leave the class out with `classes`."
-        ) from error
-    return [Path(file) for file, _ in samples], np.array([label for _, label in samples], dtype=np.int64)
+            f"no image in the class folder {_some(empty)} of {split}; add images or leave the class out with "
+            f"`classes`{f' (passed over: {skipped})' if skipped else ''}."
+        )
+    labels = np.repeat(np.arange(len(chosen)), [len(files) for files in found])
+    return [file for files in found for file in files], labels.astype(np.int64)
 
 
-def _has_image(folder: Path) -> bool:
-    return any(file.suffix.lower() in IMG_EXTENSIONS for file in folder.rglob("*"))
+def _compare_with_image_folder(files: list[Path], findings: Findings) -> None:
+    others = unknown_to_image_folder(files)
+    if others:
+        findings.warnings.append(
+            f"torchvision's ImageFolder passes over files of these kinds ({listed(counts(others))}), so that "
+            "its positions are not those of this dataset; convert them for programs that read with "
+            "ImageFolder."
+        )
 
 
-def _test_folder(root: Path, chosen: list[str]) -> Path | None:
-    """The first of val/ and test/ that has a folder for every class; ImageNet's test/ has none."""
-    for folder in _TEST_FOLDERS:
-        if (root / "train").is_dir() and all((root / folder / name).is_dir() for name in chosen):
-            return root / folder
-    return None
+def _test_split(
+    root: Path, train: Path, chosen: Sequence[str], findings: Findings
+) -> tuple[Path, list[Path], NDArray[np.int64]] | None:
+    """The first of val/ and test/ that has an image of every class; why the others are not used is said."""
+    if train == root:
+        return None
+    splits = find_splits(root)
+    found = None
+    for folder in folders_in(root, findings):
+        split = split_of(folder.name)
+        if split is None:
+            findings.passed_over[f"folder {folder.name} beside the splits"] += 1
+    for folder in [*splits.get("val", []), *splits.get("test", [])]:
+        if found is not None:
+            findings.notes.append(f"{folder.name}/ is not used: one split to evaluate on is enough")
+            continue
+        there = Findings()
+        files = [list_images(folder / name, there) if (folder / name).is_dir() else [] for name in chosen]
+        missing = [name for name, some in zip(chosen, files, strict=True) if not some]
+        if missing:
+            findings.notes.append(f"{folder.name}/ is not used: it has no image of class {_some(missing)}")
+            continue
+        findings.passed_over.update(there.passed_over)
+        labels = np.repeat(np.arange(len(chosen)), [len(some) for some in files])
+        found = folder, [file for some in files for file in some], labels.astype(np.int64)
+    return found
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - _MOST_NAMED
+    return ", ".join(names[:_MOST_NAMED]) + (f" and {count(more)} others" if more > 0 else "")

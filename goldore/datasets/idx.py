@@ -2,6 +2,7 @@
 
 import gzip
 import math
+import re
 import struct
 from pathlib import Path
 
@@ -9,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldore.datasets.dataset import ImageDataset
+from goldore.datasets.labels import Classes
 from goldore.datasets.origin import Origin
-from goldore.datasets.pixels import numbered_classes
+from goldore.datasets.reading import Findings, SplitReading
 from goldore.errors import DatasetError, reason
 from goldore.files.untrusted import check_dense
 
@@ -21,30 +23,46 @@ _STEMS = {
     "test_images": "t10k-images-idx3-ubyte",
     "test_labels": "t10k-labels-idx1-ubyte",
 }
+_NAME = re.compile(  # emnist-letters-train-images-idx3-ubyte.gz, train-images.idx3-ubyte
+    r"(?P<prefix>.*?)-?(?P<split>train|t10k|test)[-_.](?P<sort>image|label)s[-_.]idx[13][-_.]ubyte(\.gz)?"
+)
 
 
 def find_idx(folder: Path) -> dict[str, Path]:
     """Find the four files of an IDX dataset in a folder; the test pair may be missing.
 
     Args:
-        folder: where `train-images-idx3-ubyte[.gz]` and the others lie.
+        folder: where `train-images-idx3-ubyte[.gz]` and the others lie; a prefix is allowed, as EMNIST has
+            it.
 
     Returns:
         The paths under "train_images", "train_labels", "test_images" and "test_labels"; empty if the folder
         holds no training images in this format.
+
+    Raises:
+        DatasetError: if it holds several datasets.
     """
-    found = {}
-    for key, stem in _STEMS.items():
-        for candidate in (
-            stem,
-            stem + ".gz",
-            stem.replace("-idx", ".idx"),
-            stem.replace("-idx", ".idx") + ".gz",
-        ):
-            if (folder / candidate).is_file():
-                found[key] = folder / candidate
-                break
-    return found if "train_images" in found else {}
+    found: dict[str, list[Path]] = {}
+    if not folder.is_dir():
+        return {}
+    for file in sorted(folder.iterdir(), key=lambda each: (len(each.name), each.name)):
+        match = _match(file)
+        if match is not None and file.is_file():
+            split = "train" if match["split"].startswith("train") else "test"
+            found.setdefault(f"{split}_{match['sort']}s", []).append(file)
+    if "train_images" not in found:
+        return {}
+    sets = {match["prefix"] for match in map(_match, found["train_images"]) if match}
+    if len(sets) > 1:
+        raise DatasetError(
+            f"{folder} holds several IDX datasets ({', '.join(sorted(sets))}); put each into a folder of its "
+            "own."
+        )
+    return {key: files[0] for key, files in found.items()}
+
+
+def _match(file: Path) -> re.Match[str] | None:
+    return _NAME.fullmatch(file.name.lower())
 
 
 def load_idx(folder: Path, name: str, class_names: tuple[str, ...] | None = None) -> ImageDataset:
@@ -68,19 +86,29 @@ def load_idx(folder: Path, name: str, class_names: tuple[str, ...] | None = None
     if missing:
         raise DatasetError(f"{folder} lacks {' and '.join(missing)} (or the same with .gz); add it.")
     arrays = {key: read_idx(path) for key, path in files.items()}
-    labels = arrays["train_labels"].astype(np.int64)
-    if class_names is None:
-        class_names = numbered_classes(labels)
-    test_images = arrays.get("test_images")
-    test_labels = arrays.get("test_labels")
+    classes = Classes(arrays["train_labels"], files["train_labels"].name, class_names)
+    test_images = test_labels = None
+    if "test_labels" in arrays:
+        test_labels = classes.number(arrays["test_labels"], files["test_labels"].name)
+        test_images = arrays["test_images"][:, None]
+    findings = Findings(notes=list(classes.notes))
+    for split in ("train", "test"):
+        if f"{split}_images" in arrays:
+            images = arrays[f"{split}_images"]
+            size = (f"{images.shape[1]}x{images.shape[2]}", len(images))
+            where = files[f"{split}_images"].name
+            findings.splits.append(
+                SplitReading(split, where, len(images), (("uint8", len(images)),), (size,))
+            )
     return ImageDataset(
         name=name,
         images=arrays["train_images"][:, None],
-        labels=labels,
-        class_names=class_names,
+        labels=classes.labels,
+        class_names=classes.names,
         origin=Origin("idx", path=str(folder)),
-        test_images=test_images[:, None] if test_images is not None else None,
-        test_labels=test_labels.astype(np.int64) if test_labels is not None else None,
+        test_images=test_images,
+        test_labels=test_labels,
+        reading=findings.reading(),
     )
 
 

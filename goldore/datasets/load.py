@@ -4,10 +4,13 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
+import numpy as np
+
+from goldore.datasets.arrays import SUFFIXES, holds_arrays, load_arrays
 from goldore.datasets.dataset import ImageDataset
-from goldore.datasets.named import READERS, Place, idx_class_names, load_named
+from goldore.datasets.named import READERS, Place, idx_class_names, load_named, load_tiny_imagenet_folder
 from goldore.datasets.pixels import Channels
 from goldore.datasets.tfds import NAMES as TFDS_NAMES
 from goldore.datasets.tfds import PREFIX as TFDS_PREFIX
@@ -18,11 +21,14 @@ from goldore.wording import plain_name
 
 BUNDLED = "FashionMNIST-sample"
 KNOWN = tuple(READERS)
-_ARRAY_FILES = (".npz", ".h5", ".hdf5")
+_LOOKED_AT = 10_000  # images that are looked at for whether they are images
+_MANY_BLANK = 0.05
+_ONE_COLOUR = 0.98
+_ARCHIVES = (".zip", ".gz", ".tgz", ".7z", ".rar", ".bz2", ".xz")
 
 
 def load_dataset(
-    source: str = BUNDLED,
+    source: Any = BUNDLED,
     *,
     data_root: str | Path = "data",
     download: bool = False,
@@ -39,19 +45,25 @@ def load_dataset(
             "FashionMNIST-sample", the bundled sample;
             a folder with IDX files (MNIST's format, gzipped or not), or a folder tree with one folder a
             class, alone or under train/ and val/ or test/;
-            a .npz or .h5 file with x_train, y_train and optionally x_test, y_test; a tinyimagenet.pt;
+            a .npz, .h5 or .pt file, or .npy files in a folder, with x_train, y_train and optionally x_test,
+            y_test (MedMNIST's and other names are understood, see `goldore.datasets.arrays`);
+            a folder of Hugging Face's library datasets: parquet files, what save_to_disk wrote, or images
+            with a metadata file; WebDataset shards, as a .tar file or "name-{000..012}.tar";
             "tfds:name", read from data_root as TensorFlow Datasets' data_dir;
-            "package.module:function", called for a torch Dataset or a pair of them.
+            "package.module:function", called for any of the following.
             A path that is spelled like a name needs a slash: ./MNIST.
+            Or an object of Python: arrays (images, labels), a torch Dataset, a dataset of Hugging Face, a
+            pair (train, test) of these, or a dictionary of them by split.
         data_root: folder of the named datasets, as torchvision's `root`.
         download: let torchvision fetch a named dataset that is missing.
         name: of the dataset in files and tables; None takes the known name or the last part of the path.
-        image_size: folder trees and Imagenette only: resize the shorter side, then crop the centre square.
+        image_size: images of folders, shards and Pillow only: resize the shorter side, then crop the centre
+            square.
         classes: folder trees only: read these class folders alone.
         channels: arrays and functions only: where the channels are, "auto" (detected), "first" or "last".
 
     Returns:
-        The dataset; its `notes` say what was detected.
+        The dataset; its `reading` says what was read as what.
 
     Raises:
         UsageError: if the source is unknown or an option does not apply to it.
@@ -61,25 +73,34 @@ def load_dataset(
         raise UsageError(f"`image_size` is {image_size}; it must be 1 or more.")
     if channels not in get_args(Channels):
         raise UsageError(f"`channels` is {channels!r}; choose auto, first or last.")
-    if not source.strip():
-        raise UsageError("the dataset is an empty text; give a name or a path.")
-    kind, where = _recognise(source)
+    if isinstance(source, ImageDataset):
+        return source if name is None else replace(source, name=name)
+    if not isinstance(source, str | Path):
+        _check_options("object", "", image_size=None, classes=classes, channels="auto", download=download)
+        from goldore.datasets.items import load_object
+
+        return looked_at(load_object(source, name, channels, image_size))
+    kind, where = _recognise(str(source))
     _check_options(kind, where, image_size=image_size, classes=classes, channels=channels, download=download)
     if kind == "bundled":
         from goldore.datasets.bundled import load_bundled
 
         return load_bundled(name or BUNDLED)
+    if kind == "path":
+        path = user_path(where)
+        load = _load_folder if path.is_dir() else _load_file
+        return looked_at(load(path, name or _name_of(path), image_size, classes, channels))
     if kind == "named":
         dataset = load_named(where, Place(user_path(data_root), download, image_size))
-        return dataset if name is None else _renamed(dataset, name)
-    if kind == "function":
+        dataset = dataset if name is None else replace(dataset, name=name)
+    elif kind == "function":
         from goldore.datasets.function import load_function
 
-        return load_function(where, name or where.replace(":", ".").rpartition(".")[2], channels)
-    if kind == "tfds":
-        return load_tfds(where, name or _tfds_title(where), user_path(data_root), download=download)
-    path = user_path(where)
-    return _load_path(path, name or _name_of(path), image_size, classes, channels)
+        title = name or where.replace(":", ".").rpartition(".")[2]
+        dataset = load_function(where, title, channels, image_size)
+    else:
+        dataset = load_tfds(where, name or _tfds_title(where), user_path(data_root), download=download)
+    return looked_at(dataset)
 
 
 def _recognise(source: str) -> tuple[str, str]:
@@ -92,13 +113,15 @@ def _recognise(source: str) -> tuple[str, str]:
             return "named", known
     if source.startswith(TFDS_PREFIX) and len(source) > len(TFDS_PREFIX):
         return "tfds", source.removeprefix(TFDS_PREFIX)
+    if not source.strip():
+        raise UsageError("the dataset is an empty text; give a name or a path.")
     path = user_path(source)
-    if _exists(path):
+    if _exists(path) or (path.suffix == ".tar" and "{" in source):
         return "path", source
     module, colon, function = source.partition(":")
     if colon and function.isidentifier() and all(part.isidentifier() for part in module.split(".")):
         return "function", source
-    if len(path.parts) > 1 or path.suffix in {*_ARRAY_FILES, ".pt"} or source.startswith((".", "~")):
+    if len(path.parts) > 1 or path.suffix in {*SUFFIXES, *_ARCHIVES, ".tar"} or source.startswith((".", "~")):
         raise DatasetError(f"there is no file or folder {source}; check the path.")
     names = {plain_name(known): known for known in (*KNOWN, BUNDLED)}
     near = [names[match] for match in difflib.get_close_matches(plain, names, n=3)]
@@ -116,45 +139,63 @@ def _check_options(
     download: bool,
 ) -> None:
     folder = kind == "path" and user_path(where).is_dir()
-    arrays = kind == "function" or (kind == "path" and Path(where).suffix in _ARRAY_FILES)
-    if image_size is not None and not (folder or where in {"Imagenette", "TinyImageNet"}):
-        raise UsageError("`image_size` applies to folder trees of images only; leave it out.")
+    arrays = kind == "function" or (kind == "path" and (folder or Path(where).suffix in SUFFIXES))
+    shards = kind == "path" and Path(where).suffix in (".tar", ".parquet")
+    resized = folder or shards or kind == "function" or where in {"Imagenette", "TinyImageNet"}
+    if image_size is not None and not resized:
+        raise UsageError(
+            "`image_size` applies to images of folders, shards and functions only; leave it out."
+        )
     if classes is not None and not folder:
         raise UsageError("`classes` applies to folder trees of images only; leave it out.")
     if channels != "auto" and not arrays:
-        raise UsageError("`channels` applies to .npz and .h5 files and to functions only; leave it out.")
+        raise UsageError("`channels` applies to files of arrays and to functions only; leave it out.")
     if download and kind not in ("named", "tfds"):
         raise UsageError("`download` applies to datasets known by name only; leave it out.")
 
 
-def _load_path(
+def _load_folder(
     path: Path, name: str, image_size: int | None, classes: Sequence[str] | None, channels: Channels
 ) -> ImageDataset:
-    if path.is_dir():
-        from goldore.datasets.idx import find_idx, load_idx
+    from goldore.datasets.huggingface import is_huggingface, load_huggingface
+    from goldore.datasets.idx import find_idx, load_idx
 
-        if find_idx(path):
-            if image_size is not None or classes is not None:
-                raise UsageError(
-                    f"{path} holds IDX files; `image_size` and `classes` apply to folder trees only."
-                )
-            return load_idx(path, name, idx_class_names(_name_of(path)) or idx_class_names(name))
-        if (path / "val" / "val_annotations.txt").is_file() and classes is None:
-            from goldore.datasets.named import load_tiny_imagenet_folder
+    if find_idx(path) or holds_arrays(path):
+        if image_size is not None or classes is not None:
+            raise UsageError(f"{path} holds arrays; `image_size` and `classes` apply to folder trees only.")
+        if holds_arrays(path):
+            return load_arrays(path, name, channels)
+        return load_idx(path, name, idx_class_names(_name_of(path)) or idx_class_names(name))
+    if channels != "auto":
+        raise UsageError(f"{path} holds images; `channels` applies to files of arrays only, leave it out.")
+    if is_huggingface(path) and classes is None:
+        return load_huggingface(path, name, image_size)
+    if (path / "val" / "val_annotations.txt").is_file() and classes is None:
+        return load_tiny_imagenet_folder(path, name, image_size)
+    from goldore.datasets.folder import load_folder
 
-            return load_tiny_imagenet_folder(path, name, image_size)
-        from goldore.datasets.folder import load_folder
+    return load_folder(path, name, image_size, classes)
 
-        return load_folder(path, name, image_size, classes)
-    if path.suffix in _ARRAY_FILES:
-        from goldore.datasets.arrays import load_arrays
 
+def _load_file(
+    path: Path, name: str, image_size: int | None, _: Sequence[str] | None, channels: Channels
+) -> ImageDataset:
+    if path.suffix in SUFFIXES:
         return load_arrays(path, name, channels)
-    if path.suffix == ".pt":
-        from goldore.datasets.named import load_tiny_imagenet_file
+    if path.suffix == ".parquet":
+        from goldore.datasets.huggingface import load_huggingface
 
-        return load_tiny_imagenet_file(path, name)
-    raise UsageError(f"{path} is of no known kind; give a folder, a .npz or .h5 file, or tinyimagenet.pt.")
+        return load_huggingface(path, name, image_size)
+    if path.suffix == ".tar":
+        from goldore.datasets.shards import load_shards
+
+        return load_shards(str(path), name, image_size)
+    if path.suffix in _ARCHIVES:
+        raise UsageError(f"{path} is an archive; unpack it and give the folder.")
+    raise UsageError(
+        f"{path} is of no known kind; give a folder, a file of arrays ({', '.join(SUFFIXES)}), .parquet or "
+        "shards (.tar), or read it with a function of your own: package.module:function."
+    )
 
 
 def _name_of(path: Path) -> str:
@@ -175,5 +216,26 @@ def _exists(path: Path) -> bool:
         return False
 
 
-def _renamed(dataset: ImageDataset, name: str) -> ImageDataset:
-    return replace(dataset, name=name)
+def looked_at(dataset: ImageDataset) -> ImageDataset:
+    """The dataset with warnings of what its images look like, where they are hardly images."""
+    step = max(1, dataset.num_samples // _LOOKED_AT)
+    some = dataset.images[::step]
+    flat = some.reshape(len(some), -1)
+    blank = float((flat.max(axis=1) == flat.min(axis=1)).mean())
+    usual = np.bincount(flat.ravel(), minlength=256)
+    found = []
+    if blank >= _MANY_BLANK:
+        found.append(f"{blank:.0%} of the images are of one colour; look at them before they are scored.")
+    elif usual.max() >= _ONE_COLOUR * flat.size:
+        found.append(
+            f"{usual.max() / flat.size:.1%} of all pixels are {usual.argmax()} of 255, so that the images "
+            "are nearly of one colour; look at them before they are scored."
+        )
+    elif flat.max() <= 1:
+        found.append(
+            "all pixels are 0 or 1 of 255; if they were floats in 0..1 or booleans, multiply by 255."
+        )
+    if not found:
+        return dataset
+    reading = dataset.reading
+    return replace(dataset, reading=replace(reading, warnings=(*reading.warnings, *found)))

@@ -1,18 +1,19 @@
 """The datasets known by name: torchvision's, in torchvision's order, and TinyImageNet."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
+from goldore.datasets.arrays import load_arrays
 from goldore.datasets.dataset import ImageDataset
 from goldore.datasets.idx import find_idx, load_idx
 from goldore.datasets.origin import Origin
-from goldore.datasets.pixels import labels_from_array
+from goldore.datasets.reading import Findings
 from goldore.errors import DatasetError, GoldoreError, UsageError, reason
-from goldore.files.untrusted import INDEX_BYTES, read_bytes, read_torch, tensor_array
+from goldore.files.untrusted import INDEX_BYTES, read_bytes
 
 _FASHION_CLASSES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
@@ -148,7 +149,7 @@ def _read_tiny_imagenet(name: str, place: Place) -> ImageDataset:
     if (place.root / "tinyimagenet.pt").is_file():
         if place.image_size is not None:
             raise UsageError("the images of tinyimagenet.pt have one size; leave `image_size` out.")
-        return load_tiny_imagenet_file(place.root / "tinyimagenet.pt", name)
+        return load_arrays(place.root / "tinyimagenet.pt", name)
     raise DatasetError(
         f"neither tiny-imagenet-200/ nor tinyimagenet.pt in {place.root}; point `data_root` at one of them."
     )
@@ -160,7 +161,8 @@ def load_tiny_imagenet_folder(folder: Path, name: str, image_size: int | None = 
     Raises:
         DatasetError: if files are missing or damaged.
     """
-    from goldore.datasets.folder import decode, load_folder
+    from goldore.datasets.folder import load_folder
+    from goldore.datasets.pictures import Tally, decode
 
     dataset = load_folder(folder, name, image_size)
     annotations = folder / "val" / "val_annotations.txt"
@@ -177,47 +179,16 @@ def load_tiny_imagenet_folder(folder: Path, name: str, image_size: int | None = 
             raise ValueError("it is empty")
     except (OSError, ValueError) as error:
         raise DatasetError(f"{annotations} is damaged ({reason(error)}); fetch it again.") from error
-    images = decode([folder / "val" / "images" / file for file, _ in rows], image_size)
-    return ImageDataset(
-        name=name,
-        images=dataset.images,
-        labels=dataset.labels,
-        class_names=dataset.class_names,
-        origin=dataset.origin,
+    findings = Findings()
+    tally = Tally(findings)
+    images = decode([folder / "val" / "images" / file for file, _ in rows], image_size, tally)
+    tally.split("test", "val/ by val_annotations.txt")
+    reading = replace(dataset.reading, splits=(*dataset.reading.splits, *findings.splits), notes=())
+    return replace(
+        dataset,
         test_images=images,
         test_labels=np.array([labels[wnid] for _, wnid in rows], dtype=np.int64),
-        paths=dataset.paths,
-        notes=(*dataset.notes, f"{folder}: test split from val/val_annotations.txt"),
-    )
-
-
-def load_tiny_imagenet_file(path: Path, name: str = "TinyImageNet") -> ImageDataset:
-    """Read tinyimagenet.pt: a dictionary of classes, images_train, labels_train, images_val, labels_val.
-
-    Its samples have an order of their own, which is not that of the folder layout.
-
-    Raises:
-        DatasetError: if the file is damaged or of another form.
-    """
-    try:
-        content = read_torch(path)
-        arrays = {
-            key: tensor_array(content[key])
-            for key in ("images_train", "labels_train", "images_val", "labels_val")
-        }
-        classes = tuple(str(each) for each in content["classes"])
-    except Exception as error:
-        raise DatasetError(
-            f"{path} is not DatasetCondensation's tinyimagenet.pt ({reason(error)}); fetch it again."
-        ) from error
-    return ImageDataset(
-        name=name,
-        images=arrays["images_train"],
-        labels=labels_from_array(arrays["labels_train"], f"labels_train in {path.name}"),
-        class_names=classes,
-        origin=Origin("tensors", path=str(path)),
-        test_images=arrays["images_val"],
-        test_labels=labels_from_array(arrays["labels_val"], f"labels_val in {path.name}"),
+        reading=reading,
     )
 
 

@@ -17,6 +17,9 @@ _WORDS = {
     "arrays": "arrays in {path}",
     "tensors": "tensors in {path}",
     "function": "function {name}",
+    "memory": "{name} in memory",
+    "huggingface": "Hugging Face dataset in {path}",
+    "shards": "WebDataset shards {path}",
 }
 _RESIZED = ", images resized to {image_size}"
 _GROUPS = {"path": "(?P<path>.+?)", "name": r"(?P<name>\S+)", "image_size": r"(?P<image_size>\d+)"}
@@ -29,8 +32,10 @@ class Origin:
 
     Attributes:
         kind: "bundled", "folder" (a tree with a folder a class), "torchvision", "tfds", "idx", "arrays",
-            "tensors" or "function"; a file of a newer goldore may say another.
-        name: of the dataset in torchvision or TensorFlow Datasets, or of the function; else empty.
+            "tensors", "function", "memory" (an object of Python), "huggingface" or "shards"; a file of a
+            newer goldore may say another.
+        name: of the dataset in torchvision or TensorFlow Datasets, of the function, or of the object's class;
+            else empty.
         path: of the file or folder, as it was given; else empty.
         image_size: side in pixels that images of a folder tree were resized to; None if they were not.
     """

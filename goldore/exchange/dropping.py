@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldore.errors import ScoreFileError, UsageError
-from goldore.exchange.importing import read_list
+from goldore.exchange.lists import SUFFIXES as LIST_SUFFIXES
+from goldore.exchange.lists import list_stem, read_list
 from goldore.files.atomic import user_path
 from goldore.selection.amount import Ratio, exact_ratio
 from goldore.selection.criteria import drop_keys, parse_criterion, random_keys
@@ -138,9 +139,9 @@ def _keys(
         parsed = parse_criterion(criterion, scores.score_names)
         values = scores.scores[parsed.score].values
     else:
-        lists = sorted(file.parent.glob(f"{file.stem}_*.json*"))
+        lists = sorted(file.parent.glob(f"{file.stem}_*"))
         known = {
-            each.name.removesuffix(".gz").removesuffix(".json")[len(file.stem) + 1 :]: each for each in lists
+            list_stem(each)[len(file.stem) + 1 :]: each for each in lists if each.name.endswith(LIST_SUFFIXES)
         }
         if not known:
             raise UsageError(

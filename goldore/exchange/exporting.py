@@ -24,6 +24,7 @@ from goldore.selection.ranks import Ranked
 from goldore.store import Score, ScoreFile, load_header, load_predictions
 from goldore.store.estimating import estimate_from
 from goldore.store.outputs import check_output
+from goldore.values import pandas
 
 LIST_FORMAT = "goldfromores"
 TABLE_FORMAT, RECORDS_FORMAT = "csv", "json"
@@ -186,6 +187,19 @@ def records(file: ScoreFile, *, scores: Collection[str] | None = None) -> Iterat
         lines = (json.dumps(dict(zip(columns, row, strict=True))) for row in zip(*block, strict=True))
         yield ("," if start else "") + "\n" + ",\n".join(lines)
     yield "\n]\n"
+
+
+def frame(file: ScoreFile) -> Any:
+    """The columns of `table` as a pandas DataFrame; unknown numbers are NaN, and the index is the position.
+
+    Args:
+        file: on the disk.
+
+    Raises:
+        UsageError: if pandas is not installed.
+    """
+    columns = {name: column(0, len(file.labels)) for name, column in _columns(file, None, None).items()}
+    return pandas().DataFrame(columns).set_index("position")
 
 
 _Column = Callable[[int, int], list[Any]]

@@ -6,17 +6,18 @@ lists hold 0.0 for samples that were never drawn; here those are missing.
 """
 
 import dataclasses
-import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from goldore.datasets.dataset import ImageDataset
-from goldore.errors import ScoreFileError, UsageError, reason
+from goldore.datasets.labels import Classes
+from goldore.errors import ScoreFileError, UsageError
+from goldore.exchange.lists import SUFFIXES, list_stem, read_list
 from goldore.files.atomic import file_name
 from goldore.files.locking import writing_to
-from goldore.files.untrusted import INDEX_BYTES, read_bytes, read_json, read_npy
 from goldore.scores import MONTE_CARLO, SCORES, UTILITY_UNITS, score_name
 from goldore.scores.estimators import Estimate
 from goldore.store import (
@@ -32,9 +33,6 @@ from goldore.store import (
 from goldore.version import __version__
 from goldore.wording import plain_name
 
-_SUFFIXES = (".json", ".json.gz")
-_LIST_BYTES = 2**29  # of the unpacked text: twenty times ImageNet's
-_LARGEST = 1e100  # sizes of scores are far below, and arithmetic with larger ones overflows
 NEVER_DRAWN = 0.0  # in a list of MonteCarlo
 DRAWN_IN_VAIN = 1e-12  # there, as goldore writes it: an in-mean of 0
 
@@ -44,7 +42,7 @@ def import_scores(
     out: str | Path,
     *,
     dataset: ImageDataset | None = None,
-    labels: NDArray[np.integer] | None = None,
+    labels: Any = None,
     score: str | None = None,
     name: str | None = None,
     overwrite: bool = False,
@@ -52,11 +50,12 @@ def import_scores(
     """Make a score file from published lists.
 
     Args:
-        source: a JSON list of N numbers (null or NaN: missing), gzipped or not; or a folder, of which all
-            lists `<dataset>_<Score>.json` of the dataset are taken, capitals and hyphens in its name ignored.
+        source: a list of N numbers (null or NaN: missing), see `goldore.exchange.lists`; or a folder, of
+            which all lists `<dataset>_<Score>.json` (or another suffix) of the dataset are taken, capitals
+            and hyphens in its name ignored.
         out: the score file to write.
         dataset: that the lists are about; or
-        labels: of its training samples, integer [N], where the images are not at hand.
+        labels: of its training samples, numbers or texts [N], where the images are not at hand.
         score: name of the score of a single list; None takes it from a file name `<dataset>_<Score>.json`.
         name: of the dataset, with labels; None takes it from the file name likewise, a folder needs it.
         overwrite: replace `out` if it exists.
@@ -107,8 +106,8 @@ def _lists_of(folder: Path, dataset: str) -> dict[str, Path]:
     found: dict[str, Path] = {}
     others = set()
     for path in sorted(folder.iterdir()):
-        name = known.get(plain_name(_stem(path).rpartition("_")[2]))
-        if name is None or not path.name.endswith(_SUFFIXES):
+        name = known.get(plain_name(list_stem(path).rpartition("_")[2]))
+        if name is None or not path.name.endswith(SUFFIXES):
             continue
         if plain_name(_dataset_in_name(path)) not in titles:
             others.add(_dataset_in_name(path))
@@ -122,12 +121,8 @@ def _lists_of(folder: Path, dataset: str) -> dict[str, Path]:
     return {name: found[name] for name in SCORES if name in found}
 
 
-def _stem(path: Path) -> str:
-    return path.name.removesuffix(".gz").removesuffix(".json")
-
-
 def _dataset_in_name(path: Path) -> str:
-    return _stem(path).rpartition("_")[0]
+    return list_stem(path).rpartition("_")[0]
 
 
 def _check_dataset(path: Path, dataset: str) -> None:
@@ -146,11 +141,11 @@ def _check_dataset(path: Path, dataset: str) -> None:
 def _score_in_name(path: Path) -> str:
     if not path.exists():
         raise ScoreFileError(f"there is no file {path}; check the path.")
-    return score_name(_stem(path).rpartition("_")[2])
+    return score_name(list_stem(path).rpartition("_")[2])
 
 
 def _values(path: Path, name: str, info: DatasetInfo) -> NDArray[np.float64]:
-    values = read_list(path)
+    values = read_list(path, name)
     if len(values) != info.num_samples:
         raise ScoreFileError(
             f"{path} has {len(values):,} scores but {info.name} has {info.num_samples:,} "
@@ -206,48 +201,16 @@ def list_scores(source: str | Path, like: ScoreFile) -> ScoreFile:
     )
 
 
-def read_list(path: Path) -> NDArray[np.float64]:
-    """Read a JSON list of numbers, gzipped or not; null is NaN.
-
-    Raises:
-        ScoreFileError: if it is missing or something else.
-    """
-    try:
-        content = read_json(path, _LIST_BYTES)
-        if not isinstance(content, list) or not {type(each) for each in content} <= {int, float, type(None)}:
-            raise ValueError("it is no list of numbers")
-        values = np.array(content, dtype=np.float64)
-        if len(values) == 0 or np.isinf(values).any():
-            raise ValueError("it is no list of finite numbers")
-        if np.nanmax(np.abs(values), initial=0) > _LARGEST:
-            raise ValueError(f"no score is larger than {_LARGEST:g}")
-    except Exception as error:
-        raise ScoreFileError(f"{path} cannot be read as a list of scores ({reason(error)}).") from error
-    return values
-
-
-def read_labels(path: Path) -> NDArray[np.int64]:
-    """Read labels, one integer a training sample: a .npy array, or a text with one per line.
-
-    Raises:
-        UsageError: if the file is missing or something else.
-    """
-    try:
-        if path.suffix == ".npy":
-            raw = read_npy(path, "iu")
-        else:
-            raw = np.loadtxt(io.BytesIO(read_bytes(path, INDEX_BYTES)), dtype=np.int64, ndmin=1)
-        labels: NDArray[np.int64] = raw.astype(np.int64)
-        if labels.ndim != 1 or len(labels) == 0 or labels.min() < 0 or labels.max() >= len(labels):
-            raise ValueError("labels are numbers from 0 on, one a sample")
-    except Exception as error:
-        raise UsageError(f"{path} cannot be read as labels ({reason(error)}).") from error
-    return labels
-
-
-def _header(labels: NDArray[np.integer] | None, name: str, path: Path) -> Header:
-    whole = np.asarray(labels, dtype=np.int64)
-    classes = int(whole.max()) + 1
-    names = tuple(str(label) for label in range(classes))
-    info = DatasetInfo(name, "train", len(whole), classes, names, (0, 0, 0), "", f"labels beside {path.name}")
-    return Header(info, whole)
+def _header(labels: Any, name: str, path: Path) -> Header:
+    classes = Classes(labels, "`labels`")
+    info = DatasetInfo(
+        name,
+        "train",
+        len(classes.labels),
+        len(classes.names),
+        classes.names,
+        (0, 0, 0),
+        "",
+        f"labels beside {path.name}",
+    )
+    return Header(info, classes.labels)

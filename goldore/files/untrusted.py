@@ -123,6 +123,12 @@ def read_npy(path: Path, kinds: str) -> NDArray[Any]:
         return _read_array(file, path.stat().st_size, kinds)
 
 
+def array_names(path: Path) -> list[str]:
+    """The names of the arrays in a .npz file."""
+    with zipfile.ZipFile(path) as archive:
+        return [member.removesuffix(".npy") for member in archive.namelist()]
+
+
 def read_npz(path: Path, kinds: Kinds) -> dict[str, NDArray[Any]]:
     """Read those of the named arrays that a .npz file has."""
     with zipfile.ZipFile(path) as archive:
@@ -157,8 +163,12 @@ def _read_array(file: IO[bytes], size: int, kinds: str) -> NDArray[Any]:
         shape, fortran, dtype = read(header)
     except (RecursionError, MemoryError):  # Python's parser
         raise ValueError("its header is nested too deeply") from None
-    if dtype.kind not in kinds or dtype.hasobject:
-        raise ValueError(f"it holds {dtype}, and pickles and records are never read")
+    if dtype.hasobject:
+        raise ValueError(
+            "it holds Python objects, which are pickles and never read; save texts with dtype=str"
+        )
+    if dtype.kind not in kinds:
+        raise ValueError(f"it holds {dtype}, which is not read here")
     claimed = math.prod(shape) * dtype.itemsize
     if any(length < 0 for length in shape) or claimed > size - header.tell():
         raise ValueError(f"its header states the shape {_short(shape)} of {dtype}, more than it holds")

@@ -12,7 +12,7 @@ and --json (`to_json`) show the same record, so they cannot disagree.
 * `figures/`, `page.py`: drawn by matplotlib, laid out by Jinja2 (the extra "report");
 * `study_records`, `study_page`: the same for a study.
 
-May import: datasets, files, scores, selection, store, studies, trials.
+May import: datasets, files, networks, scores, selection, store, studies, trials.
 """
 
 from goldore.report.comparison import compare

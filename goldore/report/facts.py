@@ -3,10 +3,15 @@
 import math
 from collections.abc import Sequence
 
-from goldore.report.families import ALIKE
+import numpy as np
+
+from goldore.datasets.dataset import ImageDataset
+from goldore.datasets.reading import listed
+from goldore.report.families import ALIKE, shown_scores
 from goldore.report.issues import EqualImages, Issues
 from goldore.report.records import (
     AgreementRecord,
+    ClassRecord,
     Kept,
     KernelTrialsRecord,
     Known,
@@ -25,6 +30,8 @@ from goldore.wording import count, number, percent, plural, took
 
 Facts = dict[str, str]
 _MEMORISED = 0.02  # of the labels' entropy: a training loss below that
+_NOTHING_LEARNED, _DIVERGING = 0.9, 1.1  # of the loss of guessing
+_NAMED, _NAME = 10, 20  # classes named on a line, and letters of a name there
 _FALLEN = 0.05  # by which the late losses' reliability of ranks is below that of the early ones
 KEPT_COLUMNS = (
     "threshold: the value beyond which samples of the class are dropped; halves agree: the share of its kept "
@@ -52,7 +59,83 @@ def dataset_facts(summary: Summary) -> Facts:
         "fingerprint": dataset.fingerprint or "unknown: only labels were at hand",
         "file": f"{summary.file}, updated {summary.updated}",
         "made with": versions,
+        **({"made by": summary.command} if summary.command else {}),
     }
+
+
+def reading_facts(dataset: ImageDataset) -> Facts:
+    """What was read as what, and what was passed over."""
+    reading, sizes = dataset.reading, np.bincount(dataset.labels, minlength=dataset.num_classes)
+    facts = {"read from": dataset.source}
+    for split in reading.splits:
+        facts[split.split] = split.words
+    facts["classes"] = _classes_text(dataset.class_names, sizes.tolist())
+    if dataset.test_images is None:
+        facts["test"] = "none"
+    if reading.changed:
+        facts["changed"] = listed(reading.changed)
+    if reading.passed_over:
+        facts["passed over"] = listed(reading.passed_over)
+    for number_of, note in enumerate(reading.notes):
+        facts["note" + " " * number_of] = note
+    return facts
+
+
+def _classes_text(names: Sequence[str], sizes: Sequence[int]) -> str:
+    """How many classes, how they are called, and how large they are."""
+    first = [name if len(name) <= _NAME else f"{name[: _NAME - 3]}..." for name in names[:_NAMED]]
+    named = ", ".join(first) + (", ..." if len(names) > _NAMED else "")
+    low, high = min(sizes), max(sizes)
+    each = f"{count(low)} images each" if low == high else f"{count(low)} to {count(high)} images each"
+    return f"{count(len(names))}: {named}; {each}"
+
+
+def warnings_of(summary: Summary, dataset_warnings: Sequence[str] = ()) -> list[str]:
+    """What a reader must know before the scores are used, one sentence each.
+
+    Args:
+        summary: of the score file.
+        dataset_warnings: of the dataset, if it is at hand.
+    """
+    found = [*dataset_warnings, *_learned(summary)]
+    for name in shown_scores(summary):
+        score = summary.scores[name]
+        if score.min is not None and score.min == score.max:
+            found.append(f"all samples have the same {name}, so that it ranks nothing.")
+            continue
+        noise = warning_of(name, score)
+        low = [row for row in score.classes if _trust(row) is not None and (_trust(row) or 0) < UNRELIABLE]
+        if noise is not None:
+            found.append(noise)
+        elif low:
+            worst = min(low, key=lambda row: _trust(row) or 0)
+            found.append(
+                f"{name} ranks mostly noise in {len(low)} of {len(score.classes)} classes, the worst "
+                f"being {class_text(worst.label, worst.name)} ({number(_trust(worst), 2)}); add trials."
+            )
+    return found
+
+
+def _trust(row: ClassRecord) -> float | None:
+    return row.reliability if row.rank_reliability is None else row.rank_reliability
+
+
+def _learned(summary: Summary) -> list[str]:
+    """Whether the proxy networks learned anything, by the loss of the last epoch beside that of guessing."""
+    trials, classes = summary.trials.loss, summary.dataset.num_classes
+    final = trials.train_loss[-1] if trials is not None and trials.train_loss else None
+    guessing = math.log(max(classes, 2))
+    if final is None or final < _NOTHING_LEARNED * guessing:
+        return []
+    beside = (
+        f"the proxies end with a training loss of {number(final)}, and guessing has ln {classes} = "
+        f"{guessing:.2f}"
+    )
+    if final > _DIVERGING * guessing:
+        advice = "the training diverges, and the scores mean nothing; lower the learning rate"
+    else:
+        advice = "they have learned next to nothing; train longer, or raise the learning rate"
+    return [f"{beside}: {advice} (goldore score --lr)."]
 
 
 def loss_title(trials: LossTrialsRecord) -> str:

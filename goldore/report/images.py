@@ -19,7 +19,6 @@ Images = Callable[[NDArray[np.int64]], NDArray[np.uint8]]
 """Gives the images of positions [n], uint8 [n, C, H, W]; DatasetError where one is not the sample's."""
 
 _RESIZED_NAMES = ("imagenette",)  # whose images have many sizes
-_SUFFIXES = {"arrays": (".npz", ".h5", ".hdf5"), "tensors": (".pt",)}
 
 
 def find_images(file: ScoreFile, dataset: str | None, data_root: Path) -> tuple[Images | None, str]:
@@ -69,11 +68,14 @@ def _where_it_was(header: Header, data_root: Path) -> Images | None:
 
 def _holds(kind: str, path: Path) -> bool:
     """Whether a path is what an origin says of it; the file may be from a stranger, who may say anything."""
+    from goldore.datasets.arrays import SUFFIXES, holds_arrays
+    from goldore.datasets.huggingface import is_huggingface
     from goldore.datasets.idx import find_idx
 
-    if kind == "idx":
-        return path.is_dir() and bool(find_idx(path))
-    return path.suffix in _SUFFIXES.get(kind, ()) and path.is_file()
+    if not path.is_dir():
+        return kind in ("arrays", "tensors") and path.suffix in SUFFIXES and path.is_file()
+    looks = {"idx": find_idx, "arrays": holds_arrays, "huggingface": is_huggingface}
+    return kind in looks and bool(looks[kind](path))
 
 
 def _images_of(header: Header, dataset: str, data_root: Path) -> Images:
@@ -98,9 +100,10 @@ def _images_of(header: Header, dataset: str, data_root: Path) -> Images:
 
 
 def _from_tree(header: Header, root: Path) -> Images:
-    from goldore.datasets.folder import decode
+    from goldore.datasets.listing import training_folder
+    from goldore.datasets.pictures import decode
 
-    train = root / "train" if (root / "train").is_dir() else root
+    train = training_folder(root)
     size = header.info.origin.image_size if header.info.origin is not None else None
     paths = [PurePosixPath(path) for path in header.paths or ()]
 

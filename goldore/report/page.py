@@ -1,7 +1,9 @@
 """One HTML file that says what scores say: opens from disk, needs no network, readable on a phone."""
 
 import base64
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
+from importlib import resources
 from pathlib import Path
 
 import jinja2
@@ -9,10 +11,12 @@ import numpy as np
 
 from goldore.files.atomic import replacing
 from goldore.report import facts
+from goldore.report.browser import browser
 from goldore.report.families import families, shown_pairs, shown_scores
 from goldore.report.figures import Drawing, svg
 from goldore.report.gallery import GalleryRow, Picture, examples, extremes, most_classes, pictures
 from goldore.report.material import Material
+from goldore.report.records import Kept
 from goldore.wording import count, number, percent, printable
 
 _FOLDED = 30  # classes: longer tables are folded
@@ -34,19 +38,27 @@ def render(material: Material, drawings: Sequence[Drawing]) -> str:
     if len(kept) > 1:
         kept = tuple(each for each in kept if each[1].score not in left_out)
         left_out |= {about.criterion for _, about in material.kept} - {about.criterion for _, about in kept}
+    galleries = {name: _gallery(material, name) for name in shown}
+    examples_of = [(about, *examples(material, selection, about.score)) for selection, about in kept]
+    doubted = _doubted(material)
+    positions = _positions(galleries, examples_of, doubted)
+    script = printable(resources.files("goldore.report").joinpath("templates", "browse.js").read_text())
     text = template(
         "page.html", **names, most_trials=_MOST_TRIALS, most_issues=_MOST_ISSUES, folded=_FOLDED
     ).render(
+        script=script,
+        script_hash=f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}",
+        browser=browser(material, shown, positions),
         summary=material.summary,
         comparison=material.comparison,
         no_images=material.no_images,
         figures=_by_subject([each for each in drawings if each.about not in left_out]),
         shown=shown,
-        galleries={name: _gallery(material, name) for name in shown},
+        galleries=galleries,
         most_classes=most_classes(material),
-        kept=[(about, *examples(material, selection, about.score)) for selection, about in kept],
+        kept=examples_of,
         issues=material.issues,
-        doubted=_doubted(material),
+        doubted=doubted,
         samples=[(sample, _picture_of(material, sample.position)) for sample in material.samples],
     )
     return printable(text)
@@ -71,6 +83,18 @@ def _by_subject(drawings: Sequence[Drawing]) -> dict[str, list[Drawing]]:
     for drawing in drawings:
         found.setdefault(drawing.about, []).append(drawing)
     return found
+
+
+def _positions(
+    galleries: Mapping[str, Sequence[GalleryRow]],
+    kept: Sequence[tuple[Kept, Sequence[Picture], Sequence[Picture]]],
+    doubted: Mapping[int, Picture],
+) -> list[int]:
+    """Positions of the samples that the page shows."""
+    rows = [row for each in galleries.values() for row in each]
+    shown = [picture for row in rows for picture in (*row.lowest, *row.highest)]
+    shown += [picture for _, some, others in kept for picture in (*some, *others)]
+    return [*(picture.position for picture in shown), *doubted]
 
 
 def _gallery(material: Material, name: str) -> list[GalleryRow]:

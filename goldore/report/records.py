@@ -332,6 +332,7 @@ class Summary(Record):
         file: its path.
         goldore_version, torch_version: that wrote it, and that trained.
         device: that the trials ran on.
+        command: that makes a file like it; None if there is none.
         created, updated: times, ISO 8601 in UTC.
         dataset: that was scored.
         trials: that are stored.
@@ -343,6 +344,7 @@ class Summary(Record):
     goldore_version: str
     torch_version: str
     device: str
+    command: str | None
     created: str
     updated: str
     dataset: "DatasetInfo"

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from goldore.report.commands import command_of
 from goldore.report.curves import reliability_curve, targets_of
 from goldore.report.records import (
     AgreementRecord,
@@ -61,6 +62,7 @@ def summarize(file: ScoreFile, *, curves: bool = False) -> Summary:
         goldore_version=file.goldore_version,
         torch_version=file.torch_version,
         device=file.device,
+        command=command_of(file),
         created=file.created,
         updated=file.updated,
         dataset=file.dataset,

@@ -11,12 +11,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from goldore.datasets.listing import find_splits, training_folder
 from goldore.errors import TreeError, UsageError, reason
 from goldore.files.atomic import check_writable, give_usual_mode, replacing
 from goldore.store import Header
 
 Naming = Literal["original", "zero-padded"]
-_OTHER_SPLITS = ("val", "test")
 
 
 def write_tree(
@@ -30,7 +30,8 @@ def write_tree(
 ) -> Path:
     """Write a folder tree that holds the kept images alone.
 
-    If the original has train/, so has this one, and val/ and test/ of the original are linked beside it.
+    If the original has a training folder (train/, Training/, ...), so has this one, and its other splits are
+    linked beside it.
 
     Args:
         indices: positions to keep, int64.
@@ -51,12 +52,12 @@ def write_tree(
     """
     check_tree(indices, header, as_folder, images=images, naming=naming)
     paths, target, root = kept_paths(indices, header), Path(as_folder), _root(header, images)
-    train, folders = _train(root), _class_folders(header, naming)
+    train, folders = training_folder(root), _class_folders(header, naming)
     check_writable(target / "file" if target.is_dir() else target, "as_folder")
     try:
         made = Path(tempfile.mkdtemp(prefix=".goldore-", dir=target.resolve().parent))
         try:
-            top = made / "train" if train != root else made
+            top = made / train.relative_to(root)
             for folder in folders.values():
                 (top / folder).mkdir(parents=True)
             for path in paths:
@@ -96,7 +97,7 @@ def check_tree(
     if naming not in ("original", "zero-padded"):
         raise UsageError(f"the naming of class folders is {naming!r}; choose original or zero-padded.")
     paths, target = kept_paths(indices, header), Path(as_folder)
-    train, folders = _train(_root(header, images)), _class_folders(header, naming)
+    train, folders = training_folder(_root(header, images)), _class_folders(header, naming)
     new: dict[str, str] = {}
     for path in paths:
         if not (train / path).is_file():
@@ -218,10 +219,6 @@ def _root(header: Header, images: str | Path | None) -> Path:
     return root.resolve()
 
 
-def _train(root: Path) -> Path:
-    return root / "train" if (root / "train").is_dir() else root
-
-
 def _class_folders(header: Header, naming: Naming) -> dict[str, str]:
     """The new name of each class folder."""
     for name in header.info.class_names:
@@ -248,9 +245,8 @@ def _place(source: Path, target: Path, *, copy: bool) -> None:
 
 def _link_others(root: Path, made: Path, folders: dict[str, str], *, copy: bool) -> None:
     """Give the tree the other splits of the original, with its class folders named alike."""
-    for split in _OTHER_SPLITS:
-        if not (root / split).is_dir():
-            continue
+    splits = find_splits(root)
+    for split in [each.name for each in (*splits.get("val", []), *splits.get("test", []))]:
         renamed = [(root / split / old, made / split / new) for old, new in folders.items()]
         whole = any(not old.is_dir() for old, _ in renamed) or all(
             old.name == new.name for old, new in renamed

@@ -47,6 +47,7 @@ class Job:
         seed: base seed.
         overwrite: whether a file of another run is to be replaced.
         made_on: device and torch_version, in words.
+        dry: train nothing and write nothing: stages only say what they would do.
     """
 
     dataset: ImageDataset
@@ -58,6 +59,7 @@ class Job:
     seed: int
     overwrite: bool
     made_on: Mapping[str, str]
+    dry: bool = False
 
 
 class Stage(Protocol):
@@ -82,6 +84,8 @@ class Stage(Protocol):
 
     def train(self, run: Any, existing: ScoreFile | None, notes: Sequence[str]) -> None:
         """Train the trials that are missing, and keep them in this process's file as they are done.
+
+        In a dry run, tell the watcher of the plan and of what it would take, and do nothing else.
 
         Args:
             run: what the trials share, as rank 0 planned it.

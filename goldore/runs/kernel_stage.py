@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from goldore.runs.evaluation import check_evaluable, evaluation_fingerprint, evaluation_sets
+from goldore.runs.forecast import training_forecast
 from goldore.runs.groups import Groups
 from goldore.runs.job import Job, complete_recipe, memory_errors
 from goldore.runs.todo import Todo
@@ -84,12 +85,16 @@ class KernelStage:
             exact = ExactUtility(
                 data, architecture, recipe, strata, evaluations, Execution(compiled=compiled)
             )
-        watcher.planned(
-            KernelPlan(
-                **todo.plan(1, architecture.num_parameters(), notes),
-                evaluation_images=sum(len(each.labels) for each in evaluations),
-            )
+        plan = KernelPlan(
+            **todo.plan(1, architecture.num_parameters(), notes, compiled=compiled),
+            evaluation_images=sum(len(each.labels) for each in evaluations),
         )
+        watcher.planned(plan)
+        if job.dry:
+            with memory_errors(_OUT_OF_MEMORY):
+                how = 1, Execution(compiled=compiled)
+                watcher.forecast(plan, training_forecast(data, architecture, recipe, *how, 0, images))
+            return
         start, missing_at_first = time.monotonic(), len(todo.missing)
 
         def of_group(numbers: list[int]) -> list[KernelResult]:

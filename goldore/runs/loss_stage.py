@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from goldore.errors import GoldoreError, UsageError
 from goldore.files.atomic import check_space, replacing
 from goldore.networks.architecture import Architecture
+from goldore.runs.forecast import training_forecast
 from goldore.runs.groups import Groups
 from goldore.runs.job import Job, complete_recipe, memory_errors
 from goldore.runs.output import errors_of_writing
@@ -191,10 +192,21 @@ class LossStage:
         architecture.check_batch(samples % recipe.batch_size)
         again = features is not None and 0 not in todo.missing
         note = "its features are not there: trial 1 is trained once more for them" if again else ""
-        plan = todo.plan(engine.size, architecture.num_parameters(), [*notes, engine.note, note])
-        watcher.planned(
-            LossPlan(**plan, epochs=epochs, networks=networks, images=epochs * samples * networks)
+        known_of_all = todo.plan(
+            engine.size,
+            architecture.num_parameters(),
+            [*notes, engine.note, note],
+            compiled=engine.execution.compiled,
         )
+        plan = LossPlan(**known_of_all, epochs=epochs, networks=networks, images=epochs * samples * networks)
+        watcher.planned(plan)
+        if job.dry:
+            left = len(todo.missing) * networks
+            sizes = left * work.trained, left * work.scored
+            with memory_errors():
+                how = engine.size, engine.execution
+                watcher.forecast(plan, training_forecast(data, architecture, recipe, *how, *sizes))
+            return
         start, missing_at_first = time.monotonic(), len(todo.missing)
         tick = _now_and_then(watcher.progressed)
         known = existing.trials_of(run.kind) if existing is not None else None

@@ -92,6 +92,20 @@ def prepare(job: Job, stages: Sequence[Stage]) -> tuple[Plans, ScoreFile | None]
     return plans, existing
 
 
+def look_ahead(job: Job, stages: Sequence[Stage]) -> tuple[Plans, ScoreFile | None]:
+    """Plan a run and see that it fits what is there, as `prepare`, and write nothing; of one process.
+
+    Raises:
+        ScoreFileError: if there is another run and it is not to be replaced.
+    """
+    stored = _stored_file(job.parts)
+    runs = [stage.plan(stored) for stage in stages]
+    existing = existing_file(job.parts.path, job.header, runs, overwrite=job.overwrite)
+    job.parts.fresh = existing is None
+    settled = [stage.settle(run) for stage, run in zip(stages, runs, strict=True)]
+    return Plans([run for run, _ in settled], [notes for _, notes in settled]), existing
+
+
 def _stored_file(parts: Parts) -> ScoreFile | None:
     try:
         return load_scores(parts.path, only=()) if parts.path.is_file() else None

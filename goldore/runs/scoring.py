@@ -2,18 +2,21 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 
 from goldore.datasets import ImageDataset, load_dataset
-from goldore.errors import UsageError
+from goldore.errors import DatasetError, UsageError
 from goldore.runs.budget import MOST_TRIALS, Budget
 from goldore.runs.fold_stage import FoldStage
 from goldore.runs.job import Job, Settings, Stage
 from goldore.runs.kernel_stage import KernelStage
 from goldore.runs.loss_stage import LossStage
+from goldore.runs.notebook import default_watcher
 from goldore.runs.parts import Parts
-from goldore.runs.preparation import prepare
+from goldore.runs.preparation import look_ahead, prepare
 from goldore.runs.sharing import shared_watcher
 from goldore.runs.team import Team
 from goldore.runs.utility_stage import CheckStage, UtilityStage
@@ -44,7 +47,7 @@ DEFAULT_FOLD_TRIALS = 2
 
 
 def score(
-    source: str | ImageDataset,
+    source: Any,
     *,
     scores: str | Sequence[str] = DEFAULT_SCORES,
     trials: int = DEFAULT_TRIALS,
@@ -69,8 +72,11 @@ def score(
     features: bool = False,
     out: str | Path | None = None,
     overwrite: bool = False,
+    dry_run: bool = False,
     data_root: str | Path = "data",
     download: bool = False,
+    name: str | None = None,
+    image_size: int | None = None,
     watcher: Watcher | None = None,
     team: Team | None = None,
 ) -> ScoreFile:
@@ -83,7 +89,7 @@ def score(
     trials are trained. Results do not depend on `ensemble_size` or on what was resumed, beyond rounding.
 
     Args:
-        source: a dataset, or what `load_dataset` takes.
+        source: what `load_dataset` takes: a name, a path, arrays, a torch Dataset, ...
         scores: names of rows of `goldore.scores.SCORES` ("LossInit", "EL2N", "MonteCarlo", ...), or
             "package.module:NAME" of a `goldore.scores.TrainingScore` of your own, as a list or separated by
             commas; "all" names all that loss trials give.
@@ -119,9 +125,13 @@ def score(
         out: the score file; None takes `<dataset>.h5` in the folder that the environment variable
             GOLDORE_CACHE names, or in scores_cache.
         overwrite: replace an existing file of another run.
+        dry_run: train nothing and write nothing: the watcher is told of the plan, and what it would take.
         data_root: folder of the named datasets.
         download: let torchvision fetch a named dataset that is missing.
-        watcher: told how the run goes; of a team, rank 0's is told of all.
+        name: of the dataset in files and tables; None takes its own.
+        image_size: as of `load_dataset`: for images that are to be resized.
+        watcher: told how the run goes; of a team, rank 0's is told of all. None shows it in a notebook, and
+            nothing elsewhere.
         team: processes that share the trials, of `goldore.runs.team.find_team`: each calls this function with
             the same arguments, and writes a part file that rank 0 joins. None: this process alone.
 
@@ -148,10 +158,10 @@ def score(
     where = resolve_device(device, team.local_rank if team.size > 1 else None)
     if deterministic:
         prepare_determinism(where)
-    if isinstance(source, ImageDataset):
-        dataset = source
-    else:
-        dataset = load_dataset(source, data_root=data_root, download=download)
+    dataset = load_dataset(source, data_root=data_root, download=download, name=name, image_size=image_size)
+    told = shared_watcher(watcher or default_watcher(), team)
+    told.dataset_read(dataset)
+    _check_rankable(dataset)
     parts = Parts(Path(out) if out is not None else default_path(dataset.name), team)
     job = Job(
         dataset=dataset,
@@ -159,10 +169,11 @@ def score(
         parts=parts,
         device=where,
         settings=Settings(ensemble_size, compile_mode, deterministic),
-        watcher=shared_watcher(watcher or Watcher(), team),
+        watcher=told,
         seed=seed,
         overwrite=overwrite,
         made_on={"device": describe(where), "torch_version": str(torch.__version__)},
+        dry=dry_run,
     )
     utility = utility or UtilityRecipe()
     stages: list[Stage] = []
@@ -184,7 +195,15 @@ def score(
     if check_trials is not None:
         _check_comparable(check_trials, utility, trial_range, any_compared=bool(compared))
         stages.append(CheckStage(job, utility, check_trials, compared))
-    with running_on(where, deterministic=deterministic), parts.locked():
+    with running_on(where, deterministic=deterministic):
+        (_only_plan if dry_run else _train)(job, stages)
+    return _seen(parts, job)
+
+
+def _train(job: Job, stages: Sequence[Stage]) -> None:
+    """Train what is missing, stage by stage."""
+    parts = job.parts
+    with parts.locked():
         plans, existing = prepare(job, stages)
         for stage, run, notes in zip(stages, plans.runs, plans.notes, strict=True):
             with parts.estimated():
@@ -193,8 +212,14 @@ def score(
         try:
             parts.close(plans.runs)
         finally:
-            team.leave()
-    return _seen(parts, job)
+            parts.team.leave()
+
+
+def _only_plan(job: Job, stages: Sequence[Stage]) -> None:
+    """Say what would be trained."""
+    plans, existing = look_ahead(job, stages)
+    for stage, run, notes in zip(stages, plans.runs, plans.notes, strict=True):
+        stage.train(run, existing, notes)
 
 
 def _seen(parts: Parts, job: Job) -> ScoreFile:
@@ -215,6 +240,24 @@ def _seen(parts: Parts, job: Job) -> ScoreFile:
         device=job.made_on["device"],
         torch_version=job.made_on["torch_version"],
     )
+
+
+def _check_rankable(dataset: ImageDataset) -> None:
+    """Refuse what has nothing to rank.
+
+    Raises:
+        DatasetError: if there is one class, or all images are equal.
+    """
+    if dataset.num_classes == 1:
+        raise DatasetError(
+            f"{dataset.name} has one class ({dataset.class_names[0]}), so that every loss is 0 and there is "
+            "nothing to rank; give a dataset of two or more classes."
+        )
+    if len(np.unique(dataset.sample_hash)) == 1:
+        raise DatasetError(
+            f"all {dataset.num_samples} images of {dataset.name} are equal, so that there is nothing to "
+            "rank; look at them."
+        )
 
 
 def _check_comparable(

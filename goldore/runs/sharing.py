@@ -4,8 +4,9 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+from goldore.datasets import ImageDataset
 from goldore.runs.team import Team
-from goldore.runs.watching import End, Plan, Watcher
+from goldore.runs.watching import End, Forecast, Plan, Watcher
 from goldore.store import Result, Score
 from goldore.store.trial_kinds import KINDS
 from goldore.training.progress import Progress
@@ -49,8 +50,14 @@ class _Listener(Watcher):
         self._images: dict[int, int] = {}  # of trials under way, by rank
         self._own: Progress | None = None
 
+    def dataset_read(self, dataset: ImageDataset) -> None:
+        self._watcher.dataset_read(dataset)
+
     def planned(self, plan: Plan) -> None:
         self._watcher.planned(plan)
+
+    def forecast(self, plan: Plan, forecast: Forecast) -> None:
+        self._watcher.forecast(plan, forecast)
 
     def started(self, trials: Sequence[Trial]) -> None:
         self._watcher.started(trials)

@@ -43,7 +43,9 @@ class Todo:
             useful=self.usable > 0,
         )
 
-    def plan(self, ensemble_size: int, parameters: int, notes: Sequence[str]) -> dict[str, Any]:
+    def plan(
+        self, ensemble_size: int, parameters: int, notes: Sequence[str], *, compiled: bool
+    ) -> dict[str, Any]:
         """What plans of all kinds say (see `Plan`)."""
         return {
             "dataset": self._job.dataset,
@@ -56,6 +58,7 @@ class Todo:
             "parameters": parameters,
             "notes": tuple(filter(None, notes)),
             "processes": self._job.parts.team.size,
+            "compiled": compiled,
         }
 
     def take_in(self, groups: Iterable[Sequence[Result]], enough: Callable[[bool], bool]) -> bool:

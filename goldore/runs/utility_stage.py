@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from goldore.errors import UsageError
 from goldore.runs.budget import DEFAULT_SWEEPS, Budget, Checks
 from goldore.runs.evaluation import check_evaluable, evaluation_fingerprint, evaluation_sets
+from goldore.runs.forecast import memory_taken
 from goldore.runs.groups import Groups
 from goldore.runs.job import Job, complete_recipe, memory_errors
 from goldore.runs.output import Pace, errors_of_writing
@@ -20,7 +21,7 @@ from goldore.runs.parts import Parts
 from goldore.runs.pilot import choose_subset_size, images_at_once
 from goldore.runs.team import Claims
 from goldore.runs.todo import Todo
-from goldore.runs.watching import End, UtilityPlan, Watcher
+from goldore.runs.watching import End, Forecast, UtilityPlan, Watcher
 from goldore.scores import MONTE_CARLO
 from goldore.scores.estimators.utility import ESTIMATORS
 from goldore.store import (
@@ -45,7 +46,7 @@ from goldore.training.tuning import Engine, Work, choose_engine, is_compiled
 from goldore.trials import OUTCOMES, CheckRecipe, KernelRecipe, Precision, UtilityRecipe
 from goldore.trials.draws import Strata, Sweeps, make_strata, strata_of
 from goldore.trials.seeds import Trial, make_utility_trials
-from goldore.wording import plural
+from goldore.wording import count, plural
 
 if TYPE_CHECKING:
     from goldore.runs.kernel_stage import KernelStage
@@ -158,16 +159,23 @@ class UtilityStage:
         seconds = budget.max_seconds or math.inf
         training = _Training(job, run, strata, -(-expected // parts.team.size), seconds)
         engine = training.engine
-        watcher.planned(
-            UtilityPlan(
-                **todo.plan(engine.size, training.architecture.num_parameters(), [*notes, engine.note]),
-                per_sweep=strata.trials_for_sweeps(1),
-                subset_sizes=strata.sizes,
-                evaluation_images=training.evaluation_images,
-                until_reliability=budget.until_reliability,
-                max_seconds=budget.max_seconds,
-            )
+        plan = UtilityPlan(
+            **todo.plan(
+                engine.size,
+                training.architecture.num_parameters(),
+                [*notes, engine.note],
+                compiled=engine.execution.compiled,
+            ),
+            per_sweep=strata.trials_for_sweeps(1),
+            subset_sizes=strata.sizes,
+            evaluation_images=training.evaluation_images,
+            until_reliability=budget.until_reliability,
+            max_seconds=budget.max_seconds,
         )
+        watcher.planned(plan)
+        if job.dry:
+            watcher.forecast(plan, training.forecast(todo.missing, expected))
+            return
         self._change_estimate(run, existing)
         if len(todo.missing):
             training.make_ready()
@@ -386,6 +394,31 @@ class _Training:
         """Make what all trials need before the first of them."""
         if self._run.recipe.kernel is not None:
             self._trainer()
+
+    def forecast(self, missing: NDArray[np.int64], expected: int) -> Forecast:
+        """What trials will take: two groups of them are trained, and forgotten.
+
+        Args:
+            missing: numbers of all that may be trained.
+            expected: how many are, as far as can be told.
+        """
+        start, before = time.perf_counter(), 0.0
+        if len(missing):
+            plain = dataclasses.replace(self.engine.execution, compiled=False)
+            self.engine = dataclasses.replace(self.engine, execution=plain)
+            self.make_ready()
+            before = time.perf_counter() - start
+            most = self.engine.size * self._strata.folds
+            waiting = [missing[:most].tolist(), missing[:most].tolist()]
+            groups = self.groups(lambda _: waiting.pop() if waiting else [], Watcher())
+            next(groups)  # the first one takes longer
+            start = time.perf_counter()
+            trained = len(next(groups))
+            each = (time.perf_counter() - start) / trained
+            rate = f"{count(round(3600 / each))} trials/hour, uncompiled"
+        else:
+            each, rate = 0.0, "nothing to train"
+        return Forecast(before + each * expected, memory_taken(self._data.device), rate)
 
     def groups(self, take: Claims, watcher: Watcher) -> Iterator[list[UtilityResult]]:
         """Train the trials that are given, as many at once as memory holds."""

@@ -31,6 +31,7 @@ class Plan:
         parameters: trainable numbers of one network.
         notes: what was found out while planning, and measured for the choice of how to run.
         processes: that share the trials.
+        compiled: whether the networks are compiled before the first step, which takes a while.
     """
 
     dataset: ImageDataset
@@ -43,6 +44,7 @@ class Plan:
     parameters: int
     notes: tuple[str, ...]
     processes: int
+    compiled: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,11 +95,29 @@ class KernelPlan(Plan):
     evaluation_images: int
 
 
+@dataclass(frozen=True)
+class Forecast:
+    """What the trials of a kind are going to take on this machine.
+
+    Attributes:
+        seconds: about.
+        memory: bytes that this process has taken on the device so far, with images and networks in place.
+        rate: what was measured, in words.
+    """
+
+    seconds: float
+    memory: int
+    rate: str
+
+
 class Watcher:
     """Told how a run goes, one kind of trials after the other.
 
     Subclass it and override what you want to show; nothing here does anything.
     """
+
+    def dataset_read(self, dataset: ImageDataset) -> None:
+        """Called first, with the dataset that is going to be scored."""
 
     def pilot_started(self, sizes: Sequence[int]) -> None:
         """Called when a pilot begins to look for the size of the subsets among these."""
@@ -107,6 +127,9 @@ class Watcher:
 
     def planned(self, plan: Plan) -> None:
         """Called before the first training of a kind; what follows is about its trials."""
+
+    def forecast(self, plan: Plan, forecast: Forecast) -> None:
+        """Called in a dry run instead of a training: what it would take."""
 
     def started(self, trials: Sequence[Trial]) -> None:
         """Called when these trials start to train together."""

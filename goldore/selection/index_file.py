@@ -150,6 +150,29 @@ def load_index(path: str | Path) -> Index:
     return index
 
 
+def index_of(source: Any) -> tuple[Index, str]:
+    """The kept positions that anything stands for, and what to call it in messages.
+
+    Args:
+        source: the path of an index file, a `Selection` or `Index`, positions [n] in any order, or a mask
+            bool [N].
+
+    Raises:
+        IndexFileError: if a file cannot be read, or the positions are none.
+    """
+    if isinstance(source, str | Path):
+        return load_index(source), str(source)
+    if hasattr(source, "indices") and hasattr(source, "provenance"):
+        return Index(source.indices, source.provenance), "the selection"
+    array = np.asarray(source)
+    if array.dtype == np.bool_ and array.ndim == 1:
+        index = Index(np.flatnonzero(array), {"num_samples": len(array)})
+    else:
+        index = Index(np.sort(array).astype(np.int64) if array.dtype.kind in "iu" else array, {})
+    _check(index.indices, "the selection")
+    return index, "the selection"
+
+
 def _read(path: Path) -> Index:
     """Read positions and provenance, without comparing the one with the other."""
     if not path.is_file():
@@ -210,7 +233,7 @@ def _digest(indices: NDArray[np.int64]) -> dict[str, Any]:
     return {"kept": len(indices), "sha256": hashlib.sha256(indices.astype("<i8").data).hexdigest()}
 
 
-def _check(indices: NDArray[Any], path: Path) -> None:
+def _check(indices: NDArray[Any], path: str | Path) -> None:
     if indices.dtype != np.int64 or indices.ndim != 1 or len(indices) == 0:
         raise IndexFileError(
             f"{path}: an index is a non-empty list of int64 positions, "

@@ -1,5 +1,6 @@
 """An index file at work in one's own code: datasets of the kept samples, a sampler, a mask for arrays."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -7,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldore.datasets.classes import labels_digest
+from goldore.datasets.paths import paths_of, same_file
 from goldore.errors import IndexFileError, UsageError
-from goldore.selection.index_file import Index, load_index
+from goldore.selection.index_file import Index, index_of
 
 if TYPE_CHECKING:
     from torch import Generator
@@ -20,12 +22,12 @@ _MOST_CLASSES = 20  # whose numbers a message lists
 _LABELS = ("targets", "labels", "label", "fine_label", "target")  # attributes or columns that may hold them
 
 
-def subset(dataset: Any, index_file: str | Path) -> Any:
+def subset(dataset: Any, index_file: Any) -> Any:
     """The kept samples of a dataset of torch, or of Hugging Face's library datasets.
 
     Args:
         dataset: the whole training set, in the order in which it was scored.
-        index_file: of any format.
+        index_file: the path of an index file of any format, what `prune` returned, positions, or a mask.
 
     Returns:
         A `torch.utils.data.Subset`, or what the dataset's own `select` gives; in the order of the dataset.
@@ -33,8 +35,8 @@ def subset(dataset: Any, index_file: str | Path) -> Any:
     Raises:
         UsageError: if the dataset has no length.
         IndexFileError: if the file cannot be read, or is about another dataset: as many samples are asked
-            for, and the same labels where the dataset has an attribute `targets` or `labels`, or a column
-            with such a name.
+            for, the same labels where the dataset has an attribute `targets` or `labels`, or a column
+            with such a name, and the same files where both know their paths.
     """
     indices = _indices_for(dataset, index_file)
     if _is_table(dataset):
@@ -44,12 +46,12 @@ def subset(dataset: Any, index_file: str | Path) -> Any:
     return Subset(dataset, indices.tolist())
 
 
-def sampler(dataset: Any, index_file: str | Path, *, generator: "Generator | None" = None) -> "Sampler[int]":
+def sampler(dataset: Any, index_file: Any, *, generator: "Generator | None" = None) -> "Sampler[int]":
     """Draws the kept samples in random order, for a DataLoader of the whole dataset.
 
     Args:
         dataset: as for `subset`.
-        index_file: of any format.
+        index_file: as for `subset`.
         generator: of the order; None takes torch's own.
 
     Returns:
@@ -63,19 +65,26 @@ def sampler(dataset: Any, index_file: str | Path, *, generator: "Generator | Non
     return SubsetRandomSampler(_indices_for(dataset, index_file).tolist(), generator)
 
 
-def _indices_for(dataset: Any, index_file: str | Path) -> NDArray[np.int64]:
+def _indices_for(dataset: Any, index_file: Any) -> NDArray[np.int64]:
     """The positions of an index file, after a look at whether it is about this dataset."""
     if not hasattr(dataset, "__len__"):
         raise UsageError(
             "the dataset has no length, so that positions mean nothing; pass one that is indexable."
         )
-    index = load_index(index_file)
+    index, name = index_of(index_file)
     if _is_table(dataset):
         named = [dataset[name] for name in _LABELS if name in dataset.column_names]
     else:
         named = [getattr(dataset, name) for name in _LABELS[:2] if hasattr(dataset, name)]
-    verify_index(index, index_file, len(dataset), np.asarray(named[0]) if named else None)
+    labels = _numbered(named[0]) if named else None
+    verify_index(index, name, len(dataset), labels, paths_of(dataset))
     return index.indices
+
+
+def _numbered(labels: Any) -> NDArray[Any]:
+    """Labels as numbers; texts by their order."""
+    array = np.asarray(labels)
+    return np.unique(array, return_inverse=True)[1] if array.dtype.kind in "US" else array
 
 
 def _is_table(dataset: Any) -> bool:
@@ -83,11 +92,11 @@ def _is_table(dataset: Any) -> bool:
     return hasattr(dataset, "select") and hasattr(dataset, "column_names")
 
 
-def check_index(index_file: str | Path, labels: Any) -> NDArray[np.int64]:
+def check_index(index_file: Any, labels: Any) -> NDArray[np.int64]:
     """See that an index file is about a dataset, by its labels.
 
     Args:
-        index_file: of any format.
+        index_file: as for `subset`.
         labels: of all samples, in the order in which positions count: integers [N].
 
     Returns:
@@ -96,22 +105,22 @@ def check_index(index_file: str | Path, labels: Any) -> NDArray[np.int64]:
     Raises:
         IndexFileError: if it is not; the message says how its classes differ from those here.
     """
-    labels, index = np.asarray(labels), load_index(index_file)
+    labels, (index, name) = np.asarray(labels), index_of(index_file)
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
         raise UsageError(f"labels are an array of {labels.dtype} {list(labels.shape)}; give integers [N].")
-    verify_index(index, index_file, len(labels), labels)
+    verify_index(index, name, len(labels), labels)
     return np.bincount(labels[index.indices], minlength=int(labels.max()) + 1)
 
 
 def keep_mask(
-    index_file: str | Path,
+    index_file: Any,
     num_samples: int | None = None,
     labels: NDArray[np.integer] | None = None,
 ) -> NDArray[np.bool_]:
     """Which samples are kept, as a mask for NumPy or JAX arrays.
 
     Args:
-        index_file: of any format.
+        index_file: as for `subset`.
         num_samples: N; None takes it from the labels or from the file's provenance.
         labels: integer [N], to check that the file is about this dataset.
 
@@ -124,19 +133,21 @@ def keep_mask(
     """
     if num_samples is not None and not isinstance(num_samples, int | np.integer):
         raise UsageError(f"num_samples is {num_samples!r}; it must be a whole number.")
-    index = load_index(index_file)
+    index, name = index_of(index_file)
     length = len(labels) if labels is not None else num_samples or index.provenance.get("num_samples")
     if length is None:
-        raise IndexFileError(f"{index_file} does not say how many samples there are; give num_samples.")
+        raise IndexFileError(f"{name} does not say how many samples there are; give num_samples.")
     if labels is not None and num_samples not in (None, length):
         raise IndexFileError(f"there are {length} labels and num_samples is {num_samples}; they must agree.")
-    verify_index(index, index_file, length, labels)
+    verify_index(index, name, length, labels)
     mask = np.zeros(length, dtype=np.bool_)
     mask[index.indices] = True
     return mask
 
 
-def verify_index(index: Index, name: str | Path, num_samples: int, labels: Any = None) -> None:
+def verify_index(
+    index: Index, name: str | Path, num_samples: int, labels: Any = None, paths: Sequence[str] | None = None
+) -> None:
     """See that an index is about a dataset.
 
     Args:
@@ -144,9 +155,11 @@ def verify_index(index: Index, name: str | Path, num_samples: int, labels: Any =
         name: of the file, for the message.
         num_samples: of the dataset.
         labels: of its samples, anything of length N that numpy makes integers of; None is not checked.
+        paths: of its samples' files; None is not checked.
 
     Raises:
-        IndexFileError: if the number of samples or the labels differ, or a position is out of range.
+        IndexFileError: if the number of samples, the labels or the files differ, or a position is out of
+            range.
     """
     about = index.provenance
     claimed = about.get("num_samples")
@@ -167,6 +180,16 @@ def verify_index(index: Index, name: str | Path, num_samples: int, labels: Any =
             f"another order{_kept_here(about, np.asarray(labels)[index.indices])}; translate it with goldore "
             "map-index, or choose the index file of this dataset."
         )
+    kept = about.get("paths")
+    if paths is not None and kept is not None:
+        here = [paths[position] for position in index.indices]
+        other = next((pair for pair in zip(here, kept, strict=True) if not same_file(*pair)), None)
+        if other is not None:
+            raise IndexFileError(
+                f"{name} keeps {other[1]}, and {other[0]} stands in its place here, since files were added, "
+                "removed or renamed after scoring; score the dataset again, or translate the index with "
+                "goldore map-index."
+            )
 
 
 def _kept_here(about: dict[str, Any], labels: NDArray[np.integer]) -> str:

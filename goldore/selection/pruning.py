@@ -31,13 +31,14 @@ from goldore.selection.ordered import Window
 from goldore.selection.rule import Chain, End, Filter, Samples, Strategy
 from goldore.selection.strategies import strategy_of
 from goldore.store import Score, ScoreFile, load_header, load_scores
+from goldore.values import Value, pandas
 
 Scope = Literal["class", "global"]
 _DRAWS = 1  # the stream of random numbers for rules; the criterion Random has the seed's own
 
 
-@dataclass(frozen=True)
-class Selection:
+@dataclass(frozen=True, eq=False, repr=False)
+class Selection(Value):
     """The kept samples and where they come from.
 
     Attributes:
@@ -57,6 +58,29 @@ class Selection:
     missing: int
     provenance: dict[str, Any]
     halves: tuple[NDArray[np.int64], NDArray[np.int64]] | None = field(default=None, repr=False)
+
+    def __len__(self) -> int:
+        """Kept samples."""
+        return len(self.indices)
+
+    def __repr__(self) -> str:
+        about = self.provenance
+        total, rule = int(self.total_per_class.sum()), about.get("strategy") or about.get("rule") or ""
+        return (
+            f"Selection({len(self)} of {total} samples of {about.get('dataset')} by {about.get('criterion')}"
+            f"{f', {rule}' if rule else ''})"
+        )
+
+    def to_frame(self) -> Any:
+        """The kept positions as a pandas DataFrame: a column position, and path where files have one.
+
+        Raises:
+            UsageError: if pandas is not installed.
+        """
+        columns = {"position": self.indices}
+        if "paths" in self.provenance:
+            columns["path"] = self.provenance["paths"]
+        return pandas().DataFrame(columns)
 
     @property
     def halves_overlap(self) -> float:

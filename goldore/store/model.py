@@ -1,8 +1,9 @@
 """What a score file holds, as Python objects."""
 
 from dataclasses import astuple, dataclass, field, fields
+from importlib import import_module
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,16 @@ from goldore.trials import (
     UtilityRecipe,
 )
 from goldore.trials.seeds import Trial, check_seed
+from goldore.values import Value
+from goldore.wording import number
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_DRAWN_BY, _FRAMED_BY = (
+    "goldore.report.figures",
+    "goldore.exchange.exporting",
+)  # by name: they know score files
 
 
 @dataclass(frozen=True)
@@ -65,8 +76,8 @@ class DatasetInfo:
             object.__setattr__(self, "origin", Origin.of_words(self.source))
 
 
-@dataclass(frozen=True)
-class Header:
+@dataclass(frozen=True, eq=False, repr=False)
+class Header(Value):
     """What a score file says of its dataset.
 
     Attributes:
@@ -98,7 +109,7 @@ class Header:
         return cls(info, dataset.labels, dataset.sample_hash, dataset.paths)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Score(Estimate):
     """One score of a file: an estimate (values NaN for samples without a score) and what it means.
 
@@ -157,6 +168,14 @@ class Score(Estimate):
             agreement=agreement,
         )
 
+    def __repr__(self) -> str:
+        known = ", ".join(
+            f"{what} {number(value, 2)}"
+            for what, value in (("reliability", self.reliability), ("of ranks", self.rank_reliability))
+            if value == value  # noqa: PLR0124 - not NaN
+        )
+        return f"Score({self.name}: {len(self.values)} samples, {self.trials} trials{known and ', ' + known})"
+
     @property
     def criterion(self) -> str:
         """The criterion that its authors recommend, for example "LossConverge_large"."""
@@ -183,8 +202,8 @@ class Score(Estimate):
         return self.name in TRAINING_SCORES or self.name in FOLD_SCORES or self.name not in SCORES
 
 
-@dataclass(frozen=True)
-class LossTrials:
+@dataclass(frozen=True, eq=False, repr=False)
+class LossTrials(Value):
     """What a file says of its loss trials, or of its cross-validations, without the [T, N] arrays.
 
     Attributes:
@@ -219,8 +238,8 @@ class LossTrials:
         return tuple(score.name for score in self.scores)
 
 
-@dataclass(frozen=True)
-class UtilityTrials:
+@dataclass(frozen=True, eq=False, repr=False)
+class UtilityTrials(Value):
     """What a file says of its utility trials, without members and outcomes.
 
     Attributes:
@@ -253,8 +272,8 @@ class UtilityTrials:
     assumed: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class KernelTrials:
+@dataclass(frozen=True, eq=False, repr=False)
+class KernelTrials(Value):
     """What a file says of its trials of KernelUtility, without the [T, N] arrays.
 
     Attributes:
@@ -279,8 +298,8 @@ class KernelTrials:
 StoredTrials = LossTrials | UtilityTrials | KernelTrials
 
 
-@dataclass(frozen=True)
-class ScoreFile:
+@dataclass(frozen=True, eq=False, repr=False)
+class ScoreFile(Value):
     """The content of a score file.
 
     Attributes:
@@ -316,6 +335,41 @@ class ScoreFile:
     kernel_trials: KernelTrials | None = None
     check_trials: UtilityTrials | None = None
     fold_trials: LossTrials | None = None
+
+    def __len__(self) -> int:
+        """Samples."""
+        return len(self.labels)
+
+    def __repr__(self) -> str:
+        known = ", ".join(f"{name} ({score.trials})" for name, score in self.scores.items())
+        return (
+            f"ScoreFile({str(self.path)!r}: {self.dataset.name}, {len(self)} samples, "
+            f"{self.dataset.num_classes} classes; scores (trials): {known or 'none read'})"
+        )
+
+    def to_frame(self) -> Any:
+        """The scores and what else is known of each sample, as a pandas DataFrame with a row a sample.
+
+        Its columns are those of `goldore.exchange.exporting.table`, and its index is the position.
+
+        Raises:
+            UsageError: if pandas is not installed.
+            ScoreFileError: if the file cannot be read any more.
+        """
+        return import_module(_FRAMED_BY).frame(self)
+
+    def plot(self, *scores: str) -> "list[Figure]":
+        """Draw how scores are distributed, and how they go together (needs the extra "report").
+
+        Args:
+            scores: names of those to draw; none names all that were read.
+
+        Raises:
+            UsageError: if there is no such score.
+        """
+        import_module("goldore.report.extra").check_report_extra()
+        drawn: list[Figure] = import_module(_DRAWN_BY).draw_scores(self, scores)
+        return drawn
 
     def subset_of(self, score: str) -> int | None:
         """Samples of each class that the trials of a utility draw, k; None of scores without such trials."""

@@ -16,6 +16,7 @@ from goldore.studies.answers import Answer, answers, judged_by, named, row_of
 from goldore.studies.cells import Cell
 from goldore.studies.judging import Verdict, judge
 from goldore.trials import StudyRecipe
+from goldore.values import Value, pandas
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -71,8 +72,8 @@ class Settings:
         return found
 
 
-@dataclass(frozen=True)
-class Run:
+@dataclass(frozen=True, eq=False, repr=False)
+class Run(Value):
     """One cell for one seed.
 
     Attributes:
@@ -98,8 +99,8 @@ class Run:
     failed: str = ""
 
 
-@dataclass(frozen=True)
-class Study:
+@dataclass(frozen=True, eq=False, repr=False)
+class Study(Value):
     """The content of a study file.
 
     Attributes:
@@ -131,6 +132,21 @@ class Study:
     def __len__(self) -> int:
         """Runs."""
         return len(self.runs)
+
+    def __repr__(self) -> str:
+        settings = self.settings
+        return (
+            f"Study({str(self.path)!r}: {settings.dataset}, {len(self)} runs of {len(self.cells)} cells"
+            f"{f', budget {settings.budget}' if settings.budget else ''})"
+        )
+
+    def to_frame(self) -> Any:
+        """The rows of `table` as a pandas DataFrame.
+
+        Raises:
+            UsageError: if pandas is not installed.
+        """
+        return pandas().DataFrame(self.table())
 
     @property
     def cells(self) -> list[Cell]:

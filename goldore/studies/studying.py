@@ -17,6 +17,7 @@ from goldore.files.user_code import import_named
 from goldore.repositories import find_repository
 from goldore.repositories.limits import count_problems, dataset_problems, make_settings
 from goldore.repositories.metric import check_pattern
+from goldore.runs.source import dataset_of
 from goldore.store import ScoreFile, load_scores
 from goldore.studies.answers import named
 from goldore.studies.cells import ALL, PROGRAM, RATIOS, UNDISTILLED, Cell, grid, split_criteria
@@ -24,7 +25,6 @@ from goldore.studies.kept import feasible, select
 from goldore.studies.lookup import default_study
 from goldore.studies.model import MARGIN, Run, Settings, Study, verdicts_of
 from goldore.studies.programs import Program, Programs, Way
-from goldore.studies.source import dataset_of
 from goldore.studies.study_file import (
     Content,
     Waiting,

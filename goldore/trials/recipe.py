@@ -67,6 +67,12 @@ class Recipe:
             f"`precision` is {self.precision!r}; choose {' or '.join(precisions)}.",
         )
         require(self.std is None or all(value > 0 for value in self.std), "`std` must be above 0.")
+        for field in ("mean", "std"):
+            largest = max(map(abs, getattr(self, field) or (0,)))
+            require(
+                largest <= 1,
+                f"`{field}` has {largest:g}, and is of pixels scaled to 0..1; divide it by 255.",
+            )
 
     @property
     def learning_rates(self) -> tuple[str, ...]:

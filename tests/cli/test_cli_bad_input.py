@@ -38,13 +38,14 @@ def _make_files(folder, arrays):
     npz("nan.npz", x_train=np.where(np.arange(60)[:, None, None] == 7, np.nan, images / 255))
     npz("short.npz", y_train=labels[:59])
     npz("few_names.npz", class_names=np.array(["left", "middle"]))
-    npz("gap.npz", y_train=np.where(labels == 1, 0, labels))
+    npz("one_class.npz", y_train=np.zeros_like(labels), y_test=np.zeros_like(arrays["y_test"]))
+    npz("one_image.npz", x_train=np.repeat(images[:1], 60, axis=0))
+    npz("negative.npz", y_train=np.where(labels == 1, -1, labels))
+    np.savez(folder / "unknown.npz", pictures=images, tags=labels)
     npz("other.npz", x_train=images[::-1].copy())
-    for name, tags, cut in (("idx_cut", labels, 300), ("idx_gap", np.where(labels == 1, 0, labels), 0)):
-        (folder / name).mkdir()
-        pictures = idx(images)
-        (folder / name / "train-images-idx3-ubyte.gz").write_bytes(pictures[: len(pictures) - cut])
-        (folder / name / "train-labels-idx1-ubyte.gz").write_bytes(idx(tags))
+    (folder / "idx_cut").mkdir()
+    (folder / "idx_cut" / "train-images-idx3-ubyte.gz").write_bytes(idx(images)[:-300])
+    (folder / "idx_cut" / "train-labels-idx1-ubyte.gz").write_bytes(idx(labels))
 
     scores = (folder / "scores.h5").read_bytes()
     (folder / "words.h5").write_text("this is not HDF5")
@@ -102,10 +103,12 @@ SCORE_DATASETS = {
     "missing-path": (["nowhere/tiny.npz"], FAILED, ["no file or folder nowhere/tiny.npz"]),
     "missing-data-root": (["MNIST", "--data-root", "away"], FAILED, ["away does not exist", "--data-root"]),
     "truncated-idx": (["idx_cut"], FAILED, ["train-images-idx3-ubyte.gz", "truncated"]),
-    "idx-class-gap": (["idx_gap"], FAILED, ["no training sample of class 1"]),
+    "one-class": (["one_class.npz"], FAILED, ["one class (left)", "nothing to rank"]),
+    "one-image": (["one_image.npz"], FAILED, ["all 60 images", "are equal"]),
+    "negative-labels": (["negative.npz"], FAILED, ["y_train in negative.npz has the label -1"]),
+    "unknown-arrays": (["unknown.npz"], FAILED, ["holds pictures, tags", "x_train and y_train"]),
     "flipped-npz": (["flipped.npz"], FAILED, ["flipped.npz cannot be read"]),
-    "labels-out-of-range": (["few_names.npz"], FAILED, ["20 training labels", "sample 2 has 2", "0 to 1"]),
-    "class-without-samples": (["gap.npz"], FAILED, ["no training sample of class 1 (middle)"]),
+    "labels-out-of-range": (["few_names.npz"], FAILED, ["labels from 0 to 2", "2 class names"]),
     "different-lengths": (["short.npz"], FAILED, ["60 training images", "59 training labels"]),
     "nan-images": (["nan.npz"], FAILED, ["x_train in nan.npz", "NaN", "image 7"]),
 }  # fmt: skip
@@ -120,6 +123,8 @@ SCORE_OPTIONS = {
     "epochs-0": (["--epochs", "0"], ["--epochs is 0"]),
     "width-0": (["--width", "0"], ["width is 0"]),
     "batch-size-0": (["--batch-size", "0"], ["--batch-size is 0"]),
+    "mean-in-8-bits": (["--mean", "72.9"], ["--mean has 72.9", "0..1; divide it by 255"]),
+    "std-in-8-bits": (["--std", "90"], ["--std has 90", "0..1; divide it by 255"]),
     "lr-0": (["--lr", "0"], ["--lr is 0"]),
     "lr-nan": (["--lr", "nan"], ["--lr is nan"]),
     "momentum-1": (["--momentum", "1"], ["--momentum is 1"]),
@@ -135,7 +140,7 @@ SCORE_OPTIONS = {
     "unknown-device": (["--device", "abacus"], ["--device is 'abacus'", "cuda", "cpu"]),
     "depth-4-of-8-pixels": (["--depth", "4"], ["8x8", "too small for 4 pooling blocks", "--depth"]),
     "two-means-one-channel": (["--mean", "0.1,0.2"], ["--mean has 2 numbers", "1 channel"]),
-    "image-size-of-arrays": (["--image-size", "8"], ["--image-size applies to folder trees"]),
+    "image-size-of-arrays": (["--image-size", "8"], ["--image-size applies to images of folders"]),
 }  # fmt: skip
 
 
@@ -209,7 +214,7 @@ NO_SCORE_FILES = {
     "truncated": ("truncated.h5", ["truncated.h5", "damaged"]),
     "without-labels": ("no_labels.h5", ["no_labels.h5 is damaged", "dataset/labels is missing"]),
     "of-a-newer-version": ("newer.h5", ["format version 9", "update goldore"]),
-    "a-folder": ("idx_gap", ["idx_gap"]),
+    "a-folder": ("idx_cut", ["idx_cut"]),
 }
 
 

@@ -8,20 +8,26 @@ import pytest
 from goldore.networks.config import ConvNetConfig
 from goldore.runs.scoring import DEFAULT_TRIALS
 from goldore.trials import LossRecipe
+from goldore.trials.presets import PRESETS
 
 scoring = pytest.importorskip("goldore_cli.scoring", reason="needs an installation, not only a checkout")
 
 
 def test_the_options_defaults_are_those_of_the_library():
     parameters = inspect.signature(scoring.score_command).parameters
+    standard = PRESETS["standard"]
+    assert (standard.trials, standard.epochs) == (DEFAULT_TRIALS, LossRecipe().epochs)
+    assert standard.width == ConvNetConfig().width
     for field, value in vars(LossRecipe()).items():
-        if field != "network":
+        if field not in ("network", "epochs"):
             assert parameters[field].default == value, field
     for field, value in vars(ConvNetConfig()).items():
         told = get_args(parameters[field].annotation)[1].help
         assert parameters[field].default is None  # another family may not have it
-        assert value is None or f"{value} (default)" in told or f"(default: {value})" in told, field
-    assert parameters["trials"].default == DEFAULT_TRIALS
+        assert value is None or f"{value} (default)" in told or f"(default: {value}" in told, field
+    for field, value in (("trials", standard.trials), ("epochs", standard.epochs)):
+        assert parameters[field].default is None  # a preset may say otherwise
+        assert f"(default: {value}, or as --preset says)" in get_args(parameters[field].annotation)[1].help
 
 
 def test_the_progress_after_a_diverged_trial_goes_forward(monkeypatch, capsys):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from goldore.datasets import ImageDataset
+from goldore.datasets.reading import Reading
 
 
 @pytest.fixture
@@ -71,7 +72,12 @@ def test_one_label_changes_fingerprint_but_no_hash(build):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"name": "other"}, {"source": "elsewhere"}, {"class_names": ("x", "y", "z")}, {"notes": ("seen",)}],
+    [
+        {"name": "other"},
+        {"source": "elsewhere"},
+        {"class_names": ("x", "y", "z")},
+        {"reading": Reading(notes=("seen",))},
+    ],
 )
 def test_fingerprint_ignores_words(build, changes):
     assert build(**changes).fingerprint == build().fingerprint

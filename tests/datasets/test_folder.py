@@ -45,7 +45,7 @@ def test_bare_class_folders_are_the_training_set(tmp_path, write_images):
         "Dog/1.bmp", "ant/y.png", "ant/z.png", "cat/10.png", "cat/9.png", "cat/B.png", "cat/a.PNG",
     )  # fmt: skip
     assert dataset.test_images is None
-    assert dataset.notes == ()
+    assert dataset.reading.notes == dataset.reading.passed_over == dataset.reading.warnings == ()
 
 
 @pytest.mark.parametrize("split", ["val", "test"])
@@ -54,7 +54,7 @@ def test_test_split_is_found_and_noted(tmp_path, write_images, assert_same_items
     write_images(tmp_path / split, TREE, seed=1)
     dataset = load_folder(tmp_path, "made")
     assert_same_items(dataset.test_images, dataset.test_labels, ImageFolder(tmp_path / split))
-    assert dataset.notes == (f"{tmp_path}: test split from {split}/",)
+    assert [each.where for each in dataset.reading.splits] == ["train/", f"{split}/"]
 
 
 def test_val_comes_before_test(tmp_path, write_images, assert_same_items):
@@ -105,10 +105,11 @@ def test_grey_and_transparent_images_become_rgb(tmp_path, file):
     for label in ("a", "b"):
         (tmp_path / label).mkdir()
         Image.new("L", (4, 4), 100).save(tmp_path / label / file)
-    Image.new("RGBA", (4, 4), (100, 100, 100, 100)).save(tmp_path / "b" / "b.png")
+    Image.new("RGBA", (4, 4), (100, 100, 100, 51)).save(tmp_path / "b" / "b.png")
     dataset = load_folder(tmp_path, "made")
     assert dataset.image_shape == (3, 4, 4)
-    assert set(dataset.images.ravel().tolist()) == {100}
+    assert [set(image.ravel().tolist()) for image in dataset.images] == [{100}, {100}, {224}]  # 255 - 155/5
+    assert dataset.reading.changed == (("transparent parts put on white", 1),)
 
 
 @pytest.mark.parametrize(("size", "box"), [((40, 20), (5, 0, 15, 10)), ((20, 40), (0, 5, 10, 15))])
@@ -144,16 +145,21 @@ def test_test_images_of_another_size_are_refused(tmp_path, write_images, refused
         load_folder(tmp_path, "made")
 
 
-@pytest.mark.parametrize("split", ["train", "val"])
-def test_empty_class_folder_is_named(tmp_path, write_images, refused, split):
+def test_empty_class_folder_is_named(tmp_path, write_images, refused):
     write_images(tmp_path / "train", TREE)
-    write_images(tmp_path / "val", TREE)
     (tmp_path / "train" / "cow").mkdir()
-    (tmp_path / "val" / "cow").mkdir()
-    if split == "val":
-        write_images(tmp_path / "train", {"cow": ["0.png"]})
-    with refused("class folder cow of", tmp_path / split, "`classes`"):
+    (tmp_path / "train" / "cow" / "notes.txt").touch()
+    with refused("class folder cow of", tmp_path / "train", "`classes`", "1 .txt file"):
         load_folder(tmp_path, "made")
+
+
+def test_split_that_lacks_a_class_is_not_used_and_said(tmp_path, write_images):
+    write_images(tmp_path / "train", TREE)
+    write_images(tmp_path / "val", {"ant": ["0.png"], "cat": ["0.png"]})
+    (tmp_path / "val" / "Dog").mkdir()
+    dataset = load_folder(tmp_path, "made")
+    assert dataset.test_images is None
+    assert dataset.reading.notes == ("val/ is not used: it has no image of class Dog",)
 
 
 def test_empty_class_folder_can_be_left_out(tmp_path, write_images):

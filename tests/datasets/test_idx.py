@@ -141,7 +141,7 @@ def test_absurd_size_is_refused_before_reading(tmp_path, refused):
 
 def test_no_images_are_refused(tmp_path, write_idx, refused):
     write_idx(tmp_path, np.zeros((0, 5, 6)), np.zeros(0))
-    with refused("training images of made", "not empty"):
+    with refused("train-labels-idx1-ubyte is empty", "at least one"):
         load_idx(tmp_path, "made")
 
 

@@ -82,16 +82,18 @@ def test_missing_path_is_refused(tmp_path, monkeypatch, refused, source):
 
 def test_file_of_unknown_kind_is_refused(tmp_path, refused):
     (tmp_path / "made.csv").write_text("1,2,3")
-    with refused(tmp_path / "made.csv", "no known kind", ".npz or .h5", kind=UsageError):
+    with refused(
+        tmp_path / "made.csv", "no known kind", ".npz, .h5", "package.module:function", kind=UsageError
+    ):
         load_dataset(str(tmp_path / "made.csv"))
 
 
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"image_size": 8}, "`image_size` applies to folder trees"),
+        ({"image_size": 8}, "`image_size` applies to images"),
         ({"classes": ["a"]}, "`classes` applies to folder trees"),
-        ({"channels": "last"}, "`channels` applies to .npz and .h5"),
+        ({"channels": "last"}, "`channels` applies to files of arrays"),
     ],
 )
 @pytest.mark.parametrize("source", ["MNIST", "FashionMNIST-sample"])
@@ -102,14 +104,14 @@ def test_option_for_other_kinds_is_refused(idx_folder, refused, source, options,
 
 @pytest.mark.parametrize("options", [{"image_size": 8}, {"classes": ["a"]}])
 def test_options_of_folder_trees_are_refused_for_arrays_and_functions(npz, refused, options):
-    for source in (str(npz), "module:function"):
-        with refused("applies to folder trees of images only", kind=UsageError):
+    for source in (str(npz), "tfds:mnist"):
+        with refused("applies to", "only", kind=UsageError):
             load_dataset(source, **options)
 
 
 @pytest.mark.parametrize("options", [{"image_size": 8}, {"classes": ["a"]}])
 def test_options_of_folder_trees_are_refused_for_idx_folders(idx_folder, refused, options):
-    with refused(idx_folder, "holds IDX files", "folder trees only", kind=UsageError):
+    with refused(idx_folder, "holds arrays", "folder trees only", kind=UsageError):
         load_dataset(str(idx_folder), **options)
 
 
@@ -121,6 +123,13 @@ def test_classes_are_refused_for_a_named_folder_tree(tmp_path, refused):
 def test_channels_are_refused_for_a_folder_tree(tree, refused):
     with refused("`channels` applies to", kind=UsageError):
         load_dataset(str(tree), channels="first")
+
+
+def test_what_is_no_text_is_an_object(refused):
+    with refused("the training set is int", "a length and be indexable"):
+        load_dataset(3)
+    with refused("`classes` applies to folder trees", kind=UsageError):
+        load_dataset([(np.zeros((4, 4), np.uint8), 0)], classes=["a"])
 
 
 def test_download_is_refused_for_all_but_names(npz, tree, refused):

@@ -225,7 +225,8 @@ def test_tiny_imagenet_validation_labels_follow_the_annotations(tiny_folder):
         np.testing.assert_array_equal(
             image.transpose(1, 2, 0), np.asarray(loader(folder / f"val_{number}.JPEG"))
         )
-    assert any("val_annotations.txt" in note for note in dataset.notes)
+    assert dataset.reading.splits[1].where == "val/ by val_annotations.txt"
+    assert dataset.reading.notes == ()
 
 
 def test_tiny_imagenet_may_be_the_root_itself(tiny_folder):
@@ -266,11 +267,11 @@ def test_tiny_imagenet_file_keeps_its_own_order(tmp_path, tiny_content, by_name)
     assert dataset.class_names == tuple(WNIDS)
 
 
-@pytest.mark.parametrize("key", ["classes", "images_train", "labels_train", "images_val", "labels_val"])
+@pytest.mark.parametrize("key", ["images_train", "labels_train", "images_val", "labels_val"])
 def test_tiny_imagenet_file_of_another_form_is_refused(tmp_path, tiny_content, refused, key):
     del tiny_content[key]
     torch.save(tiny_content, tmp_path / "tinyimagenet.pt")
-    with refused("tinyimagenet.pt is not DatasetCondensation's", key):
+    with refused("tinyimagenet.pt", "both" if "val" in key else "must hold images and labels"):
         load_dataset("TinyImageNet", data_root=tmp_path)
 
 
@@ -279,7 +280,7 @@ def test_damaged_tiny_imagenet_file_is_refused(tmp_path, tiny_content, refused, 
     path = tmp_path / "tinyimagenet.pt"
     torch.save(tiny_content, path)
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
-    with refused(path, "fetch it again"):
+    with refused(path, "cannot be read as torch.save's dictionary of tensors"):
         load_dataset(str(path))
 
 

@@ -34,7 +34,7 @@ def lists(tmp_path):
     write(folder / "CIFAR100_LossConverge.json", [7, 8, 9])
     write(folder / "CIFAR100_LossInit.json", [7, 8, 9])
     write(folder / "CIFAR10_keep.json", {"indices": [0]})
-    (folder / "CIFAR10_LossInit.txt").write_text("1")
+    (folder / "CIFAR10_LossInit.md").write_text("1")
     (folder / "README.md").write_text("lists")
     return folder
 

@@ -19,10 +19,10 @@ import torch
 from PIL import Image
 
 from goldore.datasets.arrays import load_arrays
-from goldore.datasets.folder import decode
 from goldore.datasets.idx import read_idx
+from goldore.datasets.pictures import decode
 from goldore.errors import DatasetError, GoldoreError, IndexFileError, ScoreFileError
-from goldore.exchange.importing import read_labels, read_list
+from goldore.exchange.lists import read_labels, read_list
 from goldore.files.untrusted import read_hdf5, read_npz
 from goldore.selection.index_file import load_index, save_index, side_car
 from goldore.trials import LossRecipe

@@ -1,10 +1,13 @@
 """A page taken apart, and its tables against the documents that they show."""
 
+import hashlib
+import json
 import re
 import xml.etree.ElementTree as ET
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from collections import Counter
 from html.parser import HTMLParser
+from importlib import resources
 
 from goldore.wording import count, number, percent, printable
 
@@ -17,7 +20,8 @@ class Page(HTMLParser):
 
     def __init__(self, text):
         super().__init__()
-        self.tags, self.tables, self.texts, self.styles, self._open = [], [], [], [], []
+        self.tags, self.tables, self.texts, self.styles, self.scripts = [], [], [], [], []
+        self._open = []
         self.feed(text)
         self.close()
         assert self._open == []
@@ -46,6 +50,8 @@ class Page(HTMLParser):
             self.tables[-1][1][-1][-1] += data
         elif self._open and self._open[-1] == "style":
             self.styles.append(data)
+        elif self._open and self._open[-1] == "script":
+            self.scripts.append(data)
         elif TEXTS & set(self._open):
             tag, text = self.texts[-1]
             self.texts[-1] = tag, text + data
@@ -154,9 +160,21 @@ def check_comparison_tables(page, comparison):
 
 
 def check_stands_alone(page, text):
-    """Nothing is fetched from anywhere, and nothing runs."""
+    """Nothing is fetched from anywhere, and nothing runs but the page's own script, as its policy says."""
     tags = Counter(tag for tag, _ in page.tags)
-    assert not tags.keys() & {"script", "link", "iframe", "object", "embed", "base", "form", "video", "audio"}
+    assert not tags.keys() & {"link", "iframe", "object", "embed", "base", "video", "audio"}
+    assert [attrs for tag, attrs in page.tags if tag == "form"] == [{"class": "choose"}]
+    data, script = (attrs for tag, attrs in page.tags if tag == "script")
+    assert (data, script) == ({"type": "application/json", "id": "browse-data"}, {})
+    code = page.scripts[1]
+    assert code == resources.files("goldore.report").joinpath("templates", "browse.js").read_text()
+    digest = b64encode(hashlib.sha256(code.encode()).digest()).decode()
+    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src"
+    assert f"{policy} 'sha256-{digest}'" in page.attributes("content")
+    columns = json.loads(page.scripts[0])
+    assert all(
+        len(columns[name]) == len(columns["position"]) for name in ("label", "doubted") if name in columns
+    )
     for name in {name for _, attrs in page.tags for name in attrs}:
         assert not name.startswith("on")
         assert name not in {"srcset", "poster", "action", "background", "data", "xlink:href", "style"}

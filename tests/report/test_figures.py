@@ -109,11 +109,21 @@ class TestPair:
 
 
 class TestKept:
+    def test_each_class_has_a_panel_with_its_samples(self, material):
+        chosen, kept = select(material.file, "LossConverge_large", keep_ratio="0.3")
+        labels = material.file.labels
+        for label, axes in enumerate(kept_and_dropped(material, chosen, kept).figure.axes):
+            mine, others = bars(axes)
+            here = int((labels[chosen.indices] == label).sum())
+            assert (sum(heights(mine)), sum(heights(others))) == (here, int((labels == label).sum()) - here)
+
     @pytest.mark.parametrize("scope", ["class", "global"])
     def test_bars_are_the_kept_and_the_dropped_samples(self, material, scope):
         chosen, kept = select(material.file, "LossConverge_large", keep_ratio="0.3", scope=scope)
-        axes = kept_and_dropped(material, chosen, kept).figure.axes[0]
-        mine, others = bars(axes)
+        panels = kept_and_dropped(material, chosen, kept).figure.axes
+        panels = panels[:1] if scope == "global" else panels
+        assert len(panels) == (1 if scope == "global" else 3)
+        mine, others = ([bar for axes in panels for bar in bars(axes)[which]] for which in (0, 1))
         assert (sum(heights(mine)), sum(heights(others))) == (len(chosen.indices), 60 - len(chosen.indices))
         values = material.file.scores["LossConverge"].values[chosen.indices]
         highest = max(left + width for left, width, height in mine if height)
@@ -133,11 +143,10 @@ class TestKept:
         material = material_of(path)
         chosen, kept = select(material.file, "LossConverge_large", keep_ratio="0.3")
         drawing = kept_and_dropped(material, chosen, kept)
-        mine, others = bars(drawing.figure.axes[0])
+        drawn = [bar for axes in drawing.figure.axes for group in bars(axes) for bar in group]
+        assert sum(heights(drawn)) == 55
         (legend,) = drawing.figure.legends
-        counts = [int(text.get_text().partition("(")[2][:-1]) for text in legend.get_texts()]
-        assert counts == [sum(heights(mine)), sum(heights(others))]
-        assert sum(counts) == 55
+        assert [text.get_text() for text in legend.get_texts()] == ["kept", "dropped"]
         assert "Not drawn: 5 samples without a score." in drawing.caption
 
     def test_random_has_no_score_to_draw(self, material):
@@ -191,7 +200,7 @@ class TestFiles:
         names.add(CAPTIONS)
         assert {each.name for each in folder.iterdir()} == {each.name for each in written} == names
         with Image.open(folder / "loss-curves.png") as image:
-            assert image.width == pytest.approx(4.2 * 300, abs=2)
+            assert image.width == pytest.approx(3.25 * 300, abs=2)
             assert image.info["dpi"] == pytest.approx((300, 300), abs=1)
         assert ET.parse(folder / "loss-curves.svg").getroot().tag.endswith("svg")  # noqa: S314
         assert (folder / "loss-curves.pdf").read_bytes().startswith(b"%PDF")

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import goldore
-from goldore.datasets import folder
+from goldore.datasets import folder, pictures
 from goldore.datasets.origin import Origin
 from goldore.errors import DatasetError, GoldoreError
 from goldore.report.images import find_images
@@ -168,13 +168,13 @@ class TestWrongDataset:
 class TestTree:
     def test_only_the_files_that_are_asked_for_are_opened(self, tree, monkeypatch):
         root, dataset, file = tree
-        opened, decode_one = [], folder._decode_one
+        opened, decode_one = [], pictures.open_picture
 
         def watched(path, size):
             opened.append(path.relative_to(root / "train").as_posix())
             return decode_one(path, size)
 
-        monkeypatch.setattr(folder, "_decode_one", watched)
+        monkeypatch.setattr(pictures, "open_picture", watched)
         images, _ = found(file)
         assert opened == []
         images(SOME)
@@ -216,7 +216,7 @@ class TestTree:
         paths = list(dataset.paths)
         paths[5] = str(secret) if outside == "ABSOLUTE" else outside
         file = load_scores(scored(tmp_path / "hostile.h5", replace(dataset, paths=tuple(paths)), 1))
-        monkeypatch.setattr(folder, "_decode_one", lambda *_: pytest.fail("an image was read"))
+        monkeypatch.setattr(pictures, "open_picture", lambda *_: pytest.fail("an image was read"))
         for named in (root, None):
             images, _ = found(file, named)
             with pytest.raises(DatasetError, match="outside of its folder"):

@@ -225,8 +225,8 @@ def test_the_recipe_is_completed_from_the_dataset(dataset):
     assert complete.network.depth == 3
     assert complete.mean == pytest.approx((scaled.mean(),), abs=1e-6)
     assert complete.std == pytest.approx((scaled.std(),), abs=1e-6)
-    given = complete_recipe(LossRecipe(mean=(0.0,), std=(2.0,)), dataset)
-    assert (given.mean, given.std) == ((0.0,), (2.0,))
+    given = complete_recipe(LossRecipe(mean=(0.0,), std=(0.5,)), dataset)
+    assert (given.mean, given.std) == ((0.0,), (0.5,))
 
 
 def test_the_cache_folder_comes_from_the_environment(monkeypatch, tmp_path):

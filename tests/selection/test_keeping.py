@@ -160,3 +160,96 @@ def test_whether_an_index_belongs_to_data_is_said_with_its_classes(tmp_path):
     assert f"it would keep {here} samples, and it was made to keep {kept.tolist()}" in str(refused.value)
     with pytest.raises(goldore.UsageError, match="give integers"):
         goldore.check_index(path, LABELS.astype(float))
+
+
+class TestWhatStandsForAnIndex:
+    """A selection, an array, a mask and a path mean the same everywhere."""
+
+    @pytest.fixture
+    def selection(self, tmp_path):
+        import goldore
+        from tests.conftest import make_dataset
+
+        file = goldore.score(
+            make_dataset(counts=(6, 6)),
+            trials=1,
+            recipe=goldore.LossRecipe(epochs=1, network=goldore.ConvNetConfig(depth=1, width=4)),
+            out=tmp_path / "s.h5",
+            device="cpu",
+        )
+        return goldore.prune(file, "LossInit_large", keep_per_class=2)
+
+    def test_all_forms_keep_the_same(self, selection, tmp_path):
+        import goldore
+
+        data = list(range(12))
+        path = selection.save(tmp_path / "keep.npy")
+        mask = np.zeros(12, bool)
+        mask[selection.indices] = True
+        for each in (selection, path, str(path), selection.indices, selection.indices[::-1].tolist(), mask):
+            assert list(goldore.subset(data, each)) == selection.indices.tolist()
+            assert sorted(goldore.sampler(data, each)) == selection.indices.tolist()
+            assert np.array_equal(goldore.keep_mask(each, 12), mask)
+
+    @pytest.mark.parametrize("wrong", [[], [1, 1], [-1, 2], [0.5], np.zeros((2, 2), int), np.zeros(12, bool)])
+    def test_what_is_no_index_is_refused(self, wrong):
+        import goldore
+
+        with pytest.raises(goldore.GoldoreError):
+            goldore.subset(list(range(12)), wrong)
+
+    def test_a_mask_of_another_length_is_refused(self):
+        import goldore
+
+        with pytest.raises(goldore.GoldoreError, match="is about the 11 samples"):
+            goldore.subset(list(range(12)), np.ones(11, bool))
+
+
+class TestFolderTrees:
+    """Positions in a folder tree mean files: they are compared."""
+
+    @pytest.fixture
+    def tree(self, tmp_path):
+        from PIL import Image
+
+        import goldore
+
+        rng = np.random.default_rng(0)
+        for label in ("a", "b"):
+            (tmp_path / "data" / label).mkdir(parents=True)
+            for number in range(4):
+                pixels = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(tmp_path / "data" / label / f"{number}.png")
+        file = goldore.score(
+            tmp_path / "data",
+            trials=1,
+            recipe=goldore.LossRecipe(epochs=1, network=goldore.ConvNetConfig(depth=1, width=4)),
+            out=tmp_path / "s.h5",
+            device="cpu",
+        )
+        return tmp_path / "data", goldore.prune(file, "LossInit_large", keep_per_class=2)
+
+    def test_a_renamed_file_is_refused_by_name(self, tree):
+        from torchvision.datasets import ImageFolder
+
+        import goldore
+
+        root, selection = tree
+        assert len(goldore.subset(ImageFolder(root), selection)) == 4
+        kept = selection.provenance["paths"][0]
+        (root / kept).rename(root / "a" / "z.png")
+        with pytest.raises(goldore.GoldoreError) as caught:
+            goldore.subset(ImageFolder(root), selection)
+        assert f"keeps {kept}, and a/" in str(caught.value)
+        assert "stands in its place here" in str(caught.value)
+
+    def test_a_renamed_file_that_is_not_kept_does_not_matter(self, tree):
+        from torchvision.datasets import ImageFolder
+
+        import goldore
+
+        root, selection = tree
+        last = max(int(path[2]) for path in selection.provenance["paths"] if path.startswith("b"))
+        if last < 3:
+            (root / "b" / "3.png").rename(root / "b" / "4.png")
+        assert len(goldore.subset(ImageFolder(root), selection)) == 4

@@ -6,6 +6,8 @@ from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from matplotlib.figure import Figure
+
 from goldore.errors import UsageError
 from goldore.files.atomic import check_writable, file_name, replacing
 from goldore.report.families import shown_pairs
@@ -17,6 +19,8 @@ from goldore.report.figures.style import Drawing, styled
 from goldore.report.figures.trials import loss_curves, reliability
 from goldore.report.material import Material
 from goldore.report.records import Correlation, Summary
+from goldore.report.summary import summarize
+from goldore.store import ScoreFile
 from goldore.wording import printable
 
 FORMATS = ("png", "svg", "pdf")
@@ -47,6 +51,31 @@ def draw(material: Material) -> list[Drawing]:
         if material.comparison is not None:
             found += overlaps(material.comparison)
         return settled(found)
+
+
+def draw_scores(file: ScoreFile, names: Sequence[str] = ()) -> list[Figure]:
+    """Draw how scores are distributed, and each pair of them.
+
+    Args:
+        file: on the disk.
+        names: of the scores; none means all that were read.
+
+    Raises:
+        UsageError: if there is no such score.
+    """
+    unknown = [name for name in names if name not in file.scores]
+    if unknown:
+        raise UsageError(f"{file.path} has no score {unknown[0]}; it has {', '.join(file.scores)}.")
+    material = Material(file, summarize(file))
+    chosen = names or list(file.scores)
+    with styled():
+        found = [distribution(material, name) for name in chosen]
+        found += [
+            pair(material, each)
+            for each in _pairs(material.summary)
+            if {each.first, each.second} <= set(chosen)
+        ]
+        return [each.figure for each in settled(found)]
 
 
 def _pairs(summary: Summary) -> list[Correlation]:

@@ -1,5 +1,6 @@
 """What all figures share: colours, fonts, sizes, axes, and names that the font can write."""
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,8 +21,8 @@ RED, PURPLE, SKY = "#D55E00", "#CC79A7", "#56B4E9"
 CYCLE = (BLUE, ORANGE, GREEN, PURPLE, RED, SKY)
 GREY, LIGHT = "#555555", "#BBBBBB"
 DENSITY = "cividis"  # grows in lightness, and looks nearly the same to all
-WIDTH = 4.2  # inches: the width of a phone, and of a column in print
-HEIGHT = 3.0
+WIDTH, TEXT_WIDTH = 3.25, 6.75  # inches: a column, and both columns of a page, as conferences print them
+HEIGHT = 2.5
 MOST_NAMED = 20  # classes that are drawn by name
 _LONGEST = 16
 _FAMILIES = (  # asked for letters that the first one has not; where installed
@@ -36,13 +37,19 @@ _FAMILIES = (  # asked for letters that the first one has not; where installed
     "Malgun Gothic",
 )
 PLAIN = FuncFormatter(lambda value, _: f"{value:g}")  # matplotlib's own writes powers in TeX
+_RAISED = str.maketrans(
+    "-0123456789",
+    "\N{SUPERSCRIPT MINUS}\N{SUPERSCRIPT ZERO}\N{SUPERSCRIPT ONE}"
+    "\N{SUPERSCRIPT TWO}\N{SUPERSCRIPT THREE}\N{SUPERSCRIPT FOUR}\N{SUPERSCRIPT FIVE}\N{SUPERSCRIPT SIX}"
+    "\N{SUPERSCRIPT SEVEN}\N{SUPERSCRIPT EIGHT}\N{SUPERSCRIPT NINE}",
+)
 _SETTINGS: dict[str, Any] = {
-    "font.size": 9,
-    "axes.titlesize": 9,
-    "axes.labelsize": 9,
-    "xtick.labelsize": 8,
-    "ytick.labelsize": 8,
-    "legend.fontsize": 8,
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
     "legend.frameon": False,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -92,7 +99,7 @@ def new_figure(height: float = HEIGHT, width: float = WIDTH) -> Figure:
 
 
 def scale_axis(
-    axes: Axes, axis: str, scale: str, values: tuple[float, float], *, whole: bool = False
+    axes: Axes, axis: str, scale: str, values: tuple[float, float], *, whole: bool = False, marks: int = 6
 ) -> None:
     """Set an axis to linear or logarithmic, with few ticks that do not touch.
 
@@ -102,16 +109,28 @@ def scale_axis(
         scale: "linear" or "log".
         values: the lowest and the highest that is drawn; of a logarithmic axis positive.
         whole: marks of a linear axis at whole numbers only.
+        marks: at the most, about.
     """
     which = axes.xaxis if axis == "x" else axes.yaxis
     if scale == "log":
         (axes.set_xscale if axis == "x" else axes.set_yscale)("log")
         decades = values[1] > 10 * values[0]
-        which.set_major_locator(LogLocator(numticks=6) if decades else MaxNLocator(nbins=4))
-        which.set_major_formatter(PLAIN)
+        which.set_major_locator(LogLocator(numticks=marks) if decades else MaxNLocator(nbins=4))
+        which.set_major_formatter(POWERS if decades else PLAIN)
         which.set_minor_formatter(NullFormatter())
     else:
-        which.set_major_locator(MaxNLocator(nbins=5, integer=whole))
+        which.set_major_locator(MaxNLocator(nbins=min(5, marks), integer=whole))
+
+
+def _power(value: float, _: object) -> str:
+    """A power of ten as 10 with its exponent; 1 and 10 as they are."""
+    if value <= 0:
+        return ""
+    exponent = round(math.log10(value))
+    return f"{value:g}" if exponent in (0, 1) else f"10{str(exponent).translate(_RAISED)}"
+
+
+POWERS = FuncFormatter(_power)
 
 
 def class_labels(rows: Sequence[ClassRecord | KeptClass]) -> list[str]:

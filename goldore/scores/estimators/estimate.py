@@ -5,12 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from goldore.values import Value
+
 UNRELIABLE = 0.3
 """Reliability below which a ranking is called mostly noise (docs/scores.md)."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Estimate:
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Estimate(Value):
     """A score with its uncertainty. What is not known is NaN or None.
 
     Attributes:

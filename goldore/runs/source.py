@@ -55,7 +55,7 @@ def _place(file: ScoreFile, origin: Origin | None, data_root: Path) -> tuple[str
         return origin.name, there
     if (
         origin is not None
-        and origin.kind in {"idx", "folder", "arrays", "tensors"}
+        and origin.kind in {"idx", "folder", "arrays", "tensors", "huggingface", "shards"}
         and Path(origin.path).exists()
     ):
         return str(Path(origin.path).resolve()), data_root

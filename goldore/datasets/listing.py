@@ -1,0 +1,175 @@
+"""The one listing of folder trees: which files are images of which class and split.
+
+The order is that of torchvision's ImageFolder: class folders sorted, in each the folders sorted, in each the
+files.
+"""
+
+import os
+import stat
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from torchvision.datasets.folder import IMG_EXTENSIONS
+
+from goldore.datasets.pictures import image_suffixes
+from goldore.datasets.reading import Findings
+from goldore.errors import DatasetError, reason
+
+_ENDINGS = ("", "set", "data", "images", "split")
+_SPLITS = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation", "dev", "eval", "evaluation"),
+    "test": ("test", "testing"),
+}
+_SYSTEM_FOLDERS = {"__macosx", "__pycache__", "@eadir", "$recycle.bin", "system volume information"}
+_SYSTEM_FILES = {"thumbs.db", "desktop.ini", "ehthumbs.db"}
+_MOST_NAMED = 5
+
+
+def split_of(name: str) -> str | None:
+    """Which split a folder's name means, in any case and with any hyphens: "train", "val", "test" or None."""
+    plain = name.lower().replace("_", "").replace("-", "").replace(" ", "")
+    for split, words in _SPLITS.items():
+        if any(plain == word + ending for word in words for ending in _ENDINGS):
+            return split
+    return None
+
+
+def find_splits(root: Path) -> dict[str, list[Path]]:
+    """The folders in a folder whose names mean a split: by split, sorted."""
+    found: dict[str, list[Path]] = {}
+    for folder in folders_in(root):
+        split = split_of(folder.name)
+        if split is not None:
+            found.setdefault(split, []).append(folder)
+    return found
+
+
+def training_folder(root: Path) -> Path:
+    """The folder whose class folders are the training set: train/, however it is spelled, or the root.
+
+    Raises:
+        DatasetError: if two folders could be meant.
+    """
+    train = find_splits(root).get("train", [])
+    if len(train) > 1:
+        raise DatasetError(
+            f"{root} has {train[0].name}/ and {train[1].name}/; name one of the two as the dataset."
+        )
+    return train[0] if train else root
+
+
+def folders_in(folder: Path, findings: Findings | None = None) -> list[Path]:
+    """The folders in a folder, sorted, without hidden ones and those of systems, which are counted."""
+    try:
+        entries = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
+    except OSError as error:
+        raise DatasetError(f"{folder} cannot be read ({reason(error)}); check the path.") from error
+    found = []
+    for name in entries:
+        if _is_foreign(name):
+            if findings is not None:
+                _pass_folder(findings, folder / name)
+        else:
+            found.append(folder / name)
+    return found
+
+
+def list_images(folder: Path, findings: Findings | None = None) -> list[Path]:
+    """The images in a folder and in the folders in it.
+
+    Links are followed, but not those that lead back. What is no image is counted.
+
+    Args:
+        folder: of a class.
+        findings: gets what was passed over.
+
+    Returns:
+        The files, in the order of torchvision's ImageFolder.
+    """
+    findings = Findings() if findings is None else findings
+    found: list[Path] = []
+    for inner, names in sorted(_walk(folder, findings)):
+        for name in sorted(names):
+            file = Path(inner, name)
+            why = _why_not(file)
+            if why is None:
+                found.append(file)
+            else:
+                findings.passed_over[why] += 1
+    return found
+
+
+def pass_over_files(folder: Path, findings: Findings, where: str) -> None:
+    """Count the files that lie beside folders which are read."""
+    for entry in os.scandir(folder):
+        if not entry.is_dir():
+            why = _why_not(Path(entry.path))
+            findings.passed_over[f"{where}: {why or 'image'}"] += 1
+
+
+def unknown_to_image_folder(files: list[Path]) -> Counter[str]:
+    """Suffixes of those files that torchvision's ImageFolder would pass over."""
+    suffixes = Counter(file.suffix.lower() for file in files)
+    return Counter({each: number for each, number in suffixes.items() if each not in IMG_EXTENSIONS})
+
+
+def _walk(folder: Path, findings: Findings) -> Iterator[tuple[str, list[str]]]:
+    """Folders and the files in them; hidden ones, and links that lead back, are passed over."""
+    above = {str(folder): [each.stat() for each in (folder.resolve(), *folder.resolve().parents)]}
+    for inner, folders, names in os.walk(folder, followlinks=True, onerror=_unreadable):
+        line = above.pop(inner)
+        kept = []
+        for name in folders:
+            path = Path(inner, name)
+            there = path.stat()
+            if _is_foreign(name):
+                _pass_folder(findings, path)
+            elif any(os.path.samestat(there, each) for each in line):
+                findings.passed_over["link that leads back"] += 1
+            else:
+                above[str(path)] = [*line, there]
+                kept.append(name)
+        folders[:] = kept
+        yield inner, names
+
+
+def _unreadable(error: OSError) -> None:
+    raise DatasetError(
+        f"{error.filename} cannot be read ({reason(error)}); check its permissions."
+    ) from error
+
+
+def _is_foreign(name: str) -> bool:
+    return name.startswith(".") or name.lower() in _SYSTEM_FOLDERS
+
+
+def _pass_folder(findings: Findings, folder: Path) -> None:
+    """Count a folder that is not the dataset's; ImageFolder reads it."""
+    findings.passed_over[f"folder {folder.name}"] += 1
+    inside = (name for _, _, names in os.walk(folder) for name in names)
+    if any(Path(name).suffix.lower() in IMG_EXTENSIONS for name in inside):
+        warning = (
+            f"{folder} holds images, which are passed over here and not by torchvision's ImageFolder; "
+            "remove it, so that positions mean the same there."
+        )
+        if len(findings.warnings) < _MOST_NAMED:
+            findings.warnings.append(warning)
+
+
+def _why_not(file: Path) -> str | None:
+    """Why a file is no image to be read; None if it is one."""
+    name = file.name
+    if name.startswith(".") or name.lower() in _SYSTEM_FILES:
+        return "hidden file" if name.startswith(".") else f"file {name}"
+    try:
+        mode = file.stat().st_mode
+    except OSError:
+        return "broken link"
+    if not stat.S_ISREG(mode):
+        return "pipe or device"
+    suffix = file.suffix.lower()
+    if suffix not in image_suffixes():
+        return f"{suffix} file" if suffix else "file without suffix"
+    return None

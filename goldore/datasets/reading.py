@@ -1,0 +1,107 @@
+"""What was found while a dataset was read: told before anything is trained, and kept with the dataset."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from goldore.wording import count
+
+_MOST_LISTED = 5
+Counts = tuple[tuple[str, int], ...]
+"""What there is, and how often, the most frequent first."""
+
+
+@dataclass(frozen=True)
+class SplitReading:
+    """What one split was made of.
+
+    Attributes:
+        split: "train" or "test".
+        where: the folder, file, array or object that it was read from.
+        images: number of images.
+        forms: modes of Pillow or dtypes of arrays, as they were.
+        sizes: "height x width" in pixels, as they were.
+        suffixes: of the files; empty if it was not read from image files.
+    """
+
+    split: str
+    where: str
+    images: int
+    forms: Counts = ()
+    sizes: Counts = ()
+    suffixes: Counts = ()
+
+    @property
+    def words(self) -> str:
+        """The same for people, on one line."""
+        parts = [listed(self.suffixes, self.images), listed(self.forms, self.images)]
+        parts.append(listed(self.sizes, self.images))
+        made_of = "; ".join(part for part in parts if part)
+        return f"{count(self.images)} images from {self.where}" + (f": {made_of}" if made_of else "")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was read as what.
+
+    Attributes:
+        splits: that were read, the training split first.
+        changed: how images were brought to 8 bits and without transparency, and how many of them.
+        passed_over: what was there and was not read, with the reason, and how often.
+        notes: what was decided, one sentence each.
+        details: what was detected, for those who want to know it all, one sentence each.
+        warnings: what is probably not as it was meant, one sentence each.
+    """
+
+    splits: tuple[SplitReading, ...] = ()
+    changed: Counts = ()
+    passed_over: Counts = ()
+    notes: tuple[str, ...] = ()
+    details: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+NOTHING_READ = Reading()
+"""Of a dataset that says nothing of how it was read."""
+
+
+@dataclass
+class Findings:
+    """Collects what is found while a dataset is read."""
+
+    splits: list[SplitReading] = field(default_factory=list)
+    changed: Counter[str] = field(default_factory=Counter)
+    passed_over: Counter[str] = field(default_factory=Counter)
+    notes: list[str] = field(default_factory=list)
+    details: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def saw(self, changed: str, images: int, detail: str) -> None:
+        """Take in what was done to an array of images, where there is something to say."""
+        if changed:
+            self.changed[changed] += images
+        if detail:
+            self.details.append(detail)
+
+    def reading(self) -> Reading:
+        """What was found, and will not change any more."""
+        return Reading(
+            tuple(self.splits),
+            counts(self.changed),
+            counts(self.passed_over),
+            tuple(dict.fromkeys(self.notes)),
+            tuple(dict.fromkeys(self.details)),
+            tuple(self.warnings),
+        )
+
+
+def counts(counter: Counter[str]) -> Counts:
+    """The entries of a counter, the most frequent first, then by name."""
+    return tuple(sorted(counter.items(), key=lambda entry: (-entry[1], entry[0])))
+
+
+def listed(entries: Counts, total: int | None = None) -> str:
+    """Entries on one line: each with its number, where it is not that of all."""
+    if len(entries) == 1 and entries[0][1] == total:
+        return entries[0][0]
+    text = ", ".join(f"{count(number)} {what}" for what, number in entries[:_MOST_LISTED])
+    return text + (f" and {count(len(entries) - _MOST_LISTED)} others" if len(entries) > _MOST_LISTED else "")
