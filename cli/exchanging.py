@@ -8,7 +8,7 @@ import typer
 from goldore.errors import UsageError
 from goldore.wording import count, plural
 
-from .screen import line, out, reports_errors, warn, warn_of_journal
+from .screen import line, out, reports_errors, show_warnings, warn, warn_of_journal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -177,5 +177,6 @@ def shards_command(
     """
     from goldore.exchange.shards import shards
 
+    show_warnings()
     written = shards(index, sources, folder, per_shard=per_shard, overwrite=overwrite)
     line(out(), f"{plural(len(written), 'shard')} written to {folder}")

@@ -31,17 +31,19 @@ _FACTS = {
 
 def is_index_file(path: Path) -> bool:
     """Whether a path names an index file, and no score file or list of scores."""
-    from goldore.files.untrusted import INDEX_BYTES, read_json
+    from goldore.files.untrusted import INDEX_BYTES, read_hdf5, read_json
     from goldore.selection.index_file import SUFFIXES
     from goldore.store import is_score_file
 
     if path.suffix not in SUFFIXES or not path.is_file() or is_score_file(path):
         return False
-    if path.suffix != ".json":
-        return path.suffix != ".h5"
+    if path.suffix not in (".json", ".h5"):
+        return True
     try:
-        return isinstance(read_json(path, INDEX_BYTES), dict)
-    except (OSError, ValueError):
+        if path.suffix == ".json":
+            return isinstance(read_json(path, INDEX_BYTES), dict)
+        return len(read_hdf5(path, {"indices": "biuf"})) == 1
+    except (OSError, ValueError, RuntimeError):
         return False
 
 

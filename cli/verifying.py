@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
-from goldore.errors import UsageError
+from goldore.errors import IndexFileError, UsageError
 from goldore.wording import count, plural
 
+from .index_views import is_index_file
 from .screen import err, fields, line, out, reports_errors
 
 
@@ -74,8 +75,9 @@ def _is_index(file: Path, dataset: str | None) -> bool:
     from goldore.selection.index_file import SUFFIXES
     from goldore.store import is_score_file
 
-    suffixes = SUFFIXES if dataset is not None else set(SUFFIXES) - {".h5"}
-    return file.suffix in suffixes and not is_score_file(file)
+    return (
+        file.suffix in SUFFIXES and not is_score_file(file) and (dataset is not None or is_index_file(file))
+    )
 
 
 def _verify_index(file: Path, dataset: str | None, data_root: Path) -> None:
@@ -90,14 +92,27 @@ def _verify_index(file: Path, dataset: str | None, data_root: Path) -> None:
     if dataset is not None:
         loaded = load_dataset(dataset, data_root=data_root)
         labels, names, whose = loaded.labels, loaded.class_names, loaded.name
-    elif scores.is_file():
+        fingerprint = loaded.fingerprint
+    elif scores.is_file() and "mapped_from" not in about:
         read = load_scores(scores, only=())
         labels, names, whose = read.labels, read.dataset.class_names, f"{read.dataset.name}, by {scores}"
+        fingerprint = read.dataset.fingerprint
     else:
-        raise UsageError(f"{file} names no score file that is here; say with --dataset what it is about.")
+        raise UsageError(
+            f"{file} names no score file of its order that is here; say with --dataset what it is about."
+        )
     kept = check_index(file, labels)
+    claimed = about.get("fingerprint")
+    if claimed and fingerprint and claimed != fingerprint:
+        raise IndexFileError(
+            f"{file} is about other images than those of {whose}, or another order of them, with the same "
+            f"labels (fingerprint {claimed[:12]} / {fingerprint[:12]}); translate it with goldore map-index, "
+            "or choose the index file of this dataset."
+        )
     checked = (
-        "by the labels"
+        "by its images and labels"
+        if claimed and fingerprint
+        else "by the labels"
         if "labels_sha256" in about
         else "as far as can be told: the file says nothing of labels"
     )

@@ -6,19 +6,29 @@ pass over most samples read everything; where little is kept, new shards are fas
 """
 
 import io
+import lzma
+import re
 import tarfile
 import tempfile
+import warnings
+import zlib
 from collections.abc import Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from contextlib import suppress
+from copy import copy
+from pathlib import Path
 
 import numpy as np
 
 from goldore.errors import DatasetError, UsageError, reason, require
-from goldore.selection.index_file import load_index
+from goldore.selection.index_file import Index, load_index
 from goldore.selection.keeping import verify_index
 
 _CLASS = "cls"  # the file of a sample that holds its label, in digits
-_NAME = "kept-{:06d}.tar"
+_NAME, _OURS = "kept-{:06d}.tar", re.compile(r"kept-\d{6}\.tar")
+_MEMBER = re.compile(r"(?P<key>(?:.*/)?[^./]+)\.(?P<ending>[^/]*)", re.DOTALL)  # as webdataset splits names
+_BLOCK = 2**20
+_NUMBER = re.compile(rb"\d{1,18}")
+_FAILURES = (OSError, EOFError, ValueError, tarfile.TarError, zlib.error, lzma.LZMAError)
 
 Sample = list[tuple[tarfile.TarInfo, bytes]]
 
@@ -54,11 +64,34 @@ def shards(
     )
     require(per_shard >= 1, f"`per_shard` is {per_shard}; it must be 1 or more.")
     index, folder = load_index(index_file), Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
-    there = sorted(folder.glob("kept-*.tar"))
+    there = sorted(path for path in folder.glob("kept-*.tar") if _OURS.fullmatch(path.name))
     if there and not overwrite:
         raise UsageError(f"{there[0]} exists already; choose another `out` or use `overwrite`.")
+    read = {Path(source).resolve() for source in sources}
+    own = next((path for path in there if path.resolve() in read), None)
+    require(own is None, f"{own} is one of the sources, and would be replaced; choose another `out`.")
+    require(not folder.exists() or folder.is_dir(), f"{folder} is a file; choose another `out`.")
+    is_new = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        return _written(index, index_file, sources, folder, there, per_shard)
+    except BaseException:
+        if is_new:
+            with suppress(OSError):
+                folder.rmdir()
+        raise
+
+
+def _written(
+    index: Index,
+    index_file: str | Path,
+    sources: Sequence[str | Path],
+    folder: Path,
+    there: Sequence[Path],
+    per_shard: int,
+) -> list[Path]:
     keep = set(index.indices.tolist())
+    names: set[str] = set()
     labels: list[int | None] = []
     with tempfile.TemporaryDirectory(prefix=".kept-", dir=folder) as temporary:
         written: list[Path] = []
@@ -66,13 +99,19 @@ def shards(
         for position, sample in enumerate(_samples(sources)):
             labels.append(_label(sample))
             if position in keep:
-                waiting.append(sample)
+                waiting.append(_with_own_name(sample, position, names))
             if len(waiting) == per_shard:
                 written.append(_write(Path(temporary), len(written), waiting))
                 waiting = []
         if waiting:
             written.append(_write(Path(temporary), len(written), waiting))
         known = np.array(labels) if labels and None not in labels else None
+        if known is None:
+            warnings.warn(
+                f"{labels.count(None):,} samples have no .{_CLASS} file with a number, so that the labels "
+                "were not compared with those of the index.",
+                stacklevel=3,
+            )
         verify_index(index, index_file, len(labels), known)
         for path in there:
             path.unlink()
@@ -87,9 +126,10 @@ def _samples(sources: Sequence[str | Path]) -> Iterator[Sample]:
                 last = None
                 for member in tar:
                     content = tar.extractfile(member) if member.isfile() else None
-                    if content is None:
+                    name = _MEMBER.fullmatch(member.name)
+                    if content is None or name is None:  # webdataset passes them over too
                         continue
-                    key = _key(member.name)
+                    key = name["key"]
                     if key != last and sample:
                         yield sample
                         sample = []
@@ -97,22 +137,45 @@ def _samples(sources: Sequence[str | Path]) -> Iterator[Sample]:
                     sample.append((member, content.read()))
                 if sample:
                     yield sample
-        except (OSError, tarfile.TarError) as error:
+                _check_end(tar)
+        except _FAILURES as error:
             raise DatasetError(
-                f"{source} cannot be read as a tar file ({reason(error)}); check the path."
+                f"{source} cannot be read as a tar file ({reason(error)}); check the path, or fetch it again."
             ) from error
 
 
-def _key(name: str) -> str:
-    path = PurePosixPath(name)
-    return str(path.parent / path.name.split(".")[0])
+def _check_end(tar: tarfile.TarFile) -> None:
+    """See that a tar file ends in zeros: a damaged header looks like its end."""
+    if tar.fileobj is not None:
+        tar.fileobj.seek(tar.offset)
+        if any(tar.fileobj.read(tarfile.BLOCKSIZE)):
+            raise tarfile.ReadError("it has a damaged header")
+        while tar.fileobj.read(_BLOCK):  # packed files have a checksum at their end
+            pass
+
+
+def _with_own_name(sample: Sample, position: int, names: set[str]) -> Sample:
+    """A sample under a key that no other one has: keys may repeat from shard to shard."""
+    name = _MEMBER.fullmatch(sample[0][0].name)
+    key = name["key"] if name is not None else ""
+    if key not in names:
+        names.add(key)
+        return sample
+    found = []
+    for member, content in sample:
+        renamed = copy(member)
+        renamed.name = f"{key}-{position}{member.name.removeprefix(key)}"
+        found.append((renamed, content))
+    names.add(f"{key}-{position}")
+    return found
 
 
 def _label(sample: Sample) -> int | None:
     for member, content in sample:
-        if member.name.endswith(f".{_CLASS}"):
+        name = _MEMBER.fullmatch(member.name)
+        if name is not None and name["ending"].lower() == _CLASS:
             text = content.strip()
-            return int(text) if text.isdigit() else None
+            return int(text) if _NUMBER.fullmatch(text) else None
     return None
 
 

@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
+from numbers import Integral
 
 from goldore.errors import UsageError, require
 
@@ -62,9 +63,17 @@ def make_amount(
     if keep_ratio is not None:
         return Amount(f"keep_ratio {_text(keep_ratio)}", 1 - exact_ratio(keep_ratio, "`keep_ratio`"))
     if keep_per_class is not None:
+        whole = isinstance(keep_per_class, Integral) and not isinstance(keep_per_class, bool)
+        require(whole, f"`keep_per_class` is {keep_per_class!r}; it must be a whole number.")
+        keep_per_class = int(keep_per_class)
         require(keep_per_class >= 1, f"`keep_per_class` is {keep_per_class}; it must be 1 or more.")
         return Amount(f"keep_per_class {keep_per_class}", count=keep_per_class)
-    first, last = keep_range or (0, 1)
+    pair = keep_range.split(":") if isinstance(keep_range, str) else keep_range
+    require(
+        isinstance(pair, tuple | list) and len(pair) == 2,  # noqa: PLR2004
+        f"`keep_range` is {keep_range!r}; it must be two shares, as (0.2, 0.5).",
+    )
+    first, last = pair or (0, 1)
     start, stop = (exact_ratio(each, "`keep_range`") for each in (first, last))
     shown = f"{_text(first)}:{_text(last)}"
     require(start < stop, f"`keep_range` {shown} is empty; the first must be below the second.")

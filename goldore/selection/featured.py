@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from goldore.errors import require
 from goldore.selection.amount import exact_ratio
-from goldore.selection.ordered import Window, in_turn
+from goldore.selection.ordered import Window, in_turn, stretch
 from goldore.selection.ordering import ascending
 from goldore.selection.rule import Samples, Strategy
 
@@ -81,7 +81,7 @@ class _Weighted(Strategy):
         """
         import numpy as np
 
-        pruned = 1 - budget / len(samples)
+        pruned = 1 - budget / samples.total
         b = _EASY * (1 - self.mean) * (1 - pruned**self.rule.c)
         a = _CONCENTRATION - b
         p = np.clip(np.nan_to_num(samples.score(self.rule.by)), _EDGE, 1 - _EDGE)
@@ -166,7 +166,7 @@ def _farthest_first(points: "Floats", keys: "Floats", count: int) -> "Ints":
     import numpy as np
 
     order = ascending(keys)[::-1]
-    points = points[order]
+    points = points[order] - points.mean(axis=0)  # distances stay, and what is lost by cancellation is less
     squares = (points**2).sum(axis=1)
     nearest = np.full(len(points), np.inf)
     chosen = np.zeros(count, dtype=np.int64)
@@ -206,7 +206,9 @@ class BestWindow(Strategy):
         require(
             0 < self.step <= 1, f"step of the rule best-window is {self.step}; it must be above 0, at most 1."
         )
-        require(self.ridge > 0, f"ridge of the rule best-window is {self.ridge}; it must be above 0.")
+        require(
+            0 < self.ridge < math.inf, f"ridge of the rule best-window is {self.ridge}; it must be above 0."
+        )
 
     def prepared(self, groups: Sequence[Samples], budgets: Sequence[int]) -> tuple[Strategy, Sequence[int]]:
         """Try all starts at which every group has enough."""
@@ -225,7 +227,7 @@ class BestWindow(Strategy):
         features = np.concatenate([points, np.ones((len(points), 1))], axis=1)
         labels = np.concatenate([group.labels for group in groups])
         firsts = np.cumsum([0, *map(len, groups)])
-        orders = [first + ascending(group.keys) for first, group in zip(firsts, groups, strict=False)]
+        orders = [ascending(group.keys) for group in groups]
         step = exact_ratio(self.step, "step of the rule best-window")
         room = min(Fraction(len(group) - budget, len(group)) for group, budget in there)
         starts = [step * each for each in range(int(room / step) + 1)]
@@ -233,8 +235,8 @@ class BestWindow(Strategy):
         for start in starts:
             rows = np.concatenate(
                 [
-                    order[math.floor(start * len(order)) :][:budget]
-                    for order, budget in zip(orders, budgets, strict=True)
+                    first + stretch(order[math.floor(start * len(order)) :], group.keys, budget)
+                    for first, order, group, budget in zip(firsts, orders, groups, budgets, strict=False)
                 ]
             )
             found.append(_fitted(features, labels, rows, self.ridge))

@@ -1,6 +1,8 @@
 """An index file at work in one's own code: datasets of the kept samples, a sampler, a mask for arrays."""
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldore.datasets.classes import labels_digest
+from goldore.datasets.labels import Classes
 from goldore.datasets.paths import paths_of, same_file
-from goldore.errors import IndexFileError, UsageError
+from goldore.errors import GoldoreError, IndexFileError, UsageError
 from goldore.selection.index_file import Index, index_of
 
 if TYPE_CHECKING:
@@ -67,24 +70,56 @@ def sampler(dataset: Any, index_file: Any, *, generator: "Generator | None" = No
 
 def _indices_for(dataset: Any, index_file: Any) -> NDArray[np.int64]:
     """The positions of an index file, after a look at whether it is about this dataset."""
-    if not hasattr(dataset, "__len__"):
+    if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
         raise UsageError(
-            "the dataset has no length, so that positions mean nothing; pass one that is indexable."
+            "the dataset has no length or cannot be indexed, so that positions mean nothing; pass one that "
+            "can."
         )
     index, name = index_of(index_file)
-    if _is_table(dataset):
-        named = [dataset[name] for name in _LABELS if name in dataset.column_names]
-    else:
-        named = [getattr(dataset, name) for name in _LABELS[:2] if hasattr(dataset, name)]
-    labels = _numbered(named[0]) if named else None
-    verify_index(index, name, len(dataset), labels, paths_of(dataset))
+    labels, paths = _labels_of(dataset), paths_of(dataset)
+    verify_index(index, name, len(dataset), labels, paths)
+    if not index.provenance:
+        if isinstance(index_file, str | Path):
+            warnings.warn(f"{name} says nothing of its dataset, so that nothing was compared.", stacklevel=3)
+    elif labels is None and paths is None:
+        warnings.warn(
+            f"neither labels nor files of this {type(dataset).__name__} are at hand, so that only the number "
+            f"of samples was compared with {name}; see goldore.check_index.",
+            stacklevel=3,
+        )
     return index.indices
 
 
-def _numbered(labels: Any) -> NDArray[Any]:
-    """Labels as numbers; texts by their order."""
-    array = np.asarray(labels)
-    return np.unique(array, return_inverse=True)[1] if array.dtype.kind in "US" else array
+def _labels_of(dataset: Any) -> NDArray[np.int64] | None:
+    """The labels of a dataset as numbers [N]; None where they are not to be had."""
+    for values in _candidates(dataset):
+        try:
+            if values is not None and len(values) == len(dataset):
+                return Classes(values, "the labels").labels
+        except (GoldoreError, TypeError, ValueError):  # these are no labels
+            continue
+    return None
+
+
+def _candidates(dataset: Any) -> Iterator[Any]:
+    """What may be the labels of a dataset, the likeliest first."""
+    if _is_table(dataset):
+        features = getattr(dataset, "features", None) or {}
+        classes = [name for name in dataset.column_names if hasattr(features.get(name), "names")]
+        for name in dict.fromkeys([*(each for each in _LABELS if each in dataset.column_names), *classes]):
+            with suppress(Exception):  # a format may leave it out
+                yield dataset.with_format(None)[:][name]
+        return
+    for name in _LABELS[:2]:
+        yield getattr(dataset, name, None)
+    tensors = getattr(dataset, "tensors", None)  # of a TensorDataset
+    if isinstance(tensors, tuple) and len(tensors) > 1:
+        yield tensors[-1]
+    inner, indices = getattr(dataset, "dataset", None), getattr(dataset, "indices", None)  # of a Subset
+    if inner is not None and indices is not None and hasattr(inner, "__len__"):
+        labels = _labels_of(inner)
+        if labels is not None:
+            yield labels[np.asarray(indices)]
 
 
 def _is_table(dataset: Any) -> bool:
@@ -106,8 +141,10 @@ def check_index(index_file: Any, labels: Any) -> NDArray[np.int64]:
         IndexFileError: if it is not; the message says how its classes differ from those here.
     """
     labels, (index, name) = np.asarray(labels), index_of(index_file)
-    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
-        raise UsageError(f"labels are an array of {labels.dtype} {list(labels.shape)}; give integers [N].")
+    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer) or (labels < 0).any():
+        raise UsageError(
+            f"labels are an array of {labels.dtype} {list(labels.shape)}; give integers [N], 0 or more."
+        )
     verify_index(index, name, len(labels), labels)
     return np.bincount(labels[index.indices], minlength=int(labels.max()) + 1)
 

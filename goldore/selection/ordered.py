@@ -33,8 +33,8 @@ class Window(Strategy):
         exact_ratio(self.start, "start of the rule window")
 
     def choose(self, samples: Samples, budget: int) -> "Ints":
-        """The first of the rest."""
-        return rest_of(self, self.start, samples, budget)[:budget]
+        """The first of the rest; samples that have no score only where they are needed."""
+        return stretch(rest_of(self, self.start, samples, budget), samples.keys, budget)
 
 
 @dataclass(frozen=True)
@@ -124,6 +124,20 @@ class Ccs(Strategy):
             return np.concatenate(kept)
 
         return in_turn(rest_of(self, self.after, samples, budget), keys, budget, drawn)
+
+
+def stretch(rest: "Ints", keys: "Floats", budget: int) -> "Ints":
+    """The first of an order, those that are dropped first for want of a score last.
+
+    Args:
+        rest: places in the order in which they are dropped.
+        keys: of all samples, -inf for those.
+        budget: how many.
+    """
+    import numpy as np
+
+    without = np.isneginf(keys[rest])
+    return np.concatenate([rest[~without], rest[without]])[:budget]
 
 
 def in_turn(rest: "Ints", keys: "Floats", budget: int, draw: "Callable[[Ints, int], Ints]") -> "Ints":

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,6 +28,7 @@ from goldore.selection.criteria import (
     random_keys,
 )
 from goldore.selection.facts import Facts
+from goldore.selection.filters import Quotas
 from goldore.selection.ordered import Window
 from goldore.selection.rule import Chain, End, Filter, Samples, Strategy
 from goldore.selection.strategies import strategy_of
@@ -164,6 +166,17 @@ def prune(
         amount.count is None or scope == "class",
         "`keep_per_class` counts samples of each class; leave `scope` global out or give a ratio.",
     )
+    parts = rule.parts if isinstance(rule, Chain) else (rule,)
+    require(
+        amount.count is None or not any(isinstance(part, Quotas) for part in parts),
+        "`keep_per_class` keeps as many of each class, and quotas do not; give a ratio.",
+    )
+    require(isinstance(seed, Integral), f"`seed` is {seed!r}; it must be a whole number.")
+    seed = int(seed)
+    if min_reliability is not None:
+        require(
+            isinstance(min_reliability, Real), f"`min_reliability` is {min_reliability!r}; give a number."
+        )
     require(missing in ("error", "drop", "keep"), f"`missing` is {missing!r}; choose error, drop or keep.")
     file = scores if isinstance(scores, ScoreFile) else load_scores(scores, only=_only(criterion))
     parsed = parse_criterion(criterion, file.score_names)
@@ -193,7 +206,10 @@ def prune(
     require(len(indices) > 0, f"`{argument}` {value} keeps no sample at all; keep more.")
     stored = file.scores[parsed.score].halves if parsed.drops else None
     known = stored is not None and np.isfinite(stored).any()
-    halves = (chosen(stored[0])[0], chosen(stored[1])[0]) if stored is not None and known else None
+    # Rules that draw, or look at more than the criterion, share that between the halves: it would seem
+    # agreement.
+    comparable = stored is not None and known and isinstance(rule, End | Window)
+    halves = (chosen(stored[0])[0], chosen(stored[1])[0]) if stored is not None and comparable else None
     kept = np.bincount(file.labels[indices], minlength=classes)
     provenance: dict[str, Any] = {
         "dataset": file.dataset.name,
@@ -266,7 +282,8 @@ def choose_samples(
         size, smallest = min((len(each), place) for place, each in enumerate(members))
         require(
             size >= amount.count,
-            f"`keep_per_class` {amount.count} is more than the {size} samples of class {smallest}; lower it.",
+            f"`keep_per_class` {amount.count} is more than the {size} samples of class {smallest}; "
+            + ("lower it." if size else "that class has none, so give a ratio."),
         )
     groups = [
         Samples(
@@ -275,12 +292,21 @@ def choose_samples(
             _fixed(np.empty(0) if random is None else random[each]),
             _fixed(each),
             facts,
+            len(each),
         )
         for each in members
     ]
     rule = Chain((strategy, End())) if isinstance(strategy, Filter) else strategy
+    wanted = [amount.of(len(each)) for each in groups]
     with _failures_of(strategy):
-        found, budgets = rule.prepared(groups, [amount.of(len(each)) for each in groups])
+        found, budgets = rule.prepared(groups, wanted)
+        budgets = [int(budget) for budget in budgets]
+    fits = len(budgets) == len(groups) and sum(budgets) == sum(wanted)
+    require(
+        fits and all(0 <= budget <= len(group) for budget, group in zip(budgets, groups, strict=True)),
+        f"the rule {strategy} would keep {sum(budgets)} samples, {budgets[:10]} of the groups, and "
+        f"{sum(wanted)} are to be kept of those that there are; mend it.",
+    )
     kept = np.zeros(len(keys), dtype=np.bool_)
     for group, budget in zip(groups, budgets, strict=True):
         if budget:
@@ -301,7 +327,7 @@ def _failures_of(rule: Strategy) -> Iterator[None]:
         yield
     except GoldoreError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         failed = f"the rule {rule} failed ({type(error).__name__}: {reason(error)}); mend it."
         raise UsageError(failed) from error
 

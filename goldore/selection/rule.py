@@ -37,6 +37,7 @@ class Samples:
             `draws`.
         positions: int64 [n], where they stand in the training set, ascending.
         facts: what the score file says beside the criterion's score; None if there is no file.
+        whole: samples of the class, or of all, before filters left any out; None: these.
     """
 
     keys: "Floats"
@@ -44,6 +45,12 @@ class Samples:
     random: "Floats"
     positions: "Ints"
     facts: "Facts | None" = None
+    whole: int | None = None
+
+    @property
+    def total(self) -> int:
+        """How many there were before filters left any out."""
+        return len(self) if self.whole is None else self.whole
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -56,6 +63,7 @@ class Samples:
         """
         return dataclasses.replace(
             self,
+            whole=self.total,
             keys=self.keys[places],
             labels=self.labels[places],
             random=self.random[places] if len(self.random) else self.random,
@@ -80,7 +88,15 @@ class Samples:
         Raises:
             UsageError: if there is no such file, or it does not fit the dataset.
         """
+        import numpy as np
+
         found: Floats = self.file.features(given)[self.positions].astype("float64")
+        bad = ~np.isfinite(found).all(axis=1)
+        if bad.any():
+            raise UsageError(
+                f"the features of sample {self.positions[bad][0]} are not finite ({int(bad.sum()):,} are "
+                "like that); mend them."
+            )
         return found
 
     @property

@@ -29,7 +29,10 @@ def strategy_of(given: str | Strategy) -> Strategy:
     if isinstance(given, Strategy):
         return given
     require(isinstance(given, str), f"the rule is {given!r}; give a name or an instance of Strategy.")
+    open_ended, given = given.endswith("+"), given.removesuffix("+")  # "unique+" is unique, then the end
     parts = [_single(part) for part in _NEXT.split(given)]
+    if open_ended:
+        require(isinstance(parts[-1], Filter), f"nothing comes after the +, and {parts[-1]} is no filter.")
     if len(parts) == 1:
         return parts[0]
     *first, last = parts

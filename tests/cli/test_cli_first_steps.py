@@ -215,3 +215,37 @@ class TestIndexFiles:
 def test_completion_can_be_installed(goldore):
     done = goldore("--help")
     assert "--install-completion" in done.stdout
+
+
+class TestVerifyIndex:
+    """An index file is about images in an order, and equal labels are not enough."""
+
+    @pytest.fixture
+    def made(self, goldore, tmp_path, tiny_options):
+        draw = np.random.default_rng(0)
+        labels = np.repeat(np.arange(3), 12)
+        for name in ("one", "two"):
+            images = draw.integers(0, 256, (36, 8, 8), dtype=np.uint8)
+            np.savez(tmp_path / f"{name}.npz", x_train=images, y_train=labels)
+        scored = goldore("score", "one.npz", *tiny_options, "--trials", "1", "--out", "one.h5")
+        assert scored.returncode == 0, scored.stderr
+
+    def test_other_images_with_the_same_labels_are_refused(self, goldore, made):
+        rule = ["--criterion", "LossInit_large", "--keep-per-class", "4"]
+        assert goldore("prune", "one.h5", *rule, "--out", "k.npy").returncode == 0
+        assert goldore("verify", "k.npy").returncode == 0
+        assert goldore("verify", "k.npy", "--dataset", "one.npz").returncode == 0
+        done = goldore("verify", "k.npy", "--dataset", "two.npz")
+        assert done.returncode == 1
+        assert "is about other images than those of two" in done.stderr
+
+    def test_index_files_in_hdf5_and_of_other_orders(self, goldore, made):
+        rule = ["--criterion", "LossInit_large", "--keep-per-class", "4"]
+        assert goldore("prune", "one.h5", *rule, "--out", "k.h5").returncode == 0
+        done = goldore("verify", "k.h5")
+        assert done.returncode == 0, done.stderr
+        assert "keeps 12 of the 36 samples" in done.stdout
+        mapped = goldore("prune", "one.h5", *rule, "--order", "one.npz", "--out", "m.npy")
+        assert mapped.returncode == 0, mapped.stderr
+        assert "say with --dataset what it is about" in goldore("verify", "m.npy").stderr
+        assert goldore("verify", "m.npy", "--dataset", "one.npz").returncode == 0

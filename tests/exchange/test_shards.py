@@ -85,3 +85,109 @@ def test_existing_ones_are_replaced_only_if_asked_for(sources, keep, tmp_path):
         goldore.shards(keep, sources, out)
     assert len(goldore.shards(keep, sources, out, overwrite=True)) == 1
     assert len(list(out.glob("*.tar"))) == 1
+
+
+class TestTraps:
+    """Shards as other programs and machines write them."""
+
+    @pytest.fixture
+    def make(self, tmp_path):
+        def make(name, members, mode="w"):
+            with tarfile.open(tmp_path / name, mode) as tar:
+                for path, content in members:
+                    member = tarfile.TarInfo(path)
+                    member.size = len(content)
+                    tar.addfile(member, io.BytesIO(content))
+            return tmp_path / name
+
+        return make
+
+    @staticmethod
+    def samples(count=10, label=lambda number: str(number % 2), ending="cls"):
+        return [
+            part
+            for number in range(count)
+            for part in (
+                (f"{number:04}.jpg", b"%d" % number),
+                (f"{number:04}.{ending}", label(number).encode()),
+            )
+        ]
+
+    @staticmethod
+    def index(path, positions):
+        np.save(path, np.array(positions))
+        return path
+
+    @staticmethod
+    def contents(path):
+        with tarfile.open(path) as tar:
+            return {member.name: tar.extractfile(member).read() for member in tar}
+
+    def test_sources_are_never_replaced(self, make, tmp_path):
+        (tmp_path / "out").mkdir()
+        source = make("out/kept-000000.tar", self.samples())
+        before = source.read_bytes()
+        with pytest.raises(UsageError, match="is one of the sources"):
+            goldore.shards(self.index(tmp_path / "k.npy", [1]), [source], tmp_path / "out", overwrite=True)
+        assert source.read_bytes() == before
+
+    def test_files_of_others_stay(self, make, tmp_path):
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out" / "kept-my-old-data.tar").write_bytes(b"mine")
+        goldore.shards(
+            self.index(tmp_path / "k.npy", [1]),
+            [make("a.tar", self.samples())],
+            tmp_path / "out",
+            overwrite=True,
+        )
+        assert (tmp_path / "out" / "kept-my-old-data.tar").read_bytes() == b"mine"
+
+    def test_keys_that_repeat_from_shard_to_shard_stay_apart(self, make, tmp_path):
+        sources = [make("a.tar", self.samples()), make("b.tar", self.samples())]
+        (written,) = goldore.shards(self.index(tmp_path / "k.npy", [3, 13]), sources, tmp_path / "out")
+        assert self.contents(written).keys() == {"0003.jpg", "0003.cls", "0003-13.jpg", "0003-13.cls"}
+
+    @pytest.mark.parametrize("extra", ["README", "./.DS_Store", "._0000.jpg", "folder/.hidden.jpg"])
+    def test_members_that_webdataset_passes_over_are_no_samples(self, make, tmp_path, extra):
+        source = make("a.tar", [(extra, b"x"), *self.samples()])
+        (written,) = goldore.shards(self.index(tmp_path / "k.npy", [3]), [source], tmp_path / "out")
+        assert self.contents(written)["0003.jpg"] == b"3"
+
+    @pytest.mark.parametrize("ending", ["CLS", "Cls"])
+    def test_the_ending_of_labels_has_any_case(self, make, tmp_path, ending, recwarn):
+        source = make("a.tar", self.samples(ending=ending))
+        goldore.shards(self.index(tmp_path / "k.npy", [3]), [source], tmp_path / "out")
+        assert not recwarn.list
+
+    @pytest.mark.parametrize("label", ["", "-1", "9" * 5000, "cat"])
+    def test_it_is_said_that_labels_were_not_compared(self, make, tmp_path, label):
+        source = make("a.tar", self.samples(label=lambda number: label if number == 4 else "0"))
+        with pytest.warns(UserWarning, match="1 samples have no .cls file with a number"):
+            goldore.shards(self.index(tmp_path / "k.npy", [3]), [source], tmp_path / "out")
+
+    def test_another_file_that_ends_alike_is_no_label(self, make, tmp_path, recwarn):
+        members = [(f"{number:04}.coarse.cls", b"cat") for number in range(10)]
+        source = make("a.tar", sorted([*members, *self.samples()]))
+        goldore.shards(self.index(tmp_path / "k.npy", [3]), [source], tmp_path / "out")
+        assert not recwarn.list
+
+    @pytest.mark.parametrize("mode", ["w:gz", "w:xz", "w"])
+    @pytest.mark.parametrize("damage", ["cut", "flip"])
+    def test_damaged_shards_are_refused_and_nothing_is_left(self, make, tmp_path, mode, damage):
+        content = [(f"{number:04}.jpg", np.random.default_rng(number).bytes(3000)) for number in range(30)]
+        source = make("a.tar", content, mode)
+        data = bytearray(source.read_bytes())
+        if damage == "cut":
+            data = data[: len(data) // 2 + 100]
+        else:
+            place = 3584 * 15 + 50 if mode == "w" else len(data) // 2  # within a header
+            data[place] ^= 0xFF
+        source.write_bytes(data)
+        with pytest.raises(DatasetError, match=r"a\.tar cannot be read as a tar file"):
+            goldore.shards(self.index(tmp_path / "k.npy", [3]), [source], tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+
+    def test_an_out_that_is_a_file_is_refused(self, make, tmp_path):
+        index, source = self.index(tmp_path / "k.npy", [3]), make("a.tar", self.samples())
+        with pytest.raises(UsageError, match="is a file"):
+            goldore.shards(index, [source], index)

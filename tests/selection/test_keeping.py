@@ -253,3 +253,94 @@ class TestFolderTrees:
         if last < 3:
             (root / "b" / "3.png").rename(root / "b" / "4.png")
         assert len(goldore.subset(ImageFolder(root), selection)) == 4
+
+
+class TestLabelsOfAllKinds:
+    """What is compared, whatever holds the labels."""
+
+    LABELS = np.array([0, 0, 1, 2, 1, 2])
+
+    @pytest.fixture
+    def index(self, tmp_path):
+        import json
+
+        from goldore.datasets.classes import labels_digest
+
+        np.save(tmp_path / "k.npy", np.array([1, 3]))
+        about = {"format": "goldore-index", "dataset": "d", "num_samples": 6}
+        about["labels_sha256"] = labels_digest(self.LABELS)
+        (tmp_path / "k.npy.json").write_text(json.dumps(about))
+        return tmp_path / "k.npy"
+
+    @staticmethod
+    def held(kind, labels):
+        from types import SimpleNamespace
+
+        import torch
+
+        class Items(list):
+            pass
+
+        names = np.array(["ant", "bee", "cow"])
+        if kind == "tensors":
+            return torch.utils.data.TensorDataset(torch.zeros(6, 1), torch.tensor(labels.copy()))
+        if kind == "subset":
+            inner = Items(range(6))
+            inner.targets = list(labels[::-1])
+            return torch.utils.data.Subset(inner, [5, 4, 3, 2, 1, 0])
+        if kind == "huggingface":
+            datasets = pytest.importorskip("datasets")
+            features = datasets.Features({"x": datasets.Value("int64"), "kind": datasets.ClassLabel(3)})
+            return datasets.Dataset.from_dict({"x": list(range(6)), "kind": list(labels)}, features)
+        items = Items(range(6))
+        values = {
+            "texts": names[labels].tolist(),
+            "floats": labels.astype(float),
+            "one-hot": np.eye(3)[labels],
+            "column": labels[:, None],
+            "none, then labels": labels,
+        }
+        items.targets = values[kind]
+        if kind == "none, then labels":
+            items.targets, items.labels = None, values[kind]
+        del SimpleNamespace
+        return items
+
+    KINDS = ("tensors", "subset", "huggingface", "texts", "floats", "one-hot", "column", "none, then labels")
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_the_right_order_passes_and_another_is_refused(self, index, kind, recwarn):
+        import goldore
+
+        assert len(goldore.subset(self.held(kind, self.LABELS), index)) == 2
+        assert not [each for each in recwarn.list if "compared" in str(each.message)]
+        with pytest.raises(goldore.IndexFileError, match="the labels here are not those of d"):
+            goldore.subset(self.held(kind, self.LABELS[::-1]), index)
+
+    def test_it_is_said_where_nothing_can_be_compared(self, index):
+        import goldore
+
+        with pytest.warns(UserWarning, match="only the number of samples was compared"):
+            goldore.subset(list(range(6)), index)
+        index.with_name("k.npy.json").unlink()
+        with pytest.warns(UserWarning, match="says nothing of its dataset"):
+            goldore.subset(list(range(60)), index)
+
+    def test_what_cannot_be_indexed_is_refused(self, index):
+        import goldore
+
+        class Stream:
+            def __len__(self):
+                return 6
+
+            def __iter__(self):
+                return iter(range(6))
+
+        with pytest.raises(goldore.UsageError, match="cannot be indexed"):
+            goldore.subset(Stream(), index)
+
+    def test_negative_labels_are_refused(self, index):
+        import goldore
+
+        with pytest.raises(goldore.UsageError, match="0 or more"):
+            goldore.check_index(index, self.LABELS - 1)
