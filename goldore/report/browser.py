@@ -19,7 +19,9 @@ from goldore.store import load_header, load_predictions
 from goldore.wording import printable
 
 _MOST, _WITHOUT_IMAGES = 1500, 3000  # samples on a page
-_SHEET_BYTES, _PIXEL_BYTES = 0.8e6, 0.7  # of the sheet at the most, and of a pixel on it, about
+_LEAST, _ROOM = 100, 1.4e6  # samples that are shown in any case, and bytes at the most
+_SAMPLE_BYTES, _SCORE_BYTES = 150, 20  # of what is known of a sample, and of one of its scores, about
+_PIXEL_BYTES, _TEXT = 0.7, 4 / 3  # of a pixel on the sheet, about, and what writing it as text adds
 _SIDE, _COLUMNS = 48, 50  # pixels of an image on the sheet at the most, and images in a row
 _QUALITY = 85
 
@@ -39,7 +41,7 @@ class Browser:
     total: int
 
 
-def browser(material: Material, names: Sequence[str], shown: Iterable[int]) -> Browser:
+def browser(material: Material, names: Sequence[str], shown: Iterable[int], room: float) -> Browser:
     """Choose samples for a page, and collect what is known of them.
 
     All, if they are few; else those that the page shows anyway, those at both ends of each score in each
@@ -49,13 +51,15 @@ def browser(material: Material, names: Sequence[str], shown: Iterable[int]) -> B
         material: of the page.
         names: of the scores that are shown.
         shown: positions of the samples that the page shows anyway.
+        room: bytes that the rest of the page leaves.
 
     Raises:
         DatasetError: if an image is not that of the sample.
     """
     file, total = material.file, len(material.file.labels)
     side = min(max(file.dataset.image_shape[1:]), _SIDE) if material.images is not None else 0
-    most = min(_MOST, int(_SHEET_BYTES / (_PIXEL_BYTES * side * side))) if side else _WITHOUT_IMAGES
+    each = _SAMPLE_BYTES + _SCORE_BYTES * len(names) + _TEXT * _PIXEL_BYTES * side * side
+    most = max(_LEAST, min(_MOST if side else _WITHOUT_IMAGES, int(min(room, _ROOM) / each)))
     positions = np.arange(total) if total <= most else _chosen(material, names, sorted(set(shown)), most)
     columns = _columns(material, names, positions)
     columns["sheet"] = _sheet(material, positions, side) if side else None

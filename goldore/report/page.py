@@ -21,6 +21,7 @@ from goldore.wording import count, number, percent, printable
 
 _FOLDED = 30  # classes: longer tables are folded
 _MOST_TRIALS = 200  # values of single trials that are listed
+_ROOM = 4.3e6  # bytes of a page, but for its tables
 _MOST_ISSUES, _MOST_PICTURES = 200, 60  # likely wrong labels that are listed, and shown
 
 
@@ -41,18 +42,23 @@ def render(material: Material, drawings: Sequence[Drawing]) -> str:
     galleries = {name: _gallery(material, name) for name in shown}
     examples_of = [(about, *examples(material, selection, about.score)) for selection, about in kept]
     doubted = _doubted(material)
-    positions = _positions(galleries, examples_of, doubted)
+    pictures_of = _pictures(galleries, examples_of, doubted)
+    positions = [picture.position for picture in pictures_of]
+    drawn = [each for each in drawings if each.about not in left_out]
+    uris = {each.name: _figure_uri(each) for each in drawn}
+    used = sum(map(len, uris.values())) + sum(len(picture.uri) for picture in pictures_of)
     script = printable(resources.files("goldore.report").joinpath("templates", "browse.js").read_text())
     text = template(
         "page.html", **names, most_trials=_MOST_TRIALS, most_issues=_MOST_ISSUES, folded=_FOLDED
     ).render(
         script=script,
         script_hash=f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}",
-        browser=browser(material, shown, positions),
+        browser=browser(material, shown, positions, _ROOM - used),
         summary=material.summary,
         comparison=material.comparison,
         no_images=material.no_images,
-        figures=_by_subject([each for each in drawings if each.about not in left_out]),
+        figures=_by_subject(drawn),
+        uris=uris,
         shown=shown,
         galleries=galleries,
         most_classes=most_classes(material),
@@ -85,16 +91,16 @@ def _by_subject(drawings: Sequence[Drawing]) -> dict[str, list[Drawing]]:
     return found
 
 
-def _positions(
+def _pictures(
     galleries: Mapping[str, Sequence[GalleryRow]],
     kept: Sequence[tuple[Kept, Sequence[Picture], Sequence[Picture]]],
     doubted: Mapping[int, Picture],
-) -> list[int]:
-    """Positions of the samples that the page shows."""
+) -> list[Picture]:
+    """The images that the page shows."""
     rows = [row for each in galleries.values() for row in each]
     shown = [picture for row in rows for picture in (*row.lowest, *row.highest)]
     shown += [picture for _, some, others in kept for picture in (*some, *others)]
-    return [*(picture.position for picture in shown), *doubted]
+    return [*shown, *doubted.values()]
 
 
 def _gallery(material: Material, name: str) -> list[GalleryRow]:
