@@ -1,11 +1,12 @@
 """What was found while a dataset was read: told before anything is trained, and kept with the dataset."""
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 
 from goldore.wording import count
 
-_MOST_LISTED = 5
+_MOST_LISTED, _FEW = 5, 3
 Counts = tuple[tuple[str, int], ...]
 """What there is, and how often, the most frequent first."""
 
@@ -34,9 +35,17 @@ class SplitReading:
     def words(self) -> str:
         """The same for people, on one line."""
         parts = [listed(self.suffixes, self.images), listed(self.forms, self.images)]
-        parts.append(listed(self.sizes, self.images))
+        parts.append(_span(self.sizes) or listed(self.sizes, self.images))
         made_of = "; ".join(part for part in parts if part)
         return f"{count(self.images)} images from {self.where}" + (f": {made_of}" if made_of else "")
+
+
+def _span(sizes: Counts) -> str:
+    """Many sizes by the smallest and the largest; empty if they are few."""
+    if len(sizes) <= _FEW:
+        return ""
+    ordered = sorted((size for size, _ in sizes), key=lambda size: math.prod(map(int, size.split("x"))))
+    return f"{count(len(sizes))} sizes from {ordered[0]} to {ordered[-1]}"
 
 
 @dataclass(frozen=True)
