@@ -43,7 +43,7 @@ class _Commands(TyperGroup):
             if not message:  # the help was printed instead
                 sys.exit(UsageError.exit_code)
             end = "" if message.endswith("?") else "."
-            said = f"{message[:1].lower()}{message[1:].rstrip('.')}{end} See {where} --help."
+            said = f"{message.rstrip('.')}{end} See {where} --help."
             line(err(), said, "bold red", "error: ")
             sys.exit(UsageError.exit_code)
         if isinstance(ended, int):

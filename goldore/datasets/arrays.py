@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from goldore.datasets.dataset import ImageDataset
 from goldore.datasets.labels import Classes
 from goldore.datasets.origin import Origin
-from goldore.datasets.pictures import Tally
 from goldore.datasets.pixels import Channels, images_from_array
-from goldore.datasets.reading import Findings
+from goldore.datasets.reading import Findings, SplitReading
 from goldore.errors import DatasetError, reason
 from goldore.files.untrusted import array_names, read_hdf5, read_npy, read_npz, read_torch, tensor_array
 
@@ -75,10 +74,11 @@ def load_arrays(path: Path, name: str, channels: Channels = "auto") -> ImageData
         key = wanted[split, "images"]
         images[split], changed, detail = images_from_array(arrays[key], key + prefix, channels)
         findings.saw(changed, len(images[split]), detail)
-        tally = Tally(findings)
-        tally.forms[str(arrays[key].dtype)] = len(images[split])
-        tally.sizes["x".join(map(str, images[split].shape[2:]))] = len(images[split])
-        tally.split(split, key + prefix)
+        number, size = len(images[split]), "x".join(map(str, images[split].shape[2:]))
+        form = str(arrays[key].dtype)
+        findings.splits.append(
+            SplitReading(split, key + prefix, number, ((form, number),), ((size, number),))
+        )
     names = arrays.get(wanted.get(("", "class_names"), ""))
     train_key = wanted["train", "labels"]
     classes = Classes(arrays[train_key], train_key + prefix, _class_names(names, container))

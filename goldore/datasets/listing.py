@@ -10,9 +10,6 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from torchvision.datasets.folder import IMG_EXTENSIONS
-
-from goldore.datasets.pictures import image_suffixes
 from goldore.datasets.reading import Findings
 from goldore.errors import DatasetError, reason
 
@@ -25,6 +22,8 @@ _SPLITS = {
 _SYSTEM_FOLDERS = {"__macosx", "__pycache__", "@eadir", "$recycle.bin", "system volume information"}
 _SYSTEM_FILES = {"thumbs.db", "desktop.ini", "ehthumbs.db"}
 _MOST_NAMED = 5
+_OF_IMAGE_FOLDER = {".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"}
+"""torchvision's `IMG_EXTENSIONS`, without importing torch (a test compares them)."""
 
 
 def split_of(name: str) -> str | None:
@@ -112,7 +111,7 @@ def pass_over_files(folder: Path, findings: Findings, where: str) -> None:
 def unknown_to_image_folder(files: list[Path]) -> Counter[str]:
     """Suffixes of those files that torchvision's ImageFolder would pass over."""
     suffixes = Counter(file.suffix.lower() for file in files)
-    return Counter({each: number for each, number in suffixes.items() if each not in IMG_EXTENSIONS})
+    return Counter({each: number for each, number in suffixes.items() if each not in _OF_IMAGE_FOLDER})
 
 
 def _walk(folder: Path, findings: Findings) -> Iterator[tuple[str, list[str]]]:
@@ -149,7 +148,7 @@ def _pass_folder(findings: Findings, folder: Path) -> None:
     """Count a folder that is not the dataset's; ImageFolder reads it."""
     findings.passed_over[f"folder {folder.name}"] += 1
     inside = (name for _, _, names in os.walk(folder) for name in names)
-    if any(Path(name).suffix.lower() in IMG_EXTENSIONS for name in inside):
+    if any(Path(name).suffix.lower() in _OF_IMAGE_FOLDER for name in inside):
         warning = (
             f"{folder} holds images, which are passed over here and not by torchvision's ImageFolder; "
             "remove it, so that positions mean the same there."
@@ -169,6 +168,8 @@ def _why_not(file: Path) -> str | None:
         return "broken link"
     if not stat.S_ISREG(mode):
         return "pipe or device"
+    from goldore.datasets.pictures import image_suffixes  # Pillow takes a moment, and tree.py needs none
+
     suffix = file.suffix.lower()
     if suffix not in image_suffixes():
         return f"{suffix} file" if suffix else "file without suffix"

@@ -17,7 +17,6 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from torchvision.transforms.v2 import functional as transforms
 
 from goldore.datasets.reading import Findings, SplitReading, counts
 from goldore.errors import DatasetError, reason
@@ -99,6 +98,8 @@ def picture(image: Image.Image, image_size: int | None = None) -> Picture:
         changed.append(AS_STORED)
     plain, how, peak = _in_8_bits(image)
     if image_size is not None:
+        from torchvision.transforms.v2 import functional as transforms
+
         plain = transforms.center_crop(transforms.resize(plain, [image_size], antialias=True), [image_size])
     return Picture(np.asarray(plain), image.mode, f"{height}x{width}", (*changed, *how), peak)
 

@@ -168,7 +168,7 @@ def _read_array(file: IO[bytes], size: int, kinds: str) -> NDArray[Any]:
             "it holds Python objects, which are pickles and never read; save texts with dtype=str"
         )
     if dtype.kind not in kinds:
-        raise ValueError(f"it holds {dtype}, which is not read here")
+        raise ValueError(f"it holds {dtype}, and records and the like are never read")
     claimed = math.prod(shape) * dtype.itemsize
     if any(length < 0 for length in shape) or claimed > size - header.tell():
         raise ValueError(f"its header states the shape {_short(shape)} of {dtype}, more than it holds")

@@ -196,7 +196,9 @@ class TestText:
                 for key in ("class_reliability", "class_rank_reliability"):
                     file[f"scores/{name}"].attrs[key] = np.full(30, 0.5)
         short, long = goldore("inspect", score_file), goldore("inspect", score_file, "--verbose")
-        assert short.stdout.count("and 10 more classes; --verbose lists them") == 2
+        assert (
+            short.stdout.count("these 20 of 30 classes are ranked least reliably; --verbose lists all") == 2
+        )
         assert ("19 class19" in short.stdout, "20 class20" in short.stdout) == (True, False)
         assert "29 class29" in long.stdout
         assert "more classes" not in long.stdout

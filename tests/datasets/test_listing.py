@@ -151,3 +151,11 @@ def test_pixels_of_0_and_1_are_warned_of():
     images = np.random.default_rng(0).integers(0, 2, (10, 8, 8), dtype=np.uint8)
     (warning,) = load_dataset((images, np.arange(10) % 2)).reading.warnings
     assert "all pixels are 0 or 1 of 255" in warning
+
+
+def test_what_image_folder_reads_is_as_torchvision_has_it():
+    from torchvision.datasets.folder import IMG_EXTENSIONS
+
+    from goldore.datasets.listing import _OF_IMAGE_FOLDER
+
+    assert set(IMG_EXTENSIONS) == _OF_IMAGE_FOLDER

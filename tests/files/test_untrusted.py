@@ -268,7 +268,7 @@ def test_lists_hold_numbers_alone(text, tmp_path):
         read_list(tmp_path / "list.json")
 
 
-@pytest.mark.parametrize("content", [pickled(), npy("<i8", (2**50,), b""), npy("<f8", (1,), bytes(8)), b""])
+@pytest.mark.parametrize("content", [pickled(), npy("<i8", (2**50,), b""), npy("<c16", (1,), bytes(16)), b""])
 def test_labels_are_read_without_pickles(content, tmp_path):
     (tmp_path / "labels.npy").write_bytes(content)
     with pytest.raises(GoldoreError, match="cannot be read as labels"):
