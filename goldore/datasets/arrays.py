@@ -17,6 +17,7 @@ from goldore.errors import DatasetError, reason
 from goldore.files.untrusted import array_names, read_hdf5, read_npy, read_npz, read_torch, tensor_array
 
 SUFFIXES = (".npz", ".h5", ".hdf5", ".pt", ".pth", ".npy")
+_TORCH = (".pt", ".pth")
 _NUMBERS, _TEXTS = "biufc", "SU"
 _SPLITS = {"train": ("train", "training"), "test": ("test", "testing"), "val": ("val", "valid", "validation")}
 _WORDS = {
@@ -72,6 +73,8 @@ def load_arrays(path: Path, name: str, channels: Channels = "auto") -> ImageData
         if (split, "images") not in wanted:
             continue
         key = wanted[split, "images"]
+        if channels == "auto" and container.suffix in _TORCH and _may_be_first(arrays[key]):
+            channels = "first"  # as torch has it
         images[split], changed, detail = images_from_array(arrays[key], key + prefix, channels)
         findings.saw(changed, len(images[split]), detail)
         number, size = len(images[split]), "x".join(map(str, images[split].shape[2:]))
@@ -97,7 +100,7 @@ def load_arrays(path: Path, name: str, channels: Channels = "auto") -> ImageData
         images=images["train"],
         labels=classes.labels,
         class_names=classes.names,
-        origin=Origin("tensors" if container.suffix in (".pt", ".pth") else "arrays", path=str(container)),
+        origin=Origin("tensors" if container.suffix in _TORCH else "arrays", path=str(container)),
         test_images=images.get("test") if test_labels is not None else None,
         test_labels=test_labels,
         reading=findings.reading(),
@@ -117,7 +120,7 @@ def _names_in(path: Path) -> list[str]:
             return sorted(file.stem for file in path.glob("*.npy"))
         if path.suffix == ".npz":
             return array_names(path)
-        if path.suffix in (".pt", ".pth"):
+        if path.suffix in _TORCH:
             content = read_torch(path)
             if isinstance(content, Mapping):
                 return [str(key) for key in content]
@@ -176,12 +179,16 @@ def _read(path: Path, wanted: Mapping[tuple[str, str], str]) -> dict[str, NDArra
             return {name: read_npy(path / f"{name}.npy", allowed) for name, allowed in kinds.items()}
         if path.suffix == ".npz":
             return read_npz(path, kinds)
-        if path.suffix in (".pt", ".pth"):
+        if path.suffix in _TORCH:
             content = read_torch(path)
             return {name: _of_torch(content[name]) for name in kinds}
         return read_hdf5(path, kinds)
     except Exception as error:
         raise DatasetError(_unreadable(path, error)) from error
+
+
+def _may_be_first(array: NDArray[Any]) -> bool:
+    return array.ndim == 4 and array.shape[1] <= 4  # noqa: PLR2004
 
 
 def _of_torch(values: Any) -> NDArray[Any]:
