@@ -12,7 +12,7 @@ def test_an_index_is_checked_against_its_score_file_and_datasets(goldore, score_
     done = goldore("verify", "keep.npy")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("keep.npy: keeps 6 of the ")
-    assert "by the labels" in " ".join(done.stdout.split())
+    assert "by its images and labels" in " ".join(done.stdout.split())
     assert done.stdout.count("2 kept") == 3
     other = goldore("verify", "keep.npy", "--dataset", "FashionMNIST-sample")
     assert other.returncode == 1
