@@ -95,7 +95,7 @@ class ScreenWatcher(Watcher):
         for text in self._course.announcement():
             self.say(text)
         if plan.compiled and plan.trials > plan.there:
-            self.say("the networks are compiled first, which takes half a minute to two, and saves more")
+            self.say("the networks are compiled first, which takes 20 to 90 seconds")
         self._spoke = time.monotonic()
         if self._live:
             self._course.bar.start()

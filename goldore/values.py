@@ -1,12 +1,9 @@
 """What records with arrays in them have in common: equality that works, and a repr that fits on a line."""
 
 import dataclasses
-import importlib
 from typing import Any
 
 import numpy as np
-
-from goldore.errors import UsageError
 
 _LONGEST = 60  # letters of a text in a repr
 _MOST = 4  # entries of a tuple there
@@ -67,15 +64,3 @@ def _short(value: Any) -> str:
         return f"{{{', '.join(map(str, value))}}}"
     text = repr(value)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
-
-
-def pandas() -> Any:
-    """The package pandas, which only tables in Python need.
-
-    Raises:
-        UsageError: if it is not installed.
-    """
-    try:
-        return importlib.import_module("pandas")
-    except ImportError as error:
-        raise UsageError("tables need the package pandas; pip install pandas.") from error

@@ -12,7 +12,7 @@ from goldore.datasets.dataset import ImageDataset
 from goldore.datasets.labels import Classes
 from goldore.datasets.origin import Origin
 from goldore.datasets.pixels import Channels, images_from_array
-from goldore.datasets.reading import Findings, SplitReading
+from goldore.datasets.reading import Findings
 from goldore.errors import DatasetError, reason
 from goldore.files.untrusted import array_names, read_hdf5, read_npy, read_npz, read_torch, tensor_array
 
@@ -64,9 +64,10 @@ def load_arrays(path: Path, name: str, channels: Channels = "auto") -> ImageData
     """
     folder = path.parent if path.suffix == ".npy" else path
     container = folder if folder.is_dir() else path
-    named = _named(container, _names_in(container))
+    tensors = _tensors_in(container) if container.suffix in _TORCH else {}
+    named = _named(container, [str(key) for key in tensors] or _names_in(container))
     wanted = _wanted(container, named)
-    arrays = _read(container, wanted)
+    arrays = _read(container, wanted, tensors)
     findings, prefix = Findings(), f" in {container.name}"
     images: dict[str, NDArray[np.uint8]] = {}
     for split in ("train", "test"):
@@ -77,11 +78,7 @@ def load_arrays(path: Path, name: str, channels: Channels = "auto") -> ImageData
             channels = "first"  # as torch has it
         images[split], changed, detail = images_from_array(arrays[key], key + prefix, channels)
         findings.saw(changed, len(images[split]), detail)
-        number, size = len(images[split]), "x".join(map(str, images[split].shape[2:]))
-        form = str(arrays[key].dtype)
-        findings.splits.append(
-            SplitReading(split, key + prefix, number, ((form, number),), ((size, number),))
-        )
+        findings.split_of_array(split, key + prefix, arrays[key].dtype, images[split].shape)
     names = arrays.get(wanted.get(("", "class_names"), ""))
     train_key = wanted["train", "labels"]
     classes = Classes(arrays[train_key], train_key + prefix, _class_names(names, container))
@@ -89,7 +86,7 @@ def load_arrays(path: Path, name: str, channels: Channels = "auto") -> ImageData
     if "test" in images:
         test_key = wanted["test", "labels"]
         test_labels = classes.number(arrays[test_key], test_key + prefix)
-        if not test_key.lower().startswith(("x", "y")) and "val" in test_key.lower():
+        if ("test", "images") not in named:
             findings.notes.append(f"{container.name}: {wanted['test', 'images']} are the test split")
     findings.notes += classes.notes
     for key in named.values():
@@ -113,6 +110,17 @@ def holds_arrays(folder: Path) -> bool:
     return {("train", "images"), ("train", "labels")} <= there
 
 
+def _tensors_in(path: Path) -> Mapping[str, Any]:
+    """What torch.save wrote, a dictionary."""
+    try:
+        content = read_torch(path)
+        if not isinstance(content, Mapping):
+            raise ValueError("it is no dictionary of tensors")  # noqa: TRY004
+    except Exception as error:
+        raise DatasetError(_unreadable(path, error)) from error
+    return content
+
+
 def _names_in(path: Path) -> list[str]:
     """The names of the arrays in a file, or of the .npy files in a folder."""
     try:
@@ -120,11 +128,8 @@ def _names_in(path: Path) -> list[str]:
             return sorted(file.stem for file in path.glob("*.npy"))
         if path.suffix == ".npz":
             return array_names(path)
-        if path.suffix in _TORCH:
-            content = read_torch(path)
-            if isinstance(content, Mapping):
-                return [str(key) for key in content]
-            raise ValueError("it is no dictionary of tensors")
+        if path.suffix in _TORCH:  # with nothing in it
+            return []
         import h5py
 
         with h5py.File(path, "r", locking=False) as file:
@@ -168,7 +173,9 @@ def _wanted(path: Path, named: Mapping[tuple[str, str], str]) -> dict[tuple[str,
     return found
 
 
-def _read(path: Path, wanted: Mapping[tuple[str, str], str]) -> dict[str, NDArray[Any]]:
+def _read(
+    path: Path, wanted: Mapping[tuple[str, str], str], tensors: Mapping[str, Any]
+) -> dict[str, NDArray[Any]]:
     """The wanted arrays, by name."""
     kinds = {
         name: {"images": _NUMBERS, "labels": _NUMBERS + _TEXTS}.get(sort, _TEXTS)
@@ -180,8 +187,7 @@ def _read(path: Path, wanted: Mapping[tuple[str, str], str]) -> dict[str, NDArra
         if path.suffix == ".npz":
             return read_npz(path, kinds)
         if path.suffix in _TORCH:
-            content = read_torch(path)
-            return {name: _of_torch(content[name]) for name in kinds}
+            return {name: _of_torch(tensors[name]) for name in kinds}
         return read_hdf5(path, kinds)
     except Exception as error:
         raise DatasetError(_unreadable(path, error)) from error

@@ -3,7 +3,6 @@
 They are read by that library, an optional dependency, without a network.
 """
 
-import importlib
 import os
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,8 @@ from goldore.datasets.dataset import ImageDataset
 from goldore.datasets.items import load_object
 from goldore.datasets.listing import split_of
 from goldore.datasets.origin import Origin
-from goldore.errors import DatasetError, UsageError, reason
+from goldore.errors import DatasetError, reason
+from goldore.files.optional import optional
 
 _SAVED = ("dataset_dict.json", "state.json")  # of save_to_disk
 _MOST_HEADER = 2**16  # bytes of the first line
@@ -42,13 +42,7 @@ def load_huggingface(path: Path, name: str, image_size: int | None = None) -> Im
         UsageError: if the library is not installed.
         DatasetError: if the files cannot be read, or have no column of images or labels.
     """
-    try:
-        datasets: Any = importlib.import_module("datasets")
-    except ImportError as error:
-        raise UsageError(
-            f"reading {path} needs the package datasets ({reason(error)}); "
-            'pip install "goldore[huggingface]".'
-        ) from error
+    datasets = optional("datasets", f"reading {path}", "huggingface")
     try:
         datasets.disable_progress_bars()
         with mock.patch.dict(os.environ, HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1"):

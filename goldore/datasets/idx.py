@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from goldore.datasets.dataset import ImageDataset
 from goldore.datasets.labels import Classes
 from goldore.datasets.origin import Origin
-from goldore.datasets.reading import Findings, SplitReading
+from goldore.datasets.reading import Findings
 from goldore.errors import DatasetError, reason
 from goldore.files.untrusted import check_dense
 
@@ -94,12 +94,8 @@ def load_idx(folder: Path, name: str, class_names: tuple[str, ...] | None = None
     findings = Findings(notes=list(classes.notes))
     for split in ("train", "test"):
         if f"{split}_images" in arrays:
-            images = arrays[f"{split}_images"]
-            size = (f"{images.shape[1]}x{images.shape[2]}", len(images))
-            where = files[f"{split}_images"].name
-            findings.splits.append(
-                SplitReading(split, where, len(images), (("uint8", len(images)),), (size,))
-            )
+            images, where = arrays[f"{split}_images"], files[f"{split}_images"].name
+            findings.split_of_array(split, where, images.dtype, images.shape)
     return ImageDataset(
         name=name,
         images=arrays["train_images"][:, None],

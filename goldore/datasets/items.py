@@ -202,9 +202,7 @@ def _read_pair(
         raise DatasetError(f"{where} has {len(array)} images but {len(labels)} labels; they must be as many.")
     images, changed, detail = images_from_array(array, f"the images of {where}", channels)
     findings.saw(changed, len(images), detail)
-    tally = Tally(findings)
-    tally.forms[str(array.dtype)] = tally.sizes[f"{images.shape[2]}x{images.shape[3]}"] = len(images)
-    tally.split(split, where)
+    findings.split_of_array(split, where, array.dtype, images.shape)
     return images, _as_array(labels)
 
 

@@ -84,6 +84,11 @@ class Findings:
     details: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
+    def split_of_array(self, split: str, where: str, dtype: object, shape: tuple[int, ...]) -> None:
+        """Say that a split was an array of images, [N, ..., H, W] once its channels are in place."""
+        form, size = (str(dtype), shape[0]), ("x".join(map(str, shape[-2:])), shape[0])
+        self.splits.append(SplitReading(split, where, shape[0], (form,), (size,)))
+
     def saw(self, changed: str, images: int, detail: str) -> None:
         """Take in what was done to an array of images, where there is something to say."""
         if changed:

@@ -1,6 +1,5 @@
 """WebDataset shards: read by the library webdataset, an optional dependency, in the tar files' order."""
 
-import importlib
 import re
 from typing import Any
 
@@ -8,8 +7,9 @@ from goldore.datasets.dataset import ImageDataset
 from goldore.datasets.items import load_object
 from goldore.datasets.origin import Origin
 from goldore.datasets.pictures import image_suffixes
-from goldore.errors import DatasetError, UsageError, reason
+from goldore.errors import DatasetError, reason
 from goldore.files.atomic import user_path
+from goldore.files.optional import optional
 
 _LABELS = ("cls", "label", "txt", "class")
 
@@ -29,13 +29,7 @@ def load_shards(source: str, name: str, image_size: int | None = None) -> ImageD
         UsageError: if the library is not installed.
         DatasetError: if a shard cannot be read, or a sample has no picture or label.
     """
-    try:
-        webdataset: Any = importlib.import_module("webdataset")
-    except ImportError as error:
-        raise UsageError(
-            f"reading {source} needs the package webdataset ({reason(error)}); "
-            'pip install "goldore[webdataset]".'
-        ) from error
+    webdataset = optional("webdataset", f"reading {source}", "webdataset")
     files = shard_files(source)
     try:
         samples = list(webdataset.WebDataset(files, shardshuffle=False, empty_check=False))

@@ -1,6 +1,5 @@
 """TensorFlow Datasets, in the order in which they are read there, which is no other loader's."""
 
-import importlib
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,8 @@ from numpy.typing import NDArray
 
 from goldore.datasets.dataset import ImageDataset
 from goldore.datasets.origin import Origin
-from goldore.errors import DatasetError, UsageError, reason
+from goldore.errors import DatasetError, reason
+from goldore.files.optional import optional
 
 PREFIX = "tfds:"
 NAMES = {
@@ -41,13 +41,7 @@ def load_tfds(name: str, title: str, data_root: Path, *, download: bool = False)
         UsageError: if TensorFlow Datasets is not installed.
         DatasetError: if the data are not there, or are no labelled images of one size.
     """
-    try:
-        tfds: Any = importlib.import_module("tensorflow_datasets")
-    except ImportError as error:
-        raise UsageError(
-            f"reading {PREFIX}{name} needs TensorFlow Datasets ({reason(error)}); "
-            'pip install "goldore[tfds]".'
-        ) from error
+    tfds = optional("tensorflow_datasets", f"reading {PREFIX}{name}", "tfds")
     try:
         builder = tfds.builder(name, data_dir=str(data_root))
         if download:

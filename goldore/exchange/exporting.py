@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from goldore.errors import ScoreFileError, UsageError
 from goldore.exchange.importing import DRAWN_IN_VAIN, NEVER_DRAWN
 from goldore.files.atomic import file_name, replacing
+from goldore.files.optional import optional
 from goldore.scores import MONTE_CARLO, score_name
 from goldore.scores.estimators.predicted import label_issues
 from goldore.selection.ranks import Ranked
 from goldore.store import Score, ScoreFile, load_header, load_predictions
 from goldore.store.estimating import estimate_from
 from goldore.store.outputs import check_output
-from goldore.values import pandas
 
 LIST_FORMAT = "goldfromores"
 TABLE_FORMAT, RECORDS_FORMAT = "csv", "json"
@@ -199,7 +199,7 @@ def frame(file: ScoreFile) -> Any:
         UsageError: if pandas is not installed.
     """
     columns = {name: column(0, len(file.labels)) for name, column in _columns(file, None, None).items()}
-    return pandas().DataFrame(columns).set_index("position")
+    return optional("pandas", "a table in Python").DataFrame(columns).set_index("position")
 
 
 _Column = Callable[[int, int], list[Any]]

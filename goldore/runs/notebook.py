@@ -52,7 +52,7 @@ class NotebookWatcher(Watcher):
         self._start, self._share, self._handle = time.monotonic(), 0.0, None
         self._lines.append(f"{plan.dataset.name}: {plural(plan.trials, 'trial')} on {plan.run.device}")
         if plan.compiled and plan.trials > plan.there:
-            self._lines.append("the networks are compiled first, which takes half a minute to two")
+            self._lines.append("the networks are compiled first, which takes 20 to 90 seconds")
         self._show("")
 
     def forecast(self, plan: Plan, forecast: Forecast) -> None:

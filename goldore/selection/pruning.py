@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from goldore.datasets.classes import class_members, labels_digest
 from goldore.errors import GoldoreError, UnreliableError, UsageError, reason, require
+from goldore.files.optional import optional
 from goldore.selection.amount import Amount, Ratio, make_amount
 from goldore.selection.criteria import (
     RANDOM,
@@ -33,7 +34,7 @@ from goldore.selection.ordered import Window
 from goldore.selection.rule import Chain, End, Filter, Samples, Strategy
 from goldore.selection.strategies import strategy_of
 from goldore.store import Score, ScoreFile, load_header, load_scores
-from goldore.values import Value, pandas
+from goldore.values import Value
 
 Scope = Literal["class", "global"]
 _DRAWS = 1  # the stream of random numbers for rules; the criterion Random has the seed's own
@@ -82,7 +83,7 @@ class Selection(Value):
         columns = {"position": self.indices}
         if "paths" in self.provenance:
             columns["path"] = self.provenance["paths"]
-        return pandas().DataFrame(columns)
+        return optional("pandas", "a table in Python").DataFrame(columns)
 
     @property
     def halves_overlap(self) -> float:

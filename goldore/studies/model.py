@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from goldore.files.optional import optional
 from goldore.studies.answers import Answer, answers, judged_by, named, row_of
 from goldore.studies.cells import Cell
 from goldore.studies.judging import Verdict, judge
 from goldore.trials import StudyRecipe
-from goldore.values import Value, pandas
+from goldore.values import Value
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -146,7 +147,7 @@ class Study(Value):
         Raises:
             UsageError: if pandas is not installed.
         """
-        return pandas().DataFrame(self.table())
+        return optional("pandas", "a table in Python").DataFrame(self.table())
 
     @property
     def cells(self) -> list[Cell]:

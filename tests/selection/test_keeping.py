@@ -274,8 +274,6 @@ class TestLabelsOfAllKinds:
 
     @staticmethod
     def held(kind, labels):
-        from types import SimpleNamespace
-
         import torch
 
         class Items(list):
@@ -303,7 +301,6 @@ class TestLabelsOfAllKinds:
         items.targets = values[kind]
         if kind == "none, then labels":
             items.targets, items.labels = None, values[kind]
-        del SimpleNamespace
         return items
 
     KINDS = ("tensors", "subset", "huggingface", "texts", "floats", "one-hot", "column", "none, then labels")
