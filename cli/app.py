@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from goldore.errors import UsageError
 from goldore.version import __version__
 
+from .caching import cache_command
 from .estimating import estimate_command, merge_command
 from .exchanging import export_command, import_command, shards_command
 from .extending import extend_command
@@ -75,6 +76,7 @@ app.command("shards")(shards_command)
 app.command("run", context_settings={"allow_interspersed_args": False})(run_command)
 app.command("plug")(plug_command)
 app.command("map-index")(map_index_command)
+app.command("cache")(cache_command)
 
 
 def _print_version(wanted: bool) -> None:

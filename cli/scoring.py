@@ -113,6 +113,14 @@ def score_command(
     image_size: Annotated[
         int | None, _data(help="Class folders: resize the shorter side, then crop the centre square.")
     ] = None,
+    cache: Annotated[
+        str,
+        _data(
+            metavar="DIR",
+            help="Class folders: keep decoded images here, so that they are decoded once. auto: in "
+            "$GOLDORE_CACHE/images or the user's cache folder, from 1,000 images on; none: nowhere.",
+        ),
+    ] = "auto",
     classes: Annotated[str | None, _data(help="Class folders: read only these, separated by commas.")] = None,
     channels: Annotated[
         str, _data(help="Arrays: where the channels are: auto (detected), first or last.")
@@ -459,6 +467,8 @@ def score_command(
             image_size=image_size,
             classes=[each.strip() for each in classes.split(",")] if classes is not None else None,
             channels=cast("Channels", channels),
+            cache=cache,
+            told=work.watcher.preparing if work.watcher is not None else lambda *_: None,
         )
         # Only now torch, which takes seconds to import: a mistyped dataset is reported at once.
         with interrupts_held_back():  # an interrupt within torch's own C++ ends in an abort

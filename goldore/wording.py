@@ -10,6 +10,9 @@ _ALSO = "\n\N{NO-BREAK SPACE}\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}"  # 
 _PERCENT_DIGITS = 2  # reliabilities and shares: their small values are 0
 
 
+_UNITS = {"TiB": 2**40, "GiB": 2**30, "MiB": 2**20, "KiB": 2**10}
+
+
 def number(value: float | None, digits: int = 3) -> str:
     """A number for a table; a dash where it is unknown."""
     if value is None or math.isnan(value):
@@ -35,6 +38,13 @@ def percent(share: float | None, digits: int = 0) -> str:
 def count(value: int) -> str:
     """A whole number with thousands separators."""
     return f"{value:,}"
+
+
+def size(value: float) -> str:
+    """Bytes in the unit that suits them: 312 MiB, 2.4 GiB."""
+    unit = next((unit for unit, least in _UNITS.items() if value >= least), "KiB")
+    shown = value / _UNITS[unit]
+    return f"{shown:,.1f} {unit}" if shown < 10 else f"{shown:,.0f} {unit}"  # noqa: PLR2004
 
 
 def plain_name(name: str) -> str:

@@ -3,7 +3,7 @@
 `load_dataset` is the only door; each kind of source is one module behind it. To add a source, write a module
 with a function that returns an `ImageDataset`, and name it in `goldore.datasets.load`.
 
-`classes` has the samples by class, `origin` says where images come from.
+`classes` has the samples by class, `origin` says where images come from, `cache` keeps decoded images.
 
 May import: files.
 """

@@ -183,7 +183,10 @@ def _read(
     }
     try:
         if path.is_dir():
-            return {name: read_npy(path / f"{name}.npy", allowed) for name, allowed in kinds.items()}
+            return {
+                name: read_npy(path / f"{name}.npy", allowed, mapped=allowed == _NUMBERS)
+                for name, allowed in kinds.items()
+            }
         if path.suffix == ".npz":
             return read_npz(path, kinds)
         if path.suffix in _TORCH:

@@ -1,8 +1,10 @@
 """The in-memory dataset that everything downstream works on, its identity and its validation."""
 
 import hashlib
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +14,7 @@ from goldore.datasets.reading import NOTHING_READ, Reading
 from goldore.errors import DatasetError
 from goldore.values import Value
 
-_BLOCK = 4096  # samples hashed at a time, so that memory stays bounded
+_BLOCK_BYTES = 2**23  # of pixels looked at together: counting takes eight times as much
 _MAX_LISTED = 5
 _DECIMALS = 6
 
@@ -78,14 +80,19 @@ class ImageDataset(Value):
         channels, height, width = self.images.shape[1:]
         return channels, height, width
 
+    @property
+    def _block(self) -> int:
+        """Samples looked at together."""
+        return max(1, _BLOCK_BYTES // math.prod(self.image_shape))
+
     @cached_property
     def _hashes(self) -> tuple[str, NDArray[np.uint64]]:
         """Fingerprint and sample hashes, in one pass over the pixels."""
         channels, height, width = self.image_shape
         whole = hashlib.sha256(f"{self.num_samples},{height},{width},{channels};".encode())
-        each = np.empty(self.num_samples, dtype="<u8")
-        for start in range(0, self.num_samples, _BLOCK):
-            rows = np.ascontiguousarray(self.images[start : start + _BLOCK].transpose(0, 2, 3, 1))
+        each, block = np.empty(self.num_samples, dtype="<u8"), self._block
+        for start in range(0, self.num_samples, block):
+            rows = np.ascontiguousarray(self.images[start : start + block].transpose(0, 2, 3, 1))
             whole.update(rows.data)
             for offset, row in enumerate(rows):
                 each[start + offset] = _pixel_hash(row)
@@ -110,6 +117,23 @@ class ImageDataset(Value):
         """
         return self._hashes[1]
 
+    def retold(self, **changes: Any) -> "ImageDataset":
+        """The same images under another name or reading, without looking at the pixels again."""
+        copy = replace(self, **changes)
+        for key in ("_hashes", "_normalization"):
+            if key in self.__dict__:
+                copy.__dict__[key] = self.__dict__[key]
+        return copy
+
+    def know(
+        self,
+        fingerprint: str,
+        sample_hash: NDArray[np.uint64],
+        normalization: tuple[tuple[float, ...], tuple[float, ...]],
+    ) -> None:
+        """Take what was found in the same images and labels before, instead of looking at all pixels."""
+        self.__dict__.update(_hashes=(fingerprint, sample_hash), _normalization=normalization)
+
     def normalization(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Mean and standard deviation of the training set, per channel, of pixels scaled to 0..1.
 
@@ -117,18 +141,32 @@ class ImageDataset(Value):
         machine finds the same numbers and can go on with the same recipe. A constant channel has a standard
         deviation of 1 here, so that dividing by it is harmless.
         """
+        return self._normalization
+
+    @cached_property
+    def _normalization(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         means, stds = [], []
         values = np.arange(256) / 255.0
-        for channel in range(self.image_shape[0]):
-            counts = np.zeros(256, dtype=np.int64)
-            for start in range(0, self.num_samples, _BLOCK):
-                counts += np.bincount(self.images[start : start + _BLOCK, channel].ravel(), minlength=256)
-            share = counts / counts.sum()
+        counts = np.zeros((self.image_shape[0], 256), dtype=np.int64)
+        for start in range(0, self.num_samples, self._block):
+            some = self.images[start : start + self._block]
+            for channel in range(len(counts)):
+                counts[channel] += np.bincount(some[:, channel].ravel(), minlength=256)
+        for counted in counts:
+            share = counted / counted.sum()
             mean = float(share @ values)
             variance = float(share @ (values - mean) ** 2)
             means.append(round(mean, _DECIMALS))
             stds.append(round(variance**0.5, _DECIMALS) or 1.0)
         return tuple(means), tuple(stds)
+
+
+def is_mapped(images: NDArray[Any]) -> bool:
+    """Whether an array, or the one that it is a view of, is a file that is mapped into memory."""
+    known: Any = images
+    while known is not None and not isinstance(known, np.memmap):
+        known = getattr(known, "base", None)
+    return known is not None
 
 
 def sample_hashes(images: NDArray[np.uint8]) -> NDArray[np.uint64]:

@@ -3,10 +3,12 @@
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from goldore.datasets.cache import Cache, identify
 from goldore.datasets.dataset import ImageDataset
 from goldore.datasets.listing import (
     find_splits,
@@ -18,16 +20,20 @@ from goldore.datasets.listing import (
     unknown_to_image_folder,
 )
 from goldore.datasets.origin import Origin
-from goldore.datasets.pictures import Tally, decode
-from goldore.datasets.reading import Findings, counts, listed
-from goldore.errors import DatasetError
+from goldore.datasets.pictures import decode
+from goldore.datasets.reading import Findings, Tally, counts, listed
+from goldore.errors import DatasetError, reason
 from goldore.wording import count
 
 _MOST_NAMED = 5
 
 
 def load_folder(
-    root: Path, name: str, image_size: int | None = None, classes: Sequence[str] | None = None
+    root: Path,
+    name: str,
+    image_size: int | None = None,
+    classes: Sequence[str] | None = None,
+    cache: Cache | None = None,
 ) -> ImageDataset:
     """Read a folder tree as torchvision's ImageFolder would: sorted class folders, sorted files.
 
@@ -41,6 +47,7 @@ def load_folder(
         image_size: resize the shorter side to this many pixels (bilinear, antialiased), then crop the
             centre square; None needs images that all have one size.
         classes: read only these class folders, labelled in sorted order; None reads all.
+        cache: where decoded images are kept; None keeps them in memory alone.
 
     Returns:
         The dataset as RGB, with the relative path of each training sample.
@@ -53,13 +60,14 @@ def load_folder(
     chosen = _class_folders(train, classes, findings)
     files, labels = _list_files(train, chosen, findings)
     _compare_with_image_folder(files, findings)
-    images = _decode(files, image_size, findings, "train", train)
+    how = {"image_size": image_size, "classes": None if classes is None else list(chosen)}
+    images = decode_split(files, train, f"{train.name}/", "train", name, how, findings, cache)
     test = _test_split(root, train, chosen, findings)
     test_images = test_labels = None
     if test is not None:
         folder, test_files, test_labels = test
-        test_images = _decode(test_files, image_size, findings, "test", folder)
-    return ImageDataset(
+        test_images = decode_split(test_files, folder, f"{folder.name}/", "test", name, how, findings, cache)
+    dataset = ImageDataset(
         name=name,
         images=images,
         labels=labels,
@@ -70,14 +78,50 @@ def load_folder(
         paths=tuple(file.relative_to(train).as_posix() for file in files),
         reading=findings.reading(),
     )
+    identify(dataset, cache)
+    return dataset
 
 
-def _decode(
-    files: list[Path], image_size: int | None, findings: Findings, split: str, folder: Path
+def decode_split(
+    files: list[Path],
+    folder: Path,
+    where: str,
+    split: str,
+    name: str,
+    how: dict[str, Any],
+    findings: Findings,
+    cache: Cache | None,
 ) -> NDArray[np.uint8]:
-    tally = Tally(findings)
-    images = decode(files, image_size, tally)
-    tally.split(split, f"{folder.name}/", Counter(file.suffix.lower() for file in files))
+    """The images of a split, out of the cache if they are there, and into it if they are not.
+
+    Args:
+        files: in order.
+        folder: in which they lie.
+        where: names it for people.
+        split: "train" or "test".
+        name: of the dataset.
+        how: what decoding depends on: image_size, and whatever else tells this split from others.
+        findings: gets what was found.
+        cache: where decoded images are kept; None: nowhere.
+
+    Raises:
+        DatasetError: as of `decode`, or if there is no room in a cache that was asked for.
+    """
+    tally, size = Tally(), how["image_size"]
+    room = cache.room(name, split, folder, len(files), how) if cache is not None else None
+    try:
+        images = decode(files, size, tally, room, folder)
+    except OSError as error:
+        assert cache is not None  # noqa: S101 - memory raises none
+        if cache.asked:
+            raise DatasetError(
+                f"decoded images cannot be kept in {cache.folder} ({reason(error)}); make room, or choose "
+                "another `cache`."
+            ) from error
+        findings.notes.append(f"decoded images are not kept in {cache.folder} ({reason(error)})")
+        tally = Tally()
+        images = decode(files, size, tally)
+    tally.tell(findings, split, where, Counter(file.suffix.lower() for file in files))
     return images
 
 

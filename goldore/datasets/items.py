@@ -14,7 +14,7 @@ from goldore.datasets.labels import Classes
 from goldore.datasets.listing import split_of
 from goldore.datasets.origin import Origin
 from goldore.datasets.paths import paths_of
-from goldore.datasets.pictures import Tally, open_picture, picture
+from goldore.datasets.pictures import open_picture, picture
 from goldore.datasets.pixels import (
     Channels,
     Scale,
@@ -24,7 +24,7 @@ from goldore.datasets.pixels import (
     scale_of,
     with_channels_first,
 )
-from goldore.datasets.reading import Findings
+from goldore.datasets.reading import Findings, Tally
 from goldore.errors import DatasetError, reason
 
 _BLOCK = 1024  # items brought to 8 bits at a time, so that memory holds no more floats
@@ -170,7 +170,7 @@ def _read(
     length = _length(dataset, where)
     if length == 0:
         raise DatasetError(f"{where} is empty; there must be at least one image.")
-    reader = _Items(dataset, where, image_size, findings)
+    reader = _Items(dataset, where, image_size)
     blocks: list[NDArray[np.uint8]] = []
     for start in range(0, length, _BLOCK):
         blocks.append(reader.block(range(start, min(start + _BLOCK, length))))
@@ -188,7 +188,7 @@ def _read(
         "last" if reader.pictures and blocks[0].ndim > 3 else channels,  # noqa: PLR2004
     )
     findings.saw(reader.changed, length, "" if reader.pictures else detail)
-    reader.tally.split(split, where)
+    reader.tally.tell(findings, split, where)
     return images, reader.labels
 
 
@@ -237,10 +237,10 @@ class _Items:
         tally: of what images were.
     """
 
-    def __init__(self, dataset: Any, where: str, image_size: int | None, findings: Findings) -> None:
+    def __init__(self, dataset: Any, where: str, image_size: int | None) -> None:
         self.labels: list[Any] = []
         self.pictures = False
-        self.tally = Tally(findings)
+        self.tally = Tally()
         self._dataset, self._where, self._image_size = dataset, where, image_size
         self._scales: dict[Scale, bool] = {}  # and whether nothing was rounded
 
@@ -284,7 +284,7 @@ class _Items:
             DatasetError: naming an item that changes.
         """
         for position in sorted({round(each) for each in np.linspace(0, length - 1, min(_TWICE, length))}):
-            first, second = (self._item(position, Tally(Findings())) for _ in range(2))
+            first, second = (self._item(position, Tally()) for _ in range(2))
             if first[0].shape != second[0].shape or not np.array_equal(first[0], second[0]):
                 raise DatasetError(
                     f"item {position} of {self._where} changes from one reading to the next; leave random "

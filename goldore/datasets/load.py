@@ -9,6 +9,7 @@ from typing import Any, get_args
 import numpy as np
 
 from goldore.datasets.arrays import SUFFIXES, holds_arrays, load_arrays
+from goldore.datasets.cache import AUTO, Cache, Told, cache_of
 from goldore.datasets.dataset import ImageDataset
 from goldore.datasets.named import READERS, Place, idx_class_names, load_named, load_tiny_imagenet_folder
 from goldore.datasets.pixels import Channels
@@ -37,6 +38,8 @@ def load_dataset(
     image_size: int | None = None,
     classes: Sequence[str] | None = None,
     channels: Channels = "auto",
+    cache: str | Path | None = AUTO,
+    told: Told = lambda *_: None,
 ) -> ImageDataset:
     """Read an image dataset into memory, in the original order of its training set.
 
@@ -62,6 +65,10 @@ def load_dataset(
             square.
         classes: folder trees only: read these class folders alone.
         channels: arrays and functions only: where the channels are, "auto" (detected), "first" or "last".
+        cache: folder where decoded images of folder trees are kept, and found by the next call; "auto" keeps
+            those of 1,000 images or more in the folder of `goldore.datasets.cache.cache_folder`, if there is
+            room; None or "none" keeps nothing.
+        told: called now and then with what takes long, and which share of it is done.
 
     Returns:
         The dataset; its `reading` says what was read as what.
@@ -75,7 +82,7 @@ def load_dataset(
     if channels not in get_args(Channels):
         raise UsageError(f"`channels` is {channels!r}; choose auto, first or last.")
     if isinstance(source, ImageDataset):
-        return source if name is None else replace(source, name=name)
+        return source if name is None else source.retold(name=name)
     if not isinstance(source, str | Path):
         _check_options("object", "", image_size=None, classes=classes, channels="auto", download=download)
         from goldore.datasets.items import load_object
@@ -89,11 +96,15 @@ def load_dataset(
         return load_bundled(name or BUNDLED)
     if kind == "path":
         path = user_path(where)
-        load = _load_folder if path.is_dir() else _load_file
-        return looked_at(load(path, name or _name_of(path), image_size, classes, channels))
+        title = name or _name_of(path)
+        if path.is_dir():
+            kept = cache_of(cache, told)
+            return looked_at(_load_folder(path, title, image_size, classes, channels, kept))
+        return looked_at(_load_file(path, title, image_size, channels))
     if kind == "named":
-        dataset = load_named(where, Place(user_path(data_root), download, image_size))
-        dataset = dataset if name is None else replace(dataset, name=name)
+        place = Place(user_path(data_root), download, image_size, cache_of(cache, told))
+        dataset = load_named(where, place)
+        dataset = dataset if name is None else dataset.retold(name=name)
     elif kind == "function":
         from goldore.datasets.function import load_function
 
@@ -156,7 +167,12 @@ def _check_options(
 
 
 def _load_folder(
-    path: Path, name: str, image_size: int | None, classes: Sequence[str] | None, channels: Channels
+    path: Path,
+    name: str,
+    image_size: int | None,
+    classes: Sequence[str] | None,
+    channels: Channels,
+    cache: Cache | None,
 ) -> ImageDataset:
     from goldore.datasets.huggingface import is_huggingface, load_huggingface
     from goldore.datasets.idx import find_idx, load_idx
@@ -172,15 +188,13 @@ def _load_folder(
     if is_huggingface(path) and classes is None:
         return load_huggingface(path, name, image_size)
     if (path / "val" / "val_annotations.txt").is_file() and classes is None:
-        return load_tiny_imagenet_folder(path, name, image_size)
+        return load_tiny_imagenet_folder(path, name, image_size, cache)
     from goldore.datasets.folder import load_folder
 
-    return load_folder(path, name, image_size, classes)
+    return load_folder(path, name, image_size, classes, cache)
 
 
-def _load_file(
-    path: Path, name: str, image_size: int | None, _: Sequence[str] | None, channels: Channels
-) -> ImageDataset:
+def _load_file(path: Path, name: str, image_size: int | None, channels: Channels) -> ImageDataset:
     if path.suffix in SUFFIXES:
         return load_arrays(path, name, channels)
     if path.suffix == ".parquet":
@@ -241,4 +255,4 @@ def looked_at(dataset: ImageDataset) -> ImageDataset:
     if not found:
         return dataset
     reading = dataset.reading
-    return replace(dataset, reading=replace(reading, warnings=(*reading.warnings, *found)))
+    return dataset.retold(reading=replace(reading, warnings=(*reading.warnings, *found)))

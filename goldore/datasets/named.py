@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from goldore.datasets.arrays import load_arrays
+from goldore.datasets.cache import Cache
 from goldore.datasets.dataset import ImageDataset
 from goldore.datasets.idx import find_idx, load_idx
 from goldore.datasets.origin import Origin
@@ -30,11 +31,13 @@ class Place:
         root: torchvision's `root`, `load_dataset`'s `data_root`.
         download: fetch what is missing.
         image_size: for datasets whose images differ in size, else None.
+        cache: where decoded images are kept, or None.
     """
 
     root: Path
     download: bool = False
     image_size: int | None = None
+    cache: Cache | None = None
 
 
 def load_named(name: str, place: Place) -> ImageDataset:
@@ -134,7 +137,7 @@ def _read_imagenette(name: str, place: Place) -> ImageDataset:
         )
     from goldore.datasets.folder import load_folder
 
-    return load_folder(folder, name, place.image_size or _IMAGENETTE_SIDE)
+    return load_folder(folder, name, place.image_size or _IMAGENETTE_SIDE, cache=place.cache)
 
 
 def _read_tiny_imagenet(name: str, place: Place) -> ImageDataset:
@@ -145,7 +148,7 @@ def _read_tiny_imagenet(name: str, place: Place) -> ImageDataset:
         )
     for folder in (place.root / "tiny-imagenet-200", place.root):
         if (folder / "wnids.txt").is_file() or (folder / "train").is_dir():
-            return load_tiny_imagenet_folder(folder, name, place.image_size)
+            return load_tiny_imagenet_folder(folder, name, place.image_size, place.cache)
     if (place.root / "tinyimagenet.pt").is_file():
         if place.image_size is not None:
             raise UsageError("the images of tinyimagenet.pt have one size; leave `image_size` out.")
@@ -155,16 +158,17 @@ def _read_tiny_imagenet(name: str, place: Place) -> ImageDataset:
     )
 
 
-def load_tiny_imagenet_folder(folder: Path, name: str, image_size: int | None = None) -> ImageDataset:
+def load_tiny_imagenet_folder(
+    folder: Path, name: str, image_size: int | None = None, cache: Cache | None = None
+) -> ImageDataset:
     """Read TinyImageNet's own layout: train/<class>/images/, and val/images/ with val_annotations.txt.
 
     Raises:
         DatasetError: if files are missing or damaged.
     """
-    from goldore.datasets.folder import load_folder
-    from goldore.datasets.pictures import Tally, decode
+    from goldore.datasets.folder import decode_split, load_folder
 
-    dataset = load_folder(folder, name, image_size)
+    dataset = load_folder(folder, name, image_size, cache=cache)
     annotations = folder / "val" / "val_annotations.txt"
     if dataset.test_images is not None or not annotations.is_file():
         return dataset
@@ -180,12 +184,11 @@ def load_tiny_imagenet_folder(folder: Path, name: str, image_size: int | None = 
     except (OSError, ValueError) as error:
         raise DatasetError(f"{annotations} is damaged ({reason(error)}); fetch it again.") from error
     findings = Findings()
-    tally = Tally(findings)
-    images = decode([folder / "val" / "images" / file for file, _ in rows], image_size, tally)
-    tally.split("test", "val/ by val_annotations.txt")
+    images_of, how = folder / "val" / "images", {"image_size": image_size}
+    files = [images_of / file for file, _ in rows]
+    images = decode_split(files, images_of, "val/ by val_annotations.txt", "test", name, how, findings, cache)
     reading = replace(dataset.reading, splits=(*dataset.reading.splits, *findings.splits), notes=())
-    return replace(
-        dataset,
+    return dataset.retold(
         test_images=images,
         test_labels=np.array([labels[wnid] for _, wnid in rows], dtype=np.int64),
         reading=reading,

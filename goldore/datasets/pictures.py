@@ -4,12 +4,11 @@ This is the one place that decides what a mode of Pillow becomes; docs/datasets.
 that the installed Pillow decodes is read, but for formats that start other programs or hold no picture.
 """
 
-import dataclasses
 import functools
 import warnings
-from collections import Counter
+from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -18,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from goldore.datasets.reading import Findings, SplitReading, counts
+from goldore.datasets.cache import Memory, Room, stats_of
+from goldore.datasets.reading import Tally
 from goldore.errors import DatasetError, reason
 from goldore.wording import count
 
@@ -32,10 +32,9 @@ _MOST_PIXELS = 89_478_485  # Pillow's own limit, above which it warns
 _SCALED = ("PNG", "PPM")  # formats whose images of mode I have 16 bits, as older versions of Pillow give them
 _GREY = ("1", "L", "LA", "La", "I", "F")
 _ALPHA = ("RGBA", "RGBa", "LA", "La", "PA")
-_TWELVE_BITS = 4095
+_BLOCKS_AHEAD = 2  # that threads decode while one is written
 _ORIENTATION = 0x0112  # EXIF
 _MOST_NAMED, _MOST_DAMAGED = 5, 1000
-_NO_PIXELS = np.empty(0, dtype=np.uint8)
 
 
 @dataclass(frozen=True)
@@ -141,126 +140,116 @@ def _in_8_bits(image: Image.Image) -> tuple[Image.Image, list[str], int]:
     return image if image.mode == target else image.convert(target), [], 0
 
 
-class Tally:
-    """Counts what pictures were and became.
-
-    Args:
-        findings: gets the changes.
-    """
-
-    def __init__(self, findings: Findings) -> None:
-        self._findings = findings
-        self.forms: Counter[str] = Counter()
-        self.sizes: Counter[str] = Counter()
-        self._peak = 0
-
-    def add(self, seen: Picture) -> None:
-        """Count a picture."""
-        self.forms[seen.mode] += 1
-        self.sizes[seen.size] += 1
-        self._findings.changed.update(seen.changed)
-        self._peak = max(self._peak, seen.peak)
-
-    def split(self, split: str, where: str, suffixes: Counter[str] | None = None) -> None:
-        """Say that this was all of a split."""
-        images = self.forms.total()
-        self._findings.splits.append(
-            SplitReading(
-                split, where, images, counts(self.forms), counts(self.sizes), counts(suffixes or Counter())
-            )
-        )
-        if 0 < self._peak <= _TWELVE_BITS:
-            self._findings.warnings.append(
-                f"the 16-bit images of {where} use values up to {count(self._peak)} of 65,535 alone, so that "
-                "they are dark in 8 bits; stretch them if they have 12 bits or fewer."
-            )
-
-
-def decode(files: Sequence[Path], image_size: int | None, tally: Tally | None = None) -> NDArray[np.uint8]:
+def decode(
+    files: Sequence[Path],
+    image_size: int | None,
+    tally: Tally | None = None,
+    room: Room | None = None,
+    root: Path | None = None,
+) -> NDArray[np.uint8]:
     """Decode image files as RGB, in threads.
 
     Args:
         files: at least one.
         image_size: as of `picture`.
         tally: counts what they were.
+        room: where the images go; None: into memory.
+        root: folder in which all files lie, for a room that remembers them.
 
     Returns:
         uint8 [len(files), 3, height, width].
 
     Raises:
         DatasetError: if files are damaged, an image is absurdly large or, without image_size, sizes differ.
+        OSError: if the room is on a disk, and that has too little.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        return _decode_all(files, image_size, tally or Tally(Findings()))
+    room, tally = room or Memory(), tally if tally is not None else Tally()
+    stats = stats_of(files, root) if root is not None else []
+    images = room.known(stats, tally)
+    if images is not None:
+        return images
+    with room.held():
+        images = room.known(stats, tally)  # another process may have made them
+        if images is not None:
+            return images
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            _fill(room, files, image_size, stats)
+        return room.finish(tally)
 
 
-def _decode_all(files: Sequence[Path], image_size: int | None, tally: Tally) -> NDArray[np.uint8]:
+def _fill(room: Room, files: Sequence[Path], image_size: int | None, stats: Sequence[str]) -> None:
+    """Decode the blocks that a room lacks."""
     work = _Decoding(files, image_size)
     first = 0
-    while work.images is None and first < len(files):  # its size is that of the others
-        work.read(first)
+    while work.shape is None and first < len(files) and len(work.damaged) <= _MOST_DAMAGED:
+        work.read(first)  # its size is that of the others
         first += 1
-    with ThreadPoolExecutor() as threads:
-        try:
-            for _ in threads.map(work.read, range(first, len(files))):
-                if len(work.damaged) > _MOST_DAMAGED:
-                    break
-        finally:
-            threads.shutdown(cancel_futures=True)
-    if work.images is None or work.damaged:
+    if work.shape is not None:
+        waiting = deque(room.begin(len(files), work.shape, stats))
+        with ThreadPoolExecutor() as threads:
+            try:
+                ahead: deque[tuple[range, list[Future[Picture | None]]]] = deque()
+                while (waiting or ahead) and len(work.damaged) <= _MOST_DAMAGED:
+                    while waiting and len(ahead) < _BLOCKS_AHEAD:
+                        block = waiting.popleft()
+                        ahead.append((block, [threads.submit(work.read, each) for each in block]))
+                    block, futures = ahead.popleft()
+                    pictures = [each for each in (future.result() for future in futures) if each is not None]
+                    if not work.damaged and not work.differs and len(pictures) == len(block):
+                        _keep(room, block, pictures, work.shape)
+            finally:
+                threads.shutdown(cancel_futures=True)
+    if work.shape is None or work.damaged:
         damaged = sorted(work.damaged.items())
         raise DatasetError(_about_damaged([(files[position], why) for position, why in damaged]))
-    if len(work.shapes) > 1:
+    if work.differs:
         raise DatasetError(_about_sizes(files, work.shapes))
-    for seen in work.seen:
-        tally.add(seen)
-    return work.images
+
+
+def _keep(room: Room, block: range, pictures: Sequence[Picture], shape: tuple[int, ...]) -> None:
+    images, seen = np.empty((len(block), *shape), dtype=np.uint8), Tally()
+    for place, each in enumerate(pictures):
+        images[place] = each.pixels if each.is_grey else each.pixels.transpose(2, 0, 1)
+        seen.add(each)
+    room.keep(block, images, seen)
 
 
 class _Decoding:
     """Decodes files in any order, on any thread.
 
     Attributes:
-        images: uint8 [number of files, 3, H, W]; None until one was decoded.
-        seen: what the files were, without their pixels.
+        shape: [3, H, W], of the first that was decoded; None until then.
         damaged: why files could not be decoded, by position.
         shapes: of the first that was decoded, and of those that differ from it, by position.
     """
 
     def __init__(self, files: Sequence[Path], image_size: int | None) -> None:
-        self.images: NDArray[np.uint8] | None = None
-        self.seen: list[Picture] = []
+        self.shape: tuple[int, ...] | None = None
         self.damaged: dict[int, str] = {}
         self.shapes: dict[int, tuple[int, ...]] = {}
         self._files, self._image_size = files, image_size
 
-    def read(self, position: int) -> None:
-        """Decode one file."""
+    @property
+    def differs(self) -> bool:
+        """Whether images have different sizes."""
+        return len(self.shapes) > 1
+
+    def read(self, position: int) -> Picture | None:
+        """Decode one file; None if it cannot be, or has another size than the first."""
         try:
             seen = open_picture(self._files[position], self._image_size)
         except Exception as error:  # noqa: BLE001 - Pillow raises what it likes
             self.damaged[position] = reason(error)
-            return
-        shape, pixels = (3, *seen.pixels.shape[:2]), seen.pixels
-        if self.images is None:
-            self.images = _room(len(self._files), shape)
+            return None
+        shape = (3, *seen.pixels.shape[:2])
+        if self.shape is None:
+            self.shape = shape
             self.shapes[position] = shape
-        if shape != self.images.shape[1:]:
+        if shape != self.shape:
             self.shapes[position] = shape
-            return
-        self.images[position] = pixels if seen.is_grey else pixels.transpose(2, 0, 1)
-        self.seen.append(dataclasses.replace(seen, pixels=_NO_PIXELS))
-
-
-def _room(number: int, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    try:
-        return np.empty((number, *shape), dtype=np.uint8)
-    except MemoryError:
-        raise DatasetError(
-            f"{number} images of {shape[1]}x{shape[2]} do not fit into memory; "
-            "use `image_size` with a smaller one."
-        ) from None
+            return None
+        return seen
 
 
 def _about_sizes(files: Sequence[Path], shapes: dict[int, tuple[int, ...]]) -> str:

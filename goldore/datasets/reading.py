@@ -3,10 +3,12 @@
 import math
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any, Protocol, Self
 
 from goldore.wording import count
 
 _MOST_LISTED, _FEW = 5, 3
+_TWELVE_BITS = 4095
 Counts = tuple[tuple[str, int], ...]
 """What there is, and how often, the most frequent first."""
 
@@ -106,6 +108,76 @@ class Findings:
             tuple(dict.fromkeys(self.details)),
             tuple(self.warnings),
         )
+
+
+class _Picture(Protocol):
+    """What was seen of an image, as `goldore.datasets.pictures.Picture` has it."""
+
+    @property
+    def mode(self) -> str: ...
+    @property
+    def size(self) -> str: ...
+    @property
+    def changed(self) -> tuple[str, ...]: ...
+    @property
+    def peak(self) -> int: ...
+
+
+class Tally:
+    """Counts what pictures were and became.
+
+    Attributes:
+        forms: modes of Pillow or dtypes of arrays.
+        sizes: "height x width".
+        changed: how pictures were brought to 8 bits.
+        peak: the largest value of pictures of 16 bits, else 0.
+    """
+
+    def __init__(self) -> None:
+        self.forms: Counter[str] = Counter()
+        self.sizes: Counter[str] = Counter()
+        self.changed: Counter[str] = Counter()
+        self.peak = 0
+
+    def add(self, seen: _Picture) -> None:
+        """Count a picture."""
+        self.forms[seen.mode] += 1
+        self.sizes[seen.size] += 1
+        self.changed.update(seen.changed)
+        self.peak = max(self.peak, seen.peak)
+
+    def update(self, other: "Tally") -> None:
+        """Count what another has counted."""
+        self.forms.update(other.forms)
+        self.sizes.update(other.sizes)
+        self.changed.update(other.changed)
+        self.peak = max(self.peak, other.peak)
+
+    def tell(self, findings: Findings, split: str, where: str, suffixes: Counter[str] | None = None) -> None:
+        """Say that this was all of a split."""
+        findings.changed.update(self.changed)
+        kinds = counts(self.forms), counts(self.sizes), counts(suffixes or Counter())
+        findings.splits.append(SplitReading(split, where, self.forms.total(), *kinds))
+        if 0 < self.peak <= _TWELVE_BITS:
+            findings.warnings.append(
+                f"the 16-bit images of {where} use values up to {count(self.peak)} of 65,535 alone, so that "
+                "they are dark in 8 bits; stretch them if they have 12 bits or fewer."
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as values of JSON."""
+        counters = {"forms": self.forms, "sizes": self.sizes, "changed": self.changed}
+        return {**{name: dict(each) for name, each in counters.items()}, "peak": self.peak}
+
+    @classmethod
+    def from_json(cls, found: dict[str, Any]) -> Self:
+        """Read what `to_json` gives."""
+        tally = cls()
+        tally.forms, tally.sizes, tally.changed = (
+            Counter(found.get(name, {})) for name in ("forms", "sizes", "changed")
+        )
+        tally.peak = int(found.get("peak", 0))
+        return tally
 
 
 def counts(counter: Counter[str]) -> Counts:

@@ -117,8 +117,18 @@ def parse_json(text: str | bytes) -> Any:
         raise ValueError("its lists and objects are nested too deeply") from None
 
 
-def read_npy(path: Path, kinds: str) -> NDArray[Any]:
-    """Read the array of a .npy file, of one of these kinds of dtype."""
+def read_npy(path: Path, kinds: str, *, mapped: bool = False) -> NDArray[Any]:
+    """Read the array of a .npy file, of one of these kinds of dtype.
+
+    Args:
+        path: of the file.
+        kinds: of dtypes, in NumPy's letters.
+        mapped: do not read bytes (uint8) but map them into memory, to be read where they are looked at.
+    """
+    if mapped:
+        there: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        if there.dtype == np.uint8 and there.flags.c_contiguous and there.size > 0:
+            return there
     with path.open("rb") as file:
         return _read_array(file, path.stat().st_size, kinds)
 

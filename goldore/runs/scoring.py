@@ -77,6 +77,7 @@ def score(
     download: bool = False,
     name: str | None = None,
     image_size: int | None = None,
+    cache: str | Path | None = "auto",
     watcher: Watcher | None = None,
     team: Team | None = None,
 ) -> ScoreFile:
@@ -130,6 +131,7 @@ def score(
         download: let torchvision fetch a named dataset that is missing.
         name: of the dataset in files and tables; None takes its own.
         image_size: as of `load_dataset`: for images that are to be resized.
+        cache: as of `load_dataset`: where decoded images are kept.
         watcher: told how the run goes; of a team, rank 0's is told of all. None shows it in a notebook, and
             nothing elsewhere.
         team: processes that share the trials, of `goldore.runs.team.find_team`: each calls this function with
@@ -158,8 +160,16 @@ def score(
     where = resolve_device(device, team.local_rank if team.size > 1 else None)
     if deterministic:
         prepare_determinism(where)
-    dataset = load_dataset(source, data_root=data_root, download=download, name=name, image_size=image_size)
     told = shared_watcher(watcher or default_watcher(), team)
+    dataset = load_dataset(
+        source,
+        data_root=data_root,
+        download=download,
+        name=name,
+        image_size=image_size,
+        cache=cache,
+        told=told.preparing,
+    )
     told.dataset_read(dataset)
     _check_rankable(dataset)
     parts = Parts(Path(out) if out is not None else default_path(dataset.name), team)

@@ -1,11 +1,10 @@
 """Where a score file lies when no path is given, and what lies beside it."""
 
-import os
 from pathlib import Path
 
-from goldore.files.atomic import file_name, user_path
+from goldore.files.atomic import file_name
+from goldore.files.places import own_cache
 
-_CACHE_VARIABLE = "GOLDORE_CACHE"
 _CACHE_FOLDER = "scores_cache"
 
 
@@ -16,5 +15,4 @@ def features_path(scores: Path) -> Path:
 
 def default_path(dataset_name: str) -> Path:
     """The score file of a dataset where no other is named: in $GOLDORE_CACHE, or in scores_cache."""
-    folder = Path(os.environ.get(_CACHE_VARIABLE) or _CACHE_FOLDER)
-    return user_path(folder) / f"{file_name(dataset_name)}.h5"
+    return (own_cache() or Path(_CACHE_FOLDER)) / f"{file_name(dataset_name)}.h5"

@@ -1,5 +1,6 @@
 """The dataset where the networks are: on the device, or streamed to it where it does not fit."""
 
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -7,6 +8,7 @@ import torch
 from torch import Tensor
 
 from goldore.datasets import ImageDataset
+from goldore.datasets.dataset import is_mapped
 from goldore.training.devices import abilities
 from goldore.training.memory import free_memory
 from goldore.training.sending import Sender
@@ -130,7 +132,11 @@ def normalized(images: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
 
 
 def as_tensor(array: np.ndarray) -> Tensor:
-    """Share an array's memory where torch can."""
+    """Share an array's memory where torch can; a mapped file is never copied, and never written to."""
+    if is_mapped(array):
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+            return torch.from_numpy(array)
     return torch.from_numpy(np.require(array, requirements=["C", "W"]))
 
 

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from goldore.datasets import load_dataset
-from goldore.datasets.pictures import Tally, decode, open_picture, picture
-from goldore.datasets.reading import Findings
+from goldore.datasets.pictures import decode, open_picture, picture
+from goldore.datasets.reading import Findings, Tally
 
 DOCS = Path(__file__).parents[2] / "docs" / "datasets.md"
 GREY = np.array([[0, 51], [128, 255]], np.uint8)
@@ -206,7 +206,9 @@ def test_the_first_of_several_frames_is_read_and_counted(tmp_path):
     frames = [Image.new("L", (4, 4), value) for value in (10, 200)]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
     findings = Findings()
-    images = decode([tmp_path / "a.gif"], None, Tally(findings))
+    tally = Tally()
+    images = decode([tmp_path / "a.gif"], None, tally)
+    tally.tell(findings, "train", "train/")
     assert set(images.ravel().tolist()) == {10}
     assert findings.changed == {"first of several frames": 1}
 
@@ -216,7 +218,9 @@ def test_turned_photographs_are_read_as_stored_and_counted(tmp_path):
     exif[0x0112] = 6
     Image.fromarray(COLOUR).resize((8, 4)).save(tmp_path / "a.jpg", exif=exif)
     findings = Findings()
-    assert decode([tmp_path / "a.jpg"], None, Tally(findings)).shape == (1, 3, 4, 8)
+    tally = Tally()
+    assert decode([tmp_path / "a.jpg"], None, tally).shape == (1, 3, 4, 8)
+    tally.tell(findings, "train", "train/")
     assert findings.changed == {"read as stored, though the camera was turned (EXIF)": 1}
 
 
