@@ -115,6 +115,15 @@ def _wait_for_rank_0() -> None:
 
 def _interrupted(kept: int, out: Path | None, *, shared: bool) -> str:
     """Say what an interrupted run leaves and how to go on."""
+    if out is not None:
+        from goldore.training.checkpoints import checkpoints_beside
+
+        if checkpoints_beside(out):
+            done = f"{plural(kept, 'trial')} kept in {out}, and " if kept else ""
+            return (
+                f"interrupted: {done}the one under way is kept beside {'it' if kept else out}; run the same "
+                "command again to go on from there."
+            )
     if out is None or kept == 0:
         return "interrupted: no trial was finished and nothing was written; run the same command again."
     if shared:

@@ -51,7 +51,7 @@ _USED_BY = {  # the kinds of trials that options are about, where these are not 
     "trials": ("loss", "kernel"),
     **dict.fromkeys(("fold_trials", "folds"), ("fold",)),
     **dict.fromkeys(("init_epochs", "features"), ("loss",)),
-    **dict.fromkeys(("epochs", "converge_epochs", "lr_schedule", "augment"), ("loss", "fold")),
+    **dict.fromkeys(("epochs", "converge_epochs", "lr_schedule", "augment", "checkpoint"), ("loss", "fold")),
     **dict.fromkeys(
         ("batch_size", "lr", "momentum", "weight_decay", "ensemble_size"),
         ("loss", "fold", "utility", "check"),
@@ -374,6 +374,14 @@ def score_command(
             "fastest that fits in memory, measured)."
         ),
     ] = None,
+    checkpoint: Annotated[
+        str,
+        _run(
+            metavar="TIME",
+            help="Keep a loss trial or cross-validation under way on the disk this often, and when it is "
+            "stopped, so that it resumes from there: 90s, 30m, 2h or never.",
+        ),
+    ] = "10m",
     compile_mode: Annotated[
         str, _run("--compile", help="torch.compile: on, off, or auto (where it pays).")
     ] = "auto",
@@ -454,6 +462,7 @@ def score_command(
     nothing_trained = {name: shared[name] for name in ("network", "mean", "std", "precision")}
     kernel_utility = KernelUtilityRecipe(networks=networks, **evaluated, **nothing_trained)
     max_seconds = seconds(max_time)
+    checkpoint_seconds = None if checkpoint == "never" else seconds(checkpoint, "--checkpoint")
     only_trials = _trial_range(trial_range)
     Budget(utility_trials, until_reliability, max_trials, max_seconds, only_trials)  # says what is wrong
     with carried_out(processes, device, quiet=quiet, verbose=verbose, dry_run=dry_run, said=said) as work:
@@ -497,6 +506,7 @@ def score_command(
             compile_mode=compile_mode,
             deterministic=deterministic,
             features=features,
+            checkpoint_seconds=checkpoint_seconds,
             out=out,
             overwrite=overwrite,
             dry_run=dry_run,

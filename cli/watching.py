@@ -114,6 +114,12 @@ class ScreenWatcher(Watcher):
         if self._course is not None:
             self._course.begin(trials)
 
+    def resumed(self, trials: Sequence[Trial], epoch: int, epochs: int) -> None:
+        """Say that they do not begin anew."""
+        numbers = ", ".join(str(trial.number + 1) for trial in trials)
+        which = "trials" if len(trials) > 1 else "trial"
+        self.say(f"{which} {numbers}: resumed in epoch {epoch} of {epochs}")
+
     def progressed(self, progress: TrainingProgress) -> None:
         """Move the bar, or print a line if the last one is long ago."""
         if self._course is not None:

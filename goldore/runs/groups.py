@@ -1,6 +1,6 @@
 """Which trials are trained together: in order, as many as the device holds."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from goldore.errors import OutOfMemoryError
@@ -19,19 +19,24 @@ class Groups:
         take: gives the numbers of the next trials, so many at the most; none at the end.
         size: of a group, at the most.
         folds: trials of a group have the same number modulo this: they are evaluated on the same images.
+        first: groups that come before, as they are.
 
     Attributes:
         size: of a group, at the most, by now.
     """
 
-    def __init__(self, take: Claims, size: int, folds: int = 1) -> None:
+    def __init__(self, take: Claims, size: int, folds: int = 1, first: Iterable[list[int]] = ()) -> None:
         self.size = size
+        self._first = iter(first)
         self._take, self._folds = take, folds
         self._queue: list[list[int]] = []
 
     def __iter__(self) -> Iterator[list[int]]:
         while True:
-            if not self._queue:
+            known = next(self._first, None) if not self._queue else None
+            if known is not None:
+                self._queue = [known]
+            elif not self._queue:
                 together = self._take(self.size * self._folds)
                 self._queue = self._cut(
                     [[each for each in together if each % self._folds == fold] for fold in range(self._folds)]

@@ -47,6 +47,7 @@ class Job:
         seed: base seed.
         overwrite: whether a file of another run is to be replaced.
         made_on: device and torch_version, in words.
+        checkpoint_seconds: between two checkpoints of a training that takes longer; None keeps none.
         dry: train nothing and write nothing: stages only say what they would do.
     """
 
@@ -59,6 +60,7 @@ class Job:
     seed: int
     overwrite: bool
     made_on: Mapping[str, str]
+    checkpoint_seconds: float | None = None
     dry: bool = False
 
 

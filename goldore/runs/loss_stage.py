@@ -1,9 +1,11 @@
 """The stage that trains loss trials."""
 
 import dataclasses
+import hashlib
+import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import ClassVar
@@ -24,6 +26,7 @@ from goldore.scores import FOLD_SCORES, SCORES, TRAINING_SCORES, FoldScore, Trai
 from goldore.scores.recorders import Features, Observer, observe_predictions
 from goldore.store import LossResult, LossRun, LossTrials, ScoreFile, features_path, run_differences
 from goldore.store.trial_kinds import KINDS
+from goldore.training.checkpoints import NO_KEEPER, Checkpoints, Keeper
 from goldore.training.devices import default_precision
 from goldore.training.images import DeviceDataset
 from goldore.training.loop import Trained, errors_of, train
@@ -51,6 +54,7 @@ class Training:
         engine: how networks are computed, and how many at once.
         predicting: the epoch after which it is kept what the networks predict; None keeps nothing.
         last: the last epoch of all.
+        keeper: keeps the trainings of some trials now and then.
     """
 
     data: DeviceDataset
@@ -61,6 +65,7 @@ class Training:
     engine: Engine
     predicting: int | None
     last: int
+    keeper: Keeper = NO_KEEPER
 
     def __call__(
         self,
@@ -79,6 +84,9 @@ class Training:
             images_before: that networks of the same trials have trained on by now.
             features: where to keep those of the first network, as it ends, unless it diverges; None does not.
         """
+        known = self.keeper.result(networks)
+        if known is not None:
+            return Trained(**known)
         observers, data = [], self.data
         shape = len(networks), len(data.labels), data.score_device
         for row in self.rows:
@@ -98,12 +106,14 @@ class Training:
                 check_space(path, 2 * math.prod(size) + _HEADER)  # a mapped file does not survive a full disk
                 target = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=size)
                 observers.append(Observer(_FEATURES, (self.last,), Features(0, target, len(networks))))
-            how = tick, self.engine.execution, pools, samples
+            execution = self.keeper.execution(self.engine.execution)
+            how = tick, execution, pools, samples, self.keeper
             trained = train(data, self.architecture, self.recipe, networks, observers, *how)
             trained.recorded.pop(_FEATURES, None)
         if features is not None and trained.failed[0]:
             features.unlink(missing_ok=True)
         _check_own(trained, self.rows)
+        self.keeper.done(networks, vars(trained))
         return trained
 
 
@@ -164,7 +174,7 @@ class LossStage:
         job, recipe = self._job, run.recipe
         dataset, watcher = job.dataset, job.watcher
         features = self._features
-        if existing is None and job.parts.team.rank == 0 and job.overwrite:
+        if existing is None and job.parts.team.rank == 0 and job.overwrite and not job.dry:
             features_path(job.parts.path).unlink(missing_ok=True)  # those of the run that is replaced
         if existing is not None and features is not None and features.exists():
             features = None  # they are there
@@ -215,18 +225,47 @@ class LossStage:
             data, architecture, recipe, rows, tick, engine, predicting if keeps else None, epochs
         )
 
-        def of_group(numbers: list[int]) -> list[LossResult]:
-            trials = KINDS[run.kind].derived(run, numbers)
-            watcher.started(trials)
-            return self.results(training, trials, features if trials[0].number == 0 else None)
-
-        while len(todo.missing):  # once, unless somebody removed the file
-            groups = Groups(job.parts.team.claims(todo.missing), max(1, engine.size // networks))
-            todo.take_in(groups.trained(of_group, watcher), lambda _: False)
-            todo.look_again()
+        self._train_missing(todo, run, training, networks, features)
         if again and job.parts.team.rank == 0:
             training(KINDS[run.kind].derived(run, [0]), features=features)
         watcher.ended("complete", None, time.monotonic() - start, missing_at_first)
+
+    def _train_missing(
+        self, todo: Todo, run: LossRun, training: Training, networks: int, features: Path | None
+    ) -> None:
+        """Train in groups; those first that were stopped before."""
+        job = self._job
+        watcher, team = job.watcher, job.parts.team
+        checkpoints = Checkpoints(job.parts.path, run.kind, self._key(run), job.checkpoint_seconds)
+
+        def of_group(numbers: list[int]) -> tuple[Keeper, list[LossResult]]:
+            trials, keeper = KINDS[run.kind].derived(run, numbers), checkpoints.of(numbers)
+            watcher.started(trials)
+            if keeper.epoch is not None:
+                watcher.resumed(trials, keeper.epoch, training.last)
+            own = dataclasses.replace(training, keeper=keeper)
+            return keeper, self.results(own, trials, features if trials[0].number == 0 else None)
+
+        def safe(groups: Iterable[tuple[Keeper, list[LossResult]]]) -> Iterator[list[LossResult]]:
+            for keeper, results in groups:
+                yield results
+                keeper.remove()  # whoever asks for more has written these
+
+        while len(todo.missing):  # once, unless somebody removed the file
+            stopped = checkpoints.groups(todo.missing.tolist()) if team.rank == 0 else []
+            stopped = team.gather(stopped)[0]
+            fresh = np.setdiff1d(todo.missing, [number for group in stopped for number in group])
+            groups = Groups(
+                team.claims(fresh), max(1, training.engine.size // networks), first=team.shared(stopped)
+            )
+            todo.take_in(safe(groups.trained(of_group, watcher)), lambda _: False)
+            todo.look_again()
+
+    def _key(self, run: LossRun) -> str:
+        """Of what trainings have in common that can go on from each other's checkpoints."""
+        shared = run.to_json() | {"device": self._job.device.type, "torch_version": ""}
+        text = json.dumps([shared, self._job.dataset.fingerprint], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def networks_of(self, recipe: LossRecipe) -> int:  # noqa: ARG002
         """Networks of one trial."""

@@ -31,6 +31,7 @@ from goldore.scores import (
 )
 from goldore.store import Header, ScoreFile, default_path, load_scores
 from goldore.store.utility_trials import check_choice
+from goldore.training.checkpoints import CHECKPOINT_SECONDS
 from goldore.training.devices import (
     describe,
     prepare_determinism,
@@ -70,6 +71,7 @@ def score(
     compile_mode: str = "auto",
     deterministic: bool = False,
     features: bool = False,
+    checkpoint_seconds: float | None = CHECKPOINT_SECONDS,
     out: str | Path | None = None,
     overwrite: bool = False,
     dry_run: bool = False,
@@ -123,6 +125,9 @@ def score(
         deterministic: the same call gives the same bits on the same machine; on CUDA that is slower.
         features: also keep features of the samples, what the head of the first loss trial's network gets in
             the end, as float16 [N, F] in <score file>-features.npy; selection rules may need them.
+        checkpoint_seconds: keep a training of loss trials or cross-validations that takes longer on the disk
+            every so often, and when a signal asks the process to end, so that it goes on from there; None
+            keeps none.
         out: the score file; None takes `<dataset>.h5` in the folder that the environment variable
             GOLDORE_CACHE names, or in scores_cache.
         overwrite: replace an existing file of another run.
@@ -183,6 +188,7 @@ def score(
         seed=seed,
         overwrite=overwrite,
         made_on={"device": describe(where), "torch_version": str(torch.__version__)},
+        checkpoint_seconds=checkpoint_seconds,
         dry=dry_run,
     )
     utility = utility or UtilityRecipe()

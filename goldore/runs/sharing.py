@@ -62,6 +62,9 @@ class _Listener(Watcher):
     def started(self, trials: Sequence[Trial]) -> None:
         self._watcher.started(trials)
 
+    def resumed(self, trials: Sequence[Trial], epoch: int, epochs: int) -> None:
+        self._watcher.resumed(trials, epoch, epochs)
+
     def progressed(self, progress: Progress) -> None:
         self._own = progress
         self._listen()

@@ -9,9 +9,9 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from torch._C._distributed_c10d import Store
 
 Claims = Callable[[int], list[int]]
+Thing = TypeVar("Thing")
 _CONNECT = timedelta(minutes=5)
 _BETWEEN_LOOKS = 0.2  # seconds
 _PATIENCE = (
@@ -53,6 +54,12 @@ class Team:
             return some
 
         return take
+
+    def shared(self, things: Sequence[Thing]) -> Iterator[Thing]:
+        """Share out things, the same on all ranks: each goes to the one that asks for the next."""
+        take = self.claims(range(len(things)))
+        while some := take(1):
+            yield things[some[0]]
 
     def gather(self, value: Any, meanwhile: Callable[[], None] | None = None) -> list[Any]:
         """Give everyone what everyone has: JSON values by rank. All ranks call it as often; it waits for all.

@@ -134,6 +134,9 @@ class Watcher:
     def started(self, trials: Sequence[Trial]) -> None:
         """Called when these trials start to train together."""
 
+    def resumed(self, trials: Sequence[Trial], epoch: int, epochs: int) -> None:
+        """Called after `started` when their training goes on from a checkpoint, in this of its epochs."""
+
     def progressed(self, progress: Progress) -> None:
         """Called a few times a second while trials train that take longer."""
 

@@ -1,8 +1,8 @@
 """How what passes show becomes one number per network and sample."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -14,7 +14,11 @@ from goldore.scores.predictions import Predictions
 
 
 class Recorder(Protocol):
-    """Folds the predictions of chosen epochs; keeps a few numbers per network and sample."""
+    """Folds the predictions of chosen epochs; keeps a few numbers per network and sample.
+
+    What it changes while it sees must be attributes: tensors, arrays, numbers, texts, or lists and
+    dictionaries of them. So a training that is stopped can go on (`state_of`).
+    """
 
     def see(self, start: int, predictions: Predictions) -> None:
         """Take in a run of consecutive samples; every epoch shows all samples once.
@@ -58,6 +62,57 @@ def observe_predictions(epoch: int, networks: int, samples: int, device: torch.d
         Observer(name, (epoch,), Mean(quantity, networks, samples, 1, device))
         for name, quantity in zip(PREDICTED, quantities, strict=True)
     ]
+
+
+def can_be_kept(recorder: Recorder) -> bool:
+    """Whether what a recorder has seen can be kept while it sees: what is in a file of its own cannot."""
+    return hasattr(recorder, "__dict__") and not isinstance(recorder, Features)
+
+
+def state_of(recorder: Recorder) -> dict[str, Any]:
+    """What a recorder has seen, as tensors and plain values; nothing if it cannot be kept."""
+    if not can_be_kept(recorder):
+        return {}
+    kept = {name: _kept(value) for name, value in vars(recorder).items()}
+    return {name: value for name, value in kept.items() if value is not _NO_STATE}
+
+
+def restore(recorder: Recorder, state: Mapping[str, Any], device: torch.device) -> None:
+    """Let a recorder that was made anew have seen what another one had, `state_of`."""
+    for name, value in state.items():
+        setattr(recorder, name, _restored(value, getattr(recorder, name, None), device))
+
+
+_NO_STATE = object()  # of functions, devices and whatever else is as it was made
+_ARRAY = "array of NumPy"
+
+
+def _kept(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, np.ndarray):
+        return {_ARRAY: torch.from_numpy(value.copy())}
+    if isinstance(value, list | tuple):
+        inside = [_kept(each) for each in value]
+        return _NO_STATE if any(each is _NO_STATE for each in inside) else type(value)(inside)
+    if isinstance(value, dict):
+        inside = [_kept(each) for each in value.values()]
+        if any(each is _NO_STATE for each in inside) or not all(isinstance(key, str | int) for key in value):
+            return _NO_STATE
+        return dict(zip(value, inside, strict=True))
+    return value if value is None or isinstance(value, bool | int | float | str) else _NO_STATE
+
+
+def _restored(value: Any, made: Any, device: torch.device) -> Any:
+    if isinstance(value, Tensor):
+        return value.to(made.device if isinstance(made, Tensor) else device)
+    if isinstance(value, list | tuple):
+        return type(value)(_restored(each, None, device) for each in value)
+    if isinstance(value, dict):
+        if value.keys() == {_ARRAY}:
+            return value[_ARRAY].numpy()
+        return {key: _restored(each, None, device) for key, each in value.items()}
+    return value
 
 
 class Features:

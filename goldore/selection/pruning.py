@@ -333,6 +333,13 @@ def _failures_of(rule: Strategy) -> Iterator[None]:
         raise UsageError(failed) from error
 
 
+def _distinct(places: NDArray[np.integer], among: int) -> int:
+    """How many different places there are: a mask takes a tenth of the time of NumPy's unique."""
+    there = np.zeros(among, dtype=bool)
+    there[places] = True
+    return int(there.sum())
+
+
 def _chosen(rule: Strategy, samples: Samples, budget: int) -> NDArray[np.int64]:
     """The places that a rule keeps, after a look at what it gives."""
     with _failures_of(rule):
@@ -343,7 +350,7 @@ def _chosen(rule: Strategy, samples: Samples, budget: int) -> NDArray[np.int64]:
         fault = f"numbers of type {found.dtype}"
     elif not 0 <= found.min() <= found.max() < len(samples):
         fault = f"positions from {found.min()} to {found.max()}"
-    elif len(np.unique(found)) < budget:
+    elif _distinct(found, len(samples)) < budget:
         fault = "a position twice"
     else:
         return found.astype(np.int64)

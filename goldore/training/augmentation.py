@@ -9,6 +9,7 @@ normalised; what comes in from outside is 0.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ import torch.nn.functional as F  # noqa: N812
 from numpy.typing import NDArray
 from torch import Tensor
 
+from goldore.training.checkpoints import generator_state, set_generator
 from goldore.trials import AUGMENTATIONS
 from goldore.trials.loss_recipe import Augment
 from goldore.trials.seeds import Stream, Trial
@@ -79,6 +81,15 @@ class Augmenter:
     def __init__(self, kind: Augment, trials: Sequence[Trial]) -> None:
         self._names = AUGMENTATIONS if kind == "dsa" else (kind,)
         self._draws = [trial.stream(Stream.AUGMENT) for trial in trials]
+
+    def state(self) -> list[dict[str, Any]]:
+        """Where its random numbers are."""
+        return [generator_state(random) for random in self._draws]
+
+    def restore(self, state: Sequence[dict[str, Any]]) -> None:
+        """Go on from a `state` of the same trials."""
+        for random, where in zip(self._draws, state, strict=True):
+            set_generator(random, where)
 
     def __call__(self, images: Tensor) -> Tensor:
         """Change the next batch, normalised images [B, E, C, H, W]."""

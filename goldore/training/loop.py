@@ -15,8 +15,9 @@ from goldore.errors import GoldoreError, reason
 from goldore.networks.architecture import Architecture
 from goldore.networks.stacked import StackedNetworks
 from goldore.scores.predictions import Predictions
-from goldore.scores.recorders import Observer
+from goldore.scores.recorders import Observer, can_be_kept, restore, state_of
 from goldore.training.augmentation import Augmenter
+from goldore.training.checkpoints import NO_KEEPER, Keeper, State, generator_state, set_generator
 from goldore.training.devices import abilities
 from goldore.training.execution import TYPES, Execution, logits_function
 from goldore.training.images import DeviceDataset, Images, to_device
@@ -29,6 +30,9 @@ from goldore.trials.seeds import Stream, Trial
 _CPU_SCORED = 64  # images times networks of a scoring pass at once: few enough that activations stay in the
 # caches, 1.2 to 1.3 times as fast as 512 at width 16
 _CUDA_SCORED, _CUDA_SHARE = 2048, 0.05  # likewise on a card, and the share of its memory that they may take
+
+
+See = Callable[[int, Tensor, Tensor, Callable[[], Tensor]], None]
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,7 @@ def train(
     execution: Execution | None = None,
     pools: Sequence[NDArray[np.int64]] | None = None,
     samples: int | None = None,
+    keeper: Keeper = NO_KEEPER,
 ) -> Trained:
     """Train one network per trial, all at once, up to the last epoch that an observer wants.
 
@@ -75,48 +80,202 @@ def train(
         execution: how to run; None: as it is written.
         pools: positions that each network trains on; None: all.
         samples: that an epoch takes of each network's pool, at random; None: all of the smallest.
+        keeper: keeps the training now and then, and may have one that was stopped.
 
     Returns:
         What was observed.
     """
-    execution, precision = execution or Execution(), recipe.precision or "float32"
-    stepper = Stepper(architecture, recipe, trials, data, execution)
     pools = pools or [np.arange(len(data.labels))] * len(trials)
     samples = samples or min(map(len, pools))
-    order_of = _Orders(trials, pools, samples)
-    course = _Course(data.device, observers, len(trials) * samples)
-    train_loss = np.full((len(trials), recipe.epochs), np.nan, dtype=np.float32)
-    order = to_device(order_of(), data.index_device)
-    augmenter = None if recipe.augment == "none" else Augmenter(recipe.augment, trials)
-    each = -(-samples // recipe.batch_size)
-    for epoch in range(1, course.last_epoch + 1):
-        stepper.loss_sum.zero_()
-        for place, start in enumerate(range(0, samples, recipe.batch_size)):
+    execution = execution or Execution()
+    training = _Training(data, architecture, recipe, trials, observers, execution, pools, samples)
+    with keeper.watching():
+        training.run(keeper, tick)
+    return training.result()
+
+
+class _Training:
+    """One training of E networks; see `train` for what it is made of."""
+
+    def __init__(
+        self,
+        data: DeviceDataset,
+        architecture: Architecture,
+        recipe: LossRecipe,
+        trials: Sequence[Trial],
+        observers: Sequence[Observer],
+        execution: Execution,
+        pools: Sequence[NDArray[np.int64]],
+        samples: int,
+    ) -> None:
+        self._data, self._recipe, self._trials, self._observers = data, recipe, trials, observers
+        self._execution, self._precision = execution, recipe.precision or "float32"
+        self._samples = samples
+        self._stepper = Stepper(architecture, recipe, trials, data, execution)
+        self._orders = _Orders(trials, pools, samples)
+        self._course = _Course(data.device, observers, len(trials) * samples)
+        self._augmenter = None if recipe.augment == "none" else Augmenter(recipe.augment, trials)
+        self._place = _Place(np.full((len(trials), recipe.epochs), np.nan, dtype=np.float32))
+
+    def run(self, keeper: Keeper, tick: Callable[[Callable[[], Progress]], None]) -> None:
+        """Train, from where it was stopped if the keeper knows of that."""
+        before = keeper.state(self._trials)
+        if before is not None:
+            self._restore(before)
+        place, last_epoch = self._place, self._course.last_epoch
+        order = to_device(self._orders(), self._data.index_device)
+        while True:
+            self._train_epoch(order, keeper, tick)
+            if not place.scored:
+                if place.epoch < last_epoch:  # on the host, while the device works
+                    order = to_device(self._orders(), self._data.index_device)
+                place.end_epoch(self._stepper.loss_sum / self._samples)
+            if place.diverged:
+                return
+            self._score_epoch(keeper)
+            if place.epoch == last_epoch:
+                return
+            place.next_epoch()
+            self._stepper.loss_sum.zero_()
+
+    def _train_epoch(
+        self, order: Tensor, keeper: Keeper, tick: Callable[[Callable[[], Progress]], None]
+    ) -> None:
+        """Take the steps of this epoch that are left, by an order [samples, E] of positions."""
+        place, recipe = self._place, self._recipe
+        each = -(-self._samples // recipe.batch_size)
+        for start in range(place.trained, self._samples, recipe.batch_size):
             rows = order[start : start + recipe.batch_size]  # [B, E]
-            stepper.set_learning_rate(recipe.learning_rate((epoch - 1) * each + place, recipe.epochs * each))
-            images, targets = data.batch(rows)
-            stepper(images if augmenter is None else augmenter(data.normalize(images)), targets)
-            course.step(epoch, rows.numel(), stepper.losses)
-            tick(course.progress)
-        if epoch < course.last_epoch:
-            order = to_device(order_of(), data.index_device)  # drawn on the host, while the device works
-        train_loss[:, epoch - 1] = (stepper.loss_sum / samples).cpu().numpy()
-        if not np.isfinite(train_loss[:, epoch - 1]).any():
-            break
-        wanting = [observer for observer in observers if epoch in observer.epochs]
+            step = (place.epoch - 1) * each + start // recipe.batch_size
+            self._stepper.set_learning_rate(recipe.learning_rate(step, recipe.epochs * each))
+            images, targets = self._data.batch(rows)
+            if self._augmenter is not None:
+                images = self._augmenter(self._data.normalize(images))
+            self._stepper(images, targets)
+            self._course.step(place.epoch, rows.numel(), self._stepper.losses)
+            tick(self._course.progress)
+            place.trained = start + len(rows)
+            if place.trained < self._samples:
+                keeper.look(self._trials, self._state if self._can_be_kept(place.epoch - 1) else None)
+
+    def _score_epoch(self, keeper: Keeper) -> None:
+        """Show all samples, or those that are left, to the observers that look after this epoch."""
+        place = self._place
+        wanting = [observer for observer in self._observers if place.epoch in observer.epochs]
+        state = self._state if self._can_be_kept(place.epoch) else None
+
+        def show(start: int, logits: Tensor, labels: Tensor, features: Callable[[], Tensor]) -> None:
+            predictions = Predictions(logits, labels, place.epoch, features)
+            for observer in wanting:
+                with errors_of(observer.name):
+                    observer.recorder.see(start, predictions)
+            place.scored = start + len(labels)
+            keeper.look(self._trials, state)
+
         if wanting:
-            _scoring_pass(stepper.networks, data, epoch, wanting, execution, precision)
-    shape = (len(trials), len(data.labels))
-    recorded = {observer.name: _result(observer, shape) for observer in observers}
-    diverged = np.logical_not(np.isfinite(train_loss[:, :epoch]).all(axis=1))
-    finite = [np.isfinite(values).all(axis=1) for values in recorded.values()]
-    return Trained(
-        recorded=recorded,
-        train_loss=train_loss,
-        test_accuracy=_test_accuracy(stepper.networks, data, execution, precision),
-        diverged=diverged,
-        failed=diverged | ~np.logical_and.reduce(finite),
-    )
+            self._forward(self._data.images, self._data.labels, show, first=place.scored)
+
+    def _can_be_kept(self, epoch: int) -> bool:
+        """Whether all can be kept that has seen something by the end of an epoch."""
+        return all(can_be_kept(each.recorder) for each in self._observers if min(each.epochs) <= epoch)
+
+    def _forward(self, images: Images, labels: Tensor, show: See, first: int = 0) -> None:
+        forward(
+            self._stepper.networks,
+            self._data,
+            images,
+            labels,
+            show,
+            execution=self._execution,
+            precision=self._precision,
+            first=first,
+        )
+
+    def _state(self) -> State:
+        return self._place.state() | {
+            "steps": self._stepper.state(),
+            "orders": self._orders.before,
+            "augmenter": self._augmenter.state() if self._augmenter is not None else None,
+            "recorders": {each.name: state_of(each.recorder) for each in self._observers},
+        }
+
+    def _restore(self, state: State) -> None:
+        self._place.restore(state)
+        self._stepper.restore(state["steps"])
+        self._orders.restore(state["orders"])
+        if self._augmenter is not None:
+            self._augmenter.restore(state["augmenter"])
+        for observer in self._observers:
+            restore(observer.recorder, state["recorders"][observer.name], self._data.score_device)
+        trained = (self._place.epoch - 1) * self._samples + self._place.trained
+        self._course.restore(self._place.epoch, len(self._trials) * trained)
+
+    def result(self) -> Trained:
+        """What was observed."""
+        shape = (len(self._trials), len(self._data.labels))
+        recorded = {observer.name: _result(observer, shape) for observer in self._observers}
+        losses = self._place.train_loss
+        diverged = np.logical_not(np.isfinite(losses[:, : self._place.epoch]).all(axis=1))
+        finite = [np.isfinite(values).all(axis=1) for values in recorded.values()]
+        return Trained(
+            recorded=recorded,
+            train_loss=losses,
+            test_accuracy=self._test_accuracy(),
+            diverged=diverged,
+            failed=diverged | ~np.logical_and.reduce(finite),
+        )
+
+    def _test_accuracy(self) -> np.ndarray:
+        if self._data.test is None:
+            return np.full(len(self._trials), np.nan, dtype=np.float32)
+        images, labels = self._data.test
+        correct = torch.zeros(len(self._trials), dtype=torch.int64, device=self._data.score_device)
+
+        def count(_: int, logits: Tensor, labels: Tensor, __: object) -> None:
+            correct.add_((logits.argmax(2) == labels).sum(1))
+
+        self._forward(images, labels, count)
+        accuracy: np.ndarray = (correct.double() / len(labels)).float().cpu().numpy()
+        return accuracy
+
+
+@dataclass
+class _Place:
+    """Where a training is, between two steps.
+
+    Attributes:
+        train_loss: mean training loss of each epoch, float32 [E, epochs]; NaN where it is not known yet.
+        epoch: under way, counted from 1.
+        trained: samples of this epoch that each network has trained on.
+        scored: samples that were looked at after it.
+    """
+
+    train_loss: np.ndarray
+    epoch: int = 1
+    trained: int = 0
+    scored: int = 0
+
+    @property
+    def diverged(self) -> bool:
+        """Whether all networks have, in this epoch."""
+        return not np.isfinite(self.train_loss[:, self.epoch - 1]).any()
+
+    def end_epoch(self, losses: Tensor) -> None:
+        """All samples were trained on, with these mean losses [E]."""
+        self.train_loss[:, self.epoch - 1] = losses.cpu().numpy()
+
+    def next_epoch(self) -> None:
+        """Begin the next one."""
+        self.epoch, self.trained, self.scored = self.epoch + 1, 0, 0
+
+    def state(self) -> State:
+        """To be kept."""
+        return {**vars(self), "train_loss": torch.from_numpy(self.train_loss.copy())}
+
+    def restore(self, state: State) -> None:
+        """Go on from there."""
+        self.train_loss[:] = state["train_loss"].numpy()
+        self.epoch, self.trained, self.scored = (state[name] for name in ("epoch", "trained", "scored"))
 
 
 class _Orders:
@@ -131,13 +290,20 @@ class _Orders:
     def __init__(self, trials: Sequence[Trial], pools: Sequence[NDArray[np.int64]], samples: int) -> None:
         self._draws = [trial.stream(Stream.ORDER) for trial in trials]
         self._pools, self._samples = pools, samples
+        self.before: list[State] = []
 
     def __call__(self) -> NDArray[np.int64]:
         """Draw those of an epoch, [samples, E]."""
+        self.before = [generator_state(draw) for draw in self._draws]
         drawn = [
             pool[draw.permutation(len(pool))] for draw, pool in zip(self._draws, self._pools, strict=True)
         ]
         return np.stack([each[: self._samples] for each in drawn], axis=1)
+
+    def restore(self, before: Sequence[State]) -> None:
+        """Let the next order be the one that was drawn from there."""
+        for draw, state in zip(self._draws, before, strict=True):
+            set_generator(draw, state)
 
 
 class _Course:
@@ -151,6 +317,10 @@ class _Course:
         self._sent: tuple[tuple[int, int], Tensor, torch.cuda.Event] | None = None
         self._device = device
         self._loss = math.nan
+
+    def restore(self, epoch: int, images: int) -> None:
+        """Count what was trained before."""
+        self._queued = self._known = (epoch, images)
 
     def step(self, epoch: int, images: int, losses: Tensor) -> None:
         """Count a step that was sent to the device."""
@@ -172,23 +342,6 @@ class _Course:
 
 def _mean_of_finite(losses: Tensor) -> float:
     return float(losses[losses.isfinite()].mean())
-
-
-def _scoring_pass(
-    networks: StackedNetworks,
-    data: DeviceDataset,
-    epoch: int,
-    observers: Sequence[Observer],
-    execution: Execution,
-    precision: Precision,
-) -> None:
-    def show(start: int, logits: Tensor, labels: Tensor, features: Callable[[], Tensor]) -> None:
-        predictions = Predictions(logits, labels, epoch, features)
-        for observer in observers:
-            with errors_of(observer.name):
-                observer.recorder.see(start, predictions)
-
-    forward(networks, data, data.images, data.labels, show, execution=execution, precision=precision)
 
 
 def _result(observer: Observer, shape: tuple[int, int]) -> np.ndarray:
@@ -214,31 +367,16 @@ def errors_of(name: str) -> Iterator[None]:
         ) from error
 
 
-def _test_accuracy(
-    networks: StackedNetworks, data: DeviceDataset, execution: Execution, precision: Precision
-) -> np.ndarray:
-    if data.test is None:
-        return np.full(networks.size, np.nan, dtype=np.float32)
-    images, labels = data.test
-    correct = torch.zeros(networks.size, dtype=torch.int64, device=data.score_device)
-
-    def count(_: int, logits: Tensor, labels: Tensor, __: object) -> None:
-        correct.add_((logits.argmax(2) == labels).sum(1))
-
-    forward(networks, data, images, labels, count, execution=execution, precision=precision)
-    accuracy: np.ndarray = (correct.double() / len(labels)).float().cpu().numpy()
-    return accuracy
-
-
 def forward(
     networks: StackedNetworks,
     data: DeviceDataset,
     images: Images,
     labels: Tensor,
-    see: Callable[[int, Tensor, Tensor, Callable[[], Tensor]], None],
+    see: See,
     *,
     execution: Execution,
     precision: Precision,
+    first: int = 0,
 ) -> None:
     """Stream images through all networks in eval mode, a run of them at a time.
 
@@ -251,6 +389,7 @@ def forward(
             on the data's `score_device`.
         execution: how to run.
         precision: of activations.
+        first: position to begin at, where an earlier call has ended a run.
     """
     architecture, layout, where = networks.architecture, execution.scoring, data.score_device
     batch = _scoring_batch(networks, data.device)
@@ -263,7 +402,7 @@ def forward(
     def features(run: Tensor) -> Tensor:
         return networks.features(data.normalize(run).to(TYPES[precision])).float().to(where)
 
-    start = 0
+    start = first
     with torch.inference_mode():
         while start < len(images):
             run = images.run(start, start + batch)

@@ -3,7 +3,8 @@
 The same numbers come out, but for rounding. Nothing here waits for the device.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from goldore.networks.architecture import Architecture
 from goldore.networks.stacked import StackedNetworks
+from goldore.training.checkpoints import on_host
 from goldore.training.devices import abilities
 from goldore.training.execution import Execution, losses_function, warn_of_compiler
 from goldore.training.graphs import Replayed
@@ -93,6 +95,32 @@ class Stepper:
             buffer.zero_()
         self.losses.zero_()
         self.loss_sum.zero_()
+
+    def state(self) -> dict[str, Any]:
+        """What the steps so far have made, copied to the host."""
+        return {
+            "parameters": on_host(self.networks.parameters),
+            "running": [on_host(dict(enumerate(pair))) for pair in self.networks.running],
+            "momentum": on_host(dict(enumerate(self._momentum))),
+            "losses": on_host({"losses": self.losses, "loss_sum": self.loss_sum}),
+            "batch_size": self._batch_size,
+            "random": torch.get_rng_state(),  # of layers that draw numbers
+        }
+
+    @torch.no_grad()
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a `state` of the same networks, in the same memory."""
+        for name, parameter in self.networks.parameters.items():
+            parameter.copy_(state["parameters"][name])
+        for pair, kept in zip(self.networks.running, state["running"], strict=True):
+            for place, each in enumerate(pair):
+                each.copy_(kept[place])
+        for place, buffer in enumerate(self._momentum):
+            buffer.copy_(state["momentum"][place])
+        self.losses.copy_(state["losses"]["losses"])
+        self.loss_sum.copy_(state["losses"]["loss_sum"])
+        self._batch_size = state["batch_size"]
+        torch.set_rng_state(state["random"])
 
     def set_learning_rate(self, rate: float) -> None:
         """Take the next steps with another learning rate."""

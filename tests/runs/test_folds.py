@@ -200,6 +200,15 @@ def test_features_are_those_of_the_first_trial_as_it_ends(dataset, tmp_path, siz
     assert np.load(tmp_path / "s-features.npy").shape == (61, 8 * 4 * 4)
 
 
+def test_a_dry_run_leaves_features_alone(dataset, tmp_path):
+    about = {"scores": "LossConverge", "seed": SEED, "device": "cpu", "trials": 1, "features": True}
+    goldore.score(dataset, out=tmp_path / "s.h5", recipe=LOSS, **about)
+    before = (tmp_path / "s-features.npy").read_bytes()
+    other = replace(LOSS, epochs=LOSS.epochs + 1)
+    goldore.score(dataset, out=tmp_path / "s.h5", recipe=other, overwrite=True, dry_run=True, **about)
+    assert (tmp_path / "s-features.npy").read_bytes() == before
+
+
 def test_features_of_a_training_that_diverges_are_not_kept(dataset, tmp_path):
     about = {"scores": "LossConverge", "seed": SEED, "device": "cpu", "trials": 1, "features": True}
     with pytest.raises(GoldoreError):
