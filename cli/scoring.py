@@ -367,6 +367,15 @@ def score_command(
     processes: Annotated[
         int | None, _run(metavar="P", help="Processes that share the trials (default: one per CUDA device).")
     ] = None,
+    shared: Annotated[
+        bool,
+        _run(
+            "--shared",
+            help="Share the trials with all who run the same command, on any machine that sees --out: "
+            "whoever is free takes the next ones, those of a machine that died are taken over, and the last "
+            "one joins all.",
+        ),
+    ] = False,
     ensemble_size: Annotated[
         int | None,
         _run(
@@ -409,7 +418,7 @@ def score_command(
     """
     _check_used(context, scores, trial, fit)
     trials, epochs, width, said = _preset(preset, dataset, trials, epochs, width, network)
-    shared: dict[str, Any] = {
+    common: dict[str, Any] = {
         "network": network_of(
             network, depth=depth, width=width, norm=norm, activation=activation, pooling=pooling
         ),
@@ -426,7 +435,7 @@ def score_command(
         "converge_epochs": converge_epochs,
         "lr_schedule": lr_schedule,
         "augment": augment,
-        **shared,
+        **common,
     }
     recipe = LossRecipe(init_epochs=init_epochs, **of_losses)
     fold = FoldRecipe(folds=folds, **of_losses)
@@ -457,9 +466,9 @@ def score_command(
             },
         ),
         **evaluated,
-        **shared,
+        **common,
     )
-    nothing_trained = {name: shared[name] for name in ("network", "mean", "std", "precision")}
+    nothing_trained = {name: common[name] for name in ("network", "mean", "std", "precision")}
     kernel_utility = KernelUtilityRecipe(networks=networks, **evaluated, **nothing_trained)
     max_seconds = seconds(max_time)
     checkpoint_seconds = None if checkpoint == "never" else seconds(checkpoint, "--checkpoint")
@@ -509,6 +518,7 @@ def score_command(
             checkpoint_seconds=checkpoint_seconds,
             out=out,
             overwrite=overwrite,
+            shared=shared,
             dry_run=dry_run,
             watcher=work.watcher,
             team=work.team(),

@@ -1,6 +1,7 @@
 """The door: what a call of `score` does, stage by stage."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 
 from goldore.datasets import ImageDataset, load_dataset
 from goldore.errors import DatasetError, UsageError
+from goldore.runs.agents import Block, share
 from goldore.runs.budget import MOST_TRIALS, Budget
 from goldore.runs.fold_stage import FoldStage
 from goldore.runs.job import Job, Settings, Stage
@@ -43,6 +45,7 @@ from goldore.trials.seeds import MAX_SEED
 from goldore.version import __version__
 
 _FEWEST_CHECKS = 20
+_BLOCK_OF_CARDS = 8  # loss trials that an agent with a card takes at once
 DEFAULT_TRIALS = 5  # why: docs/scores.md
 DEFAULT_FOLD_TRIALS = 2
 
@@ -74,6 +77,7 @@ def score(
     checkpoint_seconds: float | None = CHECKPOINT_SECONDS,
     out: str | Path | None = None,
     overwrite: bool = False,
+    shared: bool = False,
     dry_run: bool = False,
     data_root: str | Path = "data",
     download: bool = False,
@@ -131,6 +135,9 @@ def score(
         out: the score file; None takes `<dataset>.h5` in the folder that the environment variable
             GOLDORE_CACHE names, or in scores_cache.
         overwrite: replace an existing file of another run.
+        shared: share the trials with all who make the same call, on any machine that sees the file: whoever
+            is free takes the next ones, those of an agent that is gone are taken over, and the last one joins
+            all. `utility_trials` and `subset_per_class` must be said then.
         dry_run: train nothing and write nothing: the watcher is told of the plan, and what it would take.
         data_root: folder of the named datasets.
         download: let torchvision fetch a named dataset that is missing.
@@ -163,6 +170,10 @@ def score(
     budget = Budget(utility_trials, until_reliability, max_trials, max_seconds, trial_range)
     team = team or Team()
     where = resolve_device(device, team.local_rank if team.size > 1 else None)
+    if shared:
+        single = estimator == "shrunk" or check_trials is not None or trial_range is not None
+        _check_shared(kinds[2], utility, budget, overwrite=overwrite, single=single)
+        team = Team()  # each is an agent of its own
     if deterministic:
         prepare_determinism(where)
     told = shared_watcher(watcher or default_watcher(), team)
@@ -211,9 +222,57 @@ def score(
     if check_trials is not None:
         _check_comparable(check_trials, utility, trial_range, any_compared=bool(compared))
         stages.append(CheckStage(job, utility, check_trials, compared))
+    if shared and not dry_run:
+        wanted = {"kernel": trials, "loss": trials, "fold": fold_trials, "utility": utility_trials or 0}
+        same = {
+            "recipe": recipe,
+            "fold": fold,
+            "utility": utility,
+            "kernel_utility": kernel_utility,
+            "outcome": outcome,
+            "estimator": estimator,
+            "seed": seed,
+            "device": str(where),
+            "ensemble_size": ensemble_size,
+            "compile_mode": compile_mode,
+            "deterministic": deterministic,
+            "checkpoint_seconds": checkpoint_seconds,
+        }
+        _share(job, stages, wanted, _by_kind(scores), features, same)
+        return load_scores(parts.path)
     with running_on(where, deterministic=deterministic):
         (_only_plan if dry_run else _train)(job, stages)
     return _seen(parts, job)
+
+
+def _share(
+    job: Job,
+    stages: Sequence[Stage],
+    wanted: dict[str, int],
+    names: dict[str, list[str]],
+    features: bool,
+    same: dict[str, Any],
+) -> None:
+    """Be one of the agents of a shared run."""
+    size = job.settings.ensemble_size or (1 if job.device.type == "cpu" else _BLOCK_OF_CARDS)
+    train = partial(_train_block, job.dataset, names, features, same)
+    share(job, stages, {kind: wanted[kind] for kind in names}, size, train)
+
+
+def _train_block(
+    dataset: ImageDataset,
+    names: dict[str, list[str]],
+    features: bool,
+    same: dict[str, Any],
+    block: Block,
+    part: Path,
+    watcher: Watcher,
+) -> None:
+    """Train a block of a shared run into a file of its own."""
+    with_features = features and block.kind == "loss" and block.first == 0
+    numbers = range(block.first, block.stop)
+    about = {"scores": names[block.kind], "trial_range": numbers, "features": with_features, **same}
+    score(dataset, out=part, watcher=watcher, **about)
 
 
 def _train(job: Job, stages: Sequence[Stage]) -> None:
@@ -288,6 +347,42 @@ def _check_comparable(
         )
     if trial_range is not None:
         raise UsageError("`check_trials` take no `trial_range`; add them when the parts are merged.")
+
+
+def _by_kind(scores: str | Sequence[str]) -> dict[str, list[str]]:
+    """What was asked for, as it was spelled, by the kind of trials that gives it, in the order of stages."""
+    spelled = [each.strip() for each in (scores.split(",") if isinstance(scores, str) else scores)]
+    found: dict[str, list[str]] = {"kernel": [], "loss": [], "fold": [], "utility": []}
+    for each in spelled:
+        for name, row in find_scores([each]).items():
+            of_table = {MONTE_CARLO.name: "utility", KERNEL_UTILITY.name: "kernel"}
+            kind = "loss" if isinstance(row, TrainingScore) else of_table.get(name, "fold")
+            if each not in found[kind]:
+                found[kind].append(each)
+    return {kind: names for kind, names in found.items() if names}
+
+
+def _check_shared(
+    monte_carlo: bool,
+    utility: UtilityRecipe | None,
+    budget: Budget,
+    *,
+    overwrite: bool,
+    single: bool,
+) -> None:
+    """See that all agents of a shared run know what is to be done without asking each other."""
+    if overwrite:
+        raise UsageError("a `shared` run replaces no file; remove the file, or choose another `out`.")
+    if single:
+        raise UsageError(
+            "a `shared` run has no `trial_range`, no `check_trials` and no `estimator` shrunk; add the last "
+            "two to the file afterwards, without `shared`."
+        )
+    if monte_carlo and (budget.trials is None or utility is None or utility.subset_per_class is None):
+        raise UsageError(
+            "a `shared` run of MonteCarlo needs `utility_trials` and `subset_per_class`, so that all agents "
+            "do the same."
+        )
 
 
 def _check_kinds(kinds: tuple[bool, ...], trial_range: range | None, *, features: bool) -> None:

@@ -14,7 +14,7 @@ NETWORK = ("--width", 4, "--depth", 1)
 LOSS = (*NETWORK, "--epochs", 2)
 UTILITY = (*NETWORK, "--scores", "MonteCarlo", "--steps", 3, "--subset-per-class", 2, "--ensemble-size", 1)
 DIFFER = {"@created", "@updated", "@device", "@torch_version", "@goldore_version"}
-DIFFER |= {f"trials/{kind}/seconds" for kind in ("loss", "utility")}
+DIFFER |= {f"trials/{kind}/seconds" for kind in ("loss", "fold", "kernel", "utility")}
 
 
 def write_npz(path, **options):
