@@ -51,7 +51,9 @@ _USED_BY = {  # the kinds of trials that options are about, where these are not 
     "trials": ("loss", "kernel"),
     **dict.fromkeys(("fold_trials", "folds"), ("fold",)),
     **dict.fromkeys(("init_epochs", "features"), ("loss",)),
-    **dict.fromkeys(("epochs", "converge_epochs", "lr_schedule", "augment", "checkpoint"), ("loss", "fold")),
+    **dict.fromkeys(
+        ("epochs", "converge_epochs", "lr_schedule", "augment", "shuffle", "checkpoint"), ("loss", "fold")
+    ),
     **dict.fromkeys(
         ("batch_size", "lr", "momentum", "weight_decay", "ensemble_size"),
         ("loss", "fold", "utility", "check"),
@@ -333,6 +335,14 @@ def score_command(
             "are scored as they are."
         ),
     ] = "none",
+    shuffle: Annotated[
+        str | None,
+        _training(
+            metavar="HOW",
+            help="exact, or blocks:B:W: blocks of B neighbours stay together, and W images are mixed, which "
+            "reads a disk in order (default: as in the file, or exact where the images fit into memory).",
+        ),
+    ] = None,
     momentum: Annotated[float, _training(help="Momentum of SGD.")] = 0.9,
     weight_decay: Annotated[float, _training(help="Weight decay.")] = 5e-4,
     precision: Annotated[
@@ -435,6 +445,7 @@ def score_command(
         "converge_epochs": converge_epochs,
         "lr_schedule": lr_schedule,
         "augment": augment,
+        "shuffle": shuffle,
         **common,
     }
     recipe = LossRecipe(init_epochs=init_epochs, **of_losses)

@@ -1,6 +1,7 @@
 """What the stages of a scoring run share."""
 
 import dataclasses
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
@@ -8,12 +9,14 @@ from typing import Any, Protocol, TypeVar
 import torch
 
 from goldore.datasets import ImageDataset
+from goldore.datasets.dataset import is_mapped
 from goldore.errors import OutOfMemoryError, UsageError
 from goldore.runs.parts import Parts
 from goldore.runs.watching import Watcher
 from goldore.store import Header, Run, ScoreFile
-from goldore.training.memory import is_memory_error
+from goldore.training.memory import host_memory, is_memory_error
 from goldore.trials import LossRecipe, Precision, Recipe
+from goldore.trials.shuffling import EXACT, shuffle_for
 
 AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)
 
@@ -96,13 +99,19 @@ class Stage(Protocol):
         """
 
 
-def complete_recipe(recipe: AnyRecipe, dataset: ImageDataset, precision: Precision = "float32") -> AnyRecipe:
+def complete_recipe(
+    recipe: AnyRecipe,
+    dataset: ImageDataset,
+    precision: Precision = "float32",
+    shuffle: str | None = None,
+) -> AnyRecipe:
     """Fill in what a recipe leaves open: the network's depth, the windows, mean and std of the images.
 
     Args:
         recipe: perhaps with None for them.
         dataset: to be trained on.
         precision: to take where the recipe leaves it open.
+        shuffle: likewise; None: `shuffle_of` the dataset.
 
     Returns:
         The recipe with nothing left open.
@@ -132,8 +141,16 @@ def complete_recipe(recipe: AnyRecipe, dataset: ImageDataset, precision: Precisi
             complete,
             init_epochs=len(complete.init_window),
             converge_epochs=len(complete.converge_window),
+            shuffle=complete.shuffle or shuffle or shuffle_of(dataset),
         )
     return complete
+
+
+def shuffle_of(dataset: ImageDataset) -> str:
+    """How the samples of a dataset are shuffled on this machine if nothing else is said."""
+    if not is_mapped(dataset.images):
+        return EXACT
+    return shuffle_for(dataset.num_samples, math.prod(dataset.image_shape), host_memory()).text
 
 
 @contextmanager

@@ -54,6 +54,7 @@ class Training:
         engine: how networks are computed, and how many at once.
         predicting: the epoch after which it is kept what the networks predict; None keeps nothing.
         last: the last epoch of all.
+        seed: base seed of the run.
         keeper: keeps the trainings of some trials now and then.
     """
 
@@ -65,6 +66,7 @@ class Training:
     engine: Engine
     predicting: int | None
     last: int
+    seed: int
     keeper: Keeper = NO_KEEPER
 
     def __call__(
@@ -107,7 +109,7 @@ class Training:
                 target = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=size)
                 observers.append(Observer(_FEATURES, (self.last,), Features(0, target, len(networks))))
             execution = self.keeper.execution(self.engine.execution)
-            how = tick, execution, pools, samples, self.keeper
+            how = tick, execution, pools, samples, self.keeper, self.seed
             trained = train(data, self.architecture, self.recipe, networks, observers, *how)
             trained.recorded.pop(_FEATURES, None)
         if features is not None and trained.failed[0]:
@@ -151,8 +153,9 @@ class LossStage:
         job = self._job
         own = default_precision(job.device)
         there = stored.trials_of(self.run_type.kind) if stored is not None else None
-        theirs = (there.recipe.precision or own) if there is not None else own
-        same = self._run(theirs)
+        same = self._run(own)
+        if isinstance(there, LossTrials):
+            same = self._run(there.recipe.precision or own, there.recipe.shuffle)
         if stored is not None and job.overwrite and run_differences(stored, job.header, same):
             return self._run(own)
         return same
@@ -161,8 +164,8 @@ class LossStage:
         """Nothing is left open; see `Stage.settle`."""
         return run, []
 
-    def _run(self, precision: Precision) -> LossRun:
-        recipe = complete_recipe(self._recipe, self._job.dataset, precision)
+    def _run(self, precision: Precision, shuffle: str | None = None) -> LossRun:
+        recipe = complete_recipe(self._recipe, self._job.dataset, precision, shuffle)
         return self.run_type(recipe, self._job.seed, tuple(self._scores.values()), **self._job.made_on)
 
     def train(self, run: LossRun, existing: ScoreFile | None, notes: Sequence[str]) -> None:
@@ -222,7 +225,15 @@ class LossStage:
         known = existing.trials_of(run.kind) if existing is not None else None
         keeps = not isinstance(known, LossTrials) or known.predicts
         training = Training(
-            data, architecture, recipe, rows, tick, engine, predicting if keeps else None, epochs
+            data,
+            architecture,
+            recipe,
+            rows,
+            tick,
+            engine,
+            predicting if keeps else None,
+            epochs,
+            run.base_seed,
         )
 
         self._train_missing(todo, run, training, networks, features)

@@ -6,5 +6,5 @@ makes synthetic images first. `execution`, `stepping` and `graphs` are how a ste
 replayed; `images`, `sending` and `memory` how images come to the device. `reference` is the plain loop that
 tests compare with.
 
-May import: datasets, networks, scores, trials.
+May import: datasets, files, networks, scores, trials.
 """

@@ -1,7 +1,7 @@
 """The dataset where the networks are: on the device, or streamed to it where it does not fit."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from goldore.datasets import ImageDataset
 from goldore.datasets.dataset import is_mapped
 from goldore.training.devices import abilities
 from goldore.training.memory import free_memory
+from goldore.training.read_ahead import ReadAhead
 from goldore.training.sending import Sender
 
 _SHARE = 0.5  # of a card's free memory that images may fill; the rest is for the networks
@@ -32,6 +33,8 @@ class Images:
         self._device = device
         self._sender = Sender(device)
         self._images = to_device(array, device) if resident else as_tensor(array)
+        on_disk = is_mapped(array) and not (resident and abilities(device).own_memory)
+        self._ahead = ReadAhead(array) if on_disk else None
 
     def __len__(self) -> int:
         return len(self._images)
@@ -53,6 +56,12 @@ class Images:
             shape, torch.uint8, lambda out: torch.index_select(self._images, 0, flat, out=out)
         )
         return sent.view(*rows.shape, *self._images.shape[1:])
+
+    def follow(
+        self, order: Tensor, batch: int, windows: list[np.ndarray] | None, first: int
+    ) -> Iterator[None]:
+        """Have read what the steps of an epoch take, if the images lie on a disk; see `ReadAhead.follow`."""
+        return iter(()) if self._ahead is None else self._ahead.follow(order.numpy(), batch, windows, first)
 
     def run(self, start: int, stop: int) -> Tensor:
         """Give consecutive images, uint8 [stop - start, C, H, W] on the device."""

@@ -26,6 +26,7 @@ from goldore.training.progress import Progress
 from goldore.training.stepping import Stepper
 from goldore.trials import LossRecipe, Precision
 from goldore.trials.seeds import Stream, Trial
+from goldore.trials.shuffling import EXACT, Shuffle
 
 _CPU_SCORED = 64  # images times networks of a scoring pass at once: few enough that activations stay in the
 # caches, 1.2 to 1.3 times as fast as 512 at width 16
@@ -65,6 +66,7 @@ def train(
     pools: Sequence[NDArray[np.int64]] | None = None,
     samples: int | None = None,
     keeper: Keeper = NO_KEEPER,
+    seed: int = 0,
 ) -> Trained:
     """Train one network per trial, all at once, up to the last epoch that an observer wants.
 
@@ -81,6 +83,7 @@ def train(
         pools: positions that each network trains on; None: all.
         samples: that an epoch takes of each network's pool, at random; None: all of the smallest.
         keeper: keeps the training now and then, and may have one that was stopped.
+        seed: of the order of blocks, where the recipe shuffles in blocks: that of the run.
 
     Returns:
         What was observed.
@@ -88,7 +91,8 @@ def train(
     pools = pools or [np.arange(len(data.labels))] * len(trials)
     samples = samples or min(map(len, pools))
     execution = execution or Execution()
-    training = _Training(data, architecture, recipe, trials, observers, execution, pools, samples)
+    orders = _Orders(trials, pools, samples, Shuffle.of(recipe.shuffle or EXACT), len(data.labels), seed)
+    training = _Training(data, architecture, recipe, trials, observers, execution, orders, samples)
     with keeper.watching():
         training.run(keeper, tick)
     return training.result()
@@ -105,14 +109,14 @@ class _Training:
         trials: Sequence[Trial],
         observers: Sequence[Observer],
         execution: Execution,
-        pools: Sequence[NDArray[np.int64]],
+        orders: "_Orders",
         samples: int,
     ) -> None:
         self._data, self._recipe, self._trials, self._observers = data, recipe, trials, observers
         self._execution, self._precision = execution, recipe.precision or "float32"
         self._samples = samples
         self._stepper = Stepper(architecture, recipe, trials, data, execution)
-        self._orders = _Orders(trials, pools, samples)
+        self._orders = orders
         self._course = _Course(data.device, observers, len(trials) * samples)
         self._augmenter = None if recipe.augment == "none" else Augmenter(recipe.augment, trials)
         self._place = _Place(np.full((len(trials), recipe.epochs), np.nan, dtype=np.float32))
@@ -123,12 +127,13 @@ class _Training:
         if before is not None:
             self._restore(before)
         place, last_epoch = self._place, self._course.last_epoch
-        order = to_device(self._orders(), self._data.index_device)
+        next_epoch = place.epoch + 1 if place.scored else place.epoch
+        order = self._order_of(min(next_epoch, last_epoch))
         while True:
             self._train_epoch(order, keeper, tick)
             if not place.scored:
                 if place.epoch < last_epoch:  # on the host, while the device works
-                    order = to_device(self._orders(), self._data.index_device)
+                    order = self._order_of(place.epoch + 1)
                 place.end_epoch(self._stepper.loss_sum / self._samples)
             if place.diverged:
                 return
@@ -138,16 +143,23 @@ class _Training:
             place.next_epoch()
             self._stepper.loss_sum.zero_()
 
+    def _order_of(self, epoch: int) -> Tensor:
+        """Draw that of an epoch, [samples, E], where positions are best kept."""
+        return to_device(self._orders(epoch), self._data.index_device)
+
     def _train_epoch(
         self, order: Tensor, keeper: Keeper, tick: Callable[[Callable[[], Progress]], None]
     ) -> None:
         """Take the steps of this epoch that are left, by an order [samples, E] of positions."""
         place, recipe = self._place, self._recipe
         each = -(-self._samples // recipe.batch_size)
+        how = recipe.batch_size, self._orders.windows, place.trained
+        reading = self._data.images.follow(order, *how)
         for start in range(place.trained, self._samples, recipe.batch_size):
             rows = order[start : start + recipe.batch_size]  # [B, E]
             step = (place.epoch - 1) * each + start // recipe.batch_size
             self._stepper.set_learning_rate(recipe.learning_rate(step, recipe.epochs * each))
+            next(reading, None)
             images, targets = self._data.batch(rows)
             if self._augmenter is not None:
                 images = self._augmenter(self._data.normalize(images))
@@ -285,20 +297,44 @@ class _Orders:
         trials: E of them.
         pools: positions that each network trains on.
         samples: of an epoch.
+        shuffle: how they are shuffled.
+        positions: number of all.
+        seed: of the order of blocks.
+
+    Attributes:
+        before: where the random numbers were before the last order was drawn.
+        windows: positions that the last order has mixed, one window after the other; None: all with all.
     """
 
-    def __init__(self, trials: Sequence[Trial], pools: Sequence[NDArray[np.int64]], samples: int) -> None:
+    def __init__(
+        self,
+        trials: Sequence[Trial],
+        pools: Sequence[NDArray[np.int64]],
+        samples: int,
+        shuffle: Shuffle,
+        positions: int,
+        seed: int,
+    ) -> None:
         self._draws = [trial.stream(Stream.ORDER) for trial in trials]
         self._pools, self._samples = pools, samples
+        self._shuffle, self._positions, self._seed = shuffle, positions, seed
         self.before: list[State] = []
+        self.windows: list[NDArray[np.int64]] | None = None
 
-    def __call__(self) -> NDArray[np.int64]:
+    def __call__(self, epoch: int) -> NDArray[np.int64]:
         """Draw those of an epoch, [samples, E]."""
         self.before = [generator_state(draw) for draw in self._draws]
-        drawn = [
-            pool[draw.permutation(len(pool))] for draw, pool in zip(self._draws, self._pools, strict=True)
-        ]
+        if not self._shuffle.is_exact:
+            self.windows = list(self._shuffle.windows(self._positions, self._seed, epoch))
+        drawn = [self._one(draw, pool) for draw, pool in zip(self._draws, self._pools, strict=True)]
         return np.stack([each[: self._samples] for each in drawn], axis=1)
+
+    def _one(self, draw: np.random.Generator, pool: NDArray[np.int64]) -> NDArray[np.int64]:
+        if self.windows is None:
+            return pool[draw.permutation(len(pool))]
+        inside = np.zeros(self._positions, dtype=bool)
+        inside[pool] = True
+        return np.concatenate([draw.permutation(window[inside[window]]) for window in self.windows])
 
     def restore(self, before: Sequence[State]) -> None:
         """Let the next order be the one that was drawn from there."""

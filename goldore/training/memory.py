@@ -1,9 +1,20 @@
 """A device's memory: how much is free, and whether an error means that there was too little."""
 
 import gc
+import os
+from collections import defaultdict
+from contextlib import suppress
+from pathlib import Path
 
 import torch
 
+_GROUPS = defaultdict(
+    lambda: ("/nowhere", ""),
+    {
+        "": ("/sys/fs/cgroup", "memory.max"),  # the second version
+        "memory": ("/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
+    },
+)
 _SIGNS = (
     "out of memory",
     "can't allocate memory",
@@ -30,6 +41,22 @@ def free_memory(device: torch.device) -> int:
 def total_memory(device: torch.device) -> int:
     """Bytes that a card has."""
     return torch.cuda.mem_get_info(device)[1]
+
+
+def host_memory() -> int:
+    """Bytes that this process may have of the machine's memory: all, or what its control group allows."""
+    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    try:
+        lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return limits[0]
+    for line in lines:
+        _, controllers, place = line.split(":", 2)
+        folder, name = _GROUPS["memory" if "memory" in controllers.split(",") else controllers]
+        for each in (f"{folder}{place}", folder):  # a container sees its own group as the root
+            with suppress(OSError, ValueError):
+                limits.append(int(Path(each, name).read_text(encoding="utf-8")))
+    return min(limits)
 
 
 def is_memory_error(error: BaseException) -> bool:

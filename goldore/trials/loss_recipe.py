@@ -6,6 +6,7 @@ from typing import Literal, get_args
 
 from goldore.errors import require
 from goldore.trials.recipe import Recipe
+from goldore.trials.shuffling import Shuffle
 
 LrSchedule = Literal["constant", "cosine"]
 Augment = Literal["none", "flip-crop", "dsa"]
@@ -30,6 +31,9 @@ class LossRecipe(Recipe):
             image and a move by up to an eighth of the side, at random; or "dsa", one strategy of
             differentiable siamese augmentation (arXiv 2102.08259) for each batch, with numbers for each
             image.
+        shuffle: of an epoch's samples: "exact", or "blocks:BLOCK:WINDOW" (see
+            `goldore.trials.shuffling.Shuffle`); None takes that of the file that is resumed, or "exact"
+            unless the images are mapped from a disk and do not fit into memory.
 
     Raises:
         UsageError: if a value is outside its range.
@@ -40,12 +44,15 @@ class LossRecipe(Recipe):
     converge_epochs: int | None = None
     lr_schedule: LrSchedule = "constant"
     augment: Augment = "none"
+    shuffle: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         for field, choices in (("lr_schedule", get_args(LrSchedule)), ("augment", get_args(Augment))):
             value = getattr(self, field)
             require(value in choices, f"`{field}` is {value!r}; choose {' or '.join(choices)}.")
+        if self.shuffle is not None:
+            Shuffle.of(self.shuffle)
         for field in ("epochs", "init_epochs", "converge_epochs"):
             value = getattr(self, field)
             require(value is None or value >= 1, f"`{field}` is {value}; it must be 1 or more.")

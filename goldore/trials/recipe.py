@@ -12,7 +12,7 @@ from goldore.networks.config import NetworkConfig, family_of, make_network
 
 Precision = typing.Literal["float32", "bf16"]
 _MOST_TEXT = 2**16  # characters of a recipe
-_FIRST = {"precision": "float32"}  # what was so before there was a setting for it
+_FIRST = {"precision": "float32", "shuffle": "exact"}  # what was so before there was a setting for it
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -98,7 +98,9 @@ class Recipe:
             NewerFormatError: if it has a setting that this version does not know.
         """
         try:
-            recipe = _built(cls, _FIRST | _parsed(text))
+            known = {field.name for field in dataclasses.fields(cls)}
+            first = {name: value for name, value in _FIRST.items() if name in known}
+            recipe = _built(cls, first | _parsed(text))
         except (KeyError, TypeError, AttributeError, RecursionError, UsageError) as error:
             raise ValueError(f"not a recipe: {error}") from error
         if not isinstance(recipe, cls):

@@ -1,4 +1,4 @@
-"""Several machines at one score file: whoever is free takes the next trials, and nobody waits for the dead."""
+"""Several machines at one score file: whoever is free takes the next trials; the dead are replaced."""
 
 import json
 import os
@@ -27,7 +27,7 @@ RECIPE = LossRecipe(network=ConvNetConfig(depth=1, width=4), epochs=2, batch_siz
 ALL = {
     "scores": "LossInit,LossConverge,HeldOutLoss,MonteCarlo,KernelUtility",
     "recipe": RECIPE,
-    "fold": FoldRecipe(folds=2, **{name: value for name, value in vars(RECIPE).items() if name != "init_epochs"}),
+    "fold": FoldRecipe(folds=2, network=RECIPE.network, epochs=2, batch_size=16),
     "utility": UtilityRecipe(network=RECIPE.network, steps=2, subset_per_class=2),
     "trials": 3,
     "fold_trials": 2,
@@ -246,7 +246,7 @@ def test_an_agent_that_dies_is_replaced(tmp_path):
     os.kill(victim.pid, signal.SIGKILL)
     said = ""
     for worker in workers:
-        out, error = worker.communicate(timeout=300)
+        _, error = worker.communicate(timeout=300)
         said += error
         assert worker.returncode == (-signal.SIGKILL if worker is victim else 0), error
     assert "resumed in epoch" in said
