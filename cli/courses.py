@@ -13,6 +13,7 @@ from goldore.runs.watching import End, KernelPlan, LossPlan, Plan, UtilityPlan
 from goldore.scores.estimators.estimate import UNRELIABLE
 from goldore.store import KernelResult, LossResult, Result, Score, UtilityResult
 from goldore.training.progress import Progress as TrainingProgress
+from goldore.trials.shuffling import EXACT, Shuffle
 from goldore.wording import count, duration, number, plural
 
 if TYPE_CHECKING:
@@ -98,6 +99,16 @@ class Course(ABC, Generic[AnyPlan, AnyResult]):
         return f"{there}, {plan.ensemble_size} at once on {plan.run.device}{shared}"
 
 
+def _shuffled(plan: LossPlan) -> list[str]:
+    """How the samples are shuffled, if it is not the usual way."""
+    shuffle = Shuffle.of(plan.run.recipe.shuffle or EXACT)
+    if shuffle.is_exact:
+        return []
+    return [
+        f"shuffled in blocks of {plural(shuffle.block, 'image')}, {count(shuffle.window)} images mixed at a time"
+    ]
+
+
 class LossCourse(Course[LossPlan, LossResult]):
     """Long trials: the bar moves by images."""
 
@@ -122,6 +133,7 @@ class LossCourse(Course[LossPlan, LossResult]):
         """How many trials of how many epochs."""
         plan = self.plan
         lines = [f"{plural(plan.trials, 'trial')} of {plural(plan.epochs, 'epoch')}{self.at_once()}"]
+        lines += _shuffled(plan)
         if plan.trials <= plan.there:
             return [*lines, *plan.notes, "nothing to do: all trials are there already"]
         return [*lines, *plan.notes]
@@ -205,7 +217,11 @@ class FoldCourse(LossCourse):
         """How many of how many networks, and epochs."""
         plan = self.plan
         what = f"{plural(plan.trials, 'cross-validation')} of {plural(plan.networks, 'network')}"
-        lines = [f"{what}, {plural(plan.epochs, 'epoch')} each{self.at_once()}", *plan.notes]
+        lines = [
+            f"{what}, {plural(plan.epochs, 'epoch')} each{self.at_once()}",
+            *_shuffled(plan),
+            *plan.notes,
+        ]
         return lines if plan.trials > plan.there else [*lines, "nothing to do: all of them are there already"]
 
     def _where(self, progress: TrainingProgress | None) -> str:

@@ -497,7 +497,8 @@ def score_command(
             classes=[each.strip() for each in classes.split(",")] if classes is not None else None,
             channels=cast("Channels", channels),
             cache=cache,
-            told=work.watcher.preparing if work.watcher is not None else lambda *_: None,
+            told=work.watcher.preparing,
+            looks_only=dry_run,
         )
         # Only now torch, which takes seconds to import: a mistyped dataset is reported at once.
         with interrupts_held_back():  # an interrupt within torch's own C++ ends in an abort

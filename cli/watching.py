@@ -1,5 +1,6 @@
 """How a scoring run looks: a live progress bar on a terminal, plain lines now and then elsewhere."""
 
+import math
 import time
 from collections.abc import Sequence
 from types import TracebackType
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from goldore.datasets import ImageDataset
 
+_NIGHT = 12 * 3600  # seconds
 _SECONDS_BETWEEN_LINES = 30.0
 
 
@@ -108,6 +110,10 @@ class ScreenWatcher(Watcher):
                 f"would take about {took(forecast.seconds)} and at least {forecast.memory / 2**30:.1f} GiB "
                 f"of memory on {plan.run.device} (measured: {forecast.rate})"
             )
+            if forecast.epoch:
+                devices = math.ceil(forecast.seconds / _NIGHT)
+                night = f"; a night of 12 hours takes {count(devices)} of them" if devices > 1 else ""
+                self.say(f"one epoch of one network: {took(forecast.epoch)}{night}")
 
     def started(self, trials: Sequence[Trial]) -> None:
         """Begin a group of trials."""

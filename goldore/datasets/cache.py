@@ -26,7 +26,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from goldore.datasets.dataset import ImageDataset
+from goldore.datasets.dataset import ImageDataset, is_glance
 from goldore.datasets.reading import Tally
 from goldore.errors import DatasetError, LockedError, reason
 from goldore.files.atomic import file_name, replacing, user_path
@@ -431,11 +431,13 @@ class Cache:
         asked: whether somebody named it: then all splits are kept, and what is in the way is an error. Else
             those of some size, where there is room.
         told: hears what is made.
+        looks_only: nothing is kept, and of many images that are not there only some are decoded (`Glance`).
     """
 
     folder: Path
     asked: bool = True
     told: Told = lambda *_: None
+    looks_only: bool = False
 
     def room(self, name: str, split: str, source: Path, files: int, how: dict[str, Any]) -> Room | None:
         """The entry of a split, or None if it is not to be kept."""
@@ -455,22 +457,35 @@ def cache_folder() -> Path:
     return (own_cache() or user_cache() / "goldore") / _FOLDER
 
 
-def cache_of(where: str | Path | None, told: Told = lambda *_: None) -> Cache | None:
+def cache_of(
+    where: str | Path | None, told: Told = lambda *_: None, *, looks_only: bool = False
+) -> Cache | None:
     """What the argument `cache` of `load_dataset` means; None keeps nothing."""
     if where in (None, NONE):
         return None
-    if where == AUTO:
-        return Cache(cache_folder(), asked=False, told=told)
-    return Cache(user_path(str(where)), told=told)
+    asked = where != AUTO
+    folder = user_path(str(where)) if asked else cache_folder()
+    return Cache(folder, asked=asked, told=told, looks_only=looks_only)
 
 
 def identify(dataset: ImageDataset, cache: Cache | None) -> None:
     """Tell a dataset whose training images are mapped from a cache what is known of them there."""
+    if is_glance(dataset.images):  # of which there is nothing to know, and nothing to look at
+        like = (0.5,) * dataset.image_shape[0], (0.25,) * dataset.image_shape[0]
+        dataset.know("", np.arange(len(dataset), dtype=np.uint64), like)
+        return
     if cache is not None and isinstance(dataset.images, np.memmap) and dataset.images.filename is not None:
         entry = entry_at(Path(dataset.images.filename).parent)
         if entry is not None:
             entry.told = cache.told
             entry.identify(dataset)
+
+
+def free_space(folder: Path) -> int:
+    """Bytes that are free where a folder is, or will be."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
 
 
 def list_cache(folder: Path) -> list[Kept]:

@@ -169,6 +169,11 @@ def is_mapped(images: NDArray[Any]) -> bool:
     return known is not None
 
 
+def is_glance(images: NDArray[Any]) -> bool:
+    """Whether an array is one image that stands for all, as in a dry run of what is not decoded yet."""
+    return len(images) > 1 and images.strides[0] == 0
+
+
 def sample_hashes(images: NDArray[np.uint8]) -> NDArray[np.uint64]:
     """Hash of each image's pixels, uint64 [n], as `ImageDataset.sample_hash`.
 

@@ -1,5 +1,6 @@
 """Folder trees: one folder a class, the layout of torchvision's ImageFolder, in its order."""
 
+import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from goldore.datasets.cache import Cache, identify
+from goldore.datasets.cache import Cache, free_space, identify, stats_of
 from goldore.datasets.dataset import ImageDataset
 from goldore.datasets.listing import (
     find_splits,
@@ -23,9 +24,10 @@ from goldore.datasets.origin import Origin
 from goldore.datasets.pictures import decode
 from goldore.datasets.reading import Findings, Tally, counts, listed
 from goldore.errors import DatasetError, reason
-from goldore.wording import count
+from goldore.wording import count, size, took
 
 _MOST_NAMED = 5
+_MANY, _GLANCED = 20_000, 256  # images from which a dry run decodes only so many
 
 
 def load_folder(
@@ -107,10 +109,15 @@ def decode_split(
     Raises:
         DatasetError: as of `decode`, or if there is no room in a cache that was asked for.
     """
-    tally, size = Tally(), how["image_size"]
+    tally, side = Tally(), how["image_size"]
+    suffixes = Counter(file.suffix.lower() for file in files)
+    if cache is not None and cache.looks_only:
+        images = _looked_at(files, folder, split, name, how, findings, cache, tally)
+        tally.tell(findings, split, where, suffixes, len(files))
+        return images
     room = cache.room(name, split, folder, len(files), how) if cache is not None else None
     try:
-        images = decode(files, size, tally, room, folder)
+        images = decode(files, side, tally, room, folder)
     except OSError as error:
         assert cache is not None  # noqa: S101 - memory raises none
         if cache.asked:
@@ -120,9 +127,43 @@ def decode_split(
             ) from error
         findings.notes.append(f"decoded images are not kept in {cache.folder} ({reason(error)})")
         tally = Tally()
-        images = decode(files, size, tally)
-    tally.tell(findings, split, where, Counter(file.suffix.lower() for file in files))
+        images = decode(files, side, tally)
+    tally.tell(findings, split, where, suffixes)
     return images
+
+
+def _looked_at(
+    files: list[Path],
+    folder: Path,
+    split: str,
+    name: str,
+    how: dict[str, Any],
+    findings: Findings,
+    cache: Cache,
+    tally: Tally,
+) -> NDArray[np.uint8]:
+    """The images of a split for a dry run: out of the cache, or decoded; of many, one for all."""
+    room = cache.room(name, split, folder, len(files), how)
+    known = room.known(stats_of(files, folder), tally) if room is not None else None
+    if known is not None:
+        return known
+    if room is None or len(files) < _MANY:
+        return decode(files, how["image_size"], tally)
+    some = files[:: max(1, len(files) // _GLANCED)]
+    start = time.perf_counter()
+    images = decode(some, how["image_size"], tally)
+    rate = len(some) / (time.perf_counter() - start)
+    taken, free = len(files) * images[0].nbytes, free_space(cache.folder)
+    if taken > free:
+        findings.warnings.append(
+            f"the decoded images of {split} take {size(taken)}, and {cache.folder} has {size(free)} left; name "
+            "a larger disk with `cache`, or use a smaller `image_size`."
+        )
+    findings.notes.append(
+        f"{split} is decoded once, in about {took(len(files) / rate)} ({rate:,.0f} images/s measured), into "
+        f"{size(taken)} in {cache.folder}, where {size(free)} are free"
+    )
+    return np.broadcast_to(images[0], (len(files), *images.shape[1:]))
 
 
 def _class_folders(train: Path, classes: Sequence[str] | None, findings: Findings) -> list[str]:

@@ -40,6 +40,7 @@ def load_dataset(
     channels: Channels = "auto",
     cache: str | Path | None = AUTO,
     told: Told = lambda *_: None,
+    looks_only: bool = False,
 ) -> ImageDataset:
     """Read an image dataset into memory, in the original order of its training set.
 
@@ -69,6 +70,8 @@ def load_dataset(
             those of 1,000 images or more in the folder of `goldore.datasets.cache.cache_folder`, if there is
             room; None or "none" keeps nothing.
         told: called now and then with what takes long, and which share of it is done.
+        looks_only: for a dry run: keep nothing, and of 20,000 images or more in a folder tree that are not
+            kept yet decode only some; one of them stands for all, without a fingerprint.
 
     Returns:
         The dataset; its `reading` says what was read as what.
@@ -98,11 +101,13 @@ def load_dataset(
         path = user_path(where)
         title = name or _name_of(path)
         if path.is_dir():
-            kept = cache_of(cache, told)
+            kept = cache_of(cache, told, looks_only=looks_only)
             return looked_at(_load_folder(path, title, image_size, classes, channels, kept))
         return looked_at(_load_file(path, title, image_size, channels))
     if kind == "named":
-        place = Place(user_path(data_root), download, image_size, cache_of(cache, told))
+        place = Place(
+            user_path(data_root), download, image_size, cache_of(cache, told, looks_only=looks_only)
+        )
         dataset = load_named(where, place)
         dataset = dataset if name is None else dataset.retold(name=name)
     elif kind == "function":

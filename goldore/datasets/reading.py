@@ -153,11 +153,18 @@ class Tally:
         self.changed.update(other.changed)
         self.peak = max(self.peak, other.peak)
 
-    def tell(self, findings: Findings, split: str, where: str, suffixes: Counter[str] | None = None) -> None:
-        """Say that this was all of a split."""
+    def tell(
+        self,
+        findings: Findings,
+        split: str,
+        where: str,
+        suffixes: Counter[str] | None = None,
+        images: int | None = None,
+    ) -> None:
+        """Say that this was all of a split, or what was looked at of so many images."""
         findings.changed.update(self.changed)
         kinds = counts(self.forms), counts(self.sizes), counts(suffixes or Counter())
-        findings.splits.append(SplitReading(split, where, self.forms.total(), *kinds))
+        findings.splits.append(SplitReading(split, where, images or self.forms.total(), *kinds))
         if 0 < self.peak <= _TWELVE_BITS:
             findings.warnings.append(
                 f"the 16-bit images of {where} use values up to {count(self.peak)} of 65,535 alone, so that "

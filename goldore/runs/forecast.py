@@ -36,8 +36,11 @@ def training_forecast(
     execution: Execution,
     trained: float,
     scored: float,
+    samples: int = 0,
 ) -> Forecast:
     """Measure steps and passes of throwaway networks, without compiling, and add up.
+
+    What a step takes of memory is measured on a small batch and scaled to the recipe's.
 
     Args:
         data: on its device.
@@ -47,15 +50,18 @@ def training_forecast(
         execution: how they are going to run.
         trained: images that are trained, over all networks.
         scored: images that are only looked at, over all networks.
+        samples: of a network's epoch, where there are epochs.
     """
     plain = replace(execution, compiled=False, graph=False)
+    before = memory_taken(data.device)
     step = _seconds(data.device, _training(data, architecture, recipe, size, plain)) / (_BATCH * size)
     look = _seconds(data.device, _looking(data, architecture, recipe, size, plain)) / (_BATCH * size)
     rate = f"{1 / step:,.0f} images/s trained and {1 / look:,.0f} looked at"
     saved = ", uncompiled; compiled it is usually faster" if execution.compiled else ""
-    memory = memory_taken(data.device)
+    measured = memory_taken(data.device) - before
+    memory = before + int(measured * (max(recipe.batch_size, _BATCH) / _BATCH if trained else 1))
     release_memory()
-    return Forecast(trained * step + scored * look, memory, f"{rate}{saved}")
+    return Forecast(trained * step + scored * look, memory, f"{rate}{saved}", samples * step)
 
 
 def memory_taken(device: torch.device) -> int:

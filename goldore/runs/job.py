@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 import torch
 
 from goldore.datasets import ImageDataset
-from goldore.datasets.dataset import is_mapped
+from goldore.datasets.dataset import is_glance, is_mapped
 from goldore.errors import OutOfMemoryError, UsageError
 from goldore.runs.parts import Parts
 from goldore.runs.watching import Watcher
@@ -148,7 +148,7 @@ def complete_recipe(
 
 def shuffle_of(dataset: ImageDataset) -> str:
     """How the samples of a dataset are shuffled on this machine if nothing else is said."""
-    if not is_mapped(dataset.images):
+    if not is_mapped(dataset.images) and not is_glance(dataset.images):  # which will be mapped
         return EXACT
     return shuffle_for(dataset.num_samples, math.prod(dataset.image_shape), host_memory()).text
 

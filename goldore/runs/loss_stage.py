@@ -215,7 +215,7 @@ class LossStage:
         watcher.planned(plan)
         if job.dry:
             left = len(todo.missing) * networks
-            sizes = left * work.trained, left * work.scored
+            sizes = left * work.trained, left * work.scored, samples
             with memory_errors():
                 how = engine.size, engine.execution
                 watcher.forecast(plan, training_forecast(data, architecture, recipe, *how, *sizes))

@@ -98,9 +98,10 @@ def look_ahead(job: Job, stages: Sequence[Stage]) -> tuple[Plans, ScoreFile | No
     Raises:
         ScoreFileError: if there is another run and it is not to be replaced.
     """
-    stored = _stored_file(job.parts)
+    known = bool(job.dataset.fingerprint)  # else the images were not looked at
+    stored = _stored_file(job.parts) if known else None
     runs = [stage.plan(stored) for stage in stages]
-    existing = existing_file(job.parts.path, job.header, runs, overwrite=job.overwrite)
+    existing = existing_file(job.parts.path, job.header, runs, overwrite=job.overwrite) if known else None
     job.parts.fresh = existing is None
     settled = [stage.settle(run) for stage, run in zip(stages, runs, strict=True)]
     return Plans([run for run, _ in settled], [notes for _, notes in settled]), existing

@@ -185,6 +185,7 @@ def score(
         image_size=image_size,
         cache=cache,
         told=told.preparing,
+        looks_only=dry_run,
     )
     told.dataset_read(dataset)
     _check_rankable(dataset)

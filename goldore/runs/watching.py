@@ -103,11 +103,13 @@ class Forecast:
         seconds: about.
         memory: bytes that this process has taken on the device so far, with images and networks in place.
         rate: what was measured, in words.
+        epoch: seconds of one network's pass over its samples in training; 0 where trials have none.
     """
 
     seconds: float
     memory: int
     rate: str
+    epoch: float = 0.0
 
 
 class Watcher:

@@ -61,7 +61,7 @@ def check_same_run(existing: ScoreFile, header: Header, run: Run) -> None:
 def run_differences(existing: ScoreFile, header: Header, run: Run) -> list[tuple[str, Any, Any]]:
     """In what a file differs from a run: (name, in the file, in the run); empty if they fit together."""
     there, now = existing.dataset, header.info
-    if there.fingerprint != now.fingerprint:
+    if now.fingerprint and there.fingerprint != now.fingerprint:  # a dry run may not have looked at all
         here, given = (f"{each.name} {each.fingerprint[:12]}" for each in (there, now))
         return [("dataset", here, given)]
     trials = existing.trials_of(run.kind)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from goldore.datasets import ImageDataset
-from goldore.datasets.dataset import is_mapped
+from goldore.datasets.dataset import is_glance, is_mapped
 from goldore.training.devices import abilities
 from goldore.training.memory import free_memory
 from goldore.training.read_ahead import ReadAhead
@@ -142,7 +142,7 @@ def normalized(images: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
 
 def as_tensor(array: np.ndarray) -> Tensor:
     """Share an array's memory where torch can; a mapped file is never copied, and never written to."""
-    if is_mapped(array):
+    if is_mapped(array) or is_glance(array):
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "The given NumPy array is not writable")
             return torch.from_numpy(array)

@@ -11,10 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import goldore
+from goldore import ConvNetConfig, LossRecipe, Watcher
 from goldore.datasets import cache as cache_module
+from goldore.datasets import folder as folder_module
 from goldore.datasets import load_dataset, pictures
 from goldore.datasets.cache import Entry, cache_folder, entry_at, list_cache
-from goldore.datasets.dataset import is_mapped
+from goldore.datasets.dataset import is_glance, is_mapped
 from goldore.errors import DatasetError
 
 PER_CLASS, BLOCK = 6, 4
@@ -282,3 +285,43 @@ def test_arrays_in_npy_files_are_mapped(tmp_path):
     dataset = load_dataset(str(tmp_path))
     assert is_mapped(dataset.images)
     np.testing.assert_array_equal(dataset.images, images.transpose(0, 3, 1, 2))
+
+
+def test_a_dry_run_decodes_some_of_many_and_keeps_nothing(tree, tmp_path, monkeypatch, decoded):
+    monkeypatch.setattr(folder_module, "_MANY", 2 * PER_CLASS)
+    monkeypatch.setattr(folder_module, "_GLANCED", 3)
+    dataset = load(tree, tmp_path / "c", looks_only=True)
+    assert not (tmp_path / "c").exists()
+    train = {each for each in decoded if each.startswith("train")}
+    assert len(train) == 3
+    assert is_glance(dataset.images)
+    assert dataset.images.shape == (2 * PER_CLASS, 3, 5, 7)
+    assert dataset.fingerprint == ""
+    assert any("is decoded once, in about" in note and "1.2 KiB in" in note for note in dataset.reading.notes)
+    assert dataset.reading.splits[0].images == 2 * PER_CLASS
+    load(tree, tmp_path / "c")
+    decoded.clear()
+    kept = load(tree, tmp_path / "c", looks_only=True)
+    assert not decoded
+    assert is_mapped(kept.images)
+    assert kept.fingerprint
+    few = load(tree, None, looks_only=True)
+    assert not is_glance(few.images)
+
+
+def test_a_dry_run_says_what_many_images_would_take(tree, tmp_path, monkeypatch):
+    monkeypatch.setattr(folder_module, "_MANY", 2 * PER_CLASS)
+    forecasts = []
+
+    class Told(Watcher):
+        def forecast(self, plan, forecast):
+            forecasts.append((plan.run.recipe.shuffle, forecast))
+
+    goldore.score(
+        str(tree), cache=tmp_path / "c", dry_run=True, watcher=Told(), device="cpu", out=tmp_path / "x.h5",
+        recipe=LossRecipe(network=ConvNetConfig(width=2, depth=1)),
+    )  # fmt: skip
+    ((shuffle, forecast),) = forecasts
+    assert shuffle == "exact"
+    assert 0 < forecast.epoch < forecast.seconds
+    assert {each.name for each in tmp_path.iterdir()} == {"tree"}
