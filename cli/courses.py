@@ -104,9 +104,8 @@ def _shuffled(plan: LossPlan) -> list[str]:
     shuffle = Shuffle.of(plan.run.recipe.shuffle or EXACT)
     if shuffle.is_exact:
         return []
-    return [
-        f"shuffled in blocks of {plural(shuffle.block, 'image')}, {count(shuffle.window)} images mixed at a time"
-    ]
+    mixed = f"{count(shuffle.window)} images mixed at a time"
+    return [f"shuffled in blocks of {plural(shuffle.block, 'image')}, {mixed}"]
 
 
 class LossCourse(Course[LossPlan, LossResult]):

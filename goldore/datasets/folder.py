@@ -156,8 +156,8 @@ def _looked_at(
     taken, free = len(files) * images[0].nbytes, free_space(cache.folder)
     if taken > free:
         findings.warnings.append(
-            f"the decoded images of {split} take {size(taken)}, and {cache.folder} has {size(free)} left; name "
-            "a larger disk with `cache`, or use a smaller `image_size`."
+            f"the decoded images of {split} take {size(taken)}, and {cache.folder} has {size(free)} left; "
+            "name a larger disk with `cache`, or use a smaller `image_size`."
         )
     findings.notes.append(
         f"{split} is decoded once, in about {took(len(files) / rate)} ({rate:,.0f} images/s measured), into "

@@ -196,7 +196,7 @@ def _fill(room: Room, files: Sequence[Path], image_size: int | None, stats: Sequ
                         ahead.append((block, [threads.submit(work.read, each) for each in block]))
                     block, futures = ahead.popleft()
                     pictures = [each for each in (future.result() for future in futures) if each is not None]
-                    if not work.damaged and not work.differs and len(pictures) == len(block):
+                    if len(pictures) == len(block):
                         _keep(room, block, pictures, work.shape)
             finally:
                 threads.shutdown(cancel_futures=True)
