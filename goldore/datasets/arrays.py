@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from goldore.datasets.dataset import ImageDataset
 from goldore.datasets.labels import Classes
 from goldore.datasets.origin import Origin
-from goldore.datasets.pixels import Channels, images_from_array
+from goldore.datasets.pixels import Channels, Scaling, images_from_array
 from goldore.datasets.reading import Findings
 from goldore.errors import DatasetError, reason
 from goldore.files.untrusted import array_names, read_hdf5, read_npy, read_npz, read_torch, tensor_array
@@ -68,17 +68,21 @@ def load_arrays(path: Path, name: str, channels: Channels = "auto") -> ImageData
     named = _named(container, [str(key) for key in tensors] or _names_in(container))
     wanted = _wanted(container, named)
     arrays = _read(container, wanted, tensors)
+    given = channels
     findings, prefix = Findings(), f" in {container.name}"
     images: dict[str, NDArray[np.uint8]] = {}
+    scale = None
     for split in ("train", "test"):
         if (split, "images") not in wanted:
             continue
         key = wanted[split, "images"]
         if channels == "auto" and container.suffix in _TORCH and _may_be_first(arrays[key]):
             channels = "first"  # as torch has it
-        images[split], changed, detail = images_from_array(arrays[key], key + prefix, channels)
+        scaling = Scaling(key + prefix, scale)
+        images[split], changed, detail = images_from_array(arrays[key], key + prefix, channels, scaling)
+        scale = scaling.scale
         findings.saw(changed, len(images[split]), detail)
-        findings.split_of_array(split, key + prefix, arrays[key].dtype, images[split].shape)
+        findings.split_of_array(split, key + prefix, arrays[key].dtype, images[split].shape, scaling.peak)
     names = arrays.get(wanted.get(("", "class_names"), ""))
     train_key = wanted["train", "labels"]
     classes = Classes(arrays[train_key], train_key + prefix, _class_names(names, container))
@@ -97,7 +101,9 @@ def load_arrays(path: Path, name: str, channels: Channels = "auto") -> ImageData
         images=images["train"],
         labels=classes.labels,
         class_names=classes.names,
-        origin=Origin("tensors" if container.suffix in _TORCH else "arrays", path=str(container)),
+        origin=Origin(
+            "tensors" if container.suffix in _TORCH else "arrays", path=str(container), channels=given
+        ),
         test_images=images.get("test") if test_labels is not None else None,
         test_labels=test_labels,
         reading=findings.reading(),
