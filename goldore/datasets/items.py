@@ -57,7 +57,8 @@ def load_object(
     train, test = _splits(source, findings)
     title = name or _title(train)
     origin = origin or Origin("memory", name=type(train).__name__)
-    where = "the training set" if origin.kind == "memory" else f"the training set of {origin.name}"
+    place = "" if origin.kind == "memory" else f" of {origin.name or origin.path}"
+    where = f"the training set{place}"
     how = _How(channels, image_size, findings)
     images, raw, scale = _read(train, where, how, "train")
     classes = Classes(raw, f"the labels of {where}", _class_names(train, where))

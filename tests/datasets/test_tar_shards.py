@@ -139,21 +139,3 @@ def test_texts_are_labels_where_there_is_no_other(write_shards):
     dataset = load_dataset(write_shards(list("abcabc"), extension="txt"))
     assert dataset.class_names == ("a", "b", "c")
     assert "the labels are those of .txt files, since there is no .cls" in dataset.reading.notes
-
-
-def test_the_dataset_of_a_score_file_is_found_again(write_shards, tmp_path):
-    import goldore
-    from goldore.runs.source import dataset_of
-
-    recipe = goldore.LossRecipe(epochs=1, network=goldore.ConvNetConfig(depth=1, width=4))
-    file = goldore.score(
-        write_shards([0, 1] * 3),
-        name="s",
-        image_size=4,
-        out=tmp_path / "s.h5",
-        trials=1,
-        recipe=recipe,
-        device="cpu",
-    )
-    assert file.dataset.origin.image_size == 4
-    assert dataset_of(file).fingerprint == file.dataset.fingerprint
