@@ -63,6 +63,8 @@ def load_arrays(path: Path, name: str, channels: Channels = "auto") -> ImageData
         DatasetError: if the file is damaged, lacks an array, or the arrays do not fit.
     """
     folder = path.parent if path.suffix == ".npy" else path
+    if folder != path and _MEANING.get(path.stem.lower()) != ("train", "images"):
+        raise DatasetError(f"{path.name} is not called like training images; give its folder, {folder}.")
     container = folder if folder.is_dir() else path
     tensors = _tensors_in(container) if container.suffix in _TORCH else {}
     named = _named(container, [str(key) for key in tensors] or _names_in(container))
@@ -93,6 +95,8 @@ def load_arrays(path: Path, name: str, channels: Channels = "auto") -> ImageData
         if ("test", "images") not in named:
             findings.notes.append(f"{container.name}: {wanted['test', 'images']} are the test split")
     findings.notes += classes.notes
+    if folder != path:
+        findings.notes.append(f"{path.name} was read with the other arrays in its folder")
     for key in named.values():
         if key not in wanted.values():
             findings.passed_over[f"array {key}"] += 1
@@ -120,10 +124,13 @@ def _tensors_in(path: Path) -> Mapping[str, Any]:
     """What torch.save wrote, a dictionary."""
     try:
         content = read_torch(path)
-        if not isinstance(content, Mapping):
-            raise ValueError("it is no dictionary of tensors")  # noqa: TRY004
     except Exception as error:
         raise DatasetError(_unreadable(path, error)) from error
+    if not isinstance(content, Mapping):
+        raise DatasetError(
+            f"{path} holds a {type(content).__name__} and no dictionary; write it with torch.save("
+            '{"x_train": images, "y_train": labels}, FILE).'
+        )
     return content
 
 
@@ -183,10 +190,7 @@ def _read(
     path: Path, wanted: Mapping[tuple[str, str], str], tensors: Mapping[str, Any]
 ) -> dict[str, NDArray[Any]]:
     """The wanted arrays, by name."""
-    kinds = {
-        name: {"images": _NUMBERS, "labels": _NUMBERS + _TEXTS}.get(sort, _TEXTS)
-        for (_, sort), name in wanted.items()
-    }
+    kinds = {name: _NUMBERS if sort == "images" else _NUMBERS + _TEXTS for (_, sort), name in wanted.items()}
     try:
         if path.is_dir():
             return {
@@ -211,9 +215,8 @@ def _of_torch(values: Any) -> NDArray[Any]:
 
 
 def _unreadable(path: Path, error: Exception) -> str:
-    kind = {".npz": ".npz without pickles", ".pt": "torch.save's dictionary of tensors"}.get(
-        path.suffix, "HDF5"
-    )
+    kind = ".npz without pickles" if path.suffix == ".npz" else "HDF5"
+    kind = "torch.save's dictionary of tensors" if path.suffix in _TORCH else kind
     kind = ".npy files without pickles" if path.is_dir() else kind
     return f"{path} cannot be read as {kind} ({reason(error)}); write it again."
 
@@ -224,5 +227,6 @@ def _class_names(names: NDArray[Any] | None, path: Path) -> tuple[str, ...] | No
     if names.ndim != 1:
         raise DatasetError(f"class_names in {path} must be a list with one name a class.")
     return tuple(
-        each.decode(errors="replace") if isinstance(each, bytes) else str(each) for each in names.tolist()
+        each.decode(errors="backslashreplace") if isinstance(each, bytes) else str(each)
+        for each in names.tolist()
     )
