@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from goldore.datasets.dataset import ImageDataset
 from goldore.datasets.labels import Classes
 from goldore.datasets.origin import Origin
-from goldore.datasets.pixels import Channels, images_from_array
+from goldore.datasets.pixels import Channels, Scaling, images_from_array
 from goldore.datasets.reading import Findings
 from goldore.errors import DatasetError, reason
 from goldore.files.untrusted import array_names, read_hdf5, read_npy, read_npz, read_torch, tensor_array
@@ -63,22 +63,28 @@ def load_arrays(path: Path, name: str, channels: Channels = "auto") -> ImageData
         DatasetError: if the file is damaged, lacks an array, or the arrays do not fit.
     """
     folder = path.parent if path.suffix == ".npy" else path
+    if folder != path and _MEANING.get(path.stem.lower()) != ("train", "images"):
+        raise DatasetError(f"{path.name} is not called like training images; give its folder, {folder}.")
     container = folder if folder.is_dir() else path
     tensors = _tensors_in(container) if container.suffix in _TORCH else {}
     named = _named(container, [str(key) for key in tensors] or _names_in(container))
     wanted = _wanted(container, named)
     arrays = _read(container, wanted, tensors)
+    given = channels
     findings, prefix = Findings(), f" in {container.name}"
     images: dict[str, NDArray[np.uint8]] = {}
+    scale = None
     for split in ("train", "test"):
         if (split, "images") not in wanted:
             continue
         key = wanted[split, "images"]
         if channels == "auto" and container.suffix in _TORCH and _may_be_first(arrays[key]):
             channels = "first"  # as torch has it
-        images[split], changed, detail = images_from_array(arrays[key], key + prefix, channels)
+        scaling = Scaling(key + prefix, scale)
+        images[split], changed, detail = images_from_array(arrays[key], key + prefix, channels, scaling)
+        scale = scaling.scale
         findings.saw(changed, len(images[split]), detail)
-        findings.split_of_array(split, key + prefix, arrays[key].dtype, images[split].shape)
+        findings.split_of_array(split, key + prefix, arrays[key].dtype, images[split].shape, scaling.peak)
     names = arrays.get(wanted.get(("", "class_names"), ""))
     train_key = wanted["train", "labels"]
     classes = Classes(arrays[train_key], train_key + prefix, _class_names(names, container))
@@ -89,6 +95,8 @@ def load_arrays(path: Path, name: str, channels: Channels = "auto") -> ImageData
         if ("test", "images") not in named:
             findings.notes.append(f"{container.name}: {wanted['test', 'images']} are the test split")
     findings.notes += classes.notes
+    if folder != path:
+        findings.notes.append(f"{path.name} was read with the other arrays in its folder")
     for key in named.values():
         if key not in wanted.values():
             findings.passed_over[f"array {key}"] += 1
@@ -97,7 +105,9 @@ def load_arrays(path: Path, name: str, channels: Channels = "auto") -> ImageData
         images=images["train"],
         labels=classes.labels,
         class_names=classes.names,
-        origin=Origin("tensors" if container.suffix in _TORCH else "arrays", path=str(container)),
+        origin=Origin(
+            "tensors" if container.suffix in _TORCH else "arrays", path=str(container), channels=given
+        ),
         test_images=images.get("test") if test_labels is not None else None,
         test_labels=test_labels,
         reading=findings.reading(),
@@ -114,10 +124,13 @@ def _tensors_in(path: Path) -> Mapping[str, Any]:
     """What torch.save wrote, a dictionary."""
     try:
         content = read_torch(path)
-        if not isinstance(content, Mapping):
-            raise ValueError("it is no dictionary of tensors")  # noqa: TRY004
     except Exception as error:
         raise DatasetError(_unreadable(path, error)) from error
+    if not isinstance(content, Mapping):
+        raise DatasetError(
+            f"{path} holds a {type(content).__name__} and no dictionary; write it with torch.save("
+            '{"x_train": images, "y_train": labels}, FILE).'
+        )
     return content
 
 
@@ -177,10 +190,7 @@ def _read(
     path: Path, wanted: Mapping[tuple[str, str], str], tensors: Mapping[str, Any]
 ) -> dict[str, NDArray[Any]]:
     """The wanted arrays, by name."""
-    kinds = {
-        name: {"images": _NUMBERS, "labels": _NUMBERS + _TEXTS}.get(sort, _TEXTS)
-        for (_, sort), name in wanted.items()
-    }
+    kinds = {name: _NUMBERS if sort == "images" else _NUMBERS + _TEXTS for (_, sort), name in wanted.items()}
     try:
         if path.is_dir():
             return {
@@ -205,9 +215,8 @@ def _of_torch(values: Any) -> NDArray[Any]:
 
 
 def _unreadable(path: Path, error: Exception) -> str:
-    kind = {".npz": ".npz without pickles", ".pt": "torch.save's dictionary of tensors"}.get(
-        path.suffix, "HDF5"
-    )
+    kind = ".npz without pickles" if path.suffix == ".npz" else "HDF5"
+    kind = "torch.save's dictionary of tensors" if path.suffix in _TORCH else kind
     kind = ".npy files without pickles" if path.is_dir() else kind
     return f"{path} cannot be read as {kind} ({reason(error)}); write it again."
 
@@ -218,5 +227,6 @@ def _class_names(names: NDArray[Any] | None, path: Path) -> tuple[str, ...] | No
     if names.ndim != 1:
         raise DatasetError(f"class_names in {path} must be a list with one name a class.")
     return tuple(
-        each.decode(errors="replace") if isinstance(each, bytes) else str(each) for each in names.tolist()
+        each.decode(errors="backslashreplace") if isinstance(each, bytes) else str(each)
+        for each in names.tolist()
     )

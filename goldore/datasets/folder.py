@@ -58,7 +58,7 @@ def load_folder(
         DatasetError: if a class has no image, images cannot be decoded, or sizes differ.
     """
     findings = Findings()
-    train = training_folder(root)
+    train = training_folder(root, classes)
     chosen = _class_folders(train, classes, findings)
     files, labels = _list_files(train, chosen, findings)
     _compare_with_image_folder(files, findings)
@@ -74,7 +74,7 @@ def load_folder(
         images=images,
         labels=labels,
         class_names=tuple(chosen),
-        origin=Origin("folder", path=str(root), image_size=image_size),
+        origin=Origin("folder", "", str(root), image_size, None if classes is None else tuple(chosen)),
         test_images=test_images,
         test_labels=test_labels,
         paths=tuple(file.relative_to(train).as_posix() for file in files),
@@ -186,6 +186,7 @@ def _class_folders(train: Path, classes: Sequence[str] | None, findings: Finding
                     f"{train} has one class, {found[0]}, in which there are {count(len(inside))} folders of "
                     f"images; did you mean {train / found[0]}?"
                 )
+        _check_layout(train, found)
         return found
     if not classes:
         raise DatasetError(f"`classes` names no class of {train}; name some or leave it out.")
@@ -193,6 +194,26 @@ def _class_folders(train: Path, classes: Sequence[str] | None, findings: Finding
     if unknown:
         raise DatasetError(f"{train} has no class folder {', '.join(unknown)}; it has {len(found)} others.")
     return sorted(set(classes))
+
+
+def _check_layout(train: Path, names: Sequence[str]) -> None:
+    """Refuse splits, folds and kinds of images that would be read as classes.
+
+    Raises:
+        DatasetError: if all folders hold images in the same folders, two or more.
+    """
+    inside: set[str] = set()
+    for name in names:
+        there = {folder.name for folder in folders_in(train / name) if list_images(folder)}
+        if len(names) == 1 or len(there) <= 1 or inside not in (set(), there):
+            return
+        inside = there
+    raise DatasetError(
+        f"the class folders of {train} ({_some(names)}) all have the same folders in them "
+        f"({_some(sorted(inside))}), so that one or the other may be no classes; name the folder whose "
+        f"folders are the classes, as {train / names[0]}, put splits above classes, or name the classes with "
+        "`classes`."
+    )
 
 
 def _list_files(
@@ -227,11 +248,14 @@ def _test_split(
     if train == root:
         return None
     splits = find_splits(root)
+    known = [folder for folders in splits.values() for folder in folders]
+    findings.passed_over.update(
+        f"folder {folder.name} beside the splits"
+        for folder in folders_in(root, findings)
+        if folder not in known
+    )
+    pass_over_files(root, findings, "beside the splits")
     found = None
-    for folder in folders_in(root, findings):
-        split = split_of(folder.name)
-        if split is None:
-            findings.passed_over[f"folder {folder.name} beside the splits"] += 1
     for folder in [*splits.get("val", []), *splits.get("test", [])]:
         if found is not None:
             findings.notes.append(f"{folder.name}/ is not used: one split to evaluate on is enough")
@@ -242,7 +266,11 @@ def _test_split(
         if missing:
             findings.notes.append(f"{folder.name}/ is not used: it has no image of class {_some(missing)}")
             continue
+        others = {inner.name for inner in folders_in(folder, there)} - set(chosen)
+        there.passed_over.update(f"folder {name} in {folder.name}/, of no class" for name in others)
+        pass_over_files(folder, there, f"in {folder.name}/ beside the class folders")
         findings.passed_over.update(there.passed_over)
+        findings.warnings += there.warnings
         labels = np.repeat(np.arange(len(chosen)), [len(some) for some in files])
         found = folder, [file for some in files for file in some], labels.astype(np.int64)
     return found

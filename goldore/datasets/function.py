@@ -31,7 +31,13 @@ def load_function(
         DatasetError: if the function cannot be imported or fails, or an item has another form.
     """
     with working_directory_first():
-        return load_object(_call(spec), name, channels, image_size, Origin("function", name=spec))
+        return load_object(
+            _call(spec),
+            name,
+            channels,
+            image_size,
+            Origin("function", spec, "", image_size, channels=channels),
+        )
 
 
 def _call(spec: str) -> Any:

@@ -10,8 +10,9 @@ from unittest import mock
 
 from goldore.datasets.dataset import ImageDataset
 from goldore.datasets.items import load_object
-from goldore.datasets.listing import split_of
+from goldore.datasets.listing import list_images, splits_of
 from goldore.datasets.origin import Origin
+from goldore.datasets.reading import Findings
 from goldore.errors import DatasetError, reason
 from goldore.files.optional import optional
 
@@ -42,35 +43,65 @@ def load_huggingface(path: Path, name: str, image_size: int | None = None) -> Im
         UsageError: if the library is not installed.
         DatasetError: if the files cannot be read, or have no column of images or labels.
     """
-    datasets = optional("datasets", f"reading {path}", "huggingface")
+    datasets, findings = optional("datasets", f"reading {path}", "huggingface"), Findings()
     try:
         datasets.disable_progress_bars()
         with mock.patch.dict(os.environ, HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1"):
-            found = _open(datasets, path)
+            found = _open(datasets, path, findings)
+    except DatasetError:
+        raise
     except Exception as error:
         raise DatasetError(
             f"{path} cannot be read as a dataset of Hugging Face ({reason(error)}); check its files, or read "
             "it with a function of your own: package.module:function."
         ) from error
-    return load_object(found, name, "auto", image_size, Origin("huggingface", path=str(path)))
+    return load_object(
+        found, name, "auto", image_size, Origin("huggingface", "", str(path), image_size), findings
+    )
 
 
-def _open(datasets: Any, path: Path) -> Any:
+def _open(datasets: Any, path: Path, findings: Findings) -> Any:
     if any((path / name).is_file() for name in _SAVED):
         return datasets.load_from_disk(str(path))
     if path.is_dir() and _has_metadata(path):
-        return datasets.load_dataset("imagefolder", data_dir=str(path))
-    files = [path] if path.is_file() else _parquet(path)
-    splits: dict[str, list[str]] = {}
-    for file in files:
-        splits.setdefault(_split_in_name(file), []).append(str(file))
+        found = datasets.load_dataset("imagefolder", data_dir=str(path))
+        unnamed = len(list_images(path)) - sum(len(split) for split in found.values())
+        if unnamed > 0:
+            findings.passed_over["image that no metadata file names"] += unnamed
+        return found
+    splits = _files_by_split([path] if path.is_file() else _parquet(path), findings)
     return datasets.load_dataset("parquet", data_files=splits)
 
 
-def _split_in_name(file: Path) -> str:
-    """The split that a file's name begins with, as train-00000-of-00002.parquet; train if it says none."""
-    parts = file.stem.replace(".", "-").split("-")
-    return next((split for split in map(split_of, (parts[0], file.parent.name)) if split), "train")
+def _files_by_split(files: list[Path], findings: Findings) -> dict[str, list[str]]:
+    """The splits that the names of files begin with, as train-00000-of-00002.parquet, or those of folders.
+
+    If no name says one, all is the training set; if some do, the others are passed over.
+
+    Raises:
+        DatasetError: if several folders have a training set, each a configuration of its own.
+    """
+    words = {file: file.stem.replace(".", "-").split("-")[0] for file in files}
+    named = {name: split for split, names in splits_of({*words.values()}).items() for name in names}
+    folders = {
+        name: split
+        for split, names in splits_of({file.parent.name for file in files}).items()
+        for name in names
+    }
+    found: dict[str, list[str]] = {}
+    configurations = set()
+    for file, word in words.items():
+        split = named.get(word) or folders.get(file.parent.name)
+        if split is None and (named or folders):
+            findings.passed_over[f"parquet file of {word}, no split"] += 1
+            continue
+        if split == "train" and word in named:
+            configurations.add(file.parent)
+        found.setdefault(split or "train", []).append(str(file))
+    if len(configurations) > 1:
+        one, two = sorted(configurations)[:2]
+        raise DatasetError(f"{one} and {two} each have a training split; name one of them as the dataset.")
+    return found
 
 
 def _has_metadata(folder: Path) -> bool:

@@ -40,25 +40,24 @@ def find_idx(folder: Path) -> dict[str, Path]:
         holds no training images in this format.
 
     Raises:
-        DatasetError: if it holds several datasets.
+        DatasetError: if it holds several datasets that have training images and labels.
     """
-    found: dict[str, list[Path]] = {}
+    sets: dict[str, dict[str, Path]] = {}
     if not folder.is_dir():
         return {}
     for file in sorted(folder.iterdir(), key=lambda each: (len(each.name), each.name)):
         match = _match(file)
         if match is not None and file.is_file():
             split = "train" if match["split"].startswith("train") else "test"
-            found.setdefault(f"{split}_{match['sort']}s", []).append(file)
-    if "train_images" not in found:
-        return {}
-    sets = {match["prefix"] for match in map(_match, found["train_images"]) if match}
-    if len(sets) > 1:
+            sets.setdefault(match["prefix"], {}).setdefault(f"{split}_{match['sort']}s", file)
+    found = {prefix: files for prefix, files in sets.items() if "train_images" in files}
+    found = {prefix: files for prefix, files in found.items() if "train_labels" in files} or found
+    if len(found) > 1:
         raise DatasetError(
-            f"{folder} holds several IDX datasets ({', '.join(sorted(sets))}); put each into a folder of its "
-            "own."
+            f"{folder} holds several IDX datasets ({', '.join(sorted(found))}); put each into a folder of "
+            "its own."
         )
-    return {key: files[0] for key, files in found.items()}
+    return next(iter(found.values()), {})
 
 
 def _match(file: Path) -> re.Match[str] | None:

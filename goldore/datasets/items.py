@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,28 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from goldore.datasets.columns import IMAGES, LABELS, is_table
 from goldore.datasets.dataset import ImageDataset
 from goldore.datasets.labels import Classes
-from goldore.datasets.listing import split_of
+from goldore.datasets.listing import splits_of
 from goldore.datasets.origin import Origin
 from goldore.datasets.paths import paths_of
 from goldore.datasets.pictures import open_picture, picture
-from goldore.datasets.pixels import (
-    Channels,
-    Scale,
-    how_scaled,
-    images_from_array,
-    in_bytes,
-    scale_of,
-    with_channels_first,
-)
+from goldore.datasets.pixels import Channels, Scale, Scaling, images_from_array, rescale, with_channels_first
 from goldore.datasets.reading import Findings, Tally
 from goldore.errors import DatasetError, reason
 
-_BLOCK = 1024  # items brought to 8 bits at a time, so that memory holds no more floats
 _TWICE = 16  # items that are read a second time
-_IMAGE_KEYS = ("image", "img", "images", "pixel_values", "picture", "png", "jpg", "jpeg", "webp")
-_LABEL_KEYS = ("label", "labels", "fine_label", "target", "targets", "class", "cls")
 _WAY_OUT = "return PIL images, arrays or tensors with a label each"
 
 
@@ -40,6 +31,7 @@ def load_object(
     channels: Channels = "auto",
     image_size: int | None = None,
     origin: Origin | None = None,
+    findings: Findings | None = None,
 ) -> ImageDataset:
     """Read a dataset that is an object of Python.
 
@@ -51,6 +43,7 @@ def load_object(
         channels: where the channels of arrays and tensors are.
         image_size: resize the shorter side of images to this, then crop the centre square.
         origin: where it comes from; None: from memory.
+        findings: what was found before.
 
     Returns:
         The dataset, in the order of the items.
@@ -60,17 +53,19 @@ def load_object(
     """
     if isinstance(source, ImageDataset):
         return source
-    train, test = _splits(source)
+    findings = findings or Findings()
+    train, test = _splits(source, findings)
     title = name or _title(train)
     origin = origin or Origin("memory", name=type(train).__name__)
-    findings = Findings()
-    where = "the training set" if origin.kind == "memory" else f"the training set of {origin.name}"
-    images, raw = _read(train, where, channels, image_size, findings, "train")
+    place = "" if origin.kind == "memory" else f" of {origin.name or origin.path}"
+    where = f"the training set{place}"
+    how = _How(channels, image_size, findings)
+    images, raw, scale = _read(train, where, how, "train")
     classes = Classes(raw, f"the labels of {where}", _class_names(train, where))
     test_images = test_labels = None
     if test is not None:
         where_test = where.replace("training", "test", 1)
-        test_images, raw = _read(test, where_test, channels, image_size, findings, "test")
+        test_images, raw, _ = _read(test, where_test, how, "test", scale)
         test_labels = classes.number(raw, f"the labels of {where_test}")
     findings.notes += classes.notes
     return ImageDataset(
@@ -86,20 +81,28 @@ def load_object(
     )
 
 
-def _splits(source: Any) -> tuple[Any, Any]:
+def _splits(source: Any, findings: Findings) -> tuple[Any, Any]:
     """The training and the test set; None if there is no test set."""
     if isinstance(source, Mapping):
-        found: dict[str, Any] = {}
-        for key, value in source.items():
-            found.setdefault(split_of(str(key)) or str(key), value)
-        if "train" not in found and len(found) == 1:
-            return next(iter(found.values())), None
-        if "train" not in found:
+        if len(source) == 1:
+            return next(iter(source.values())), None
+        there = {str(key): key for key in source}
+        named = splits_of(there)
+        if "train" not in named:
             raise DatasetError(
-                f"the dataset has the splits {', '.join(map(str, source)) or '(none)'} and no train; pass "
-                "the one to be scored."
+                f"the dataset has the splits {', '.join(there) or '(none)'} and no train; pass the one to be "
+                "scored."
             )
-        return found["train"], found.get("test", found.get("val"))
+        twice = next((keys for keys in named.values() if len(keys) > 1), None)
+        if twice:
+            raise DatasetError(
+                f"the dataset has the splits {twice[0]} and {twice[1]}, which mean the same; leave one of "
+                "them out."
+            )
+        test = named.get("test", named.get("val"))
+        used = [named["train"][0], *(test or [])]
+        findings.passed_over.update(f"split {key}" for key in there if key not in used)
+        return tuple(source[there[key]] for key in used) if test else (source[there[used[0]]], None)
     if isinstance(source, tuple) and len(source) == 2 and not _is_arrays(source):  # noqa: PLR2004
         return source
     return source, None
@@ -129,21 +132,16 @@ def _class_names(train: Any, where: str) -> tuple[str, ...] | None:
             classes = getattr(each, "classes", None)
             if isinstance(classes, Sequence | np.ndarray) and not isinstance(classes, str):
                 return tuple(map(str, classes))
-        if _is_table(train):
-            names = getattr(train.features[_column(train.column_names, _LABEL_KEYS, where)], "names", None)
+        if is_table(train):
+            names = getattr(train.features[_column(train.column_names, LABELS, where)], "names", None)
             return tuple(map(str, names)) if names else None
     except DatasetError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise DatasetError(
             f"the classes of {where} cannot be read ({reason(error)}); make them a list."
         ) from error
     return None
-
-
-def _is_table(dataset: Any) -> bool:
-    """Whether it is a dataset of Hugging Face's library."""
-    return hasattr(dataset, "features") and hasattr(dataset, "column_names")
 
 
 def _column(names: Sequence[str], known: Sequence[str], where: str) -> str:
@@ -156,12 +154,28 @@ def _column(names: Sequence[str], known: Sequence[str], where: str) -> str:
     return found
 
 
+@dataclass(frozen=True)
+class _How:
+    """How the splits of a dataset are read.
+
+    Attributes:
+        channels: where the channels of arrays and tensors are.
+        image_size: what pictures are resized to, or None.
+        findings: gets what was found.
+    """
+
+    channels: Channels
+    image_size: int | None
+    findings: Findings
+
+
 def _read(
-    dataset: Any, where: str, channels: Channels, image_size: int | None, findings: Findings, split: str
-) -> tuple[NDArray[np.uint8], Any]:
-    """The images of a split, and its labels as they are."""
+    dataset: Any, where: str, how: _How, split: str, of_train: Scale | None = None
+) -> tuple[NDArray[np.uint8], Any, Scale]:
+    """The images of a split, its labels as they are, and its scale: of the training set, if that is given."""
+    scaling = Scaling(where, of_train)
     if _is_arrays(dataset):
-        return _read_pair(dataset, where, channels, image_size, findings, split)
+        return *_read_pair(dataset, where, how, split, scaling), scaling.scale
     if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
         hint = "pass the dataset that it loads from" if hasattr(dataset, "dataset") else "make it indexable"
         raise DatasetError(
@@ -170,53 +184,50 @@ def _read(
     length = _length(dataset, where)
     if length == 0:
         raise DatasetError(f"{where} is empty; there must be at least one image.")
-    reader = _Items(dataset, where, image_size)
-    blocks: list[NDArray[np.uint8]] = []
-    for start in range(0, length, _BLOCK):
-        blocks.append(reader.block(range(start, min(start + _BLOCK, length))))
-        if blocks[0].ndim != blocks[-1].ndim and reader.pictures:  # grey images came first, or now
-            blocks = [_coloured(block) for block in blocks]
-        if blocks[-1].shape[1:] != blocks[0].shape[1:]:
-            raise DatasetError(
-                f"images of {where} differ in shape (from item {start}); resize them to one size, or use "
-                "`image_size`."
-            )
+    reader = _Items(dataset, where, how.image_size)
+    pixels = reader.read(length, scaling)
     reader.check_repeats(length)
     images, detail = with_channels_first(
-        np.concatenate(blocks),
+        pixels,
         where,
-        "last" if reader.pictures and blocks[0].ndim > 3 else channels,  # noqa: PLR2004
+        "last" if reader.pictures and pixels.ndim > 3 else how.channels,  # noqa: PLR2004
     )
-    findings.saw(reader.changed, length, "" if reader.pictures else detail)
-    reader.tally.tell(findings, split, where)
-    return images, reader.labels
+    how.findings.saw(scaling.changed, length, "" if reader.pictures else detail)
+    reader.tally.tell(how.findings, split, where)
+    return images, reader.labels, scaling.scale
 
 
 def _read_pair(
-    pair: Any, where: str, channels: Channels, image_size: int | None, findings: Findings, split: str
-) -> tuple[NDArray[np.uint8], Any]:
-    if image_size is not None:
+    pair: Any, where: str, how: _How, split: str, scaling: Scaling
+) -> tuple[NDArray[np.uint8], NDArray[Any]]:
+    if how.image_size is not None:
         raise DatasetError("`image_size` applies to images, not to arrays; resize them before.")
-    array, labels = _as_array(pair[0]), pair[1]
-    if len(array) != len(labels):
-        raise DatasetError(f"{where} has {len(array)} images but {len(labels)} labels; they must be as many.")
-    images, changed, detail = images_from_array(array, f"the images of {where}", channels)
-    findings.saw(changed, len(images), detail)
-    findings.split_of_array(split, where, array.dtype, images.shape)
-    return images, _as_array(labels)
+    array = _as_array(pair[0])
+    if not hasattr(pair[1], "__len__"):
+        raise DatasetError(f"{where} is images and {pair[1]!r}; it must be images and a label for each.")
+    if len(array) != len(pair[1]):
+        raise DatasetError(
+            f"{where} has {len(array)} images but {len(pair[1])} labels; they must be as many."
+        )
+    images, changed, detail = images_from_array(array, f"the images of {where}", how.channels, scaling)
+    how.findings.saw(changed, len(images), detail)
+    how.findings.split_of_array(split, where, array.dtype, images.shape, scaling.peak)
+    return images, _as_array(pair[1])
 
 
 def _as_array(values: Any) -> NDArray[Any]:
     """An array of NumPy of one of NumPy, torch (on any device) or JAX, or of a list."""
     if hasattr(values, "detach"):
         values = values.detach().cpu()
+        if "bfloat16" in str(values.dtype):  # which NumPy does not have
+            values = values.float()
     return np.asarray(values)
 
 
 def _length(dataset: Any, where: str) -> int:
     try:
         return len(dataset)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise DatasetError(
             f"{where} is {type(dataset).__name__}, whose length cannot be told ({reason(error)}); "
             "it must have a length and be indexable."
@@ -229,7 +240,7 @@ def _coloured(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 class _Items:
-    """Reads the items of a dataset in blocks.
+    """Reads the items of a dataset, one after the other.
 
     Attributes:
         labels: of all items so far, as they are.
@@ -242,40 +253,49 @@ class _Items:
         self.pictures = False
         self.tally = Tally()
         self._dataset, self._where, self._image_size = dataset, where, image_size
-        self._scales: dict[Scale, bool] = {}  # and whether nothing was rounded
 
-    def block(self, positions: range) -> NDArray[np.uint8]:
-        """The images of some items, uint8 [n, ...] with the channels where they were."""
-        images = []
-        for position in positions:
+    def read(self, length: int, scaling: Scaling) -> NDArray[np.uint8]:
+        """The images of all items, uint8 [length, ...] with the channels where they were.
+
+        Each is brought to 8 bits at once, so that no more than one is there as it was.
+
+        Args:
+            length: number of items.
+            scaling: finds the scale of all.
+
+        Raises:
+            DatasetError: if an item has another form than the others.
+        """
+        images = np.empty(0, dtype=np.uint8)
+        for position in range(length):
             image, label = self._item(position, self.tally)
-            images.append(image)
-            self.labels.append(label)
-        if self.pictures and len({image.ndim for image in images}) > 1:
-            images = [_coloured(image[None])[0] if image.ndim == 2 else image for image in images]  # noqa: PLR2004
-        for offset, image in enumerate(images):
-            if image.shape != images[0].shape:
+            before = scaling.scale
+            pixels = scaling.in_bytes(image[None], position)[0]
+            if position == 0:
+                images = self._room((length, *pixels.shape))
+            if self.pictures and pixels.ndim + 1 != images.ndim:  # grey images came first, or now
+                pixels = _coloured(pixels[None])[0]
+                images = _coloured(images)
+            if pixels.shape != images.shape[1:]:
                 raise DatasetError(
-                    f"images of {self._where} differ in shape ({images[0].shape}, then {image.shape} at item "
-                    f"{positions[offset]}); resize them to one size, or use `image_size`."
+                    f"images of {self._where} differ in shape ({images.shape[1:]}, then {pixels.shape} at "
+                    f"item {position}); resize them to one size, or use `image_size`."
                 )
-        stacked = np.stack(images)
-        scale = scale_of(stacked, self._where, positions[0])
-        pixels, exact = in_bytes(stacked, scale)
-        if stacked.dtype.kind != "f" or pixels.any():  # black in any scale
-            self._scales[scale] = self._scales.get(scale, True) and exact
-        if len(self._scales) > 1:
-            raise DatasetError(
-                f"the images of {self._where} have different scales "
-                f"({' and '.join(each or '8 bits' for each in self._scales)}); make them uint8, or floats in "
-                "0..1."
-            )
-        return pixels
+            if scaling.scale != before:
+                rescale(images[:position], before, scaling.scale)
+            images[position] = pixels
+            self.labels.append(label)
+        self.tally.peak = max(self.tally.peak, scaling.peak)
+        return images
 
-    @property
-    def changed(self) -> str:
-        """How numbers became 8 bits."""
-        return next((how_scaled(scale, exact=exact) for scale, exact in self._scales.items()), "")
+    def _room(self, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+        try:
+            return np.empty(shape, dtype=np.uint8)
+        except (MemoryError, ValueError) as error:
+            raise DatasetError(
+                f"{shape[0]:,} images of the shape {shape[1:]} of {self._where} do not fit into memory; "
+                "resize them, or leave some out."
+            ) from error
 
     def check_repeats(self, length: int) -> None:
         """Read some items once more: what changes cannot be scored.
@@ -298,14 +318,14 @@ class _Items:
             item = self._dataset[position]
             if isinstance(item, Mapping):
                 names = list(item)
-                image = item[_column(names, _IMAGE_KEYS, self._where)]
-                label = item[_column(names, _LABEL_KEYS, self._where)]
+                image = item[_column(names, IMAGES, self._where)]
+                label = item[_column(names, LABELS, self._where)]
             else:
                 image, label = item
             return self._pixels(image, tally), _plain_label(label)
         except DatasetError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise DatasetError(
                 f"item {position} of {self._where} is not a pair of an image and a label ({reason(error)}); "
                 f"{_WAY_OUT}."

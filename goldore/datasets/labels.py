@@ -10,6 +10,7 @@ from goldore.errors import DatasetError
 from goldore.wording import count
 
 _MOST_NAMED = 5
+_TOO_LARGE = 2**63  # for int64
 _MANY = 100  # samples that all have labels of their own have no labels
 
 
@@ -42,6 +43,9 @@ class Classes:
                 "classes."
             )
         self._values, self._rank = values, np.arange(len(values))
+        if names is not None and len(names) == len(raw) != len(values):
+            self.notes.append(f"{where}: {count(len(names))} names, one a sample, are no names of classes")
+            names = None
         if names is not None:
             names = [str(name) for name in names]
             chosen = self._among(values, where, names)
@@ -100,7 +104,7 @@ class Classes:
         if array.dtype.kind == "O" and all(type(each) is str for each in array.ravel()):
             array = array.astype(str)
         if array.dtype.kind == "S":
-            array = np.char.decode(array, "utf-8", "replace")
+            array = np.char.decode(array, "utf-8", "backslashreplace")  # so that no two become one
         whole = array.dtype.kind in "biuU" or (
             array.dtype.kind == "f"
             and bool(np.isfinite(array).all())
@@ -113,8 +117,9 @@ class Classes:
             )
         if array.dtype.kind == "U":
             return array
-        if array.dtype.kind == "u" and array.size and array.max() > np.iinfo(np.int64).max:
-            raise DatasetError(f"{where} has the label {array.max()}; that is no class.")
+        largest = max(array.max(initial=0), -array.min(initial=0)) if array.dtype.kind in "uf" else 0
+        if largest >= _TOO_LARGE:
+            raise DatasetError(f"{where} has the label {largest:.0f}; that is no class, number them from 0.")
         numbers = array.astype(np.int64)
         if not test and numbers.size and numbers.min() < 0:
             raise DatasetError(

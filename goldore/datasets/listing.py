@@ -5,9 +5,10 @@ files.
 """
 
 import os
+import re
 import stat
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from goldore.datasets.reading import Findings
@@ -19,6 +20,7 @@ _SPLITS = {
     "val": ("val", "valid", "validation", "dev", "eval", "evaluation"),
     "test": ("test", "testing"),
 }
+_PARTED = re.compile(r"[_\-. ]+")
 _SYSTEM_FOLDERS = {"__macosx", "__pycache__", "@eadir", "$recycle.bin", "system volume information"}
 _SYSTEM_FILES = {"thumbs.db", "desktop.ini", "ehthumbs.db"}
 _MOST_NAMED = 5
@@ -35,34 +37,75 @@ def split_of(name: str) -> str | None:
     return None
 
 
-def find_splits(root: Path) -> dict[str, list[Path]]:
-    """The folders in a folder whose names mean a split: by split, sorted."""
-    found: dict[str, list[Path]] = {}
-    for folder in folders_in(root):
-        split = split_of(folder.name)
+def splits_of(names: Iterable[str]) -> dict[str, list[str]]:
+    """Which of some names, of folders or keys of a dictionary, mean which split.
+
+    If none is train, however it is spelled, names that begin or end with such a word are understood where
+    they have a counterpart: seg_train and seg_test, but not train_station alone.
+
+    Returns:
+        The names by split, "train", "val" or "test", in their order.
+    """
+    names, found = list(names), dict[str, list[str]]()
+    for name in names:
+        split = split_of(name)
         if split is not None:
-            found.setdefault(split, []).append(folder)
+            found.setdefault(split, []).append(name)
+    if "train" in found:
+        return found
+    parts = {name: _PARTED.split(name.lower()) for name in names}
+    for place in (0, -1):
+        sides: dict[tuple[str, ...], dict[str, list[str]]] = {}
+        for name, words in parts.items():
+            split = split_of(words[place]) if len(words) > 1 else None
+            if split is not None:
+                rest = tuple(words[:-1] if place else words[1:])
+                sides.setdefault(rest, {}).setdefault(split, []).append(name)
+        for side in sides.values():
+            if "train" in side and len(side) > 1:
+                for split, some in side.items():
+                    found.setdefault(split, []).extend(some)
     return found
 
 
-def training_folder(root: Path) -> Path:
+def find_splits(root: Path) -> dict[str, list[Path]]:
+    """The folders in a folder whose names mean a split: by split, sorted."""
+    named = splits_of(folder.name for folder in folders_in(root))
+    return {split: [root / name for name in names] for split, names in named.items()}
+
+
+def training_folder(root: Path, classes: Collection[str] | None = None) -> Path:
     """The folder whose class folders are the training set: train/, however it is spelled, or the root.
+
+    A folder train/ of images that stands beside other folders of the sort is a class itself.
+
+    Args:
+        root: of the tree.
+        classes: names of the class folders, if they are known.
 
     Raises:
         DatasetError: if two folders could be meant.
     """
-    train = find_splits(root).get("train", [])
+    splits = find_splits(root)
+    train = splits.get("train", [])
     if len(train) > 1:
         raise DatasetError(
             f"{root} has {train[0].name}/ and {train[1].name}/; name one of the two as the dataset."
         )
-    return train[0] if train else root
+    if not train:
+        return root
+    if classes and train[0].name in classes and all((root / each).is_dir() for each in classes):
+        return root
+    others = {each.name for each in folders_in(root)} - {
+        each.name for some in splits.values() for each in some
+    }
+    return root if others and not folders_in(train[0]) and _has_image(train[0]) else train[0]
 
 
 def folders_in(folder: Path, findings: Findings | None = None) -> list[Path]:
     """The folders in a folder, sorted, without hidden ones and those of systems, which are counted."""
     try:
-        entries = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
+        entries = sorted(entry.name for entry in os.scandir(folder) if _is_folder(entry))
     except OSError as error:
         raise DatasetError(f"{folder} cannot be read ({reason(error)}); check the path.") from error
     found = []
@@ -73,6 +116,18 @@ def folders_in(folder: Path, findings: Findings | None = None) -> list[Path]:
         else:
             found.append(folder / name)
     return found
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself
+        return False
+
+
+def _has_image(folder: Path) -> bool:
+    """Whether an image lies in a folder itself."""
+    return any(not _is_folder(entry) and _why_not(Path(entry.path)) is None for entry in os.scandir(folder))
 
 
 def list_images(folder: Path, findings: Findings | None = None) -> list[Path]:
@@ -103,7 +158,7 @@ def list_images(folder: Path, findings: Findings | None = None) -> list[Path]:
 def pass_over_files(folder: Path, findings: Findings, where: str) -> None:
     """Count the files that lie beside folders which are read."""
     for entry in os.scandir(folder):
-        if not entry.is_dir():
+        if not _is_folder(entry):
             why = _why_not(Path(entry.path))
             findings.passed_over[f"{where}: {why or 'image'}"] += 1
 

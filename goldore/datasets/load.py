@@ -80,10 +80,8 @@ def load_dataset(
         UsageError: if the source is unknown or an option does not apply to it.
         DatasetError: if files are missing, damaged or unfit.
     """
-    if image_size is not None and image_size < 1:
-        raise UsageError(f"`image_size` is {image_size}; it must be 1 or more.")
-    if channels not in get_args(Channels):
-        raise UsageError(f"`channels` is {channels!r}; choose auto, first or last.")
+    _check_values(name, image_size, channels)
+    image_size = None if image_size is None else int(image_size)  # of NumPy, perhaps
     if isinstance(source, ImageDataset):
         return source if name is None else source.retold(name=name)
     if not isinstance(source, str | Path):
@@ -144,6 +142,15 @@ def _recognise(source: str) -> tuple[str, str]:
     near = [names[match] for match in difflib.get_close_matches(plain, names, n=3)]
     hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(KNOWN)}, or give a path."
     raise UsageError(f"there is no dataset named {source!r}; {hint}")
+
+
+def _check_values(name: Any, image_size: Any, channels: Any) -> None:
+    if image_size is not None and (not isinstance(image_size, int | np.integer) or image_size < 1):
+        raise UsageError(f"`image_size` is {image_size!r}; it must be a whole number, 1 or more.")
+    if name is not None and not isinstance(name, str):
+        raise UsageError(f"`name` is {name!r}; it must be a text.")
+    if channels not in get_args(Channels):
+        raise UsageError(f"`channels` is {channels!r}; choose auto, first or last.")
 
 
 def _check_options(
@@ -219,8 +226,9 @@ def _load_file(path: Path, name: str, image_size: int | None, channels: Channels
 
 
 def _name_of(path: Path) -> str:
-    """Name a path's dataset: its last part, or the known dataset that this part spells."""
-    stem = path.resolve().name if path.is_dir() else path.stem
+    """Name a path's dataset: its last part, that of the folder of a .npy, or the known dataset so spelled."""
+    folder = path.parent if path.suffix == ".npy" else path  # of which such a file is a part
+    stem = folder.resolve().name if folder.is_dir() else path.stem
     return next((known for known in KNOWN if plain_name(known) == plain_name(stem)), stem)
 
 

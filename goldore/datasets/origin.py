@@ -4,8 +4,9 @@ import dataclasses
 import json
 import re
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self, get_args
 
+from goldore.datasets.pixels import Channels
 from goldore.files.untrusted import parse_json
 
 _WORDS = {
@@ -24,6 +25,7 @@ _WORDS = {
 _RESIZED = ", images resized to {image_size}"
 _GROUPS = {"path": "(?P<path>.+?)", "name": r"(?P<name>\S+)", "image_size": r"(?P<image_size>\d+)"}
 _MOST_TEXT = 2**16  # characters of an origin in JSON
+_MOST_CLASSES = 2**15  # of the names of classes among them
 
 
 @dataclass(frozen=True)
@@ -37,13 +39,22 @@ class Origin:
         name: of the dataset in torchvision or TensorFlow Datasets, of the function, or of the object's class;
             else empty.
         path: of the file or folder, as it was given; else empty.
-        image_size: side in pixels that images of a folder tree were resized to; None if they were not.
+        image_size: side in pixels that images were resized to; None if they were not.
+        classes: the class folders that were read, where only some were; None: all.
+        channels: where the channels of arrays are, as it was given; "auto" if it was detected.
     """
 
     kind: str
     name: str = ""
     path: str = ""
     image_size: int | None = None
+    classes: tuple[str, ...] | None = None
+    channels: Channels = "auto"
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What `load_dataset` was given beside the source."""
+        return {"image_size": self.image_size, "classes": self.classes, "channels": self.channels}
 
     @property
     def words(self) -> str:
@@ -55,17 +66,22 @@ class Origin:
     def of_words(cls, words: str) -> Self | None:
         """Understand what `words` says; None if it is something else. Older score files have nothing more."""
         for kind, text in _WORDS.items():
-            pattern = text + (f"(?:{_RESIZED})?" if kind == "folder" else "")
+            pattern = text + f"(?:{_RESIZED})?"
             found = re.fullmatch(pattern.replace(".", r"\.").format(**_GROUPS), words, re.DOTALL)
             if found is not None:
-                given = {key: value for key, value in found.groupdict().items() if value is not None}
-                size = int(given.pop("image_size")) if "image_size" in given else None
-                return cls(kind, **given, image_size=size)
+                given = found.groupdict()
+                size = int(given["image_size"]) if given["image_size"] is not None else None
+                return cls(kind, given.get("name", ""), given.get("path", ""), size)
         return None
 
     def to_json(self) -> str:
         """Give it as one JSON object; `from_json` reads it back."""
-        return json.dumps(dataclasses.asdict(self))
+        content = dataclasses.asdict(self)
+        if self.classes is None or sum(map(len, self.classes)) > _MOST_CLASSES:
+            del content["classes"]
+        if self.channels == "auto":  # as older files, whose checksum is over this text
+            del content["channels"]
+        return json.dumps(content)
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -83,5 +99,14 @@ class Origin:
             raise ValueError("the origin does not say in texts what it is")
         if size is not None and (type(size) is not int or size < 1):
             raise ValueError(f"the origin has images of the size {size!a}")
-        "".join(given.values()).encode()  # UnicodeEncodeError is a ValueError
-        return cls(**given, image_size=size)
+        classes, channels = found.get("classes"), found.get("channels", "auto")
+        if classes is not None and (
+            type(classes) is not list or any(type(each) is not str or "\0" in each for each in classes)
+        ):
+            raise ValueError("the origin has classes that are no texts")
+        if channels not in get_args(Channels):
+            raise ValueError(f"the origin has channels {channels!a}")
+        "".join([*given.values(), *(classes or ())]).encode()  # UnicodeEncodeError is a ValueError
+        return cls(
+            **given, image_size=size, classes=None if classes is None else tuple(classes), channels=channels
+        )

@@ -9,7 +9,7 @@ import warnings
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
@@ -23,6 +23,7 @@ from goldore.errors import DatasetError, reason
 from goldore.wording import count
 
 WIDE, FLOATS = "16 bits scaled to 8", "floats in 0..1 scaled to 8 bits"
+CUT = "16 bits a colour, of which Pillow reads the upper 8"
 ON_WHITE = "transparent parts put on white"
 FIRST_FRAME = "first of several frames"
 AS_STORED = "read as stored, though the camera was turned (EXIF)"
@@ -32,6 +33,7 @@ _MOST_PIXELS = 89_478_485  # Pillow's own limit, above which it warns
 _SCALED = ("PNG", "PPM")  # formats whose images of mode I have 16 bits, as older versions of Pillow give them
 _GREY = ("1", "L", "LA", "La", "I", "F")
 _ALPHA = ("RGBA", "RGBa", "LA", "La", "PA")
+_CUT = ("RGB", "RGBA", "LA")  # modes of 8 bits in which Pillow opens files that have 16
 _BLOCKS_AHEAD = 2  # that threads decode while one is written
 _ORIENTATION = 0x0112  # EXIF
 _MOST_NAMED, _MOST_DAMAGED = 5, 1000
@@ -110,8 +112,13 @@ def open_picture(file: Path | IO[bytes], image_size: int | None = None) -> Pictu
         Exception: whatever Pillow raises at a damaged file; ValueError as `picture`.
     """
     with Image.open(file, formats=_formats()) as opened:
+        is_cut = opened.mode in _CUT and any(";16" in str(tile[3]) for tile in opened.tile)
         opened.load()
-        return picture(opened, image_size)
+        seen = picture(opened, image_size)
+        if is_cut:
+            peak = max(int(high) for _, high in opened.convert("RGB").getextrema())  # type: ignore[misc]
+            seen = replace(seen, changed=(*seen.changed, CUT), peak=peak << 8 | 255)
+        return seen
 
 
 def _in_8_bits(image: Image.Image) -> tuple[Image.Image, list[str], int]:

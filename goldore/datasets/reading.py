@@ -86,10 +86,29 @@ class Findings:
     details: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
-    def split_of_array(self, split: str, where: str, dtype: object, shape: tuple[int, ...]) -> None:
-        """Say that a split was an array of images, [N, ..., H, W] once its channels are in place."""
+    def split_of_array(
+        self, split: str, where: str, dtype: object, shape: tuple[int, ...], peak: int = 0
+    ) -> None:
+        """Say that a split was an array of images, [N, ..., H, W] once its channels are in place.
+
+        Args:
+            split: "train" or "test".
+            where: names it for people.
+            dtype: of the array, as it was.
+            shape: of the array.
+            peak: the largest value of images of 16 bits, else 0.
+        """
         form, size = (str(dtype), shape[0]), ("x".join(map(str, shape[-2:])), shape[0])
         self.splits.append(SplitReading(split, where, shape[0], (form,), (size,)))
+        self.saw_peak(peak, where)
+
+    def saw_peak(self, peak: int, where: str) -> None:
+        """Warn of images of 16 bits that are dark, by their largest value; 0 if none has 16 bits."""
+        if 0 < peak <= _TWELVE_BITS:
+            self.warnings.append(
+                f"the 16-bit images of {where} use values up to {count(peak)} of 65,535 alone, so that they "
+                "are dark in 8 bits; stretch them if they have 12 bits or fewer."
+            )
 
     def saw(self, changed: str, images: int, detail: str) -> None:
         """Take in what was done to an array of images, where there is something to say."""
@@ -165,11 +184,7 @@ class Tally:
         findings.changed.update(self.changed)
         kinds = counts(self.forms), counts(self.sizes), counts(suffixes or Counter())
         findings.splits.append(SplitReading(split, where, images or self.forms.total(), *kinds))
-        if 0 < self.peak <= _TWELVE_BITS:
-            findings.warnings.append(
-                f"the 16-bit images of {where} use values up to {count(self.peak)} of 65,535 alone, so that "
-                "they are dark in 8 bits; stretch them if they have 12 bits or fewer."
-            )
+        findings.saw_peak(self.peak, where)
 
     def to_json(self) -> dict[str, Any]:
         """The same as values of JSON."""

@@ -1,17 +1,22 @@
-"""WebDataset shards: read by the library webdataset, an optional dependency, in the tar files' order."""
+"""WebDataset shards, in the tar files' order."""
 
 import re
-from typing import Any
+import tarfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from goldore.datasets.dataset import ImageDataset
 from goldore.datasets.items import load_object
 from goldore.datasets.origin import Origin
 from goldore.datasets.pictures import image_suffixes
-from goldore.errors import DatasetError, reason
-from goldore.files.atomic import user_path
-from goldore.files.optional import optional
+from goldore.datasets.reading import Findings
+from goldore.datasets.tar import FAILURES, Sample, samples_in, shard_files, split_name, unreadable
+from goldore.errors import DatasetError
 
-_LABELS = ("cls", "label", "txt", "class")
+_LABELS = ("cls", "label", "class")
+_TEXT = "txt"  # mostly a caption, so that it is a label only where there is no other
 
 
 def load_shards(source: str, name: str, image_size: int | None = None) -> ImageDataset:
@@ -26,48 +31,84 @@ def load_shards(source: str, name: str, image_size: int | None = None) -> ImageD
         The dataset, in the order of the tar files; a position counts the samples, as for `goldore.shards`.
 
     Raises:
-        UsageError: if the library is not installed.
-        DatasetError: if a shard cannot be read, or a sample has no picture or label.
+        DatasetError: if a shard cannot be read, or a sample has no picture or label, or several pictures.
     """
-    webdataset = optional("webdataset", f"reading {source}", "webdataset")
-    files = shard_files(source)
-    try:
-        samples = list(webdataset.WebDataset(files, shardshuffle=False, empty_check=False))
-    except Exception as error:
-        raise DatasetError(
-            f"{source} cannot be read as WebDataset shards ({reason(error)}); check them."
-        ) from error
-    items = [_item(sample, source) for sample in samples]
-    return load_object(items, name, "auto", image_size, Origin("shards", path=source))
+    findings, places = Findings(), list[_Place]()
+    for file in shard_files(source):
+        places += [_place(sample, file, findings) for sample in samples_in(file)]
+    origin = Origin("shards", "", source, image_size)
+    with ExitStack() as files:
+        return load_object(_Samples(places, files), name, "auto", image_size, origin, findings)
 
 
-def shard_files(source: str) -> list[str]:
-    """The tar files that "train-{000..012}.tar" means, or the one file; each is there.
+class _Place(NamedTuple):
+    """Where the picture of a sample lies.
+
+    Attributes:
+        file: the shard.
+        offset: of the picture in the unpacked shard.
+        size: of the picture in bytes.
+        label: of the sample.
+    """
+
+    file: Path
+    offset: int
+    size: int
+    label: int | str
+
+
+class _Samples(Sequence[tuple[bytes, Any]]):
+    """The samples of shards as items, read when they are asked for; one shard is open at a time."""
+
+    def __init__(self, places: Sequence[_Place], files: ExitStack) -> None:
+        self._places, self._files = places, files
+        self._open: tuple[Path, tarfile.TarFile] | None = None
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, position: Any) -> Any:
+        place = self._places[position]
+        try:
+            if self._open is None or self._open[0] != place.file:
+                self._files.close()
+                self._open = place.file, self._files.enter_context(tarfile.open(place.file))  # noqa: SIM115
+            stream = self._open[1].fileobj
+            assert stream is not None  # noqa: S101
+            stream.seek(place.offset)
+            return stream.read(place.size), place.label
+        except FAILURES as error:
+            raise unreadable(place.file, error) from error
+
+
+def _place(sample: Sample, file: Path, findings: Findings) -> _Place:
+    """Find the picture and the label of a sample, and count what else it has.
 
     Raises:
-        DatasetError: if one is not.
+        DatasetError: if it has none, or several pictures.
     """
-    found = re.fullmatch(r"(.*)\{(\d+)\.\.(\d+)\}(.*)", source)
-    names = [source]
-    if found is not None:
-        head, first, last, tail = found.groups()
-        names = [f"{head}{each:0{len(first)}}{tail}" for each in range(int(first), int(last) + 1)]
-    files = [user_path(each) for each in names]
-    missing = next((file for file in files if not file.is_file()), None)
-    if missing is not None or not files:
-        raise DatasetError(f"there is no shard {missing or source}; check the numbers.")
-    return [str(file) for file in files]
-
-
-def _item(sample: dict[str, Any], source: str) -> tuple[bytes, Any]:
-    keys = [key for key in sample if not key.startswith("__")]
-    image = next((key for key in keys if f".{key.rpartition('.')[2].lower()}" in image_suffixes()), None)
-    label = next((key for key in _LABELS if key in keys), None)
-    if image is None or label is None:
+    key, _ = split_name(sample[0][0].name)
+    there = {split_name(member.name)[1].lower(): (member, content) for member, content in sample}
+    pictures = [each for each in there if f".{each.rpartition('.')[2]}" in image_suffixes()]
+    pictures = [each for each in pictures if "." not in each] or pictures  # 0.jpg before 0.depth.png
+    label = next((each for each in (*_LABELS, _TEXT) if each in there), None)
+    if len(pictures) > 1:
         raise DatasetError(
-            f"sample {sample.get('__key__')} of {source} has {', '.join(keys) or 'nothing'}; it must have a "
-            f"picture and a label (.{_LABELS[0]}); read other shards with a function of your own: "
-            "package.module:function."
+            f"sample {key} of {file} has the pictures {' and '.join(pictures)}; leave one of them in the "
+            "shards, or read them with a function of your own: package.module:function."
         )
-    text = bytes(sample[label]).decode(errors="replace").strip()
-    return bytes(sample[image]), int(text) if re.fullmatch(r"-?\d+", text) else text
+    if not pictures or label is None:
+        raise DatasetError(
+            f"sample {key} of {file} has {', '.join(there)}; it must have a picture and a label "
+            f"(.{_LABELS[0]}); read other shards with a function of your own: package.module:function."
+        )
+    findings.passed_over.update(
+        f".{each} file of a sample" for each in there if each not in (*pictures, label)
+    )
+    if label == _TEXT:
+        findings.notes.append(f"the labels are those of .{_TEXT} files, since there is no .{_LABELS[0]}")
+    member, _ = there[pictures[0]]
+    text = there[label][1].decode(errors="backslashreplace").strip()
+    return _Place(
+        file, member.offset_data, member.size, int(text) if re.fullmatch(r"-?\d{1,18}", text) else text
+    )

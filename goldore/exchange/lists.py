@@ -2,7 +2,8 @@
 
 import csv
 import io
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from goldore.files.untrusted import (
     read_torch,
     tensor_array,
 )
+from goldore.scores import SCORES
 from goldore.wording import plain_name
 
 SUFFIXES = (".json", ".json.gz", ".npy", ".npz", ".csv", ".pt", ".txt")
@@ -29,7 +31,10 @@ _LIST_BYTES = 2**29  # of the unpacked text: twenty times ImageNet's
 _LARGEST = 1e100  # sizes of scores are far below, and arithmetic with larger ones overflows
 _LONGEST = 500  # characters of a label: arrays of texts take that much for each
 _NUMBERS, _LABELS = "biuf", "biufUS"
-_POSITIONS = ("index", "position", "idx", "id", "sample")  # columns that number the samples
+_POSITIONS = re.compile(  # columns that number the samples, as pandas and others call them
+    r"|unnamed: 0|sample|index|idx|id|positions?|.+[_\- ](index|idx|id|position)", re.IGNORECASE
+)
+_OF_CLASSES = re.compile(r"(label|target|class)(s|es)?([_\- ].*)?", re.IGNORECASE)  # which say nothing here
 _VALUES = ("score", "scores", "value", "values")  # columns of a file that has one score
 
 
@@ -48,7 +53,8 @@ def read_list(path: Path, score: str | None = None) -> NDArray[np.float64]:
             several; None takes it from the file's name.
 
     Returns:
-        float64 [N]. A column "index" or "position" of a .csv says which sample is meant, else the order does.
+        float64 [N]. What is called "index", "position", "sample_id" and the like beside it, or nothing at all
+        as by pandas, says which sample is meant, else the order does.
 
     Raises:
         ScoreFileError: if it is missing or something else.
@@ -95,7 +101,7 @@ def read_labels(path: Path) -> NDArray[Any]:
         raise UsageError(f"{path} cannot be read as labels ({reason(error)}).") from error
 
 
-def _read(path: Path, name: str) -> Any:
+def _read(path: Path, name: str) -> Any:  # noqa: PLR0911 - a suffix each
     if path.name.endswith((".json", ".json.gz")):
         content = read_json(path, _LIST_BYTES)
         if not isinstance(content, list) or not {type(each) for each in content} <= {int, float, type(None)}:
@@ -104,23 +110,27 @@ def _read(path: Path, name: str) -> Any:
     if path.suffix == ".npy":
         return read_npy(path, _NUMBERS)
     if path.suffix == ".npz":
-        key = _chosen(array_names(path), name)
-        return read_npz(path, {key: _NUMBERS})[key]
+        return _by_position(array_names(path), name, lambda key: read_npz(path, {key: _NUMBERS})[key])
     if path.suffix == ".pt":
         content = read_torch(path)
         if isinstance(content, Mapping):
-            content = content[_chosen([str(key) for key in content], name)]
-        return np.array(content) if isinstance(content, list) else tensor_array(content)
+            there = {str(key): values for key, values in content.items()}
+            return _by_position(list(there), name, lambda key: _of_torch(there[key]))
+        return _of_torch(content)
     if path.suffix == ".csv":
-        return _column(path, name)
+        return _of_table(path, name)
     if path.suffix == ".txt":
         return np.array([float(line) for line in _text(path).split()])
     raise ValueError(f"it has no known suffix; known are {', '.join(SUFFIXES)}")
 
 
-def _column(path: Path, name: str) -> NDArray[np.float64]:
+def _of_torch(content: Any) -> NDArray[Any]:
+    return np.array(content) if isinstance(content, list) else tensor_array(content)
+
+
+def _of_table(path: Path, name: str) -> NDArray[Any]:
     """One column of a .csv, by position."""
-    rows = list(csv.reader(io.StringIO(_text(path))))
+    rows = [row for row in csv.reader(io.StringIO(_text(path))) if row]
     head = rows[0] if rows else []
     try:
         [float(cell) for cell in head]
@@ -128,19 +138,49 @@ def _column(path: Path, name: str) -> NDArray[np.float64]:
         rows = rows[1:]
     else:
         head = [str(number) for number in range(len(head))]  # no names
-    if len(head) == 1:
-        return np.array([_number(row[0]) for row in rows if row])
-    at = next((number for number, each in enumerate(head) if each.lower() in _POSITIONS), None)
-    which = head.index(_chosen([each for number, each in enumerate(head) if number != at], name))
-    values = np.array([_number(row[which]) for row in rows if row])
-    if at is None:
+    return _by_position(head, name, lambda key: np.array([_number(row[head.index(key)]) for row in rows]))
+
+
+def _by_position(names: Sequence[str], wanted: str, column: Callable[[str], NDArray[Any]]) -> NDArray[Any]:
+    """The score that is wanted among columns, or arrays, in the order of the samples' positions.
+
+    Args:
+        names: of the columns.
+        wanted: name of the score.
+        column: gives the values of one.
+
+    Raises:
+        ValueError: if it is not clear which score is meant, or which samples.
+    """
+    spelled = {each.strip(): each for each in names}
+    names = list(spelled)
+    numbering = [each for each in names if _POSITIONS.fullmatch(each) and not _OF_CLASSES.fullmatch(each)]
+    if len(names) == 1:
+        numbering = []
+    which = _chosen([each for each in names if each not in numbering], wanted)
+    values = column(spelled[which])
+    if not numbering:
+        scores = {plain_name(each) for each in (*SCORES, which)}
+        other = [each for each in names if plain_name(each) not in scores and not _OF_CLASSES.fullmatch(each)]
+        if other:
+            raise ValueError(
+                f"what {other[0]} means beside {which} is not known; call it index if it numbers the samples "
+                "from 0, or leave it out"
+            )
         return values
-    positions = np.array([int(row[at]) for row in rows if row])
-    if not np.array_equal(np.sort(positions), np.arange(len(positions))):
+    first, *others = (np.asarray(column(spelled[each])).reshape(-1) for each in numbering)
+    for name, each in zip(numbering[1:], others, strict=True):
+        if not np.array_equal(first, each):
+            raise ValueError(
+                f"{numbering[0] or 'its first column'} and {name} both number the samples, and differ; leave "
+                "one of them out"
+            )
+    if len(first) != len(values) or not np.array_equal(np.sort(first), np.arange(len(first))):
         raise ValueError(
-            f"its column {head[at]} does not number the samples 0 to {len(positions) - 1}, each once"
+            f"{numbering[0] or 'its column without a name'} does not number the samples 0 to "
+            f"{len(values) - 1}, each once"
         )
-    return values[np.argsort(positions)]
+    return values[np.argsort(first)]
 
 
 def _number(cell: str) -> float:
@@ -151,13 +191,13 @@ def _chosen(names: list[str], wanted: str) -> str:
     """The only name, or the one that is wanted."""
     if len(names) == 1:
         return names[0]
-    spelled = {plain_name(each): each for each in names}
-    found = next((spelled[each] for each in (plain_name(wanted), *_VALUES) if each in spelled), None)
-    if found is None:
-        raise ValueError(
-            f"it holds {', '.join(names) or 'nothing'}, and no {wanted}; name the score that is meant"
-        )
-    return found
+    found = [each for each in names if plain_name(each) == plain_name(wanted)]
+    found = found or [each for each in names if plain_name(each) in _VALUES]
+    if len(found) != 1:
+        there = ", ".join(names) or "nothing"
+        what = f"{' and '.join(found)}, which may both be" if found else f"{there}, and no"
+        raise ValueError(f"it holds {what} {wanted}; name the score that is meant")
+    return found[0]
 
 
 def _text(path: Path) -> str:

@@ -1,36 +1,29 @@
 """WebDataset shards of the kept samples.
 
-A shard is a tar file. Files whose names are equal up to the first dot of the last part are one sample, and
-stand next to each other; a position counts the samples, shard after shard. Programs that read all shards and
-pass over most samples read everything; where little is kept, new shards are faster.
+`goldore.datasets.tar` says what a shard is. Programs that read all shards and pass over most samples read
+everything; where little is kept, new shards are faster.
 """
 
 import io
-import lzma
 import re
 import tarfile
 import tempfile
 import warnings
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from copy import copy
 from pathlib import Path
 
 import numpy as np
 
-from goldore.errors import DatasetError, UsageError, reason, require
+from goldore.datasets.tar import Sample, samples_in, split_name
+from goldore.errors import UsageError, require
 from goldore.selection.index_file import Index, load_index
 from goldore.selection.keeping import verify_index
 
 _CLASS = "cls"  # the file of a sample that holds its label, in digits
 _NAME, _OURS = "kept-{:06d}.tar", re.compile(r"kept-\d{6}\.tar")
-_MEMBER = re.compile(r"(?P<key>(?:.*/)?[^./]+)\.(?P<ending>[^/]*)", re.DOTALL)  # as webdataset splits names
-_BLOCK = 2**20
 _NUMBER = re.compile(rb"\d{1,18}")
-_FAILURES = (OSError, EOFError, ValueError, tarfile.TarError, zlib.error, lzma.LZMAError)
-
-Sample = list[tuple[tarfile.TarInfo, bytes]]
 
 
 def shards(
@@ -96,7 +89,7 @@ def _written(
     with tempfile.TemporaryDirectory(prefix=".kept-", dir=folder) as temporary:
         written: list[Path] = []
         waiting: list[Sample] = []
-        for position, sample in enumerate(_samples(sources)):
+        for position, sample in enumerate(sample for source in sources for sample in samples_in(source)):
             labels.append(_label(sample))
             if position in keep:
                 waiting.append(_with_own_name(sample, position, names))
@@ -118,46 +111,9 @@ def _written(
         return [path.rename(folder / path.name) for path in written]
 
 
-def _samples(sources: Sequence[str | Path]) -> Iterator[Sample]:
-    for source in sources:
-        try:
-            with tarfile.open(source) as tar:
-                sample: Sample = []
-                last = None
-                for member in tar:
-                    content = tar.extractfile(member) if member.isfile() else None
-                    name = _MEMBER.fullmatch(member.name)
-                    if content is None or name is None:  # webdataset passes them over too
-                        continue
-                    key = name["key"]
-                    if key != last and sample:
-                        yield sample
-                        sample = []
-                    last = key
-                    sample.append((member, content.read()))
-                if sample:
-                    yield sample
-                _check_end(tar)
-        except _FAILURES as error:
-            raise DatasetError(
-                f"{source} cannot be read as a tar file ({reason(error)}); check the path, or fetch it again."
-            ) from error
-
-
-def _check_end(tar: tarfile.TarFile) -> None:
-    """See that a tar file ends in zeros: a damaged header looks like its end."""
-    if tar.fileobj is not None:
-        tar.fileobj.seek(tar.offset)
-        if any(tar.fileobj.read(tarfile.BLOCKSIZE)):
-            raise tarfile.ReadError("it has a damaged header")
-        while tar.fileobj.read(_BLOCK):  # packed files have a checksum at their end
-            pass
-
-
 def _with_own_name(sample: Sample, position: int, names: set[str]) -> Sample:
     """A sample under a key that no other one has: keys may repeat from shard to shard."""
-    name = _MEMBER.fullmatch(sample[0][0].name)
-    key = name["key"] if name is not None else ""
+    key, _ = split_name(sample[0][0].name)
     if key not in names:
         names.add(key)
         return sample
@@ -172,8 +128,7 @@ def _with_own_name(sample: Sample, position: int, names: set[str]) -> Sample:
 
 def _label(sample: Sample) -> int | None:
     for member, content in sample:
-        name = _MEMBER.fullmatch(member.name)
-        if name is not None and name["ending"].lower() == _CLASS:
+        if split_name(member.name)[1].lower() == _CLASS:
             text = content.strip()
             return int(text) if _NUMBER.fullmatch(text) else None
     return None

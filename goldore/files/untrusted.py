@@ -341,4 +341,6 @@ def tensor_array(tensor: Any) -> NDArray[Any]:
         raise ValueError("it holds something else where a tensor should be")
     if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
         raise ValueError(f"a tensor claims the shape {_short(tensor.shape)}, more than it holds")
+    if tensor.dtype is torch.bfloat16:  # which NumPy does not have
+        tensor = tensor.float()
     return np.asarray(tensor.numpy())

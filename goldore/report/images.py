@@ -83,10 +83,10 @@ def _images_of(header: Header, dataset: str, data_root: Path) -> Images:
         return _from_tree(header, Path(dataset))
     from goldore.datasets.load import load_dataset
 
-    resized = plain_name(dataset) in _RESIZED_NAMES
-    loaded = load_dataset(
-        dataset, data_root=data_root, image_size=header.info.image_shape[1] if resized else None
-    )
+    options = dict(header.info.origin.options) if header.info.origin is not None else {}
+    if plain_name(dataset) in _RESIZED_NAMES:
+        options["image_size"] = header.info.image_shape[1]
+    loaded = load_dataset(dataset, data_root=data_root, **options)
     if loaded.num_samples != len(header.labels) or not np.array_equal(loaded.labels, header.labels):
         raise DatasetError(
             f"{loaded.name} in {loaded.source} is not the dataset of the score file (number, order or labels "
@@ -103,7 +103,7 @@ def _from_tree(header: Header, root: Path) -> Images:
     from goldore.datasets.listing import training_folder
     from goldore.datasets.pictures import decode
 
-    train = training_folder(root)
+    train = training_folder(root, header.info.class_names)
     size = header.info.origin.image_size if header.info.origin is not None else None
     paths = [PurePosixPath(path) for path in header.paths or ()]
 

@@ -52,7 +52,7 @@ def write_tree(
     """
     check_tree(indices, header, as_folder, images=images, naming=naming)
     paths, target, root = kept_paths(indices, header), Path(as_folder), _root(header, images)
-    train, folders = training_folder(root), _class_folders(header, naming)
+    train, folders = training_folder(root, header.info.class_names), _class_folders(header, naming)
     check_writable(target / "file" if target.is_dir() else target, "as_folder")
     try:
         made = Path(tempfile.mkdtemp(prefix=".goldore-", dir=target.resolve().parent))
@@ -97,7 +97,8 @@ def check_tree(
     if naming not in ("original", "zero-padded"):
         raise UsageError(f"the naming of class folders is {naming!r}; choose original or zero-padded.")
     paths, target = kept_paths(indices, header), Path(as_folder)
-    train, folders = training_folder(_root(header, images)), _class_folders(header, naming)
+    train = training_folder(_root(header, images), header.info.class_names)
+    folders = _class_folders(header, naming)
     new: dict[str, str] = {}
     for path in paths:
         if not (train / path).is_file():

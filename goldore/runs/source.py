@@ -1,5 +1,6 @@
 """The dataset that a score file is about, read again."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import numpy as np
 from goldore.datasets import ImageDataset, load_dataset
 from goldore.datasets.load import BUNDLED
 from goldore.datasets.origin import Origin
+from goldore.datasets.tar import shard_files
 from goldore.errors import DatasetError, UsageError
 from goldore.store import ScoreFile
 
@@ -34,9 +36,11 @@ def dataset_of(
         dataset = source
     else:
         origin = file.dataset.origin
-        size = image_size or (origin.image_size if origin is not None else None)
         text, root = (source, Path(data_root)) if source else _place(file, origin, Path(data_root))
-        dataset = load_dataset(text, data_root=root, image_size=size, name=file.dataset.name)
+        options = dict(origin.options) if origin is not None else {}
+        if image_size is not None:
+            options["image_size"] = image_size
+        dataset = load_dataset(text, data_root=root, name=file.dataset.name, **options)
     known = file.dataset.fingerprint  # an imported list has none
     if dataset.fingerprint != known if known else not np.array_equal(dataset.labels, file.labels):
         raise DatasetError(
@@ -56,7 +60,15 @@ def _place(file: ScoreFile, origin: Origin | None, data_root: Path) -> tuple[str
     if (
         origin is not None
         and origin.kind in {"idx", "folder", "arrays", "tensors", "huggingface", "shards"}
-        and Path(origin.path).exists()
+        and _is_there(origin)
     ):
         return str(Path(origin.path).resolve()), data_root
     raise UsageError(f"the images of {file.dataset.name} are not at hand; name the dataset with `dataset`.")
+
+
+def _is_there(origin: Origin) -> bool:
+    if origin.kind != "shards":
+        return Path(origin.path).exists()
+    with suppress(DatasetError):
+        return bool(shard_files(origin.path))
+    return False

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldore.datasets.classes import labels_digest
+from goldore.datasets.columns import LABELS, is_table
 from goldore.datasets.labels import Classes
 from goldore.datasets.paths import paths_of, same_file
 from goldore.errors import GoldoreError, IndexFileError, UsageError
@@ -20,9 +21,7 @@ if TYPE_CHECKING:
     from torch.utils.data import Sampler
 
 _MOST_CLASSES = 20  # whose numbers a message lists
-
-
-_LABELS = ("targets", "labels", "label", "fine_label", "target")  # attributes or columns that may hold them
+_ATTRIBUTES = ("targets", "labels")  # that may hold them, in datasets of torchvision and others
 
 
 def subset(dataset: Any, index_file: Any) -> Any:
@@ -42,7 +41,7 @@ def subset(dataset: Any, index_file: Any) -> Any:
             with such a name, and the same files where both know their paths.
     """
     indices = _indices_for(dataset, index_file)
-    if _is_table(dataset):
+    if is_table(dataset):
         return dataset.select(indices)
     from torch.utils.data import Subset
 
@@ -103,14 +102,14 @@ def _labels_of(dataset: Any) -> NDArray[np.int64] | None:
 
 def _candidates(dataset: Any) -> Iterator[Any]:
     """What may be the labels of a dataset, the likeliest first."""
-    if _is_table(dataset):
+    if is_table(dataset):
         features = getattr(dataset, "features", None) or {}
         classes = [name for name in dataset.column_names if hasattr(features.get(name), "names")]
-        for name in dict.fromkeys([*(each for each in _LABELS if each in dataset.column_names), *classes]):
+        for name in dict.fromkeys([*(each for each in LABELS if each in dataset.column_names), *classes]):
             with suppress(Exception):  # a format may leave it out
                 yield dataset.with_format(None)[:][name]
         return
-    for name in _LABELS[:2]:
+    for name in _ATTRIBUTES:
         yield getattr(dataset, name, None)
     tensors = getattr(dataset, "tensors", None)  # of a TensorDataset
     if isinstance(tensors, tuple) and len(tensors) > 1:
@@ -120,11 +119,6 @@ def _candidates(dataset: Any) -> Iterator[Any]:
         labels = _labels_of(inner)
         if labels is not None:
             yield labels[np.asarray(indices)]
-
-
-def _is_table(dataset: Any) -> bool:
-    """Whether it is a dataset of Hugging Face's library."""
-    return hasattr(dataset, "select") and hasattr(dataset, "column_names")
 
 
 def check_index(index_file: Any, labels: Any) -> NDArray[np.int64]:

@@ -78,6 +78,48 @@ def test_one_file_of_a_pair_names_its_folder(tmp_path):
     dataset = load_dataset(str(folder / "x_train.npy"))
     np.testing.assert_array_equal(dataset.images[:, 0], TRAIN)
     assert dataset.origin.path == str(folder)
+    assert dataset.name == "made"
+    assert "x_train.npy was read with the other arrays in its folder" in dataset.reading.notes
+
+
+def test_a_file_of_labels_is_no_dataset(tmp_path, refused):
+    folder = save(tmp_path / "made", {"x": TRAIN, "y": LABELS})
+    with refused("y.npy is not called like training images", f"give its folder, {folder}"):
+        load_dataset(str(folder / "y.npy"))
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".pth"])
+def test_a_file_of_one_tensor_is_refused_with_the_remedy(tmp_path, refused, suffix):
+    torch.save(torch.tensor(TRAIN), tmp_path / f"a{suffix}")
+    with refused("holds a Tensor", 'torch.save({"x_train": images, "y_train": labels}, FILE)'):
+        load_dataset(str(tmp_path / f"a{suffix}"))
+
+
+def test_bfloat16_in_a_file(tmp_path):
+    torch.save(
+        {"x": torch.tensor(TRAIN > 9).to(torch.bfloat16), "y": torch.tensor(LABELS)}, tmp_path / "a.pt"
+    )
+    np.testing.assert_array_equal(load_dataset(str(tmp_path / "a.pt")).images[:, 0], (TRAIN > 9) * 255)
+
+
+@pytest.mark.parametrize("names", [np.arange(9), np.array([f"{n}.png" for n in range(9)])])
+def test_names_of_samples_are_no_names_of_classes(tmp_path, names):
+    dataset = load_dataset(str(save(tmp_path / "a.npz", {"x": TRAIN, "y": LABELS, "names": names})))
+    assert dataset.class_names == ("0", "1", "2")
+
+
+def test_test_images_of_another_scale_are_refused(tmp_path, refused):
+    wide = {"x_train": TRAIN.astype(np.uint16), "x_test": TEST.astype(np.uint16) * 257}
+    with refused("x_test in a.npz holds 16 bits", "8 bits in the training images"):
+        load_dataset(str(save(tmp_path / "a.npz", wide | {"y_train": LABELS, "y_test": TEST_LABELS})))
+
+
+def test_12_bits_in_16_are_warned_of(tmp_path):
+    arrays = {"x": TRAIN.astype(np.uint16) * 16, "y": LABELS}
+    assert (
+        "x in a.npz use values up to"
+        in load_dataset(str(save(tmp_path / "a.npz", arrays))).reading.warnings[0]
+    )
 
 
 def test_class_names_and_texts(tmp_path):

@@ -50,6 +50,34 @@ def test_parquet_files_of_splits(tmp_path, made):
     assert_read(load_dataset(str(tmp_path / "data" / "train-00000-of-00002.parquet")), 4)
 
 
+def test_parquet_files_of_other_words_are_passed_over(tmp_path, made, refused):
+    for name in ("data/train", "data/extra", "data/unlabeled-00000-of-00001"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        made.to_parquet(tmp_path / f"{name}.parquet")
+    dataset = load_dataset(str(tmp_path))
+    assert_read(dataset)
+    assert dataset.reading.passed_over == (
+        ("parquet file of extra, no split", 1),
+        ("parquet file of unlabeled, no split", 1),
+    )
+    (tmp_path / "large").mkdir()
+    made.to_parquet(tmp_path / "large" / "train-00000-of-00001.parquet")
+    with refused("data", "large", "each have a training split"):
+        load_dataset(str(tmp_path))
+    assert_read(load_dataset(str(tmp_path / "large")))
+
+
+def test_parquet_files_in_folders_of_splits_or_without_any(tmp_path, made):
+    for split in ("train", "test"):
+        (tmp_path / "two" / split).mkdir(parents=True)
+        made.to_parquet(tmp_path / "two" / split / "0000.parquet")
+    (tmp_path / "one").mkdir()
+    made.select(range(4)).to_parquet(tmp_path / "one" / "part-0.parquet")
+    made.select(range(4, 8)).to_parquet(tmp_path / "one" / "part-1.parquet")
+    assert load_dataset(str(tmp_path / "two")).test_labels.tolist() == LABELS
+    assert_read(load_dataset(str(tmp_path / "one")))
+
+
 def test_what_save_to_disk_wrote(tmp_path, made):
     made.save_to_disk(tmp_path / "one")
     datasets.DatasetDict(train=made, validation=made).save_to_disk(tmp_path / "two")
@@ -64,6 +92,10 @@ def test_images_with_a_metadata_file(tmp_path):
         rows.append(f"{number}.png,{NAMES[label]}")
     (tmp_path / "metadata.csv").write_text("\n".join(rows))
     assert_read(load_dataset(str(tmp_path)))
+    (tmp_path / "metadata.csv").write_text("\n".join(rows[:5]))
+    part = load_dataset(str(tmp_path))
+    assert_read(part, 4)
+    assert part.reading.passed_over == (("image that no metadata file names", 4),)
 
 
 def test_class_folders_with_some_table_are_a_folder_tree(tmp_path, write_images):

@@ -76,6 +76,18 @@ def test_all_missing_labels_are_named_at_once(tmp_path, write_idx, grey, refused
         load_idx(tmp_path, "made")
 
 
+def test_of_several_sets_the_only_whole_one_is_read(tmp_path, write_idx, grey, refused):
+    write_idx(tmp_path, *grey, "a-train")
+    write_idx(tmp_path, *grey, "b-train")[1].unlink()
+    write_idx(tmp_path, grey[0][:4], grey[1][:4], "b-t10k")
+    dataset = load_idx(tmp_path, "made")
+    assert dataset.num_samples == len(grey[1])
+    assert dataset.test_images is None
+    write_idx(tmp_path, *grey, "b-train")
+    with refused("several IDX datasets (a, b)"):
+        load_idx(tmp_path, "made")
+
+
 @pytest.mark.parametrize("kept", [5, 12, 100, -9, -1])
 def test_truncated_gz_is_refused(tmp_path, write_idx, grey, refused, kept):
     path, _ = write_idx(tmp_path, *grey, packed=True)

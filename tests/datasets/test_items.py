@@ -1,4 +1,5 @@
 import io
+import sys
 
 import numpy as np
 import pytest
@@ -12,7 +13,13 @@ from goldore.errors import DatasetError, UsageError
 RNG = np.random.default_rng(3)
 PIXELS = RNG.integers(0, 256, (6, 7, 5, 3), dtype=np.uint8)
 LABELS = [2, 0, 1, 1, 0, 2]
+FLOATS, WIDE = PIXELS.astype(np.float32), PIXELS.astype(np.uint16) * 257
 ITEMS = list(zip(PIXELS, LABELS, strict=True))
+
+
+FORMS = pytest.mark.parametrize(
+    "make", [lambda images: (images, LABELS), lambda images: list(zip(images, LABELS, strict=True))]
+)
 
 
 class Pairs(torch.utils.data.Dataset):
@@ -128,11 +135,65 @@ def test_random_augmentation_is_refused(refused):
         load_dataset(Random(range(40)))
 
 
-def test_images_of_two_scales_are_refused(refused):
-    floats = PIXELS.astype(np.float32)
-    items = [(floats[0] / 255, 0)] * 1024 + [(floats[1], 1)]
-    with refused("different scales", "0..1 and 0..255"):
-        load_dataset(items)
+@pytest.mark.parametrize(
+    ("items", "parts"),
+    [
+        ([FLOATS[0] / 255, FLOATS[1]], ["0..255 in image 1", "0..1 in image 0"]),
+        ([PIXELS[0], WIDE[1]], ["16 bits in image 1", "8 bits in image 0"]),
+        ([WIDE[0], PIXELS[1]], ["8 bits in image 1", "16 bits in image 0"]),
+        ([PIXELS[0], PIXELS[1] > 9], ["true or false in image 1"]),
+    ],
+)
+def test_images_of_two_scales_are_refused(refused, items, parts):
+    with refused("the training set holds", *parts):
+        load_dataset(list(zip(items, range(2), strict=True)))
+
+
+def test_a_scale_that_shows_late_holds_for_all():
+    dark, black = WIDE[0] // 257, np.zeros_like(WIDE[0])
+    dataset = load_dataset([(black, 0), (dark, 1), (WIDE[2], 0), (dark, 1)])
+    assert dataset.images.max(axis=(1, 2, 3)).tolist() == [0, 1, PIXELS[2].max(), 1]
+    marks = (PIXELS[0] > 99).astype(np.float32)
+    dataset = load_dataset([(marks, 0), (FLOATS[1], 1)])
+    np.testing.assert_array_equal(dataset.images.transpose(0, 2, 3, 1), [marks, PIXELS[1]])
+    assert dataset.reading.changed == (("floats in 0..255, all whole, taken as 8 bits", 2),)
+
+
+@pytest.mark.parametrize(
+    ("train", "test"), [(FLOATS / 255, FLOATS), (WIDE // 257, WIDE), (PIXELS, FLOATS / 255)]
+)
+@FORMS
+def test_the_test_set_has_the_scale_of_the_training_set(refused, make, train, test):
+    with refused("the test set", "holds", "in the training images"):
+        load_dataset((make(train), make(test)))
+    dim = np.minimum(FLOATS, 1)  # 0 and 1 alone, which would be 0..1 by themselves
+    dataset = load_dataset((make(FLOATS), make(dim)))
+    np.testing.assert_array_equal(dataset.test_images.transpose(0, 2, 3, 1), dim)
+
+
+@FORMS
+def test_12_bits_in_16_are_warned_of(make):
+    dataset = load_dataset(make(WIDE // 16))
+    assert "use values up to 4,095 of 65,535" in dataset.reading.warnings[0]
+
+
+def test_splits_that_are_not_used_are_counted(refused):
+    pair = (PIXELS, LABELS)
+    dataset = load_dataset({"extra": pair, "train": pair, "val": pair, "test": pair, "train_more": pair})
+    assert dataset.reading.passed_over == (("split extra", 1), ("split train_more", 1), ("split val", 1))
+    with refused("splits train and training, which mean the same"):
+        load_dataset({"train": pair, "training": pair})
+
+
+def test_tensors_of_bfloat16_are_read():
+    images = torch.tensor(PIXELS > 99).to(torch.bfloat16)
+    dataset = load_dataset((images, LABELS))
+    np.testing.assert_array_equal(dataset.images.transpose(0, 2, 3, 1), (PIXELS > 99) * 255)
+
+
+class Leaving(Pairs):
+    def __getitem__(self, position):
+        sys.exit("bye")
 
 
 def test_16_bit_arrays_are_scaled_as_a_whole():
@@ -150,14 +211,18 @@ def test_16_bit_arrays_are_scaled_as_a_whole():
             ["DataLoader", "pass the dataset that it loads from"],
         ),
         (lambda: (PIXELS, LABELS[:-1]), ["6 images but 5 labels"]),
+        (lambda: (PIXELS, None), ["images and None; it must be images and a label for each"]),
+        (lambda: ((PIXELS[0], 0), (PIXELS[1], 1)), ["images and 0; it must be"]),
+        (lambda: Leaving([1, 2]), ["item 0", "bye"]),
         (lambda: [{"picture of": 1, "label": 2}], ["picture of, label", "package.module:function"]),
         (lambda: [{"image": PIXELS[0], "caption": "a"}], ["image, caption"]),
         (lambda: (PIXELS.astype(float) / 100 - 1, LABELS), ["not normalised"]),
         (lambda: (PIXELS.astype(float) / 2, LABELS), ["divide by 255"]),
         (list, ["is empty"]),
     ],
-    ids=["loader", "lengths", "no image", "no label", "normalised", "scale", "empty"],
-)
+    ids=["loader", "lengths", "none", "items", "leaving", "no image", "no label", "normalised", "scale",
+         "empty"],
+)  # fmt: skip
 def test_what_cannot_be_read_is_refused_with_a_way_out(refused, make, parts):
     with refused(*parts):
         load_dataset(make())

@@ -68,6 +68,8 @@ def test_classes_without_samples_are_left_out_and_said():
         (np.array([[1, 2], [0, 1]]), ["(2, 2)", "one-hot"]),
         (np.array([0, -1, 1]), ["label -1", "1 are negative", "leave these samples out"]),
         (np.array([0, None], dtype=object), ["object"]),
+        (np.array([0, 1e19]), ["label 10000000000000000000", "no class"]),
+        (np.array([0, 2**63], np.uint64), ["label 9223372036854775808", "no class"]),
         ([], ["y is empty"]),
         (np.arange(100), ["each of the 100 samples has a label of its own"]),
     ],
@@ -84,6 +86,16 @@ def test_what_is_no_label_is_refused(refused, labels, parts):
 def test_labels_beyond_the_named_classes_are_refused(refused, labels, names, parts):
     with refused(*parts):
         Classes(labels, "y", list(names))
+
+
+def test_names_of_samples_are_no_names_of_classes():
+    classes = Classes([0, 1, 0, 1], "y", ["a.png", "b.png", "c.png", "d.png"])
+    assert classes.names == ("0", "1")
+    assert classes.notes == ["y: 4 names, one a sample, are no names of classes"]
+
+
+def test_bytes_that_are_no_text_stay_apart():
+    assert Classes(np.array([b"caf\xe9", b"caf\xe8"]), "y").names == ("caf\\xe8", "caf\\xe9")
 
 
 def test_the_test_split_is_numbered_alike():

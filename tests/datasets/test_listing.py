@@ -6,7 +6,7 @@ from PIL import Image
 from torchvision.datasets import ImageFolder
 
 from goldore.datasets import load_dataset
-from goldore.datasets.listing import list_images, split_of, training_folder
+from goldore.datasets.listing import list_images, split_of, splits_of, training_folder
 from goldore.datasets.reading import Findings
 
 TREE = {"cat": ["0.png", "1.png"], "dog": ["0.png"]}
@@ -32,6 +32,20 @@ def test_training_and_testing_are_splits_and_no_classes(tmp_path, write_images):
     assert dataset.class_names == ("cat", "dog")
     assert [each.where for each in dataset.reading.splits] == ["Training/", "Testing/"]
     assert dataset.paths == ("cat/0.png", "cat/1.png", "dog/0.png")
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        (["seg_pred", "seg_test", "seg_train"], {"train": ["seg_train"], "test": ["seg_test"]}),
+        (["train_a", "val_a"], {"train": ["train_a"], "val": ["val_a"]}),
+        (["train_station", "bus_stop"], {}),
+        (["seg_train", "seg_test", "train"], {"train": ["train"]}),
+        (["train", "train_small", "test"], {"train": ["train"], "test": ["test"]}),
+    ],
+)
+def test_splits_are_named_in_pairs_too(names, found):
+    assert splits_of(names) == found
 
 
 def test_two_training_folders_are_refused(tmp_path, write_images, refused):
@@ -159,3 +173,53 @@ def test_what_image_folder_reads_is_as_torchvision_has_it():
     from goldore.datasets.listing import _OF_IMAGE_FOLDER
 
     assert set(IMG_EXTENSIONS) == _OF_IMAGE_FOLDER
+
+
+def test_a_class_may_be_called_train(tmp_path, write_images):
+    write_images(tmp_path, {"bus": ["0.png"], "car": ["0.png"], "train": ["0.png", "1.png"]})
+    assert load_dataset(str(tmp_path)).class_names == ("bus", "car", "train")
+    write_images(tmp_path, {"train/fast": ["0.png"]})
+    assert load_dataset(str(tmp_path), classes=["car", "train"]).class_names == ("car", "train")
+
+
+def test_splits_with_something_before_the_word(tmp_path, write_images):
+    for split in ("seg_train", "seg_test"):
+        write_images(tmp_path / split, TREE)
+    dataset = load_dataset(str(tmp_path))
+    assert [each.where for each in dataset.reading.splits] == ["seg_train/", "seg_test/"]
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        {"fold1": ["ant", "bee"], "fold2": ["ant", "bee"]},
+        {"ant": ["train", "test"], "bee": ["train", "test"]},
+        {"ant": ["images", "masks"], "bee": ["images", "masks"], "cow": ["images", "masks"]},
+        {"images": ["train", "val"], "labels": ["train", "val"]},
+    ],
+)
+def test_layouts_with_the_same_folders_in_all_classes_are_refused(tmp_path, write_images, refused, tree):
+    for name, inner in tree.items():
+        write_images(tmp_path / name, {each: ["0.png"] for each in inner})
+    with refused("all have the same folders in them", tmp_path / next(iter(sorted(tree))), "`classes`"):
+        load_dataset(str(tmp_path))
+    assert load_dataset(str(tmp_path), classes=list(tree)).class_names == tuple(sorted(tree))
+
+
+def test_a_link_to_itself_is_a_broken_link(tmp_path, write_images):
+    write_images(tmp_path, TREE)
+    (tmp_path / "loop").symlink_to("loop")
+    dataset = load_dataset(str(tmp_path))
+    assert dataset.reading.passed_over == ((f"in {tmp_path.name}/ beside the class folders: broken link", 1),)
+
+
+def test_what_is_no_class_of_the_test_split_is_counted(tmp_path, write_images):
+    write_images(tmp_path / "train", TREE)
+    write_images(tmp_path / "val", TREE | {"cow": ["0.png"]})
+    for place in ("", "val"):
+        Image.new("L", (4, 4)).save(tmp_path / place / "lost.png")
+    assert dict(load_dataset(str(tmp_path)).reading.passed_over) == {
+        "beside the splits: image": 1,
+        "folder cow in val/, of no class": 1,
+        "in val/ beside the class folders: image": 1,
+    }

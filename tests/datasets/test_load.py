@@ -28,6 +28,14 @@ def npz(tmp_path, make_arrays):
 
 
 @pytest.mark.parametrize(
+    "options", [{"image_size": "3"}, {"image_size": 2.5}, {"image_size": 0}, {"name": 5}]
+)
+def test_options_of_other_kinds_are_refused(tree, refused, options):
+    with refused(f"`{next(iter(options))}` is", "it must be", kind=UsageError):
+        load_dataset(str(tree), **options)
+
+
+@pytest.mark.parametrize(
     ("spelling", "name"),
     [
         ("mnist", "MNIST"),

@@ -16,6 +16,7 @@ ORIGINS = [
     Origin("arrays", path="a.npz"),
     Origin("tensors", path="/tinyimagenet.pt"),
     Origin("function", "package.module:function"),
+    Origin("shards", path="s-{0..1}.tar", image_size=32),
 ]
 
 
@@ -23,6 +24,19 @@ ORIGINS = [
 def test_an_origin_is_the_same_after_json_and_after_words(origin):
     assert Origin.from_json(origin.to_json()) == origin
     assert Origin.of_words(origin.words) == origin
+
+
+def test_what_was_given_to_the_loader_is_kept(tmp_path):
+    origin = Origin("folder", path="tree", classes=("a", "b"), channels="first")
+    assert Origin.from_json(origin.to_json()) == origin
+    assert origin.options == {"image_size": None, "classes": ("a", "b"), "channels": "first"}
+    usual = json.loads(Origin("folder", path="tree").to_json())
+    assert usual.keys() == {"kind", "name", "path", "image_size"}  # as older files, whose checksum holds this
+
+
+def test_absurdly_many_classes_are_not_kept():
+    origin = Origin("folder", path="tree", classes=tuple(f"class {number}" for number in range(9999)))
+    assert Origin.from_json(origin.to_json()).classes is None
 
 
 @pytest.mark.parametrize("words", ["", "made by the tests", "a folder tree x", "torchvision_datasets.X in /"])
@@ -47,6 +61,10 @@ def test_other_words_say_nothing(words):
         '{"kind": "folder", "image_size": true}',
         '{"kind": "folder", "image_size": 0}',
         '{"kind": "folder", "image_size": 1e3}',
+        '{"kind": "folder", "classes": "ab"}',
+        '{"kind": "folder", "classes": [1]}',
+        '{"kind": "arrays", "channels": "middle"}',
+        '{"kind": "arrays", "channels": ["first"]}',
         "[" * 1000,
         json.dumps({"kind": "folder", "path": "x" * 2**16}),
     ],

@@ -1,6 +1,8 @@
 import io
 import itertools
 import re
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -254,3 +256,19 @@ def test_what_a_suffix_claims_does_not_matter(tmp_path):
     Image.fromarray(COLOUR).save(tmp_path / "a.png")
     (tmp_path / "a.png").rename(tmp_path / "a.jpg")
     np.testing.assert_array_equal(decode([tmp_path / "a.jpg"], None)[0].transpose(1, 2, 0), COLOUR)
+
+
+@pytest.mark.parametrize(("channels", "kind"), [(3, 2), (4, 6)])
+def test_colours_of_16_bits_are_told(channels, kind):
+    """Pillow writes none, so this PNG is put together by hand."""
+    pixels = np.full((4, 5, channels), 4000)
+
+    def chunk(name, data):
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    lines = b"".join(b"\0" + line.astype(">u2").tobytes() for line in pixels)
+    header = struct.pack(">IIBBBBB", 5, 4, 16, kind, 0, 0, 0)
+    content = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
+    seen = open_picture(io.BytesIO(b"\x89PNG\r\n\x1a\n" + content))
+    assert seen.changed[-1] == "16 bits a colour, of which Pillow reads the upper 8"
+    assert seen.peak == 4095

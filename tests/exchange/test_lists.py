@@ -71,8 +71,44 @@ def test_a_column_of_positions_orders_a_table(tmp_path):
         read_list(path)
 
 
+@pytest.mark.parametrize(
+    "head",
+    [",score", "Unnamed: 0,score", "sample_id,score", "sample_index,score", "image_id,EL2N", "idx, score",
+     "score, index", "label,index,score", "class_id,id,AUM,score", "index,image_id,score"],
+)  # fmt: skip
+@pytest.mark.parametrize("suffix", [".csv", ".npz", ".pt"])
+def test_positions_have_many_names(tmp_path, head, suffix):
+    path, order = tmp_path / f"made{suffix}", [2, 0, 3, 1]
+    given = {"score": [VALUES[at] for at in order], "EL2N": [VALUES[at] for at in order], "AUM": OTHER}
+    given |= {"label": [0, 1, 0, 1], "class_id": [0, 1, 0, 1]}
+    columns = {name: given.get(name.strip(), order) for name in head.split(",")}
+    if suffix == ".csv":
+        rows = zip(*columns.values(), strict=True)
+        path.write_text(f"{head}\n" + "\n".join(",".join(map(str, row)) for row in rows))
+    elif suffix == ".npz":
+        np.savez(path, **{name or "index": values for name, values in columns.items()})
+    else:
+        torch.save({name: torch.tensor(values) for name, values in columns.items()}, path)
+    assert read_list(path).tolist() == VALUES
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("path,score\nb.png,1\na.png,2\n", "what path means beside score is not known"),
+        ("score,number\n1,1\n2,0\n", "what number means beside score is not known"),
+        ("index,image_id,score\n0,1,1\n1,0,2\n", "index and image_id both number the samples"),
+        ("index,score,value\n0,1,1\n1,0,2\n", "score and value, which may both be"),
+    ],
+)
+def test_columns_that_are_not_understood_are_refused(tmp_path, text, part):
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(ScoreFileError, match=part):
+        read_list(tmp_path / "a.csv")
+
+
 def test_empty_cells_are_missing(tmp_path):
-    (tmp_path / "a.csv").write_text("path,score\nx,1\ny,\n")
+    (tmp_path / "a.csv").write_text("index,score\n0,1\n1,\n")
     assert np.isnan(read_list(tmp_path / "a.csv")[1])
 
 
