@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldore.datasets.dataset import ImageDataset, is_glance
+from goldore.datasets.listing import relative_paths
 from goldore.datasets.reading import Tally
 from goldore.errors import DatasetError, LockedError, reason
 from goldore.files.atomic import file_name, replacing, user_path
@@ -529,13 +530,13 @@ def stats_of(files: Sequence[Path], root: Path) -> list[str]:
     Raises:
         DatasetError: if a file is no longer there.
     """
-    start, found = len(str(root)), []
-    for file in files:
+    found = []
+    for file, name in zip(files, relative_paths(files, root), strict=True):
         try:
             there = os.stat(file)  # noqa: PTH116 - half the time, a million times
         except OSError as error:
             raise DatasetError(f"{file} cannot be read ({reason(error)}); check it.") from error
-        found.append(f"{str(file)[start:]}\0{there.st_size}\0{there.st_mtime_ns}")
+        found.append(f"{name}\0{there.st_size}\0{there.st_mtime_ns}")
     return found
 
 

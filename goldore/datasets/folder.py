@@ -16,7 +16,9 @@ from goldore.datasets.listing import (
     folders_in,
     list_images,
     pass_over_files,
+    relative_paths,
     split_of,
+    suffix_of,
     training_folder,
     unknown_to_image_folder,
 )
@@ -77,7 +79,7 @@ def load_folder(
         origin=Origin("folder", "", str(root), image_size, None if classes is None else tuple(chosen)),
         test_images=test_images,
         test_labels=test_labels,
-        paths=tuple(file.relative_to(train).as_posix() for file in files),
+        paths=relative_paths(files, train),
         reading=findings.reading(),
     )
     identify(dataset, cache)
@@ -110,7 +112,7 @@ def decode_split(
         DatasetError: as of `decode`, or if there is no room in a cache that was asked for.
     """
     tally, side = Tally(), how["image_size"]
-    suffixes = Counter(file.suffix.lower() for file in files)
+    suffixes = Counter(suffix_of(str(file)) for file in files)
     if cache is not None and cache.looks_only:
         images = _looked_at(files, folder, split, name, how, findings, cache, tally)
         tally.tell(findings, split, where, suffixes, len(files))

@@ -8,7 +8,7 @@ import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from goldore.datasets.reading import Findings
@@ -127,7 +127,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 def _has_image(folder: Path) -> bool:
     """Whether an image lies in a folder itself."""
-    return any(not _is_folder(entry) and _why_not(Path(entry.path)) is None for entry in os.scandir(folder))
+    return any(not _is_folder(entry) and _why_not(entry.path) is None for entry in os.scandir(folder))
 
 
 def list_images(folder: Path, findings: Findings | None = None) -> list[Path]:
@@ -146,10 +146,9 @@ def list_images(folder: Path, findings: Findings | None = None) -> list[Path]:
     found: list[Path] = []
     for inner, names in sorted(_walk(folder, findings)):
         for name in sorted(names):
-            file = Path(inner, name)
-            why = _why_not(file)
+            why = _why_not(os.path.join(inner, name))  # noqa: PTH118
             if why is None:
-                found.append(file)
+                found.append(Path(inner, name))
             else:
                 findings.passed_over[why] += 1
     return found
@@ -159,13 +158,13 @@ def pass_over_files(folder: Path, findings: Findings, where: str) -> None:
     """Count the files that lie beside folders which are read."""
     for entry in os.scandir(folder):
         if not _is_folder(entry):
-            why = _why_not(Path(entry.path))
+            why = _why_not(entry.path)
             findings.passed_over[f"{where}: {why or 'image'}"] += 1
 
 
 def unknown_to_image_folder(files: list[Path]) -> Counter[str]:
     """Suffixes of those files that torchvision's ImageFolder would pass over."""
-    suffixes = Counter(file.suffix.lower() for file in files)
+    suffixes = Counter(suffix_of(str(file)) for file in files)
     return Counter({each: number for each, number in suffixes.items() if each not in _OF_IMAGE_FOLDER})
 
 
@@ -203,7 +202,7 @@ def _pass_folder(findings: Findings, folder: Path) -> None:
     """Count a folder that is not the dataset's; ImageFolder reads it."""
     findings.passed_over[f"folder {folder.name}"] += 1
     inside = (name for _, _, names in os.walk(folder) for name in names)
-    if any(Path(name).suffix.lower() in _OF_IMAGE_FOLDER for name in inside):
+    if any(suffix_of(name) in _OF_IMAGE_FOLDER for name in inside):
         warning = (
             f"{folder} holds images, which are passed over here and not by torchvision's ImageFolder; "
             "remove it, so that positions mean the same there."
@@ -212,20 +211,34 @@ def _pass_folder(findings: Findings, folder: Path) -> None:
             findings.warnings.append(warning)
 
 
-def _why_not(file: Path) -> str | None:
-    """Why a file is no image to be read; None if it is one."""
-    name = file.name
+def relative_paths(files: Sequence[Path], folder: Path) -> tuple[str, ...]:
+    """The path of each file below a folder that it lies in, with forward slashes."""
+    start = 0 if folder == Path() else len(str(folder).rstrip(os.sep)) + 1
+    return tuple(str(file)[start:].replace(os.sep, "/") for file in files)
+
+
+def suffix_of(name: str) -> str:
+    """The suffix of a file's name, in lower case, with the dot."""
+    return os.path.splitext(name)[1].lower()  # noqa: PTH122
+
+
+def _why_not(path: str) -> str | None:
+    """Why a file is no image to be read; None if it is one.
+
+    No `Path` is made of what may be a million files: that takes longer than to ask the system.
+    """
+    name = os.path.basename(path)  # noqa: PTH119
     if name.startswith(".") or name.lower() in _SYSTEM_FILES:
         return "hidden file" if name.startswith(".") else f"file {name}"
     try:
-        mode = file.stat().st_mode
+        mode = os.stat(path).st_mode  # noqa: PTH116
     except OSError:
         return "broken link"
     if not stat.S_ISREG(mode):
         return "pipe or device"
     from goldore.datasets.pictures import image_suffixes  # Pillow takes a moment, and tree.py needs none
 
-    suffix = file.suffix.lower()
+    suffix = suffix_of(name)
     if suffix not in image_suffixes():
         return f"{suffix} file" if suffix else "file without suffix"
     return None

@@ -325,3 +325,11 @@ def test_a_dry_run_says_what_many_images_would_take(tree, tmp_path, monkeypatch)
     assert shuffle == "exact"
     assert 0 < forecast.epoch < forecast.seconds
     assert {each.name for each in tmp_path.iterdir()} == {"tree"}
+
+
+def test_paths_are_below_the_folder_however_it_is_spelled(tree, monkeypatch):
+    expected = load(tree / "train", None).paths
+    assert expected[0] == "a/0.png"
+    monkeypatch.chdir(tree / "train")
+    for spelled in (".", "./", "../train", "../train/"):
+        assert load(spelled, None).paths == expected
