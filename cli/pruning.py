@@ -10,7 +10,7 @@ import typer
 from goldore.errors import GoldoreError, UsageError
 from goldore.files.atomic import file_name
 from goldore.selection.strategies import STRATEGIES, strategy_of
-from goldore.wording import count, number, plural
+from goldore.wording import count, number, plural, reliability
 
 from .mapping import Translated
 from .screen import class_cell, line, reports_errors, show_table, warn, warn_of_journal
@@ -381,7 +381,7 @@ def _reliability(score: "Score") -> str:
     """How reliable a ranking is, and from what."""
     trials = plural(score.trials, "trial")
     if score.trust == score.trust:  # not NaN
-        return f"{score.trust:.2f} ({trials})"
+        return f"{reliability(score.trust)} ({trials})"
     if score.trials == 0:
         return "unknown, since no trials are stored"
     more = "add trials with --utility-trials" if score.estimator else "score with --trials 2 or more"

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +33,38 @@ _TOLD_APART = {"network", "mean", "std", "distill", "kernel", "init_epochs", "co
 _ALWAYS = {"precision", "epochs", "eval_per_class"}  # their defaults depend on more than the recipe
 _TRAINING = ("batch_size", "lr", "momentum", "weight_decay")
 _SPECIAL = ("distill", "kernel")  # trials
-_TYPED = 12  # letters of a number that somebody has written; one that was measured has more
+
+
+def rerun_of_losses(file: ScoreFile, changes: Mapping[str, str], out: Path) -> str | None:
+    """The command that trains the loss trials of a file otherwise, into another file.
+
+    Args:
+        file: with loss trials.
+        changes: options, by their names without dashes.
+        out: the other file.
+
+    Returns:
+        One line for a shell; None if the dataset was an object in memory.
+    """
+    words, trials = _dataset(file), file.loss_trials
+    if words is None or trials is None:
+        return None
+    options = _options(file, "loss", trials) | dict(changes)
+    return _spelled(words, _scores("loss", trials), options, out)
+
+
+def images_option(file: ScoreFile) -> str:
+    """What a command needs to find the images again, a space before it; empty where the file suffices."""
+    origin, words = file.dataset.origin, _dataset(file)
+    asks = words is not None and origin is not None and origin.kind in ("function", "tfds")
+    return f" {_DASHES}dataset {shlex.quote(words[0])}" if asks and words else ""
 
 
 def command_of(file: ScoreFile) -> str | None:
     """The goldore score command whose dataset, recipes and trials are those of a score file.
 
-    Normalisation that was measured on the training set, as its many digits show, is left to be found again.
-    Nothing tells where a score of a user's own is defined: it is named package.module:NAME.
+    Mean, standard deviation and precision are always said: a file does not tell whether they were given or
+    found. Nor does it tell where a score of a user's own is defined: that is named package.module:NAME.
 
     Returns:
         One line for a shell, of a command for all kinds of trials whose options agree, joined by &&; None if
@@ -61,11 +86,11 @@ def command_of(file: ScoreFile) -> str | None:
             commands.append((scores, options))
     if words is None or not commands:
         return None
-    return " && ".join(_spelled(file, words, scores, options) for scores, options in commands)
+    return " && ".join(_spelled(words, scores, options, file.path) for scores, options in commands)
 
 
-def _spelled(file: ScoreFile, words: list[str], scores: list[str], options: Options) -> str:
-    named: Options = {"scores": ",".join(scores), **options, "out": str(file.path)}
+def _spelled(words: list[str], scores: list[str], options: Options, out: Path) -> str:
+    named: Options = {"scores": ",".join(scores), **options, "out": str(out)}
     parts = [part for name, value in named.items() if value is not None for part in (_DASHES + name, value)]
     return shlex.join(["goldore", "score", *words, *parts])
 
@@ -141,9 +166,10 @@ def _numbers(kind: str, trials: Any) -> Options:
 
 
 def _recipe(recipe: Any, kind: str, side: int) -> Options:
-    options = _network(recipe.network, side) | {
-        name: _typed(getattr(recipe, name)) for name in ("mean", "std")
-    }
+    options = _network(recipe.network, side)
+    for name in ("mean", "std"):
+        values = getattr(recipe, name)
+        options[name] = ",".join(map(str, values)) if values else None
     unheeded = {*_TOLD_APART, *(_TRAINING if kind == "kernel" else ())}
     for field in dataclasses.fields(recipe):
         if field.name not in unheeded:
@@ -178,12 +204,6 @@ def _value(recipe: Any, usual: Any, name: str) -> str | None:
     if value is None or (value == getattr(usual, name) and name not in _ALWAYS):
         return None
     return str(value)
-
-
-def _typed(values: tuple[float, ...] | None) -> str | None:
-    """Numbers that somebody has written; None for those of a training set."""
-    texts = [str(value) for value in values or ()]
-    return ",".join(texts) if texts and max(map(len, texts)) <= _TYPED else None
 
 
 def _option(name: str) -> str:

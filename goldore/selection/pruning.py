@@ -35,6 +35,7 @@ from goldore.selection.rule import Chain, End, Filter, Samples, Strategy
 from goldore.selection.strategies import strategy_of
 from goldore.store import Score, ScoreFile, load_header, load_scores
 from goldore.values import Value
+from goldore.wording import a_reliability
 
 Scope = Literal["class", "global"]
 _DRAWS = 1  # the stream of random numbers for rules; the criterion Random has the seed's own
@@ -403,7 +404,7 @@ def _check_reliability(score: Score, least: float) -> None:
         needed = score.trials_needed(least) if least < 1 else math.inf
         many = f"about {math.ceil(needed):,} trials" if math.isfinite(needed) else "many more trials"
         raise UnreliableError(
-            f"{score.name} has a reliability of {score.trust:.2f} from {score.trials:,} trials, and "
+            f"{score.name} has {a_reliability(score.trust)} from {score.trials:,} trials, and "
             f"`min_reliability` asks for {least:g}; that takes {many}."
         )
 
