@@ -33,6 +33,7 @@ Facts = dict[str, str]
 _MEMORISED = 0.02  # of the labels' entropy: a training loss below that
 _NOTHING_LEARNED, _DIVERGING = 0.9, 1.1  # of the loss of guessing
 _NAMED, _NAME = 10, 20  # classes named on a line, and letters of a name there
+SIDES = " (height x width)"
 _FALLEN = 0.05  # by which the late losses' reliability of ranks is below that of the early ones
 KEPT_COLUMNS = (
     "threshold: the value beyond which samples of the class are dropped; halves agree: the share of its kept "
@@ -69,17 +70,23 @@ def reading_facts(dataset: ImageDataset) -> Facts:
     reading, sizes = dataset.reading, np.bincount(dataset.labels, minlength=dataset.num_classes)
     facts = {"read from": dataset.source}
     for split in reading.splits:
-        facts[split.split] = split.words
+        facts[split.split] = split.words + (SIDES if any(map(_oblong, split.sizes)) else "")
     facts["classes"] = _classes_text(dataset.class_names, sizes.tolist())
     if dataset.test_images is None:
         facts["test"] = f"none: {NO_TEST}"
     if reading.changed:
-        facts["changed"] = listed(reading.changed)
+        facts["changed"] = "; ".join(f"{plural(images, 'image')}: {how}" for how, images in reading.changed)
     if reading.passed_over:
         facts["passed over"] = listed(reading.passed_over)
     for number_of, note in enumerate(reading.notes):
         facts["note" + " " * number_of] = note
     return facts
+
+
+def _oblong(size: tuple[str, int]) -> bool:
+    """Whether a size, "height x width" and how often there is one, is that of no square."""
+    height, _, width = size[0].partition("x")
+    return height != width
 
 
 def _classes_text(names: Sequence[str], sizes: Sequence[int]) -> str:
@@ -234,11 +241,18 @@ def issues_facts(issues: Issues) -> Facts:
         by = plural(issues.trials, "cross-validation" if issues.held_out else "loss trial")
         right = percent(issues.accuracy, 1)
         facts["predictions"] = f"by {by}, which are right about {right} of the samples on average"
-        facts["labels"] = (
-            f"{count(len(issues.label_issues))} are likely to be wrong: another class is predicted, as "
-            "surely as samples with that label are on average (confident learning)"
-        )
-        if not issues.held_out:
+        if issues.guessing:
+            facts["labels"] = (
+                f"not judged, since always naming the largest class would be right about "
+                f"{percent(issues.chance, 1)}: the networks have learned too little; train longer"
+            )
+        else:
+            doubted = len(issues.label_issues)
+            facts["labels"] = (
+                f"{plural(doubted, 'label')} {'is' if doubted == 1 else 'are'} likely to be wrong: another "
+                "class is predicted, as surely as samples with that label are on average (confident learning)"
+            )
+        if not issues.held_out and not issues.guessing:
             facts["beware"] = OPTIMISTIC
     if not issues.hashed:
         facts["equal images"] = "unknown: the file has no hashes of the images"

@@ -51,7 +51,7 @@ def training_forecast(
     plain = replace(execution, compiled=False, graph=False)
     step = _seconds(data.device, _training(data, architecture, recipe, size, plain)) / (_BATCH * size)
     look = _seconds(data.device, _looking(data, architecture, recipe, size, plain)) / (_BATCH * size)
-    rate = f"{1 / step:,.0f} images/s trained and {1 / look:,.0f} looked at"
+    rate = f"{1 / step:,.0f} images/s trained and {1 / look:,.0f} scored"
     saved = ", uncompiled; compiled it is usually faster" if execution.compiled else ""
     memory = memory_taken(data.device)
     release_memory()

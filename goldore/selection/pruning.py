@@ -282,9 +282,10 @@ def choose_samples(
     members = class_members(labels, num_classes) if scope == "class" else [np.arange(len(labels))]
     if amount.count is not None:
         size, smallest = min((len(each), place) for place, each in enumerate(members))
+        name = facts.class_name(smallest) if facts is not None else smallest
         require(
             size >= amount.count,
-            f"`keep_per_class` {amount.count} is more than the {size} samples of class {smallest}; "
+            f"`keep_per_class` {amount.count} is more than the {size} samples of class {name}; "
             + ("lower it." if size else "that class has none, so give a ratio."),
         )
     groups = [
