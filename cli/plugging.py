@@ -91,10 +91,10 @@ def _list() -> None:
 
     console = out()
     table = Table(box=None, pad_edge=False)
-    for title in ("REPO", "method", "repository", "served by"):
+    for title in ("REPO", "repository", "served by"):
         table.add_column(title, no_wrap=title != "served by")
     for each in REPOSITORIES.values():
-        table.add_row(each.name, each.title, each.url.removeprefix("github.com/"), ", ".join(each.ways))
+        table.add_row(each.name, each.url.removeprefix("github.com/"), ", ".join(each.ways))
     show_table(console, table)
 
 
