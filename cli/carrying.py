@@ -89,7 +89,7 @@ def carried_out(
             raise type(error)(f"rank {rank}: {error}") from error
         raise
     if not quiet and rank == 0 and work.result is not None:
-        show_result(work.result, dry=dry_run)
+        show_result(work.result, watcher, dry=dry_run)
 
 
 def _place(processes: int | None, device: str, *, dry_run: bool) -> tuple[int, int]:

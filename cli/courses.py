@@ -14,7 +14,7 @@ from goldore.scores.estimators.estimate import UNRELIABLE
 from goldore.store import KernelResult, LossResult, Result, Score, UtilityResult
 from goldore.training.progress import Progress as TrainingProgress
 from goldore.trials.shuffling import EXACT, Shuffle
-from goldore.wording import count, duration, number, plural
+from goldore.wording import count, duration, number, plural, reliability
 
 if TYPE_CHECKING:
     from goldore.trials.seeds import Trial
@@ -339,7 +339,7 @@ class UtilityCourse(Course[UtilityPlan, UtilityResult]):
         trust = self._score.trust if self._score is not None else math.nan
         target = self.plan.until_reliability
         goal = f" of {target:g}" if target is not None else ""
-        known = f", reliability {trust:.2f}{goal}" if math.isfinite(trust) else ""
+        known = f", reliability {reliability(trust)}{goal}" if math.isfinite(trust) else ""
         many = "" if target is not None else f" of {count(self.plan.trials)}"
         return f"trial {count(self.done)}{many}{known}"
 
@@ -431,16 +431,16 @@ def trust_sentence(score: Score) -> str:
             f"MonteCarlo of {plural(score.trials, 'trial')}: its reliability can be told when every sample "
             "has been drawn twice"
         )
-    known = score.class_rank_reliability[score.class_rank_reliability >= -1]
-    span = f", classes {known.min():.2f} to {known.max():.2f}" if len(known) > 1 else ""
+    known = [each for each in score.class_rank_reliability.tolist() if math.isfinite(each)]
+    span = f", classes {reliability(min(known))} to {reliability(max(known))}" if len(known) > 1 else ""
     if math.isfinite(score.rank_reliability):
         ranks = _with_error(score.rank_reliability, score.rank_reliability_stderr)
         how = "by values" if score.estimator == "shrunk" else "by 1 - noise/spread"
-        reliability = f"{ranks} (of ranks{span}; {how} {_plain(score)})"
+        trust = f"{ranks} (of ranks{span}; {how} {_plain(score)})"
     else:
-        reliability = f"about {_plain(score)} (by 1 - noise/spread; halves can be compared after two sweeps)"
+        trust = f"about {_plain(score)} (by 1 - noise/spread; halves can be compared after two sweeps)"
     return (
-        f"MonteCarlo of {plural(score.trials, 'trial')}: reliability {reliability}; signal share "
+        f"MonteCarlo of {plural(score.trials, 'trial')}: reliability {trust}; signal share "
         f"{number(score.signal_share, 2)}; {_needed_sentence(score)}"
     )
 
@@ -466,7 +466,8 @@ def _plain(score: Score) -> str:
 
 
 def _with_error(value: float, error: float) -> str:
-    return f"{value:.2f} +- {error:.2f}" if math.isfinite(error) else number(value, 2)
+    text = reliability(value)
+    return f"{text} +- {error:.2f}" if math.isfinite(error) and value >= 0 else text
 
 
 def _trials(value: float) -> str:

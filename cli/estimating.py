@@ -71,7 +71,7 @@ def merge_command(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --out if it exists.")] = False,
 ) -> None:
     """Join the score files of a run that was split into parts (--trial-range), or studies of one recipe."""
-    from goldore.studies.study_file import is_study
+    from goldore.store import is_study
 
     if any(is_study(part) for part in parts):
         _merge_studies(parts, to, overwrite=overwrite)

@@ -1,5 +1,6 @@
 """goldore export and import: scores in the form of the paper's repository, and back."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -118,7 +119,12 @@ def import_command(
         ),
     ] = None,
     to: Annotated[
-        Path | None, typer.Option("--out", help="The score file (default: beside the list, .h5).")
+        Path | None,
+        typer.Option(
+            "--out",
+            help="The score file (default: scores_cache/<list>.h5, of a folder <dataset>-imported.h5; "
+            "$GOLDORE_CACHE names another folder).",
+        ),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --out if it exists.")] = False,
 ) -> None:
@@ -129,20 +135,16 @@ def import_command(
     from goldore.datasets.load import load_dataset
     from goldore.exchange.importing import import_scores
     from goldore.exchange.lists import list_stem, read_labels
-    from goldore.files.atomic import file_name
+    from goldore.store import default_path
 
     if (dataset is None) == (labels is None):
         raise UsageError("a list has no classes of its own; give either --dataset or --labels.")
     known = load_dataset(dataset, data_root=data_root, name=name) if dataset is not None else None
-    stem = list_stem(source)
-    if source.is_dir():
-        title = known.name if known is not None else name or source.name
-        beside = source / f"{file_name(title)}.h5"
-    else:
-        beside = source.with_name(f"{stem}.h5")
+    dataset_name = known.name if known is not None else name or source.name
+    title = f"{dataset_name}-imported" if source.is_dir() else list_stem(source)
     result = import_scores(
         source,
-        to or beside,
+        to or default_path(title),
         dataset=known,
         labels=read_labels(labels) if labels is not None else None,
         score=score,
@@ -155,6 +157,7 @@ def import_command(
         without = f", {count(missing)} of them missing{why}" if missing else ""
         line(out(), f"{each.name}: {plural(len(result.labels), 'score')} imported{without}")
     line(out(), f"written to {result.path}")
+    line(out(), f"next: goldore inspect {shlex.quote(str(result.path))}")
 
 
 @reports_errors

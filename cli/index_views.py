@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from goldore.wording import count
+from goldore.wording import count, percent, reliability
 
 from .screen import class_cell, fields, line, out, show_table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from goldore.selection.index_file import Index
 
@@ -26,6 +26,27 @@ _FACTS = {
     "score_file": "scores",
     "order": "order",
     "fingerprint": "fingerprint",
+}
+
+
+_AMOUNTS = {
+    "keep_ratio": "a share of {} is kept",
+    "drop_ratio": "a share of {} is dropped",
+    "keep_range": "the part from {} of the order is kept",
+    "keep_per_class": "{} samples of each class are kept",
+}
+
+
+def _amount(rule: object) -> str:
+    """The rule of a selection, as its provenance has it, in words."""
+    name, _, value = str(rule).partition(" ")
+    return _AMOUNTS[name].format(value.replace(":", " to ")) if name in _AMOUNTS else str(rule)
+
+
+_SHOWN: "dict[str, Callable[[Any], str]]" = {
+    "rule": _amount,
+    "rank_reliability": lambda value: reliability(value) if isinstance(value, float) else str(value),
+    "halves_overlap": lambda value: percent(value) if isinstance(value, float) else str(value),
 }
 
 
@@ -62,7 +83,11 @@ def show_index(path: Path, index: "Index") -> None:
         else " samples"
     )
     line(console, f"{path}: keeps {count(kept)}{of}", "bold")
-    rows = {label: str(about[name]) for name, label in _FACTS.items() if about.get(name) not in (None, "")}
+    rows = {
+        label: _SHOWN.get(name, str)(about[name])
+        for name, label in _FACTS.items()
+        if about.get(name) not in (None, "")
+    }
     rows["positions"] = f"{index.indices[0]} to {index.indices[-1]}"
     fields(console, rows if about else rows | {"provenance": "none: positions alone"})
     sizes = about.get("kept_per_class")

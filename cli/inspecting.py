@@ -119,9 +119,7 @@ def inspect_command(
 
     With --report, --figures or --csv, it writes these and prints nothing else.
     """
-    from goldore.studies.study_file import is_study
-
-    from .studying import inspect_study
+    from goldore.store import is_study
 
     wanted = _Wanted(
         criterion=criterion,
@@ -142,6 +140,8 @@ def inspect_command(
                 "a study is shown alone; of the options --json, --verbose, --csv, --report, --figures and "
                 "--overwrite are for it."
             )
+        from .studying import inspect_study
+
         inspect_study(
             files[0],
             as_json=as_json,

@@ -13,6 +13,8 @@ from .screen import line, reports_errors, warn
 from .screen import out as output
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -47,7 +49,12 @@ def map_index_command(
         Path | None, typer.Option(help="Folder of --to, if it is a name (default: as --data-root).")
     ] = None,
     image_size: Annotated[
-        int | None, typer.Option(help="For folder trees on either side, as for goldore score.")
+        int | None,
+        typer.Option(
+            metavar="PIXELS",
+            help="For folder trees on either side, as for goldore score (default: as the scores of the "
+            "index have it).",
+        ),
     ] = None,
     partial: Annotated[
         bool, typer.Option("--partial", help="Allow each side to have samples that the other lacks.")
@@ -61,8 +68,7 @@ def map_index_command(
 ) -> None:
     """Translate an index file to the order of another loader.
 
-    Samples are matched by a hash of their pixels. Identical images are matched by class, and then in the
-    order in which they appear.
+    Samples are matched by a hash of their pixels, identical images by class and order.
     """
     from goldore.repositories.mapping import map_index
     from goldore.selection.index_file import check_suffix, load_index, save_index
@@ -73,9 +79,8 @@ def map_index_command(
     target = out or index.with_name(f"{index.stem}-{_plain(to)}{index.suffix}")
     check_suffix(target)
     source = _source(index, found.provenance, dataset, data_root, image_size)
-    mapped = map_index(
-        found.indices, found.provenance, source, _load(to, to_root or data_root, image_size), partial=partial
-    )
+    wanted = _load(to, to_root or data_root, image_size, found.provenance)
+    mapped = map_index(found.indices, found.provenance, source, wanted, partial=partial)
     path = save_index(target, mapped.indices, mapped.provenance, overwrite=overwrite)
     show_mapped(mapped, source, len(found.indices))
     line(output(), f"written to {path}")
@@ -102,7 +107,8 @@ class Translated:
         from goldore.store import load_header
 
         source = load_header(file)
-        target = _load(_known_there(source.info.name, order), data_root or Path("data"), None)
+        there = _known_there(source.info.name, order)
+        target = _load(there, data_root or Path("data"), None, selection.provenance)
         mapped = map_index(selection.indices, selection.provenance, source, target)
         return cls(mapped.indices, mapped.provenance, mapped, source, len(selection.indices))
 
@@ -154,13 +160,36 @@ def _source(
         return load_header(scored)
     if is_score_file(Path(dataset)):
         return load_header(dataset)
-    return Header.of(_load(dataset, data_root, image_size))
+    return Header.of(_load(dataset, data_root, image_size, about))
 
 
-def _load(dataset: str, data_root: Path, image_size: int | None) -> "ImageDataset":
+def scored_size(dataset: str, about: "Mapping[str, object]") -> int | None:
+    """The side to which images are resized to be those that an index file is about; None if they are not.
+
+    Args:
+        dataset: where they are read.
+        about: provenance of the index file, which may name its score file.
+    """
+    from goldore.datasets.arrays import holds_arrays
+    from goldore.datasets.idx import find_idx
+    from goldore.store import is_score_file, load_header
+
+    path, scored = Path(dataset), Path(str(about.get("score_file", "")))
+    resized = path.suffix in (".tar", ".parquet") or (
+        path.is_dir() and not (find_idx(path) or holds_arrays(path))
+    )
+    if not resized or not is_score_file(scored):
+        return None
+    origin = load_header(scored).info.origin
+    return origin.image_size if origin is not None else None
+
+
+def _load(
+    dataset: str, data_root: Path, image_size: int | None, about: "Mapping[str, object]"
+) -> "ImageDataset":
     from goldore.datasets import load_dataset
 
-    size = image_size if Path(dataset).is_dir() else None
+    size = (image_size if Path(dataset).is_dir() else None) or scored_size(dataset, about)
     return load_dataset(dataset, data_root=data_root, image_size=size)
 
 

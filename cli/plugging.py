@@ -9,7 +9,7 @@ from rich.text import Text
 from goldore.errors import PlugError, UsageError
 from goldore.wording import plural
 
-from .screen import line, out, reports_errors
+from .screen import line, out, reports_errors, show_table
 
 if TYPE_CHECKING:
     from goldore.repositories.plug import Change, Place
@@ -91,11 +91,11 @@ def _list() -> None:
 
     console = out()
     table = Table(box=None, pad_edge=False)
-    for title in ("REPO", "method", "repository", "served by"):
-        table.add_column(title, overflow="fold")
+    for title in ("REPO", "repository", "served by"):
+        table.add_column(title, no_wrap=title != "served by")
     for each in REPOSITORIES.values():
-        table.add_row(each.name, each.title, each.url.removeprefix("github.com/"), ", ".join(each.ways))
-    console.print(table, markup=False)
+        table.add_row(each.name, each.url.removeprefix("github.com/"), ", ".join(each.ways))
+    show_table(console, table)
 
 
 def _report(places: "list[Place]") -> None:

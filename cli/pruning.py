@@ -1,6 +1,7 @@
 """goldore prune."""
 
 import json
+import shlex
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -10,7 +11,7 @@ import typer
 from goldore.errors import GoldoreError, UsageError
 from goldore.files.atomic import file_name
 from goldore.selection.strategies import STRATEGIES, strategy_of
-from goldore.wording import count, number, plural
+from goldore.wording import count, number, plural, reliability
 
 from .mapping import Translated
 from .screen import class_cell, line, reports_errors, show_table, warn, warn_of_journal
@@ -223,10 +224,17 @@ def prune_command(
     translated.show()
     beside = f", provenance to {side_car(path)}" if side_car(path).is_file() else ""
     line(output(), f"written to {path}{beside}")
+    _show_use(scores.dataset.name, path, target, tree)
+
+
+def _show_use(dataset: str, path: Path, target: Target | None, tree: Tree | None) -> None:
+    """Say what is there to be used, and how."""
     if tree is not None:
         tree.show()
     if target is not None:
-        target.show(scores.dataset.name, path, tree)
+        target.show(dataset, path, tree)
+    elif tree is None or tree.folder is None:
+        line(output(), f"next: goldore run {shlex.quote(str(path))} -- python YOUR_TRAINING.py")
 
 
 def _print_json(path: Path, translated: Translated, *, wanted: bool) -> None:
@@ -237,12 +245,14 @@ def _print_json(path: Path, translated: Translated, *, wanted: bool) -> None:
 
 def _studied(given: Path | None, file: Path, selection: "Selection") -> "list[Finding]":
     """What a study says of the selection; of the study beside the file, if it is about the same dataset."""
-    from goldore.studies.lookup import default_study, findings
-    from goldore.studies.study_file import is_study, load_study
+    from goldore.store import default_study, is_study
 
     path = given or default_study(file)
     if given is None and not is_study(path):
         return []
+    from goldore.studies.lookup import findings
+    from goldore.studies.study_file import load_study
+
     try:
         found = findings(load_study(path), selection)
     except GoldoreError:
@@ -381,7 +391,7 @@ def _reliability(score: "Score") -> str:
     """How reliable a ranking is, and from what."""
     trials = plural(score.trials, "trial")
     if score.trust == score.trust:  # not NaN
-        return f"{score.trust:.2f} ({trials})"
+        return f"{reliability(score.trust)} ({trials})"
     if score.trials == 0:
         return "unknown, since no trials are stored"
     more = "add trials with --utility-trials" if score.estimator else "score with --trials 2 or more"

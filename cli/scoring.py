@@ -29,7 +29,7 @@ from goldore.trials import (
     UtilityRecipe,
 )
 from goldore.trials.presets import PRESETS, presets_help
-from goldore.wording import plain_name
+from goldore.wording import plain_name, plural
 
 from .carrying import carried_out
 from .durations import seconds
@@ -102,8 +102,9 @@ def score_command(
         typer.Argument(
             metavar="DATASET",
             help="A name (MNIST, FashionMNIST, KMNIST, SVHN, CIFAR10, CIFAR100, STL10, Imagenette, "
-            "TinyImageNet), a folder of IDX files or of class folders, a .npz or .h5 file, tfds:NAME, or "
-            "package.module:function. FashionMNIST-sample is bundled.",
+            "TinyImageNet), a folder of class folders, of IDX files or of Hugging Face datasets, a file of "
+            "arrays (.npz, .npy, .h5, .pt), .parquet, shards (.tar), tfds:NAME, or package.module:function. "
+            "FashionMNIST-sample is bundled.",
         ),
     ] = "FashionMNIST-sample",
     *,
@@ -150,7 +151,7 @@ def score_command(
         typer.Option(
             metavar="NAME",
             help=f"Trials, epochs and width that go together: {presets_help()}. The default is standard, and "
-            "quick for the bundled sample.",
+            "quick for the bundled sample, unless --epochs or --width is given.",
         ),
     ] = None,
     trials: Annotated[
@@ -550,14 +551,13 @@ def _preset(
     if name is None:
         bundled = plain_name(dataset) == plain_name(_SAMPLE)
         name = (
-            _OF_SAMPLE
-            if bundled and {trials, epochs, width} == {None} and network == DEFAULT_FAMILY
-            else "standard"
+            _OF_SAMPLE if bundled and {epochs, width} == {None} and network == DEFAULT_FAMILY else "standard"
         )
         if name == _OF_SAMPLE:
             each = PRESETS[name]
             said = (
-                f"preset {name}: {each.trials} trials of {each.epochs} epochs, width {each.width}, "
+                f"preset {name}: {plural(trials or each.trials, 'trial')} of {each.epochs} epochs, width "
+                f"{each.width}, "
                 f"{each.purpose}; --preset standard takes longer"
             )
     if name not in PRESETS:

@@ -174,16 +174,23 @@ def fields(console: Console, rows: dict[str, str]) -> None:
 
 
 def show_table(console: Console, table: Table) -> None:
-    """Print a table with whole numbers; on a screen too narrow its rows go on in the next line.
+    """Print a table with whole numbers; on a screen too narrow a row becomes a block of lines.
 
-    Only a first column of classes gives way, down to `_NAME_LEAST` letters.
+    Of classes, which may be many, a row goes on in the next line instead, and a first column of them gives
+    way, down to `_NAME_LEAST` letters.
     """
-    room = Measurement.get(console, console.options.update(max_width=_PIPE_WIDTH), table).maximum
+    needed = Measurement.get(console, console.options.update(max_width=_PIPE_WIDTH), table)
     if table.columns[0].header == "class":
         names = max((cell_len(str(each)) for each in table.columns[0].cells), default=0)
-        room -= max(0, names - _NAME_LEAST)
-    if room > console.width:
-        table.width = room
+        room = needed.maximum - max(0, names - _NAME_LEAST)
+        if room > console.width:
+            table.width = room
+    elif needed.minimum > console.width:
+        titles = [str(each.header) for each in table.columns]
+        for row in zip(*(each.cells for each in table.columns), strict=True):
+            line(console, str(row[0]), "bold")
+            fields(console, dict(zip(titles[1:], map(str, row[1:]), strict=True)))
+        return
     console.print(table, markup=False, crop=False)
 
 

@@ -1,5 +1,6 @@
 """goldore verify: whether a score file can be trusted, and saving what can."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ from goldore.errors import IndexFileError, UsageError
 from goldore.wording import count, plural
 
 from .index_views import is_index_file
+from .mapping import scored_size
 from .screen import err, fields, line, out, reports_errors
 
 
@@ -26,6 +28,13 @@ def verify_command(
         ),
     ] = None,
     data_root: Annotated[Path, typer.Option(help="Folder of --dataset, if it is a name.")] = Path("data"),
+    image_size: Annotated[
+        int | None,
+        typer.Option(
+            metavar="PIXELS",
+            help="Of --dataset, as for goldore score (default: as the scores of the index file have it).",
+        ),
+    ] = None,
     repair: Annotated[
         Path | None,
         typer.Option(metavar="NEW.h5", help="Save all intact trials to a new score file."),
@@ -42,10 +51,11 @@ def verify_command(
     if overwrite and repair is None:
         raise UsageError("--overwrite is about the file of --repair; leave it out.")
     if repair is None and _is_index(file, dataset):
-        _verify_index(file, dataset, data_root)
+        _verify_index(file, dataset, data_root, image_size)
         return
-    if dataset is not None:
-        raise UsageError("--dataset is about index files; leave it out.")
+    if dataset is not None or image_size is not None:
+        option = "--dataset" if dataset is not None else "--image-size"
+        raise UsageError(f"{option} is about index files; leave it out.")
     found = verify(file) if repair is None else save(file, repair, overwrite=overwrite)
     console = out()
     line(console, f"{file}: " + ("intact" if found.intact else f"damaged: {'; '.join(found.problems)}"))
@@ -65,7 +75,8 @@ def verify_command(
     if repair is not None:
         line(console, f"{plural(found.recoverable, 'trial')} saved to {repair}")
     elif not found.intact:
-        saved = f"goldore verify {file} --repair NEW.h5 saves {plural(found.recoverable, 'trial')}"
+        saves = f"saves {plural(found.recoverable, 'trial')}"
+        saved = f"goldore verify {shlex.quote(str(file))} --repair NEW.h5 {saves}"
         line(err(), saved if found.recoverable else "nothing can be saved; score the dataset again")
         raise typer.Exit(1)
 
@@ -80,7 +91,7 @@ def _is_index(file: Path, dataset: str | None) -> bool:
     )
 
 
-def _verify_index(file: Path, dataset: str | None, data_root: Path) -> None:
+def _verify_index(file: Path, dataset: str | None, data_root: Path, image_size: int | None) -> None:
     """See that an index file belongs to a dataset, and say what it keeps."""
     from goldore.datasets import load_dataset
     from goldore.selection.index_file import load_index
@@ -90,7 +101,8 @@ def _verify_index(file: Path, dataset: str | None, data_root: Path) -> None:
     about = load_index(file).provenance
     scores = Path(str(about.get("score_file", "")))
     if dataset is not None:
-        loaded = load_dataset(dataset, data_root=data_root)
+        size = image_size or scored_size(dataset, about)
+        loaded = load_dataset(dataset, data_root=data_root, image_size=size)
         labels, names, whose = loaded.labels, loaded.class_names, loaded.name
         fingerprint = loaded.fingerprint
     elif scores.is_file() and "mapped_from" not in about:
@@ -99,7 +111,7 @@ def _verify_index(file: Path, dataset: str | None, data_root: Path) -> None:
         fingerprint = read.dataset.fingerprint
     else:
         raise UsageError(
-            f"{file} names no score file of its order that is here; say with --dataset what it is about."
+            f"the score file that {file} was made from is not here; say with --dataset what it is about."
         )
     kept = check_index(file, labels)
     claimed = about.get("fingerprint")

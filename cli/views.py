@@ -7,7 +7,7 @@ from rich.table import Table
 
 from goldore.report import facts, summarize
 from goldore.report.families import families, shown_pairs, shown_scores
-from goldore.wording import count, number, percent
+from goldore.wording import count, number, percent, reliability
 
 from .screen import class_cell, fields, line, show_table, warn
 
@@ -48,8 +48,8 @@ def scores_table(file: "ScoreFile", summary: "Summary | None" = None) -> Table:
             number(score.median),
             number(score.max),
             number(score.stderr),
-            number(score.reliability, 2),
-            number(score.rank_reliability, 2),
+            reliability(score.reliability),
+            reliability(score.rank_reliability),
         )
     return table
 
@@ -105,8 +105,8 @@ def _show_score(console: "Console", name: str, score: "ScoreRecord", *, verbose:
             number(row.std),
             *(number(row.median) for _ in middle),
             number(row.stderr),
-            number(row.reliability, 2),
-            number(row.rank_reliability, 2),
+            reliability(row.reliability),
+            reliability(row.rank_reliability),
             *(number(row.signal_share, 2) for _ in share),
             percent(row.highest_tenth, 1),
         )

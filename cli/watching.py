@@ -1,15 +1,17 @@
 """How a scoring run looks: a live progress bar on a terminal, plain lines now and then elsewhere."""
 
 import math
+import shlex
 import time
 from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from goldore.report import summarize
-from goldore.report.facts import agreement_text, reading_facts, warnings_of
+from goldore.report.commands import images_option, rerun_of_losses
+from goldore.report.facts import agreement_text, learning, reading_facts, warnings_of
 from goldore.runs.watching import End, Forecast, Plan, Watcher
-from goldore.scores.estimators.estimate import UNRELIABLE
+from goldore.scores import FOLD_SCORES, KERNEL_UTILITY, MONTE_CARLO
 from goldore.store import Result, Score, ScoreFile
 from goldore.training.progress import Progress as TrainingProgress
 from goldore.trials.seeds import Trial
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 _NIGHT = 12 * 3600  # seconds
 _SECONDS_BETWEEN_LINES = 30.0
+_FEW = 5  # trials that are advised at the least
 
 
 class ScreenWatcher(Watcher):
@@ -38,6 +41,8 @@ class ScreenWatcher(Watcher):
     Attributes:
         out: the score file, once the run is planned.
         kept: trials in it so far that can be used.
+        trained: trials of this run, of all kinds.
+        testable: whether the dataset has test images of every class.
     """
 
     def __init__(self, *, quiet: bool = False, verbose: bool = False) -> None:
@@ -49,6 +54,8 @@ class ScreenWatcher(Watcher):
         self._said: set[str] = set()
         self.out: Path | None = None
         self.kept = 0
+        self.trained = 0
+        self.testable = True
 
     def __enter__(self) -> Self:
         return self
@@ -65,6 +72,8 @@ class ScreenWatcher(Watcher):
 
     def dataset_read(self, dataset: "ImageDataset") -> None:
         """Say what was read as what, and what is probably not as it was meant."""
+        tests = dataset.test_labels if dataset.test_labels is not None else ()
+        self.testable = len(set(tests)) == dataset.num_classes
         self.say(dataset_line(dataset))
         if not self._quiet:
             fields(self._console, reading_facts(dataset))
@@ -141,6 +150,7 @@ class ScreenWatcher(Watcher):
     def finished(self, results: Sequence[Result]) -> None:
         """Count the trials, and say what there is to say of each."""
         self.kept += sum(not result.failed for result in results)
+        self.trained += len(results)
         if self._course is not None:
             self._course.add(results)
             told = [self._tell_of(self._course, result) for result in results]
@@ -195,7 +205,7 @@ def dataset_line(dataset: "ImageDataset") -> str:
     return f"{dataset.name}: {count(dataset.num_samples)} training images of {shape}, {classes}"
 
 
-def show_result(file: ScoreFile, *, dry: bool = False) -> None:
+def show_result(file: ScoreFile, watcher: ScreenWatcher, *, dry: bool = False) -> None:
     """Show the scores of a finished run and what to do next; of a dry run, that there are none."""
     console = out()
     if dry:
@@ -203,7 +213,7 @@ def show_result(file: ScoreFile, *, dry: bool = False) -> None:
         return
     summary = summarize(file)
     show_table(console, scores_table(file, summary))
-    line(console, f"written to {file.path}")
+    line(console, f"{'written to' if watcher.trained else 'scores are in'} {file.path}")
     if "MonteCarlo" in file.scores:
         line(console, trust_sentence(file.scores["MonteCarlo"]))
     for warning in warnings_of(summary):
@@ -211,36 +221,51 @@ def show_result(file: ScoreFile, *, dry: bool = False) -> None:
     for name, score in file.scores.items():
         if score.agreement is not None:
             line(console, f"agreement of {name}: {agreement_text(score.agreement)}")
-    line(console, f"next: {_next_step(file)}")
+    missing = max((int((each.values != each.values).sum()) for each in file.scores.values()), default=0)
+    if missing:  # NaN is not equal to itself
+        line(console, f"{plural(missing, 'sample')} not drawn yet, and without a score")
+    line(console, f"next: {next_step(file, learning(summary), testable=watcher.testable)}")
 
 
 def _trusted(score: Score) -> float:
     """The reliability of its ranks; below all others where it is not known."""
-    return score.rank_reliability if score.rank_reliability >= -1 else -2.0
+    return score.rank_reliability if math.isfinite(score.rank_reliability) else -math.inf
 
 
-def _next_step(file: ScoreFile) -> str:
-    """What to do with a file of scores: find out what they are good for, if they are more than noise."""
-    losses = [name for name in file.score_names if name in file.scores and name != "MonteCarlo"]
+def next_step(file: ScoreFile, learned: str, *, testable: bool) -> str:
+    """What to do with a file of scores: find out what they are good for, if they are more than noise.
+
+    Args:
+        file: of the scores.
+        learned: what the networks of the loss trials did, as `learning` says.
+        testable: whether the dataset has a test split that a study can judge by.
+    """
+    losses = [name for name in file.score_names if name in file.scores and name != MONTE_CARLO.name]
     score = max((file.scores[name] for name in losses or file.score_names[-1:]), key=_trusted)
-    if score.name != "MonteCarlo":
-        if score.trials == 1:
-            return "add --trials (2 or more) to learn how far the scores can be trusted"
-        if not score.rank_reliability >= UNRELIABLE:
-            more = (
-                "evaluate on more images (--eval-per-class)"
-                if score.name == "KernelUtility"
-                else "train longer (--epochs)"
-            )
-            return f"the ranking is mostly noise; {more} or add --trials"
-        return f"goldore study {file.path} --ipc {file.subset_of(score.name) or 1}"
-    missing = int((score.values != score.values).sum())  # NaN is not equal to itself
-    if missing or is_noise(score):
-        why = (
-            f"{plural(missing, 'sample')} not drawn yet" if missing else "the ranking is mostly noise so far"
-        )
-        return (
-            f"{why}; the same command adds to the file with a larger --utility-trials or --max-time, and "
-            "goldore merge joins it with other --trial-range parts"
-        )
-    return f"goldore study {file.path} --ipc {file.subset_of(score.name) or 1}"
+    trained = file.loss_trials
+    if trained is not None and learned != "something" and score.of_training:
+        recipe = trained.recipe
+        slower = learned == "diverging"
+        other = file.path.with_name(f"{file.path.stem}-{'slower' if slower else 'longer'}.h5")
+        changes = {"lr": f"{recipe.lr / 10:g}"} if slower else {"epochs": str(max(30, 3 * recipe.epochs))}
+        return rerun_of_losses(file, changes, other) or "train longer, or with another learning rate"
+    path = shlex.quote(str(file.path))
+    option, numbers = _numbers(file, score.name)
+    if min(numbers, default=0):
+        return f"goldore merge {path} PART.h5 --out WHOLE.h5    (with the files of the other trials)"
+    if (score.values != score.values).any() or is_noise(score):
+        more = max(2 * len(numbers), _FEW)
+        return f"goldore extend {path} {option} {more}{images_option(file)}"
+    if not testable:
+        page = shlex.quote(str(file.path.with_suffix(".html")))
+        return f"goldore inspect {path} --report {page}"
+    return f"goldore study {path} --ipc {file.subset_of(score.name) or 1}{images_option(file)}"
+
+
+def _numbers(file: ScoreFile, score: str) -> tuple[str, list[int]]:
+    """The option that adds trials to a score, and their numbers by now."""
+    own = {MONTE_CARLO.name: "utility", KERNEL_UTILITY.name: "kernel", **dict.fromkeys(FOLD_SCORES, "fold")}
+    options = {"utility": "--utility-trials", "fold": "--fold-trials"}
+    kind = own.get(score, "loss")
+    trials: Any = file.trials_of(kind)
+    return options.get(kind, "--trials"), [*trials.done, *trials.failed] if trials is not None else []

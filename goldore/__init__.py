@@ -161,6 +161,11 @@ _HOME = {
 }
 
 
+def __dir__() -> list[str]:
+    """The public names, for completion and `dir`."""
+    return sorted(__all__)
+
+
 def __getattr__(name: str) -> object:
     """Import a public name from its module on first use (PEP 562), so that `import goldore` stays cheap."""
     if name not in _HOME:

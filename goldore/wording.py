@@ -35,6 +35,17 @@ def percent(share: float | None, digits: int = 0) -> str:
     return text.removeprefix("-") if float(text[:-1]) == 0 else text
 
 
+def reliability(value: float | None) -> str:
+    """A reliability for a table; estimates below 0, however far, mean that it is about 0."""
+    return "<0" if value is not None and value < -0.005 else number(value, 2)  # noqa: PLR2004
+
+
+def a_reliability(value: float) -> str:
+    """The same in a sentence: "a reliability of 0.42", "a reliability below 0"."""
+    text = reliability(value)
+    return "a reliability below 0" if text == "<0" else f"a reliability of {text}"
+
+
 def count(value: int) -> str:
     """A whole number with thousands separators."""
     return f"{value:,}"

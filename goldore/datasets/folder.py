@@ -1,5 +1,6 @@
 """Folder trees: one folder a class, the layout of torchvision's ImageFolder, in its order."""
 
+import difflib
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -194,7 +195,9 @@ def _class_folders(train: Path, classes: Sequence[str] | None, findings: Finding
         raise DatasetError(f"`classes` names no class of {train}; name some or leave it out.")
     unknown = sorted(set(classes) - set(found))
     if unknown:
-        raise DatasetError(f"{train} has no class folder {', '.join(unknown)}; it has {len(found)} others.")
+        near = difflib.get_close_matches(unknown[0], found, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"it has {_some(found)}."
+        raise DatasetError(f"{train} has no class folder {_some(unknown)}; {hint}")
     return sorted(set(classes))
 
 

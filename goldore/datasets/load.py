@@ -26,6 +26,7 @@ _BLOCK = 64  # of them at a time: counting takes eight bytes a pixel
 _LOOKED_AT = 2_000  # images that are looked at for whether they are images
 _MANY_BLANK = 0.05
 _ONE_COLOUR = 0.98
+_READ = {*SUFFIXES, ".tar", ".parquet"}  # files that hold datasets
 _ARCHIVES = (".zip", ".gz", ".tgz", ".7z", ".rar", ".bz2", ".xz")
 
 
@@ -136,10 +137,12 @@ def _recognise(source: str) -> tuple[str, str]:
     module, colon, function = source.partition(":")
     if colon and function.isidentifier() and all(part.isidentifier() for part in module.split(".")):
         return "function", source
+    there = _near_paths(path)
     if len(path.parts) > 1 or path.suffix in {*SUFFIXES, *_ARCHIVES, ".tar"} or source.startswith((".", "~")):
-        raise DatasetError(f"there is no file or folder {source}; check the path.")
+        hint = f"did you mean {' or '.join(there)}?" if there else "check the path."
+        raise DatasetError(f"there is no file or folder {source}; {hint}")
     names = {plain_name(known): known for known in (*KNOWN, BUNDLED)}
-    near = [names[match] for match in difflib.get_close_matches(plain, names, n=3)]
+    near = [*there, *(names[match] for match in difflib.get_close_matches(plain, names, n=3))]
     hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(KNOWN)}, or give a path."
     raise UsageError(f"there is no dataset named {source!r}; {hint}")
 
@@ -151,6 +154,18 @@ def _check_values(name: Any, image_size: Any, channels: Any) -> None:
         raise UsageError(f"`name` is {name!r}; it must be a text.")
     if channels not in get_args(Channels):
         raise UsageError(f"`channels` is {channels!r}; choose auto, first or last.")
+
+
+def _near_paths(path: Path) -> list[str]:
+    """Folders, and files of arrays or shards, that are spelled nearly like a path and lie beside it."""
+    try:
+        beside = [each for each in path.parent.iterdir() if each.is_dir() or each.suffix in _READ]
+    except OSError:
+        return []
+    names = {plain_name(each.name): str(path.parent / each.name) for each in beside}
+    return [
+        names[match] for match in difflib.get_close_matches(plain_name(path.name), names, n=2, cutoff=0.75)
+    ]
 
 
 def _check_options(

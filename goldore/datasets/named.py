@@ -1,5 +1,6 @@
 """The datasets known by name: torchvision's, in torchvision's order, and TinyImageNet."""
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -47,7 +48,7 @@ def load_named(name: str, place: Place) -> ImageDataset:
         DatasetError: if its files are missing or damaged.
     """
     if not place.root.is_dir() and not place.download:
-        remedy = f"name the right one with `data_root`{_or_download(name)}"
+        remedy = f"name the right one with `data_root`{_or_download(name, place.root)}"
         raise DatasetError(f"the folder {place.root} does not exist; {remedy}.")
     try:
         return READERS[name](name, place)
@@ -56,15 +57,20 @@ def load_named(name: str, place: Place) -> ImageDataset:
     except ModuleNotFoundError as error:
         raise DatasetError(f"{name} needs the package {error.name}; run: pip install {error.name}") from error
     except Exception as error:
-        remedy = "" if place.download else _or_download(name)
+        remedy = "" if place.download else _or_download(name, place.root)
         raise DatasetError(
             f"{name} could not be read from {place.root} ({reason(error)}); "
             f"point `data_root` at its folder{remedy}."
         ) from error
 
 
-def _or_download(name: str) -> str:
-    return "" if name == "TinyImageNet" else ", or fetch it (goldore score --download)"
+def _or_download(name: str, root: Path) -> str:
+    return "" if name == "TinyImageNet" else f", or fetch it ({_fetching(name, root)})"
+
+
+def _fetching(name: str, root: Path) -> str:
+    """The command that fetches a dataset into a folder."""
+    return f"goldore score {name} --data-root {shlex.quote(str(root))} --download"
 
 
 def idx_class_names(name: str) -> tuple[str, ...] | None:
@@ -87,7 +93,7 @@ def _read_mnist_like(name: str, place: Place) -> ImageDataset:
             return load_idx(folder, name, idx_class_names(name))
     raise DatasetError(
         f"no IDX files of {name} in {place.root}, {place.root / name} or {place.root / name / 'raw'}; "
-        "point `data_root` at them, or fetch them (goldore score --download)."
+        f"point `data_root` at them, or fetch them ({_fetching(name, place.root)})."
     )
 
 
@@ -133,7 +139,8 @@ def _read_imagenette(name: str, place: Place) -> ImageDataset:
     folder = next((place.root / each for each in sizes.values() if (place.root / each).is_dir()), None)
     if folder is None:
         raise DatasetError(
-            f"none of {', '.join(sizes.values())} in {place.root}; point `data_root` at it or use `download`."
+            f"none of {', '.join(sizes.values())} in {place.root}; point `data_root` at it"
+            f"{_or_download(name, place.root)}."
         )
     from goldore.datasets.folder import load_folder
 

@@ -37,6 +37,7 @@ _CUT = ("RGB", "RGBA", "LA")  # modes of 8 bits in which Pillow opens files that
 _BLOCKS_AHEAD = 2  # that threads decode while one is written
 _ORIENTATION = 0x0112  # EXIF
 _MOST_NAMED, _MOST_DAMAGED = 5, 1000
+_SIDES = (32, 64, 128, 224)  # that are in use
 
 
 @dataclass(frozen=True)
@@ -247,7 +248,7 @@ class _Decoding:
         try:
             seen = open_picture(self._files[position], self._image_size)
         except Exception as error:  # noqa: BLE001 - Pillow raises what it likes
-            self.damaged[position] = reason(error)
+            self.damaged[position] = reason(error).replace(f" {str(self._files[position])!r}", "")
             return None
         shape = (3, *seen.pixels.shape[:2])
         if self.shape is None:
@@ -263,9 +264,12 @@ def _about_sizes(files: Sequence[Path], shapes: dict[int, tuple[int, ...]]) -> s
     """Say which images differ, given the shapes of the first, and of those of another size."""
     usual, other = sorted(shapes)[:2]
     sizes = [f"{shapes[each][1]}x{shapes[each][2]}" for each in (usual, other)]
+    shortest = min(min(shape[1:]) for shape in shapes.values())
+    side = max((each for each in _SIDES if each <= shortest), default=shortest)
     return (
-        f"images differ in size ({files[usual].name} is {sizes[0]}, {files[other].name} {sizes[1]}; in all "
-        f"{count(len(shapes) - 1)} differ from the first); use `image_size`."
+        f"images differ in size ({files[usual].name} is {sizes[0]}, {files[other].name} {sizes[1]}, height x "
+        f"width; in all {count(len(shapes) - 1)} differ from the first); resize them, for example with "
+        f"`image_size` {side}."
     )
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 from goldore.report.gallery import as_pil
 from goldore.report.material import Material
 from goldore.selection.ranks import Ranked
-from goldore.store import load_header, load_predictions
+from goldore.store import ScoreFile, load_header, load_predictions
 from goldore.wording import printable
 
 _MOST, _WITHOUT_IMAGES = 1500, 3000  # samples on a page
@@ -58,13 +58,20 @@ def browser(material: Material, names: Sequence[str], shown: Iterable[int], room
     """
     file, total = material.file, len(material.file.labels)
     side = min(max(file.dataset.image_shape[1:]), _SIDE) if material.images is not None else 0
-    each = _SAMPLE_BYTES + _SCORE_BYTES * len(names) + _TEXT * _PIXEL_BYTES * side * side
+    each = _SAMPLE_BYTES + _SCORE_BYTES * len(names) + _TEXT * _PIXEL_BYTES * side * side + _path_bytes(file)
     most = max(_LEAST, min(_MOST if side else _WITHOUT_IMAGES, int(min(room, _ROOM) / each)))
     positions = np.arange(total) if total <= most else _chosen(material, names, sorted(set(shown)), most)
     columns = _columns(material, names, positions)
     columns["sheet"] = _sheet(material, positions, side) if side else None
     text = json.dumps(columns, separators=(",", ":")).replace("<", "\\u003c")
     return Browser(text, len(positions), total)
+
+
+def _path_bytes(file: ScoreFile) -> float:
+    """Of a sample's path as JSON writes it, on average over some of them; 0 without paths."""
+    paths = load_header(file.path).paths or ()
+    some = paths[:: max(1, len(paths) // _WITHOUT_IMAGES)]
+    return sum(len(json.dumps(printable(path))) for path in some) / max(len(some), 1)
 
 
 def _chosen(material: Material, names: Sequence[str], shown: Sequence[int], most: int) -> NDArray[np.int64]:

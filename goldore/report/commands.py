@@ -1,13 +1,20 @@
 """The command that makes a score file like one that is there."""
 
 import dataclasses
+import os
 import shlex
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from goldore.networks.config import DEFAULT_FAMILY, ConvNetConfig, NetworkConfig, default_depth
+from goldore.scores import KERNEL_UTILITY, MONTE_CARLO, SCORES
+from goldore.scores.estimators.utility import ESTIMATORS
 from goldore.store import ScoreFile
-from goldore.trials import FoldRecipe, KernelUtilityRecipe, LossRecipe, UtilityRecipe
+from goldore.trials import OUTCOMES, FoldRecipe, KernelUtilityRecipe, LossRecipe, UtilityRecipe
+from goldore.wording import plain_name
 
+Options = dict[str, str | None]  # by their names without dashes; None is the default
 _DASHES = "--"  # this is a whole command, not a message that names an option
 _OPTIONS = {
     "fit": "kernel-fit",
@@ -15,92 +22,210 @@ _OPTIONS = {
     "ridge": "kernel-ridge",
     "method": "distill-method",
 }
-_MEASURED = {"mean", "std", "network", "precision", "init_epochs", "converge_epochs", "distill", "kernel"}
 _USUAL = {
+    "kernel": KernelUtilityRecipe(),
     "loss": LossRecipe(),
     "fold": FoldRecipe(),
     "utility": UtilityRecipe(),
-    "kernel": KernelUtilityRecipe(),
 }
 _NUMBERS = {"loss": "trials", "fold": "fold-trials", "utility": "utility-trials", "kernel": "trials"}
+_TOLD_APART = {"network", "mean", "std", "distill", "kernel", "init_epochs", "converge_epochs"}
+_ALWAYS = {"precision", "epochs", "eval_per_class"}  # their defaults depend on more than the recipe
+_TRAINING = ("batch_size", "lr", "momentum", "weight_decay")
+_SPECIAL = ("distill", "kernel")  # trials
+
+
+def rerun_of_losses(file: ScoreFile, changes: Mapping[str, str], out: Path) -> str | None:
+    """The command that trains the loss trials of a file otherwise, into another file.
+
+    Args:
+        file: with loss trials.
+        changes: options, by their names without dashes.
+        out: the other file.
+
+    Returns:
+        One line for a shell; None if the dataset was an object in memory.
+    """
+    words, trials = _dataset(file), file.loss_trials
+    if words is None or trials is None:
+        return None
+    options = _options(file, "loss", trials) | dict(changes)
+    return _spelled(words, _scores("loss", trials), options, out)
+
+
+def images_option(file: ScoreFile) -> str:
+    """What a command needs to find the images again, a space before it; empty where the file suffices."""
+    origin, words = file.dataset.origin, _dataset(file)
+    asks = words is not None and origin is not None and origin.kind in ("function", "tfds")
+    return f" {_DASHES}dataset {shlex.quote(words[0])}" if asks and words else ""
 
 
 def command_of(file: ScoreFile) -> str | None:
-    """The goldore score command whose dataset, recipe and trials are those of a score file.
+    """The goldore score command whose dataset, recipes and trials are those of a score file.
 
-    Normalisation and precision are left to be found again.
+    Mean, standard deviation and precision are always said: a file does not tell whether they were given or
+    found. Nor does it tell where a score of a user's own is defined: that is named package.module:NAME.
 
     Returns:
-        One line for a shell; None if the dataset was an object in memory, or the scores were imported.
+        One line for a shell, of a command for all kinds of trials whose options agree, joined by &&; None if
+        the dataset was an object in memory, or the scores were imported.
     """
-    there = {kind: file.trials_of(kind) for kind in _USUAL}
-    trained = {kind: trials for kind, trials in there.items() if trials is not None}
     words = _dataset(file)
-    if words is None or not trained:
+    commands: list[tuple[list[str], Options]] = []
+    for kind in _USUAL:
+        trials: Any = file.trials_of(kind)
+        if trials is None:
+            continue
+        scores, options = _scores(kind, trials), _options(file, kind, trials)
+        for named, others in commands:
+            if _agree(options, others):
+                named.extend(scores)
+                others.update(options)
+                break
+        else:
+            commands.append((scores, options))
+    if words is None or not commands:
         return None
-    scores = [name for name in file.score_names if name != "MonteCarlo"]
-    scores += ["MonteCarlo"] if "utility" in trained else []
-    options: dict[str, str] = {"scores": ",".join(scores)}
-    for kind, trials in trained.items():
-        known: Any = trials
-        options[_NUMBERS[kind]] = str(len(known.done) + len(known.failed))
-        options |= _recipe(known.recipe, _USUAL[kind], min(file.dataset.image_shape[1:]))
-        if known.base_seed:
-            options["seed"] = str(known.base_seed)
-    options["out"] = str(file.path)
-    parts = [part for name, value in options.items() for part in (_DASHES + name, value)]
+    return " && ".join(_spelled(words, scores, options, file.path) for scores, options in commands)
+
+
+def _spelled(words: list[str], scores: list[str], options: Options, out: Path) -> str:
+    named: Options = {"scores": ",".join(scores), **options, "out": str(out)}
+    parts = [part for name, value in named.items() if value is not None for part in (_DASHES + name, value)]
     return shlex.join(["goldore", "score", *words, *parts])
 
 
+def _agree(first: Options, second: Options) -> bool:
+    """Whether one command can have the options of both; a range of trials is of one kind."""
+    ranges = {first["trial-range"], second["trial-range"]}
+    return ranges == {None} and all(second.get(name, value) == value for name, value in first.items())
+
+
 def _dataset(file: ScoreFile) -> list[str] | None:
-    origin = file.dataset.origin
+    origin, title = file.dataset.origin, file.dataset.name
     if origin is None or origin.kind == "memory":
         return None
-    sized = [f"{_DASHES}image-size", str(origin.image_size)] if origin.image_size else []
     if origin.kind == "bundled":
-        return ["FashionMNIST-sample"]
-    if origin.kind == "torchvision":
-        return [origin.name, f"{_DASHES}data-root", origin.path]
-    if origin.kind == "tfds":
-        return [f"tfds:{origin.name.partition(':')[0]}"]
-    return [origin.path or origin.name, *sized]
+        source, usual = "FashionMNIST-sample", {"FashionMNIST-sample"}
+    elif origin.kind == "torchvision":
+        source, usual = origin.name, {origin.name}
+    elif origin.kind == "tfds":
+        source, usual = f"tfds:{origin.name.partition(':')[0]}", set()
+    elif origin.kind == "function":
+        source, usual = origin.name, {origin.name.replace(":", ".").rpartition(".")[2]}
+    else:
+        source, usual = _as_path(origin.path), {Path(origin.path).name, Path(origin.path).stem}
+    classes = getattr(origin, "classes", None)
+    channels = getattr(origin, "channels", None)
+    options: Options = {
+        "data-root": origin.path if origin.kind == "torchvision" else None,
+        "name": None if title in usual else title,
+        "image-size": str(origin.image_size) if origin.image_size else None,
+        "classes": ",".join(classes) if classes else None,
+        "channels": channels if channels != "auto" else None,
+    }
+    return [source, *(part for name, value in options.items() if value for part in (_DASHES + name, value))]
 
 
-def _recipe(recipe: Any, usual: Any, side: int) -> dict[str, str]:
-    """The options in which a recipe differs from the usual one; those of presets always."""
-    found = _network(recipe.network, side)
+def _as_path(path: str) -> str:
+    """A path that is not taken for the name of a dataset."""
+    from goldore.datasets.load import KNOWN
+
+    named = os.sep not in path and plain_name(path) in map(plain_name, KNOWN)
+    return f".{os.sep}{path}" if named else path
+
+
+def _scores(kind: str, trials: Any) -> list[str]:
+    """Of the trials of a kind, as goldore score takes them."""
+    if kind in ("kernel", "utility"):
+        return [KERNEL_UTILITY.name if kind == "kernel" else MONTE_CARLO.name]
+    return [name if name in SCORES else f"package.module:{name}" for name in trials.recorded]
+
+
+def _options(file: ScoreFile, kind: str, trials: Any) -> Options:
+    """All options that the trials of a kind heed."""
+    options = _numbers(kind, trials) | _recipe(trials.recipe, kind, min(file.dataset.image_shape[1:]))
+    options["seed"] = str(trials.base_seed) if trials.base_seed else None
+    if kind == "utility":
+        options["outcome"] = None if trials.outcome == OUTCOMES[0] else trials.outcome
+        options["estimator"] = None if trials.estimator == ESTIMATORS[0] else trials.estimator
+    check = file.check_trials
+    if check is not None and (kind == "kernel" or (file.kernel_trials is None and kind == "utility")):
+        trained = ("steps", *_TRAINING)
+        options |= {_option(name): _value(check.recipe, _USUAL["utility"], name) for name in trained}
+        options["check-trials"] = str(len(check.done) + len(check.failed))
+    return options
+
+
+def _numbers(kind: str, trials: Any) -> Options:
+    numbers = [*trials.done, *trials.failed]
+    first, end = min(numbers, default=0), max(numbers, default=-1) + 1
+    if first:
+        return {_NUMBERS[kind]: None, "trial-range": f"{first}:{end}"}
+    return {_NUMBERS[kind]: str(end), "trial-range": None}
+
+
+def _recipe(recipe: Any, kind: str, side: int) -> Options:
+    options = _network(recipe.network, side)
+    for name in ("mean", "std"):
+        values = getattr(recipe, name)
+        options[name] = ",".join(map(str, values)) if values else None
+    unheeded = {*_TOLD_APART, *(_TRAINING if kind == "kernel" else ())}
     for field in dataclasses.fields(recipe):
-        value = getattr(recipe, field.name)
-        always = field.name == "epochs"
-        if field.name in _MEASURED or value is None or (value == getattr(usual, field.name) and not always):
-            continue
-        found[field.name.replace("_", "-")] = str(value)
-    for name in ("init_epochs", "converge_epochs"):
-        window = getattr(recipe, name, None)
-        if window is not None and window != min(5, max(recipe.epochs // 2, 1)):
-            found[name.replace("_", "-")] = str(window)
-    for trial in ("distill", "kernel"):
-        special = getattr(recipe, trial, None)
-        if special is None:
-            continue
-        found["trial"] = trial
-        for field in dataclasses.fields(special):
-            value = getattr(special, field.name)
-            if value is not None and value != field.default:
-                found[_OPTIONS.get(field.name, field.name.replace("_", "-"))] = str(value)
-    return found
+        if field.name not in unheeded:
+            options[_option(field.name)] = _value(recipe, _USUAL[kind], field.name)
+    windows = {"loss": ("init_epochs", "converge_epochs"), "fold": ("converge_epochs",)}
+    for name in windows.get(kind, ()):
+        chosen = getattr(recipe, name)
+        options[_option(name)] = None if chosen == min(5, max(recipe.epochs // 2, 1)) else str(chosen)
+    if kind == "utility":
+        options |= _special(recipe)
+    return options
 
 
-def _network(network: NetworkConfig, side: int) -> dict[str, str]:
-    settings = {each.name: getattr(network, each.name) for each in dataclasses.fields(network)}  # type: ignore[arg-type]
+def _special(recipe: UtilityRecipe) -> Options:
+    """What is said of trials that distil, or fit a head to features."""
+    options: Options = {"trial": None}
+    for trial in _SPECIAL:
+        special: Any = getattr(recipe, trial)
+        if special is not None:
+            options["trial"] = trial
+            options |= {
+                _option(each.name): _value(special, type(special)(), each.name) for each in _fields(special)
+            }
+    return options
+
+
+def _value(recipe: Any, usual: Any, name: str) -> str | None:
+    """Of an option; None where it is the default."""
+    value = getattr(recipe, name)
+    if name == "eval_per_class":
+        return str(value or 0)  # 0 are all
+    if value is None or (value == getattr(usual, name) and name not in _ALWAYS):
+        return None
+    return str(value)
+
+
+def _option(name: str) -> str:
+    return _OPTIONS.get(name, name.replace("_", "-"))
+
+
+def _fields(settings: Any) -> tuple[dataclasses.Field[Any], ...]:
+    return dataclasses.fields(settings)
+
+
+def _network(network: NetworkConfig, side: int) -> Options:
+    settings = {each.name: getattr(network, each.name) for each in _fields(network)}
     if isinstance(network, ConvNetConfig):
         usual = ConvNetConfig(depth=default_depth(side))
-        return {
+        told = {
             name: str(value)
             for name, value in settings.items()
             if name == "width" or value != getattr(usual, name)
         }
+        return dict.fromkeys(("network", *settings)) | told
     family = settings.pop("family", DEFAULT_FAMILY)
     own = settings.get("builder")
     given = "".join(f",{name}={value}" for name, value in settings.items() if value is not None)
-    return {"network": str(own) if own else f"{family}{given}"}
+    of_convnet = (each.name for each in dataclasses.fields(ConvNetConfig))
+    return dict.fromkeys(of_convnet) | {"network": str(own) if own else f"{family}{given}"}

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -26,12 +27,13 @@ from goldore.scores import KERNEL_UTILITY, LOSS_CONVERGE, LOSS_INIT
 from goldore.scores.estimators.agreement import Agreement
 from goldore.scores.estimators.estimate import UNRELIABLE
 from goldore.trials import CheckRecipe, EvaluatedRecipe, FoldRecipe, UtilityRecipe
-from goldore.wording import count, number, percent, plural, took
+from goldore.wording import a_reliability, count, number, percent, plural, reliability, took
 
 Facts = dict[str, str]
 _MEMORISED = 0.02  # of the labels' entropy: a training loss below that
 _NOTHING_LEARNED, _DIVERGING = 0.9, 1.1  # of the loss of guessing
 _NAMED, _NAME = 10, 20  # classes named on a line, and letters of a name there
+SIDES = " (height x width)"
 _FALLEN = 0.05  # by which the late losses' reliability of ranks is below that of the early ones
 KEPT_COLUMNS = (
     "threshold: the value beyond which samples of the class are dropped; halves agree: the share of its kept "
@@ -68,17 +70,23 @@ def reading_facts(dataset: ImageDataset) -> Facts:
     reading, sizes = dataset.reading, np.bincount(dataset.labels, minlength=dataset.num_classes)
     facts = {"read from": dataset.source}
     for split in reading.splits:
-        facts[split.split] = split.words
+        facts[split.split] = split.words + (SIDES if any(map(_oblong, split.sizes)) else "")
     facts["classes"] = _classes_text(dataset.class_names, sizes.tolist())
     if dataset.test_images is None:
-        facts["test"] = "none"
+        facts["test"] = f"none: {NO_TEST}"
     if reading.changed:
-        facts["changed"] = listed(reading.changed)
+        facts["changed"] = "; ".join(f"{plural(images, 'image')}: {how}" for how, images in reading.changed)
     if reading.passed_over:
         facts["passed over"] = listed(reading.passed_over)
     for number_of, note in enumerate(reading.notes):
         facts["note" + " " * number_of] = note
     return facts
+
+
+def _oblong(size: tuple[str, int]) -> bool:
+    """Whether a size, "height x width" and how often there is one, is that of no square."""
+    height, _, width = size[0].partition("x")
+    return height != width
 
 
 def _classes_text(names: Sequence[str], sizes: Sequence[int]) -> str:
@@ -111,7 +119,7 @@ def warnings_of(summary: Summary, dataset_warnings: Sequence[str] = ()) -> list[
             worst = min(low, key=lambda row: _trust(row) or 0)
             found.append(
                 f"{name} ranks mostly noise in {len(low)} of {len(score.classes)} classes, the worst "
-                f"being {class_text(worst.label, worst.name)} ({number(_trust(worst), 2)}); add trials."
+                f"being {class_text(worst.label, worst.name)} ({reliability(_trust(worst))}); add trials."
             )
     return found
 
@@ -120,18 +128,29 @@ def _trust(row: ClassRecord) -> float | None:
     return row.reliability if row.rank_reliability is None else row.rank_reliability
 
 
-def _learned(summary: Summary) -> list[str]:
-    """Whether the proxy networks learned anything, by the loss of the last epoch beside that of guessing."""
-    trials, classes = summary.trials.loss, summary.dataset.num_classes
-    final = trials.train_loss[-1] if trials is not None and trials.train_loss else None
-    guessing = math.log(max(classes, 2))
+def learning(summary: Summary) -> Literal["something", "nothing", "diverging"]:
+    """What the proxy networks learned, by the loss of the last epoch beside that of guessing."""
+    final, guessing = _final_loss(summary), math.log(max(summary.dataset.num_classes, 2))
     if final is None or final < _NOTHING_LEARNED * guessing:
+        return "something"
+    return "diverging" if final > _DIVERGING * guessing else "nothing"
+
+
+def _final_loss(summary: Summary) -> Known:
+    trials = summary.trials.loss
+    return trials.train_loss[-1] if trials is not None and trials.train_loss else None
+
+
+def _learned(summary: Summary) -> list[str]:
+    """That the proxy networks learned nothing, if so."""
+    found, classes = learning(summary), summary.dataset.num_classes
+    if found == "something":
         return []
     beside = (
-        f"the proxies end with a training loss of {number(final)}, and guessing has ln {classes} = "
-        f"{guessing:.2f}"
+        f"the proxies end with a training loss of {number(_final_loss(summary))}, and guessing has ln "
+        f"{classes} = {math.log(max(classes, 2)):.2f}"
     )
-    if final > _DIVERGING * guessing:
+    if found == "diverging":
         advice = "the training diverges, and the scores mean nothing; lower the learning rate"
     else:
         advice = "they have learned next to nothing; train longer, or raise the learning rate"
@@ -197,11 +216,12 @@ def saturation(summary: Summary) -> Facts:
         return {}
     return {
         "saturated": f"a final loss of {number(final)} means that nearly all samples are memorised, and "
-        f"{LOSS_CONVERGE.name} ranks them less reliably ({number(ranks[1], 2)}) than {LOSS_INIT.name} "
-        f"({number(ranks[0], 2)}); train fewer epochs, or use the early scores"
+        f"{LOSS_CONVERGE.name} ranks them less reliably ({reliability(ranks[1])}) than {LOSS_INIT.name} "
+        f"({reliability(ranks[0])}); train fewer epochs, or use the early scores"
     }
 
 
+NO_TEST = "no accuracy is measured, and goldore study cannot judge; folders train/ and val/ give a test split"
 NO_PREDICTIONS = (
     "this file does not say what its networks predict; score the dataset into a new file, with HeldOutLoss "
     "for predictions of networks that did not train on the sample"
@@ -221,11 +241,18 @@ def issues_facts(issues: Issues) -> Facts:
         by = plural(issues.trials, "cross-validation" if issues.held_out else "loss trial")
         right = percent(issues.accuracy, 1)
         facts["predictions"] = f"by {by}, which are right about {right} of the samples on average"
-        facts["labels"] = (
-            f"{count(len(issues.label_issues))} are likely to be wrong: another class is predicted, as "
-            "surely as samples with that label are on average (confident learning)"
-        )
-        if not issues.held_out:
+        if issues.guessing:
+            facts["labels"] = (
+                f"not judged, since always naming the largest class would be right about "
+                f"{percent(issues.chance, 1)}: the networks have learned too little; train longer"
+            )
+        else:
+            doubted = len(issues.label_issues)
+            facts["labels"] = (
+                f"{plural(doubted, 'label')} {'is' if doubted == 1 else 'are'} likely to be wrong: another "
+                "class is predicted, as surely as samples with that label are on average (confident learning)"
+            )
+        if not issues.held_out and not issues.guessing:
             facts["beware"] = OPTIMISTIC
     if not issues.hashed:
         facts["equal images"] = "unknown: the file has no hashes of the images"
@@ -425,7 +452,7 @@ def noise_warning(name: str, trust: float | None, *, utility: bool) -> str | Non
             advice = (
                 "Evaluate on more images (goldore score --eval-per-class, in another file) or add trials."
             )
-        return f"the ranking by {name} has a reliability of {trust:.2f}; most of it is noise. {advice}"
+        return f"the ranking by {name} has {a_reliability(trust)}; most of it is noise. {advice}"
     if utility and (trust is None or math.isnan(trust)):
         return f"the reliability of {name} is not known; most of the ranking may be noise."
     return None
@@ -473,7 +500,7 @@ def kept_facts(kept: Kept) -> Facts:
     if kept.score is not None:
         facts["drops"] = f"{kept.drops} {kept.score} ({kept.direction}), in {kept.unit}"
         known = kept.reliability is not None
-        facts["reliability"] = number(kept.reliability, 2) if known else "unknown"
+        facts["reliability"] = reliability(kept.reliability) if known else "unknown"
     agreed, chance = kept.halves_overlap, kept.chance_overlap
     if agreed is not None:
         facts["agreement"] = (
@@ -563,7 +590,7 @@ def _reliability(score: ScoreRecord) -> str:
         for target, trials in score.trials_needed.items()
         if trials is not None
     )
-    known = f"{number(score.reliability, 2)}, of ranks {number(score.rank_reliability, 2)}"
+    known = f"{reliability(score.reliability)}, of ranks {reliability(score.rank_reliability)}"
     if not score.trials_needed:
         return known
     return f"{known}; {needed or 'too low to tell how many trials it would take'}"

@@ -43,7 +43,7 @@ def find_images(file: ScoreFile, dataset: str | None, data_root: Path) -> tuple[
     except (GoldoreError, OSError) as error:  # a path may be too long for any system
         return None, f"{str(error).rstrip('.')}; name the dataset with `dataset`."
     if found is None:
-        return None, f"the images of {file.dataset.name} are not at hand; name the dataset with `dataset`."
+        return None, file.dataset.not_at_hand
     return found, ""
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldore.report.records import Known, Record, number_or_none
-from goldore.scores.estimators.predicted import Predicted, confusion, label_issues
+from goldore.scores.estimators.predicted import Predicted, chance, confusion, guessing, label_issues
 from goldore.store import ScoreFile, load_header, load_predictions
 
 _MOST_CLASSES = 20  # of a confusion table that is given whole
@@ -88,7 +88,9 @@ class Issues(Record):
         held_out: whether the predictions are of networks that did not train on the sample; None without any.
         trials: that predict.
         accuracy: share of the trials that predict a sample's label, mean over the samples; None without.
-        label_issues: likely wrong labels, the most doubtful first.
+        chance: the same if the largest class is always predicted, 0..1.
+        guessing: whether the predictions are hardly better than that, so that no label is doubted.
+        label_issues: likely wrong labels, the most doubtful first; none where the networks are `guessing`.
         confused: which classes are taken for which, the most frequent first.
         confusion: samples by label (row) and by the class that most trials predict; None without predictions,
             or for more than 20 classes.
@@ -100,6 +102,8 @@ class Issues(Record):
     held_out: bool | None
     trials: int
     accuracy: Known
+    chance: float
+    guessing: bool
     label_issues: tuple[LabelIssue, ...]
     confused: tuple[Confused, ...]
     confusion: tuple[tuple[int, ...], ...] | None
@@ -137,6 +141,8 @@ def find_issues(file: ScoreFile) -> Issues:
         hashed=hashed,
         equal=groups,
         repeated=sum(len(each.positions) - 1 for each in groups),
+        chance=chance(file.labels),
+        guessing=said is not None and guessing(said, file.labels),
     )
 
 

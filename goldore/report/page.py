@@ -17,7 +17,7 @@ from goldore.report.figures import Drawing, svg
 from goldore.report.gallery import GalleryRow, Picture, examples, extremes, most_classes, pictures
 from goldore.report.material import Material
 from goldore.report.records import Kept
-from goldore.wording import count, number, percent, printable
+from goldore.wording import count, number, percent, printable, reliability
 
 _FOLDED = 30  # classes: longer tables are folded
 _MOST_TRIALS = 200  # values of single trials that are listed
@@ -71,7 +71,7 @@ def render(material: Material, drawings: Sequence[Drawing]) -> str:
 
 
 def template(name: str, **known: object) -> jinja2.Template:
-    """A template of a page, which knows these names and the filters number, count, percent and figure."""
+    """A template of a page, which knows these names and the filters that show values."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("goldore.report", "templates"),
         autoescape=True,
@@ -79,7 +79,9 @@ def template(name: str, **known: object) -> jinja2.Template:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters.update(number=number, count=count, percent=percent, figure=_figure_uri)
+    environment.filters.update(
+        number=number, count=count, percent=percent, reliability=reliability, figure=_figure_uri
+    )
     environment.globals.update(known)
     return environment.get_template(name)
 

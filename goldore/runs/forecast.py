@@ -56,7 +56,7 @@ def training_forecast(
     before = memory_taken(data.device)
     step = _seconds(data.device, _training(data, architecture, recipe, size, plain)) / (_BATCH * size)
     look = _seconds(data.device, _looking(data, architecture, recipe, size, plain)) / (_BATCH * size)
-    rate = f"{1 / step:,.0f} images/s trained and {1 / look:,.0f} looked at"
+    rate = f"{1 / step:,.0f} images/s trained and {1 / look:,.0f} scored"
     saved = ", uncompiled; compiled it is usually faster" if execution.compiled else ""
     measured = memory_taken(data.device) - before
     memory = before + int(measured * (max(recipe.batch_size, _BATCH) / _BATCH if trained else 1))

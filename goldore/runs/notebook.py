@@ -10,6 +10,7 @@ from typing import Any
 from goldore.runs.watching import Forecast, Plan, Watcher
 from goldore.store import LossResult, Result
 from goldore.training.progress import Progress
+from goldore.trials.seeds import Trial
 from goldore.wording import count, duration, number, plural, took
 
 _BETWEEN = 0.5  # seconds between two changes of the line
@@ -44,7 +45,8 @@ class NotebookWatcher(Watcher):
         self._lines: list[str] = []
         self._done = 0
         self._start = self._shown = 0.0
-        self._share = 0.0  # of the trials under way, in trials
+        self._group = 1  # trials that train together now
+        self._share = 0.0  # of them that is done, in trials
 
     def planned(self, plan: Plan) -> None:
         """Begin a line for the trials of a kind."""
@@ -63,9 +65,13 @@ class NotebookWatcher(Watcher):
         """Say what is made first."""
         self._now_and_then(f"{what}: {share:.0%}")
 
+    def started(self, trials: Sequence[Trial]) -> None:
+        """Take in how many train together."""
+        self._group = len(trials)
+
     def progressed(self, progress: Progress) -> None:
         """Show the share that is done and the time left."""
-        self._share = progress.images / max(progress.total_images, 1)
+        self._share = self._group * progress.images / max(progress.total_images, 1)
         self._now_and_then(f"epoch {progress.epoch}, loss {number(progress.loss)}")
 
     def finished(self, results: Sequence[Result]) -> None:

@@ -10,7 +10,10 @@ from goldore.datasets.load import BUNDLED
 from goldore.datasets.origin import Origin
 from goldore.datasets.tar import shard_files
 from goldore.errors import DatasetError, UsageError
-from goldore.store import ScoreFile
+from goldore.store import ScoreFile, load_header
+from goldore.wording import count
+
+_UNKNOWN = "its images, labels or their order differ"
 
 
 def dataset_of(
@@ -44,10 +47,24 @@ def dataset_of(
     known = file.dataset.fingerprint  # an imported list has none
     if dataset.fingerprint != known if known else not np.array_equal(dataset.labels, file.labels):
         raise DatasetError(
-            f"{dataset.source} is not the dataset of {file.path} (its images, labels or their order differ); "
-            "name the right one with `dataset`."
+            f"{dataset.source} is not the dataset of {file.path} ({_difference(file, dataset)}); name the "
+            "right one with `dataset`."
         )
     return dataset
+
+
+def _difference(file: ScoreFile, dataset: ImageDataset) -> str:
+    """In what a dataset is another one than that of a score file."""
+    before, now = dict.fromkeys(load_header(file.path).paths or ()), dict.fromkeys(dataset.paths or ())
+    if not before or not now:
+        return _UNKNOWN
+    found = []
+    for paths, others, what in ((now, before, "added"), (before, now, "missing")):
+        changed = [path for path in paths if path not in others]
+        if changed:
+            more = f" and {count(len(changed) - 1)} more" if len(changed) > 1 else ""
+            found.append(f"{what}: {changed[0]}{more}")
+    return "; ".join(found) or _UNKNOWN
 
 
 def _place(file: ScoreFile, origin: Origin | None, data_root: Path) -> tuple[str, Path]:
@@ -63,7 +80,7 @@ def _place(file: ScoreFile, origin: Origin | None, data_root: Path) -> tuple[str
         and _is_there(origin)
     ):
         return str(Path(origin.path).resolve()), data_root
-    raise UsageError(f"the images of {file.dataset.name} are not at hand; name the dataset with `dataset`.")
+    raise UsageError(file.dataset.not_at_hand)
 
 
 def _is_there(origin: Origin) -> bool:

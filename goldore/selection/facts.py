@@ -26,6 +26,10 @@ class Facts:
         self._hashes: NDArray[np.uint64] | None = None
         self._features: dict[str, NDArray[np.floating]] = {}
 
+    def class_name(self, label: int) -> str:
+        """The name of a class."""
+        return self._file.dataset.class_names[label]
+
     def score(self, name: str) -> NDArray[np.float64]:
         """A score, float64 [N]; NaN where a sample has none.
 

@@ -35,6 +35,7 @@ from goldore.selection.rule import Chain, End, Filter, Samples, Strategy
 from goldore.selection.strategies import strategy_of
 from goldore.store import Score, ScoreFile, load_header, load_scores
 from goldore.values import Value
+from goldore.wording import a_reliability
 
 Scope = Literal["class", "global"]
 _DRAWS = 1  # the stream of random numbers for rules; the criterion Random has the seed's own
@@ -281,9 +282,10 @@ def choose_samples(
     members = class_members(labels, num_classes) if scope == "class" else [np.arange(len(labels))]
     if amount.count is not None:
         size, smallest = min((len(each), place) for place, each in enumerate(members))
+        name = facts.class_name(smallest) if facts is not None else smallest
         require(
             size >= amount.count,
-            f"`keep_per_class` {amount.count} is more than the {size} samples of class {smallest}; "
+            f"`keep_per_class` {amount.count} is more than the {size} samples of class {name}; "
             + ("lower it." if size else "that class has none, so give a ratio."),
         )
     groups = [
@@ -403,7 +405,7 @@ def _check_reliability(score: Score, least: float) -> None:
         needed = score.trials_needed(least) if least < 1 else math.inf
         many = f"about {math.ceil(needed):,} trials" if math.isfinite(needed) else "many more trials"
         raise UnreliableError(
-            f"{score.name} has a reliability of {score.trust:.2f} from {score.trials:,} trials, and "
+            f"{score.name} has {a_reliability(score.trust)} from {score.trials:,} trials, and "
             f"`min_reliability` asks for {least:g}; that takes {many}."
         )
 

@@ -28,7 +28,7 @@ from goldore.store.checks import check_same_run, check_storable, run_differences
 from goldore.store.estimating import estimate_anew, estimate_scores, reestimate
 from goldore.store.journal import journal_of
 from goldore.store.journal import remove as remove_journal
-from goldore.store.location import default_path, features_path
+from goldore.store.location import default_path, default_study, features_path
 from goldore.store.merging import join, merge
 from goldore.store.model import (
     CheckRun,
@@ -50,7 +50,7 @@ from goldore.store.model import (
     UtilityTrials,
 )
 from goldore.store.predicting import load_predictions
-from goldore.store.reading import is_score_file, load_header, load_scores
+from goldore.store.reading import is_score_file, is_study, load_header, load_scores
 from goldore.store.writing import add_trials, drop_trials, write_new
 
 __all__ = [
@@ -75,11 +75,13 @@ __all__ = [
     "check_same_run",
     "check_storable",
     "default_path",
+    "default_study",
     "drop_trials",
     "estimate_anew",
     "estimate_scores",
     "features_path",
     "is_score_file",
+    "is_study",
     "join",
     "journal_of",
     "load_header",

@@ -1,5 +1,6 @@
 """What is checked before hours of training."""
 
+import shlex
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,13 @@ from goldore.store.format import INDEX_SUFFIXES, LIBVER
 from goldore.store.model import CheckRun, Header, Run, ScoreFile
 from goldore.store.trial_kinds import KINDS
 from goldore.store.writing import size_of, write_header
+
+_EXTENDING = {
+    "loss": "goldore extend {} --trials N",
+    "kernel": "goldore extend {} --trials N",
+    "fold": "goldore extend {} --fold-trials N",
+    "utility": "goldore extend {} --utility-trials N",
+}
 
 
 def check_storable(path: Path, header: Header, run: Run) -> None:
@@ -52,10 +60,14 @@ def check_same_run(existing: ScoreFile, header: Header, run: Run) -> None:
     if differences:
         shown = "; ".join(f"{name}: {there} there / {now} now" for name, there, now in differences)
         what = "other check trials" if run.kind == CheckRun.kind else "another run"
-        raise ScoreFileError(
-            f"{existing.path} holds {what} ({shown}); "
-            "choose another file with `out`, or replace it with `overwrite`."
-        )
+        advice = "choose another file with `out`, or replace it with `overwrite`"
+        if existing.dataset.fingerprint == header.info.fingerprint and run.kind in _EXTENDING:
+            extending = _EXTENDING[run.kind].format(shlex.quote(str(existing.path)))
+            advice = (
+                "choose another file with `out`, replace it with `overwrite`, or add trials like its own: "
+                f"{extending}"
+            )
+        raise ScoreFileError(f"{existing.path} holds {what} ({shown}); {advice}.")
 
 
 def run_differences(existing: ScoreFile, header: Header, run: Run) -> list[tuple[str, Any, Any]]:

@@ -75,6 +75,13 @@ class DatasetInfo:
         if self.origin is None:
             object.__setattr__(self, "origin", Origin.of_words(self.source))
 
+    @property
+    def not_at_hand(self) -> str:
+        """That its images are not where they were read, and what to do."""
+        path = self.origin.path if self.origin is not None else ""
+        gone = f" (they were read from {path})" if path else ""
+        return f"the images of {self.name} are not at hand{gone}; name the dataset with `dataset`."
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Header(Value):

@@ -1,5 +1,6 @@
 """Reading a score file."""
 
+import shlex
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -101,6 +102,17 @@ def is_score_file(path: Path) -> bool:
         return False
 
 
+def is_study(path: Path) -> bool:
+    """Whether a file is a study, intact or not so far as can be told."""
+    try:
+        if not path.is_file() or not is_sealed(path):
+            return False
+        with h5py.File(path, "r", locking=False) as file:
+            return bool(file.attrs.get("format") == STUDY_FORMAT)
+    except (OSError, RuntimeError, ValueError, TypeError):
+        return False
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[h5py.File]:
     """Open a score file for reading; whatever goes wrong inside the block becomes one sentence."""
@@ -108,7 +120,8 @@ def opened(path: Path) -> Iterator[h5py.File]:
         raise ScoreFileError(f"{path} is a folder; give the path of a score file.")
     if not path.is_file():
         raise ScoreFileError(
-            f"there is no score file {path}; make one with: goldore score DATASET --out {path}"
+            f"there is no score file {path}; make one with: goldore score DATASET --out "
+            f"{shlex.quote(str(path))}"
         )
     try:
         if not is_sealed(path):

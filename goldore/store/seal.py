@@ -11,6 +11,7 @@ shows it.
 import hashlib
 import os
 import re
+import shlex
 from pathlib import Path
 
 from goldore.errors import ScoreFileError
@@ -80,7 +81,7 @@ def check_seal(path: Path) -> None:
     if why is not None:
         raise ScoreFileError(
             f"{path} is damaged, or another program changed it ({why}); "
-            f"goldore verify {path} says what is left, and --repair NEW.h5 saves it."
+            f"goldore verify {shlex.quote(str(path))} says what is left, and --repair NEW.h5 saves it."
         )
 
 

@@ -3,7 +3,6 @@
 import math
 from dataclasses import dataclass
 from decimal import Decimal
-from pathlib import Path
 
 from goldore.errors import ScoreFileError
 from goldore.selection.pruning import Selection
@@ -13,11 +12,6 @@ from goldore.studies.judging import Verdict
 from goldore.studies.kept import digest_of
 from goldore.studies.model import Study
 from goldore.wording import plural
-
-
-def default_study(scores: Path) -> Path:
-    """The study of a score file where no other is named: beside it, with -study in its name."""
-    return scores.with_name(f"{scores.stem}-study.h5")
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,10 @@ def prepare(
         UsageError: if the dataset has no test split, or there is no such device.
     """
     check_compile_mode(compile_mode)
-    check_test_split(dataset, "a study needs one: name a dataset that has it with `dataset`")
+    check_test_split(
+        dataset,
+        "a study judges by one: name a dataset that has it with `dataset` (folders train/ and val/ give one)",
+    )
     where = resolve_device(device)
     if deterministic:
         prepare_determinism(where)

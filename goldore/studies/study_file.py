@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 from goldore.errors import ScoreFileError, UsageError, reason
 from goldore.files.atomic import check_space, check_writable, replacing
 from goldore.files.locking import writing_to
+from goldore.store import is_study
 from goldore.store.format import LIBVER, STUDY_FORMAT, read_array, read_attribute, read_text, text_array
-from goldore.store.seal import SIZE, check_seal, is_sealed, seal
+from goldore.store.seal import SIZE, check_seal, seal
 from goldore.studies.answers import named
 from goldore.studies.cells import Cell
 from goldore.studies.model import MARGIN, Run, Settings, Study
@@ -176,17 +177,6 @@ def load_study(path: str | Path, margin: float | None = None) -> Study:
         check_margin(margin)
         content.margin = margin
     return content.study(Path(path))
-
-
-def is_study(path: Path) -> bool:
-    """Whether a file is a study, intact or not so far as can be told."""
-    try:
-        if not path.is_file() or not is_sealed(path):
-            return False
-        with h5py.File(path, "r", locking=False) as file:
-            return bool(file.attrs.get("format") == STUDY_FORMAT)
-    except (OSError, RuntimeError, ValueError, TypeError):
-        return False
 
 
 def merge_studies(paths: Sequence[str | Path], out: str | Path, *, overwrite: bool = False) -> Study:

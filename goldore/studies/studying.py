@@ -18,11 +18,10 @@ from goldore.repositories import find_repository
 from goldore.repositories.limits import count_problems, dataset_problems, make_settings
 from goldore.repositories.metric import check_pattern
 from goldore.runs.source import dataset_of
-from goldore.store import ScoreFile, load_scores
+from goldore.store import ScoreFile, default_study, load_scores
 from goldore.studies.answers import named
 from goldore.studies.cells import ALL, PROGRAM, RATIOS, UNDISTILLED, Cell, grid, split_criteria
 from goldore.studies.kept import feasible, select
-from goldore.studies.lookup import default_study
 from goldore.studies.model import MARGIN, Run, Settings, Study, verdicts_of
 from goldore.studies.programs import Program, Programs, Way
 from goldore.studies.study_file import (

@@ -261,7 +261,7 @@ PRUNE = {
     "no-rule": ([*LARGE], ["exactly one of --drop-ratio, --keep-ratio, --keep-per-class and --keep-range"]),
     "count-above-class": (
         [*LARGE, "--keep-per-class", "21"],
-        ["--keep-per-class 21", "20 samples of class 0"],
+        ["--keep-per-class 21", "20 samples of class left"],
     ),
     "count-0": ([*LARGE, "--keep-per-class", "0"], ["--keep-per-class is 0"]),
     "count-global": (

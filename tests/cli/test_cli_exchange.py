@@ -144,6 +144,7 @@ class TestImport:
             "LossConverge: 60 scores imported",
             f"MonteCarlo: 60 scores imported, {never} of them missing (0.0 there: never drawn)",
             "written to back.h5",
+            "next: goldore inspect back.h5",
         ]
         here, back = values("a.h5"), values("back.h5")
         for name in SCORES[:2]:
@@ -177,10 +178,15 @@ class TestImport:
 
     def test_a_folder_goes_by_the_name_of_the_dataset(self, works, refuses, folder):
         works("import", "lists", "--dataset", "arrays.npz")
-        assert (folder / "lists" / "arrays.h5").is_file()
+        assert (folder / "scores_cache" / "arrays-imported.h5").is_file()
+        assert not list((folder / "lists").glob("*.h5"))
         (folder / "labels.txt").write_text("0\n1\n")
         text = works("import", "lists", "--labels", "labels.txt", "--name", "arrays2")
-        assert text.splitlines() == ["LossInit: 2 scores imported", "written to lists/arrays2.h5"]
+        written = "scores_cache/arrays2-imported.h5"
+        wanted = ["LossInit: 2 scores imported", f"written to {written}", f"next: goldore inspect {written}"]
+        assert text.splitlines() == wanted
+        single = works("import", "lists/arrays2_LossInit.json", "--labels", "labels.txt")
+        assert "written to scores_cache/arrays2_LossInit.h5" in single
         said = refuses("import", "lists", "--labels", "labels.txt", "--name", "CIFAR10", "--out", "x.h5")
         assert "it has lists of arrays, arrays2" in said
         assert "--name" in refuses("import", "lists", "--labels", "labels.txt", "--out", "x.h5")

@@ -71,7 +71,7 @@ class TestWhatWasRead:
         for part in (
             "train 6 images from Training/: .png; I;16; 8x8",
             "classes 2: cat, dog; 3 images each",
-            "changed 6 16 bits scaled to 8",
+            "changed 6 images: 16 bits scaled to 8",
             "passed over 1 .txt file, 1 folder .ipynb_checkpoints",
             "note valid/ is not used: it has no image of class dog",
         ):
@@ -84,6 +84,12 @@ class TestPreset:
         assert done.returncode == 0, done.stderr
         assert done.stderr.startswith("preset quick: 3 trials of 10 epochs, width 32")
         assert "3 trials of 10 epochs" in done.stderr
+
+    def test_more_trials_keep_it_and_extend_the_file(self, goldore):
+        done = goldore("score", "--trials", "10", "--dry-run", "--out", "s.h5")
+        assert done.returncode == 0, done.stderr
+        assert done.stderr.startswith("preset quick: 10 trials of 10 epochs, width 32")
+        assert "\n10 trials of 10 epochs" in done.stderr
 
     @pytest.mark.parametrize(
         ("words", "trials"),

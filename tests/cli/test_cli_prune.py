@@ -72,11 +72,12 @@ def test_kept_positions_are_those_of_a_brute_force_selection(
     assert kept.dtype == np.int64
     assert kept.tolist() == brute_force(score_file, score, drops, stretch)
     assert len(kept) == 3 * per_class
-    rows = [line.split() for line in done.stdout.splitlines()[-4:-1]]
+    rows = [line.split() for line in done.stdout.splitlines()[-5:-2]]
     assert rows == [
         [str(label), name, str(per_class), "20"] for label, name in enumerate(["left", "middle", "right"])
     ]
-    assert done.stdout.splitlines()[-1] == "written to keep.npy, provenance to keep.npy.json"
+    assert done.stdout.splitlines()[-2] == "written to keep.npy, provenance to keep.npy.json"
+    assert done.stdout.splitlines()[-1] == "next: goldore run keep.npy -- python YOUR_TRAINING.py"
     assert f"kept {len(kept)} of 60 samples" in done.stdout
     assert "\x1b" not in done.stdout + done.stderr
 
@@ -219,7 +220,7 @@ class TestRules:
 )
 def test_default_file_name(options, name, goldore, score_file, tmp_path):
     done = goldore("prune", score_file, "--criterion", "LossInit_small", *options)
-    assert done.stdout.splitlines()[-1] == f"written to {name}, provenance to {name}.json"
+    assert done.stdout.splitlines()[-2] == f"written to {name}, provenance to {name}.json"
     assert {path.name for path in tmp_path.iterdir()} == {"scores.h5", name, f"{name}.json"}
 
 
@@ -420,5 +421,5 @@ def test_many_classes_are_listed_with_verbose_only(goldore, tmp_path, tiny_score
 
 def test_a_class_is_one_line_in_a_pipe_however_long_its_name(goldore, score_file, long_names):
     done = goldore("prune", score_file, "--criterion", "Random", "--keep-per-class", 3, "--out", "keep.npy")
-    rows = [line.rsplit(maxsplit=2) for line in done.stdout.splitlines()[-4:-1]]
+    rows = [line.rsplit(maxsplit=2) for line in done.stdout.splitlines()[-5:-2]]
     assert rows == [[f"{label} {name}", "3", "20"] for label, name in enumerate(long_names)]

@@ -42,7 +42,8 @@ class TestFirstRun:
             "next:",
         ]
         assert lines[3] == "written to scores_cache/tiny.h5"
-        assert lines[4].startswith("next: goldore study scores_cache/tiny.h5 --ipc 1")
+        assert lines[4].startswith("next: goldore score tiny.npz ")  # they have learned next to nothing
+        assert lines[4].endswith(" --out scores_cache/tiny-longer.h5")
 
     def test_the_table_in_a_pipe_is_not_cut(self, tiny_run):
         head = tiny_run[1].stdout.splitlines()[0]
@@ -60,8 +61,12 @@ class TestFirstRun:
             assert float(numbers[4]) == pytest.approx(content[f"scores/{name}@reliability"], abs=6e-3)
             assert float(numbers[5]) == pytest.approx(content[f"scores/{name}@rank_reliability"], abs=6e-3)
 
-    def test_the_next_command_can_be_run_as_printed(self, tiny_run, goldore_in, tmp_path):
-        folder, done = tiny_run
+    def test_the_next_command_can_be_run_as_printed(self, tiny_npz, goldore_in, tmp_path):
+        folder = tmp_path / "a folder"
+        folder.mkdir()
+        shutil.copy(tiny_npz, folder)
+        learns = ("--width", 4, "--depth", 1, "--epochs", 30, "--lr", 0.1, "--trials", 2)
+        done = goldore_in(folder, "score", "tiny.npz", *learns)
         words = shlex.split(done.stdout.splitlines()[-1].removeprefix("next: goldore "))
         (folder / "small_budget.py").write_text(
             "from goldore import ConvNetConfig, MatchRecipe, StudyRecipe\n"
@@ -130,7 +135,7 @@ class TestSecondRun:
         told = [line for line in again.stderr.splitlines() if not line.startswith("warning: ")]
         assert "nothing to do" in told[-1]
         assert "2 of them done before" in again.stderr
-        assert again.stdout == first.stdout
+        assert again.stdout == first.stdout.replace("written to", "scores are in")
         assert path.read_bytes() == before
         # --verbose shows what was detected, which the first run without it does not
         content = read_h5(path)

@@ -35,7 +35,7 @@ def test_score_says_what_it_does_and_how_far_to_trust_it(utility_run):
     assert "MonteCarlo of 40 trials: reliability" in done.stdout
     assert "signal share" in done.stdout
     assert "how many trials it takes cannot be told yet" in done.stdout  # the tiny run is noise
-    assert "next: the ranking is mostly noise so far" in done.stdout
+    assert "next: goldore extend u.h5 --utility-trials 80" in done.stdout
     assert re.search(r"warning: the (ranking by|reliability of) MonteCarlo .*noise", done.stderr)
 
 

@@ -20,7 +20,7 @@ from rich.cells import cell_len
 
 import goldore
 from goldore.report.curves import reliability_curve
-from goldore.wording import count, number, percent
+from goldore.wording import a_reliability, count, number, percent, reliability
 from tests.report.making import HOSTILE, ODD, noise, put, scored
 
 KEEP = ("--criterion", "LossConverge_large", "--keep-ratio", "0.3")
@@ -158,9 +158,9 @@ class TestCriterion:
             "drops small MonteCarlo (high = useful, low = useless or harmful), in accuracy (1 = all correct)"
             in lines
         )
-        assert f"reliability {number(trust, 2)}" in lines
+        assert f"reliability {reliability(trust)}" in lines
         assert "MonteCarlo_small, keep 4 of each class: keeps 12 of 60 samples (20.00%)" in lines
-        assert f"has a reliability of {trust:.2f}; most of it is noise" in " ".join(done.stderr.split())
+        assert f"has {a_reliability(trust)}; most of it is noise" in " ".join(done.stderr.split())
 
 
 class TestReliabilityByTrials:
@@ -549,7 +549,8 @@ class TestTerminal:
             for row in score["classes"]:
                 median = [] if signal else ["median"]
                 cells = [number(row[key]) for key in ("mean", "std", *median, "stderr")]
-                cells += [number(row[key], 2) for key in ("reliability", "rank_reliability", *signal)]
+                cells += [reliability(row[key]) for key in ("reliability", "rank_reliability")]
+                cells += [number(row[key], 2) for key in signal]
                 ending = " ".join([count(row["samples"]), *cells, percent(row["highest_tenth"], 1)])
                 assert any(line.endswith(ending) for line in lines)
 

@@ -9,7 +9,7 @@ from collections import Counter
 from html.parser import HTMLParser
 from importlib import resources
 
-from goldore.wording import count, number, percent, printable
+from goldore.wording import count, number, percent, printable, reliability
 
 TEXTS = {"h1", "h2", "h3", "h4", "p", "dd", "dt", "figcaption", "title"}
 VOID = {"meta", "img", "br", "link", "hr", "input"}
@@ -83,7 +83,7 @@ def check_summary_tables(page, summary):
             name,
             count(score["trials"]),
             *(number(score[key]) for key in ("min", "median", "max", "stderr")),
-            *(number(score[key], 2) for key in ("reliability", "rank_reliability")),
+            *(reliability(score[key]) for key in ("reliability", "rank_reliability")),
             count(score["missing"]),
         ]
         for name, score in summary["scores"].items()
@@ -95,7 +95,8 @@ def check_summary_tables(page, summary):
                 class_cell(row),
                 count(row["samples"]),
                 *(number(row[key]) for key in ("mean", "std", "median", "stderr")),
-                *(number(row[key], 2) for key in ("reliability", "rank_reliability", *signal)),
+                *(reliability(row[key]) for key in ("reliability", "rank_reliability")),
+                *(number(row[key], 2) for key in signal),
                 percent(row["highest_tenth"], 1),
             ]
             for row in score["classes"]

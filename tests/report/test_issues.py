@@ -22,7 +22,7 @@ from tests.report.making import HOSTILE, noise, scored
 MISTAKEN = {3: 1, 14: 0, 27: 2}  # position: what it shows
 
 
-def planted(path, classes=3, samples=30, names=None, paths=None):
+def planted(path, classes=3, samples=30, names=None, paths=None, mistaken=None):
     """A score file with wrong labels and equal images."""
     dataset = noise((samples // classes,) * classes, side=4, names=names)
     labels = np.arange(samples) % classes
@@ -31,7 +31,7 @@ def planted(path, classes=3, samples=30, names=None, paths=None):
     images[9] = images[12]  # both 0
     dataset = replace(dataset, labels=labels, images=images, paths=paths)
     truth = labels.copy()
-    for at, shown in MISTAKEN.items():
+    for at, shown in (mistaken or MISTAKEN).items():
         truth[at] = shown
     recipe = LossRecipe(network=ConvNetConfig(depth=1, width=4), mean=(0.5,) * 3, std=(0.2,) * 3, epochs=2)
     run = LossRun(recipe, 0, (SCORES["LossConverge"],), device="CPU", torch_version="2")
@@ -77,9 +77,23 @@ def test_what_is_planted_is_found(tmp_path):
     assert (found.repeated, found.contradictions, found.held_out, found.trials) == (3, 1, False, 2)
     assert found.accuracy == pytest.approx(0.9)
     told = facts.issues_facts(found)
-    assert told["labels"].startswith("3 are likely to be wrong")
+    assert told["labels"].startswith("3 labels are likely to be wrong")
     assert told["beware"] == facts.OPTIMISTIC
     assert told["equal images"].startswith("2 groups, 1 of them with different labels; 3 samples could go")
+
+
+def test_networks_that_guess_accuse_no_label(tmp_path):
+    file = planted(tmp_path / "s.h5", mistaken={at: (at + 1) % 3 for at in range(20)})
+    found = find_issues(file)
+    assert found.guessing
+    assert found.label_issues == ()
+    told = facts.issues_facts(found)
+    assert told["predictions"].endswith("right about 33.3% of the samples on average")
+    assert told["labels"].startswith(
+        "not judged, since always naming the largest class would be right about 33.3%"
+    )
+    assert "beware" not in told
+    assert {row["label_issue"] for row in json.loads("".join(records(file)))} == {None}
 
 
 def test_files_that_do_not_tell_say_so(tmp_path):

@@ -1,11 +1,13 @@
 """The page, parsed: on files of all kinds, with names of all kinds. Other tests take its makers of files."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
 from goldore.errors import GoldoreError
 from goldore.report import compare, summarize
+from goldore.report.browser import browser
 from goldore.report.extra import check_report_extra
 from goldore.report.figures import draw
 from goldore.report.material import Material
@@ -162,3 +164,12 @@ def test_a_missing_library_is_named_with_how_to_install_it(absent, named, monkey
     with pytest.raises(GoldoreError, match=rf"{named}.*pip install matplotlib jinja2") as caught:
         check_report_extra()
     assert caught.value.exit_code == 1
+
+
+def test_long_paths_leave_room_for_fewer_samples(tmp_path):
+    paths = tuple(f"{'deep/' * 240}{place}.png" for place in range(2000))
+    dataset = replace(noise((1000, 1000), side=1), paths=paths)
+    material = material_of(scored(tmp_path / "s.h5", dataset, 1), kept=())
+    found = browser(material, LOSSES, (), 10e6)
+    assert 500 < found.samples < 2000
+    assert len(found.data) < 1.5e6

@@ -67,3 +67,18 @@ def test_only_a_notebook_has_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
     monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace(display=Display()))
     assert isinstance(default_watcher(), NotebookWatcher)
+
+
+def test_trials_that_train_together_count_together(monkeypatch):
+    """Half of a group of four is two trials: half of the time is left."""
+    display, now = Display(), [0.0]
+    monkeypatch.setattr("goldore.runs.notebook.time.monotonic", lambda: now[0])
+    watcher = NotebookWatcher(display)
+    run = SimpleNamespace(device="cpu")
+    watcher.planned(
+        SimpleNamespace(notes=(), dataset=make_dataset(), trials=4, there=0, run=run, compiled=False)
+    )
+    watcher.started([None] * 4)
+    now[0] = 60.0
+    watcher.progressed(SimpleNamespace(images=50, total_images=100, epoch=1, loss=1.0))
+    assert "0 of 4 trials done, 0:01:00 left" in repr(display.shown[-1])

@@ -7,9 +7,10 @@ import pytest
 
 from goldore.errors import ScoreFileError
 from goldore.selection.pruning import prune
+from goldore.store import default_study
 from goldore.studies.cells import Cell
 from goldore.studies.kept import select
-from goldore.studies.lookup import default_study, findings
+from goldore.studies.lookup import findings
 from goldore.studies.model import Run, Settings, Study
 
 CELLS = [

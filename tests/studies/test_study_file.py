@@ -7,14 +7,13 @@ import numpy as np
 import pytest
 
 from goldore.errors import ScoreFileError, UsageError
-from goldore.store import load_scores
+from goldore.store import is_study, load_scores
 from goldore.store.seal import seal
 from goldore.studies.cells import Cell
 from goldore.studies.model import Run, Settings
 from goldore.studies.study_file import (
     Content,
     check_same,
-    is_study,
     load_study,
     merge_studies,
     read_content,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+_LEARNED = 0.1  # of what chance leaves to be learned, at the least
 _BLOCK = 2**18  # samples that are counted at a time
 
 
@@ -86,11 +87,22 @@ def combine_predictions(
     )
 
 
+def chance(labels: NDArray[np.int64]) -> float:
+    """Share of the samples about which who always names the largest class is right, 0..1."""
+    return float(np.bincount(labels).max() / len(labels))
+
+
+def guessing(predicted: Predicted, labels: NDArray[np.int64]) -> bool:
+    """Whether the trials are right hardly more often than by `chance`, so that they accuse no label."""
+    by_chance = chance(labels)
+    return float(predicted.right.mean()) - by_chance < _LEARNED * (1 - by_chance)
+
+
 def label_issues(predicted: Predicted, labels: NDArray[np.int64], num_classes: int) -> NDArray[np.int64]:
     """Find likely wrong labels by confident learning (Northcutt et al. 2021, arXiv 1911.00068).
 
     A label is doubted where another class is predicted with at least the mean probability that samples with
-    that label have of it.
+    that label have of it; none where the networks are `guessing`.
 
     Args:
         predicted: what the trials say.
@@ -100,6 +112,8 @@ def label_issues(predicted: Predicted, labels: NDArray[np.int64], num_classes: i
     Returns:
         Their positions, int64, the most doubtful first: by the label's probability minus the other's.
     """
+    if guessing(predicted, labels):
+        return np.empty(0, dtype=np.int64)
     sizes = np.bincount(labels, minlength=num_classes)
     totals = np.bincount(labels, weights=predicted.label_probability, minlength=num_classes)
     usual = np.divide(totals, sizes, out=np.full(num_classes, np.inf), where=sizes > 0)

@@ -34,7 +34,7 @@ Memory is bounded: trials are read in blocks, and nothing here is larger than a 
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,8 +47,6 @@ from goldore.scores.estimators.reliability import (
     standard_error,
     weighted_mean,
 )
-from goldore.scores.estimators.ridge import Ridge
-from goldore.scores.estimators.shrunk import Half, Shrinkage, judge
 from goldore.scores.estimators.sweeps import (
     GROUPS,
     SweepParts,
@@ -59,6 +57,9 @@ from goldore.scores.estimators.sweeps import (
     pool_of,
 )
 from goldore.trials.draws import Strata
+
+if TYPE_CHECKING:
+    from goldore.scores.estimators.shrunk import Half, Shrinkage
 
 Estimator = Literal["in-minus-out", "in-mean", "ridge", "shrunk"]
 ESTIMATORS: tuple[Estimator, ...] = get_args(Estimator)
@@ -111,10 +112,16 @@ def estimate_utility(
         values, stderr = sums.in_mean()
         halved = sums.half_with_level
     elif estimator == "ridge":
+        from goldore.scores.estimators.ridge import (
+            Ridge,
+        )  # most readers of score files need neither of the two
+
         ridge = Ridge(trials, parts, samples, share, np.isfinite(values))
         values, stderr = ridge.fit()
         halved = ridge.half
     elif estimator == "shrunk":
+        from goldore.scores.estimators.shrunk import Shrinkage
+
         pools = [pool for fold in trials.strata.pools for pool in fold]
         shrinkage = Shrinkage(prior or {}, pools, values, stderr, sums.counts)
         if shrinkage.shrinks:
@@ -165,7 +172,7 @@ def halved_utility(trials: Trials, samples: int) -> Halved:
 
 
 def _shrunk(
-    shrinkage: Shrinkage,
+    shrinkage: "Shrinkage",
     sums: "_Sums",
     trials: Trials,
     raw: NDArray[np.float64],
@@ -173,10 +180,12 @@ def _shrunk(
     class_shares: NDArray[np.float64],
 ) -> Estimate:
     """The estimate by a prior that explains something, judged by raw halves."""
+    from goldore.scores.estimators.shrunk import judge
+
     parts = trials.parts()
     values, stderr = shrinkage.estimate(raw, sums.counts)
 
-    def halves() -> Iterator[Callable[[], Half]]:
+    def halves() -> Iterator[Callable[[], "Half"]]:
         number = int(parts.number.max(initial=0))
         for chosen, other in _ways(number):
             for first, second in ((chosen, other), (other, chosen)):
@@ -204,7 +213,9 @@ def _shrunk(
     )
 
 
-def _half(shrinkage: Shrinkage, sums: "_Sums", chosen: NDArray[np.bool_], other: NDArray[np.bool_]) -> Half:
+def _half(
+    shrinkage: "Shrinkage", sums: "_Sums", chosen: NDArray[np.bool_], other: NDArray[np.bool_]
+) -> "Half":
     raw = sums.half(chosen)
     return shrinkage.estimate(raw, sums.counts_of(chosen))[0], raw, sums.half(other)
 
