@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def cache_command(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME]...", help="Entries to verify or to remove (default: all)."),
+        typer.Argument(metavar="NAME", help="Entries to verify or to remove (default: all)."),
     ] = None,
     *,
     cache: Annotated[

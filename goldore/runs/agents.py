@@ -25,7 +25,7 @@ from goldore.files.atomic import check_writable, replacing
 from goldore.files.locking import lock_of, writing_to
 from goldore.files.untrusted import parse_json
 from goldore.runs.job import Job, Stage
-from goldore.runs.output import errors_of_writing
+from goldore.runs.output import all_diverged, errors_of_writing
 from goldore.runs.preparation import look_ahead
 from goldore.runs.watching import Watcher
 from goldore.store import estimate_scores, features_path, join, load_scores, remove_journal
@@ -115,6 +115,7 @@ class Meeting:
             try:
                 with writing_to(self._path):
                     if self._known() is None:
+                        shutil.rmtree(self.folder, ignore_errors=True)  # of agents killed while they joined
                         blocks = plan()
                         if not blocks:
                             return False
@@ -154,8 +155,15 @@ class Meeting:
         return self.folder / f"{block.name}.h5"
 
     def left(self) -> list[Block]:
-        """Blocks that are not done; none once they were joined."""
-        return [each for each in self.blocks if not self._mark(each).exists()] if self.is_open() else []
+        """Blocks that are not done, those that nobody has claimed first; none once they were joined."""
+        try:
+            there = set(os.listdir(self.folder))  # noqa: PTH208 - names are all that is wanted
+        except OSError:
+            there = set()
+        if "plan.json" not in there:
+            return []
+        open_ones = [each for each in self.blocks if f"{each.name}.done" not in there]
+        return sorted(open_ones, key=lambda each: f"{each.name}.claim" in there)
 
     def is_open(self) -> bool:
         """Whether the blocks are not joined yet."""
@@ -163,7 +171,7 @@ class Meeting:
 
     def done(self, block: Block) -> None:
         """Say that the file of a block holds all its trials."""
-        self._mark(block).touch()
+        (self.folder / f"{block.name}.done").touch()
 
     @contextmanager
     def claimed(self, block: Block) -> Iterator[bool]:
@@ -188,20 +196,38 @@ class Meeting:
                     claim.unlink()
 
     def _take(self, claim: Path) -> bool:
-        with suppress(OSError):
-            if self._now() - claim.stat().st_mtime > self._dead_after:
-                gone = claim.with_name(f"{claim.name}.{self._me}")
-                claim.rename(gone)  # one alone can
-                gone.unlink()
-                with suppress(OSError):  # where the system has no locks, its lock file stays
-                    lock = lock_of(claim.with_suffix(".h5"))
-                    if json.loads(lock.read_text())["host"] != socket.gethostname():
-                        lock.unlink()
         try:
             with claim.open("x", encoding="utf-8") as file:
                 file.write(self._me)
+        except FileExistsError:
+            return self._is_dead(claim) and self._free(claim) and self._take(claim)
+        except OSError:  # the folder has gone: all was joined
+            return False
+        return True
+
+    def _is_dead(self, claim: Path) -> bool:
+        try:
+            return self._now() - claim.stat().st_mtime > self._dead_after
         except OSError:
             return False
+
+    def _free(self, claim: Path) -> bool:
+        """Take the claim of a dead agent away; false if another agent was faster."""
+        gone = claim.with_name(f"{claim.name}.{self._me}")
+        try:
+            claim.rename(gone)  # one alone can
+            if not self._is_dead(gone):  # another has claimed it since
+                with suppress(OSError):
+                    os.link(gone, claim)
+                gone.unlink()
+                return False
+            gone.unlink()
+        except OSError:
+            return False
+        lock = lock_of(claim.with_suffix(".h5"))
+        with suppress(OSError, ValueError, LookupError):  # where the system has no locks, its lock file stays
+            if json.loads(lock.read_text(encoding="utf-8"))["host"] != socket.gethostname():
+                lock.unlink()
         return True
 
     def _is_mine(self, claim: Path) -> bool:
@@ -224,8 +250,14 @@ class Meeting:
         probe.unlink()
         return now
 
-    def join(self) -> bool:
+    def join(self, ending: Callable[[], None]) -> bool:
         """Join all blocks into the score file and close the meeting, unless another agent is about to.
+
+        Args:
+            ending: called when the file has all, while it is still locked.
+
+        Returns:
+            Whether it is done.
 
         Raises:
             GoldoreError: if the file cannot be written.
@@ -242,29 +274,32 @@ class Meeting:
                         if features_path(part).exists():
                             features_path(part).replace(features_path(self._path))
                     remove_journal(self._path)
+                    ending()
                     (self.folder / "plan.json").unlink()
-                    estimate_scores(self._path)
                 shutil.rmtree(self.folder, ignore_errors=True)
         except LockedError:
             return False
         return True
 
-    def _mark(self, block: Block) -> Path:
-        return self.folder / f"{block.name}.done"
 
-
-def work(meeting: Meeting, train: Callable[[Block, Path], None], waited: Callable[[], None]) -> None:
+def work(
+    meeting: Meeting,
+    train: Callable[[Block, Path], None],
+    waited: Callable[[], None],
+    ending: Callable[[], None],
+) -> None:
     """Take blocks until all are done, and see that they are joined.
 
     Args:
         meeting: that is open.
         train: the trials of a block, into a file.
         waited: called now and then while other agents have all that is left.
+        ending: called by the agent that joins all, when the file has them.
     """
     while meeting.is_open():
         left = meeting.left()
         if not left:
-            if meeting.join():
+            if meeting.join(ending):
                 return
         elif any(_did(meeting, block, train) for block in left):
             continue
@@ -331,8 +366,15 @@ def share(
     def once(block: Block, part: Path) -> None:
         train(block, part, _OfBlock(watcher))
 
+    def ending() -> None:
+        if job.parts.without_use(runs) is None:
+            estimate_scores(path)
+
     if meeting.open(plan, watcher.waited):
-        work(meeting, once, watcher.waited)
+        work(meeting, once, watcher.waited, ending)
+    for run in runs:
+        if not path.exists() or load_scores(path, only=()).trials_of(run.kind) is None:
+            raise all_diverged(run)
 
 
 class _OfBlock(Watcher):

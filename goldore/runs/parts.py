@@ -130,12 +130,12 @@ class Parts:
             )
         if self.team.rank == 0:
             self._clear_locks()
-        useless = self._without_use(runs) if self.team.rank == 0 else None
+        useless = self.without_use(runs) if self.team.rank == 0 else None
         which = self.team.gather(useless)[0]
         if which is not None:
             raise all_diverged(runs[which])
 
-    def _without_use(self, runs: Sequence[Run]) -> int | None:
+    def without_use(self, runs: Sequence[Run]) -> int | None:
         """Which run has no trial that ended well; what it has is taken out, so that others can follow."""
         for which, run in enumerate(runs):
             file = load_scores(self.path, only=())

@@ -273,7 +273,7 @@ def _train_block(
     with_features = features and block.kind == "loss" and block.first == 0
     numbers = range(block.first, block.stop)
     about = {"scores": names[block.kind], "trial_range": numbers, "features": with_features, **same}
-    score(dataset, out=part, watcher=watcher, **about)
+    score(dataset, out=part, watcher=watcher, team=Team(keeps_failed=True), **about)
 
 
 def _train(job: Job, stages: Sequence[Stage]) -> None:

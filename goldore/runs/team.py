@@ -39,9 +39,13 @@ class Team:
         rank: of this process, 0 to size - 1. Rank 0 speaks for all.
         size: processes that share the run.
         local_rank: of this process among those on the same machine.
+        keeps_failed: whether trials that diverged are kept though none has ended well: others may have.
     """
 
     rank, size, local_rank = 0, 1, 0
+
+    def __init__(self, *, keeps_failed: bool = False) -> None:
+        self.keeps_failed = keeps_failed
 
     def claims(self, numbers: Sequence[int] | NDArray[np.int64]) -> Claims:
         """Share out numbers, the same on all ranks: `take(n)` gives the next n or fewer, [] at the end."""
@@ -94,6 +98,7 @@ class WorkerTeam(Team):
     """
 
     def __init__(self, rank: int, size: int, local_rank: int, store: "Store", *, keeps_store: bool) -> None:
+        super().__init__(keeps_failed=True)
         self.rank, self.size, self.local_rank = rank, size, local_rank
         self._store, self._keeps_store = store, keeps_store
         self._lists = self._gathered = self._read = 0

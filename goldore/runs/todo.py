@@ -39,7 +39,7 @@ class Todo:
             job.header,
             run,
             fresh=existing is None and alone,
-            is_part=not alone,
+            is_part=job.parts.team.keeps_failed,
             useful=self.usable > 0,
         )
 

@@ -14,13 +14,14 @@ import pytest
 
 import goldore
 from goldore import ConvNetConfig, FoldRecipe, LossRecipe, UtilityRecipe
-from goldore.errors import LockedError, ScoreFileError, UsageError
+from goldore.errors import GoldoreError, LockedError, ScoreFileError, UsageError
 from goldore.files.locking import writing_to
 from goldore.runs import agents
 from goldore.runs.agents import Block, Meeting, blocks_of
 from goldore.store import load_scores
+from goldore.trials.seeds import make_trials
 from tests.cli.conftest import environment
-from tests.conftest import make_dataset
+from tests.conftest import diverge, make_dataset
 from tests.teams.conftest import LOSS, assert_same, files_in, write_npz
 
 RECIPE = LossRecipe(network=ConvNetConfig(depth=1, width=4), epochs=2, batch_size=16)
@@ -126,6 +127,31 @@ def test_what_agents_cannot_know_is_refused(tmp_path, wrong):
     assert files_in(tmp_path) == set()
 
 
+def test_a_trial_that_diverges_is_kept_as_such(tmp_path, monkeypatch):
+    diverge(monkeypatch, make_trials(0, [1]))
+    about = {"recipe": RECIPE, "device": "cpu", "ensemble_size": 1, "trials": 3}
+    goldore.score(make_dataset(), out=tmp_path / "one.h5", **about)
+    goldore.score(make_dataset(), out=tmp_path / "shared.h5", shared=True, **about)
+    assert load_scores(tmp_path / "shared.h5").loss_trials.failed == (1,)
+    assert_same(tmp_path / "one.h5", tmp_path / "shared.h5")
+
+
+def test_where_all_diverge_nothing_is_left(tmp_path):
+    about = {"recipe": replace(RECIPE, lr=1e30), "device": "cpu", "ensemble_size": 1, "trials": 2}
+    with pytest.raises(GoldoreError, match="every trial diverged"):
+        goldore.score(make_dataset(), out=tmp_path / "x.h5", shared=True, **about)
+    assert files_in(tmp_path) == set()
+
+
+def test_what_an_agent_left_that_was_killed_while_it_joined_is_removed(tmp_path):
+    about = {"recipe": RECIPE, "device": "cpu", "trials": 1}
+    goldore.score(make_dataset(), out=tmp_path / "x.h5", **about)
+    (tmp_path / "x.h5.shared").mkdir()
+    (tmp_path / "x.h5.shared" / "loss-0-1.h5").write_text("of before")
+    goldore.score(make_dataset(), out=tmp_path / "x.h5", shared=True, **about)
+    assert files_in(tmp_path) == {"x.h5"}
+
+
 class TestClaims:
     """Who has a block, and for how long."""
 
@@ -172,6 +198,19 @@ class TestClaims:
                 assert (third.folder / "loss-0-1.claim").read_text() == third._me
         assert not (one.folder / "loss-0-1.claim").exists()
 
+    def test_one_that_another_has_just_claimed_is_put_back(self, meet, monkeypatch):
+        one, other = meet(60), meet(60)
+        (block,) = one.blocks
+        claim = one.folder / "loss-0-1.claim"
+        claim.write_text("alive")
+        answers = iter([True])  # as if it were of a dead agent at the first look
+        real = Meeting._is_dead
+        monkeypatch.setattr(Meeting, "_is_dead", lambda self, path: next(answers, None) or real(self, path))
+        with other.claimed(block) as mine:
+            assert not mine
+        assert claim.read_text() == "alive"
+        assert {each.name for each in one.folder.iterdir()} == {"plan.json", "loss-0-1.claim"}
+
     def test_one_that_is_touched_is_kept(self, meet):
         one, other = meet(0.4), meet(0.4)
         (block,) = one.blocks
@@ -206,7 +245,7 @@ class TestClaims:
     def test_who_joins_is_waited_for(self, meet):
         one = meet()
         with writing_to(one._path):
-            assert not one.join()
+            assert not one.join(lambda: None)
         assert one.is_open()
 
 
