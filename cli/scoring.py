@@ -341,8 +341,8 @@ def score_command(
         _training(
             metavar="HOW",
             help="exact, or blocks:64:20000 (blocks of 64 neighbours stay together, and 20,000 images are "
-            "mixed), which reads a disk in order (default: as in the file, or exact where the images fit into "
-            "memory).",
+            "mixed), which reads a disk in order (default: as in the file, or exact where the images fit "
+            "into memory).",
         ),
     ] = None,
     momentum: Annotated[float, _training(help="Momentum of SGD.")] = 0.9,
