@@ -27,10 +27,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldore.datasets.dataset import ImageDataset, is_glance
-from goldore.datasets.listing import relative_paths
+from goldore.datasets.paths import relative_paths
 from goldore.datasets.reading import Tally
-from goldore.errors import DatasetError, LockedError, reason
-from goldore.files.atomic import file_name, replacing, user_path
+from goldore.errors import DatasetError, GoldoreError, LockedError, reason
+from goldore.files.atomic import file_name, replacing, sync_folder, user_path
 from goldore.files.locking import writing_to
 from goldore.files.places import own_cache, user_cache
 from goldore.files.untrusted import parse_json
@@ -243,6 +243,8 @@ class Entry:
             except LockedError:
                 self.told("another process decodes the images", 0.0)
                 time.sleep(_BETWEEN_LOOKS)
+            except GoldoreError as error:
+                raise OSError(str(error)) from error
         try:
             yield
         finally:
@@ -271,7 +273,11 @@ class Entry:
         """
         self._shape, blocks = (number, *shape), blocks_of(number, shape)
         self._files = _digests(stats, blocks)
+        self._bring_back()
         there = self._resumable()
+        if there is None:  # before the part: its lines are of another one
+            self._journal.unlink(missing_ok=True)
+            sync_folder(self.folder)
         size = _HEADER + int(np.prod(self._shape))
         with self._part.open("r+b" if there is not None else "wb") as part:
             part.write(_header(self._shape))
@@ -279,7 +285,6 @@ class Entry:
                 os.posix_fallocate(part.fileno(), 0, size)
             part.truncate(size)
         if there is None:
-            self._journal.unlink(missing_ok=True)
             self._take_over()
         else:
             self._done = there
@@ -309,7 +314,8 @@ class Entry:
         """What is here, for people; None if it is nothing that can be told."""
         record, file, images = self.record(), self._part, 0
         try:
-            with (self.path if record is not None else self._part).open("rb") as opened:
+            whole = record is not None or not self._part.exists()
+            with (self.path if whole else self._part).open("rb") as opened:
                 np.lib.format.read_magic(opened)
                 shape = np.lib.format.read_array_header_1_0(opened)[0]
             if record is not None:
@@ -318,7 +324,7 @@ class Entry:
                 there = {line["first"] for line in self._lines()}
                 images = sum(len(block) for block in blocks_of(shape[0], shape[1:]) if block.start in there)
             size = sum(each.stat().st_blocks * 512 for each in self.folder.iterdir())
-            used = file.stat().st_mtime
+            used = (file if file.exists() else self.path).stat().st_mtime
         except (OSError, ValueError):
             return None
         return Kept(self.folder.name, self.source, images, shape[1:], size, record is not None, used)
@@ -326,7 +332,8 @@ class Entry:
     def identify(self, dataset: ImageDataset) -> None:
         """Tell a dataset with these training images its hashes and normalisation, or keep those it finds."""
         record, labels = self.record(), hashlib.sha256(dataset.labels.tobytes()).hexdigest()
-        if record is None:
+        mine = getattr(dataset.images, "created", None)
+        if record is None or record.created != mine:
             return
         if record.fingerprint and record.labels == labels:
             try:
@@ -338,10 +345,13 @@ class Entry:
                 return
         self.told("hashing images", 0.0)
         mean, std = dataset.normalization()
-        with replacing(self.folder / "hashes.npy") as target, target.open("wb") as file:
-            np.save(file, dataset.sample_hash)
         known = {"fingerprint": dataset.fingerprint, "labels": labels, "mean": mean, "std": std}
-        self._save(Record(**{**vars(record), **known}))
+        with suppress(OSError, GoldoreError), writing_to(self.path):  # it is found again next time
+            record = self.record()
+            if record is not None and record.created == mine:
+                with replacing(self.folder / "hashes.npy") as target, target.open("wb") as file:
+                    np.save(file, dataset.sample_hash)
+                self._save(Record(**{**vars(record), **known}))
 
     def damaged(self) -> list[int]:
         """Which blocks of a complete entry do not hold what was written, by number."""
@@ -358,10 +368,14 @@ class Entry:
 
     def _mapped(self, record: Record) -> NDArray[np.uint8] | None:
         try:
-            images = np.load(self.path, mmap_mode="r", allow_pickle=False)
+            images: Any = np.load(self.path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError):
             return None
-        return images if images.shape == record.shape and images.dtype == np.uint8 else None
+        if images.shape != record.shape or images.dtype != np.uint8:
+            return None
+        images.created = record.created  # a newer array may replace the file
+        mapped: NDArray[np.uint8] = images
+        return mapped
 
     def _save(self, record: Record) -> None:
         with replacing(self.folder / "entry.json") as target:
@@ -372,12 +386,26 @@ class Entry:
         try:
             with self._part.open("rb") as part:
                 same = part.read(_HEADER) == _header(self._shape)
+            whole = self._part.stat().st_size == _HEADER + int(np.prod(self._shape))
         except OSError:
             return None
-        if not same:
+        if not (same and whole):
             return None
-        known = (line for line in self._lines() if self._files.get(line["first"]) == line["files"])
-        return {line["first"]: line for line in known}
+        last = {line["first"]: line for line in self._lines()}
+        blocks = {block.start: block for block in blocks_of(self._shape[0], self._shape[1:])}
+        images = np.memmap(self._part, np.uint8, "r", _HEADER, self._shape)
+        return {
+            first: line
+            for first, line in last.items()
+            if self._files.get(first) == line["files"]
+            and line["sha256"] == _sha256(images[first : blocks[first].stop])
+        }
+
+    def _bring_back(self) -> None:
+        """If all images were there and the last step failed, go on from there."""
+        unfinished = not (self._part.exists() or (self.folder / "entry.json").exists())
+        if unfinished and self._journal.exists() and self.path.exists():
+            self.path.rename(self._part)
 
     def _lines(self) -> Iterator[Block]:
         """Of the journal, without one that was cut short."""
@@ -521,7 +549,8 @@ def remove_entry(folder: Path) -> None:
         for each in folder.iterdir():
             if not each.name.endswith(".lock"):
                 each.unlink()
-    shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):  # another process may have begun to fill it
+        folder.rmdir()
 
 
 def stats_of(files: Sequence[Path], root: Path) -> list[str]:

@@ -17,13 +17,13 @@ from goldore.datasets.listing import (
     folders_in,
     list_images,
     pass_over_files,
-    relative_paths,
     split_of,
     suffix_of,
     training_folder,
     unknown_to_image_folder,
 )
 from goldore.datasets.origin import Origin
+from goldore.datasets.paths import relative_paths
 from goldore.datasets.pictures import decode
 from goldore.datasets.reading import Findings, Tally, counts, listed
 from goldore.errors import DatasetError, reason

@@ -8,7 +8,7 @@ import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from goldore.datasets.reading import Findings
@@ -209,12 +209,6 @@ def _pass_folder(findings: Findings, folder: Path) -> None:
         )
         if len(findings.warnings) < _MOST_NAMED:
             findings.warnings.append(warning)
-
-
-def relative_paths(files: Sequence[Path], folder: Path) -> tuple[str, ...]:
-    """The path of each file below a folder that it lies in, with forward slashes."""
-    start = 0 if folder == Path() else len(str(folder).rstrip(os.sep)) + 1
-    return tuple(str(file)[start:].replace(os.sep, "/") for file in files)
 
 
 def suffix_of(name: str) -> str:

@@ -1,6 +1,8 @@
 """Paths of a dataset's files, as its samples are numbered. Nothing here decodes images."""
 
-from pathlib import PurePath
+import os
+from collections.abc import Sequence
+from pathlib import Path, PurePath
 from typing import Any
 
 
@@ -16,3 +18,9 @@ def paths_of(dataset: Any) -> tuple[str, ...] | None:
 def same_file(one: str, two: str) -> bool:
     """Whether two relative paths may be those of one file: one ends in the other."""
     return one == two or one.endswith(f"/{two}") or two.endswith(f"/{one}")
+
+
+def relative_paths(files: Sequence[Path], folder: Path) -> tuple[str, ...]:
+    """The path of each file below a folder that it lies in, with forward slashes."""
+    start = 0 if folder == Path() else len(str(folder).rstrip(os.sep)) + 1
+    return tuple(str(file)[start:].replace(os.sep, "/") for file in files)

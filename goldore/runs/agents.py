@@ -28,7 +28,8 @@ from goldore.runs.job import Job, Stage
 from goldore.runs.output import all_diverged, errors_of_writing
 from goldore.runs.preparation import look_ahead
 from goldore.runs.watching import Watcher
-from goldore.store import estimate_scores, features_path, join, load_scores, remove_journal
+from goldore.store import Run, estimate_scores, features_path, join, load_scores, remove_journal
+from goldore.store.trial_kinds import continuing
 
 DEAD_AFTER = 180.0  # seconds without a touch: caches of network file systems show times late by a minute
 _BETWEEN_TOUCHES = 15.0  # seconds
@@ -54,6 +55,25 @@ class Block:
     def name(self) -> str:
         """Of its files."""
         return f"{self.kind}-{self.first}-{self.stop}"
+
+
+def meeting_folder(path: Path) -> Path:
+    """Where agents meet that share a score file."""
+    real = path.resolve()
+    return real.with_name(f"{real.name}.shared")
+
+
+def settled_by_others(path: Path) -> dict[str, dict[str, Any]]:
+    """What an agent that came before has settled of what recipes leave open, by kind of trials."""
+    try:
+        plan = parse_json((meeting_folder(path) / "plan.json").read_text(encoding="utf-8"))
+        recipes = {kind: parse_json(plan["about"][kind]["recipe"]) for kind in plan["about"]["wanted"]}
+        return {
+            kind: {name: recipe[name] for name in ("precision", "shuffle") if name in recipe}
+            for kind, recipe in recipes.items()
+        }
+    except (OSError, ValueError, LookupError, TypeError):  # there is none, or it is told what is wrong later
+        return {}
 
 
 def blocks_of(kind: str, missing: Sequence[int], size: int) -> list[Block]:
@@ -89,8 +109,7 @@ class Meeting:
 
     def __init__(self, path: Path, about: dict[str, Any], dead_after: float = DEAD_AFTER) -> None:
         self._path, self._about, self._dead_after = path, about, dead_after
-        real = path.resolve()
-        self.folder = real.with_name(f"{real.name}.shared")
+        self.folder = meeting_folder(path)
         self._me = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self.blocks: list[Block] = []
 
@@ -330,7 +349,7 @@ def share(
     stages: Sequence[Stage],
     wanted: Mapping[str, int],
     size: int,
-    train: Callable[[Block, Path, Watcher], object],
+    train: Callable[[Block, Run, Path, Watcher], object],
     dead_after: float | None = None,
 ) -> None:
     """Do what is missing in a score file together with whoever runs the same command.
@@ -340,7 +359,7 @@ def share(
         stages: that plan it.
         wanted: trials of each kind that the file shall hold.
         size: of a block of long trials.
-        train: the trials of a block, into a file, telling a watcher.
+        train: the trials of a block of a run, into a file, telling a watcher.
         dead_after: seconds without a sign after which an agent is taken to be gone; None: `DEAD_AFTER`.
 
     Raises:
@@ -348,9 +367,17 @@ def share(
         GoldoreError: if a block cannot be trained, or the file cannot be written.
     """
     path, watcher = job.parts.path, job.watcher
-    if not (path.with_name(f"{path.name}.shared") / "plan.json").exists() and path.exists():
+    stored = load_scores(path, only=()) if path.exists() else None
+    if stored is not None and not (meeting_folder(path) / "plan.json").exists():
         look_ahead(job, stages)  # says if it is another run's, before anything is written
-    runs = [stage.plan(load_scores(path, only=()) if path.exists() else None) for stage in stages]
+        losses = stored.loss_trials
+        if losses is not None and not losses.predicts:
+            raise ScoreFileError(
+                f"{path} was begun by an older goldore, whose trials keep less; add to it without `shared`."
+            )
+    runs = [stage.plan(stored) for stage in stages]
+    runs = runs if stored is None else [continuing(run, stored) for run in runs]
+    by_kind = {run.kind: run for run in runs}
     about = {run.kind: {**run.to_json(), "device": "", "torch_version": ""} for run in runs}
     meeting = Meeting(
         path,
@@ -364,7 +391,7 @@ def share(
         return [block for kind, numbers in missing.items() for block in blocks_of(kind, numbers, size)]
 
     def once(block: Block, part: Path) -> None:
-        train(block, part, _OfBlock(watcher))
+        train(block, by_kind[block.kind], part, _OfBlock(watcher))
 
     def ending() -> None:
         if job.parts.without_use(runs) is None:

@@ -156,9 +156,24 @@ class LossStage:
         same = self._run(own)
         if isinstance(there, LossTrials):
             same = self._run(there.recipe.precision or own, there.recipe.shuffle)
+        elif job.checkpoint_seconds is not None:
+            same = self._of_checkpoint(same)
         if stored is not None and job.overwrite and run_differences(stored, job.header, same):
             return self._run(own)
         return same
+
+    def _of_checkpoint(self, own: LossRun) -> LossRun:
+        """The run of a training that was stopped, if it is this one but for what is left open."""
+        for key, settings in self._checkpoints(own).settings():
+            run = self._run(settings["precision"], settings["shuffle"])
+            if self._key(run) == key:
+                return run
+        return own
+
+    def _checkpoints(self, run: LossRun) -> Checkpoints:
+        settled = {"precision": run.recipe.precision, "shuffle": run.recipe.shuffle}
+        job = self._job
+        return Checkpoints(job.parts.path, run.kind, self._key(run), job.checkpoint_seconds, settled)
 
     def settle(self, run: LossRun) -> tuple[LossRun, list[str]]:
         """Nothing is left open; see `Stage.settle`."""
@@ -247,7 +262,9 @@ class LossStage:
         """Train in groups; those first that were stopped before."""
         job = self._job
         watcher, team = job.watcher, job.parts.team
-        checkpoints = Checkpoints(job.parts.path, run.kind, self._key(run), job.checkpoint_seconds)
+        checkpoints = self._checkpoints(run)
+        if team.rank == 0 and not len(todo.missing):
+            checkpoints.groups([])  # one was stopped between its end and this
 
         def of_group(numbers: list[int]) -> tuple[Keeper, list[LossResult]]:
             trials, keeper = KINDS[run.kind].derived(run, numbers), checkpoints.of(numbers)

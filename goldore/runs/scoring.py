@@ -1,6 +1,7 @@
 """The door: what a call of `score` does, stage by stage."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 
 from goldore.datasets import ImageDataset, load_dataset
 from goldore.errors import DatasetError, UsageError
-from goldore.runs.agents import Block, share
+from goldore.runs.agents import Block, settled_by_others, share
 from goldore.runs.budget import MOST_TRIALS, Budget
 from goldore.runs.fold_stage import FoldStage
 from goldore.runs.job import Job, Settings, Stage
@@ -28,10 +29,11 @@ from goldore.scores import (
     FOLD_SCORES,
     KERNEL_UTILITY,
     MONTE_CARLO,
+    SCORES,
     TrainingScore,
     find_scores,
 )
-from goldore.store import Header, ScoreFile, default_path, load_scores
+from goldore.store import Header, Run, ScoreFile, default_path, features_path, load_scores
 from goldore.store.utility_trials import check_choice
 from goldore.training.checkpoints import CHECKPOINT_SECONDS
 from goldore.training.devices import (
@@ -40,11 +42,12 @@ from goldore.training.devices import (
     resolve_device,
     running_on,
 )
-from goldore.trials import FoldRecipe, KernelUtilityRecipe, LossRecipe, UtilityRecipe
+from goldore.trials import FoldRecipe, KernelUtilityRecipe, LossRecipe, Recipe, UtilityRecipe
 from goldore.trials.seeds import MAX_SEED
 from goldore.version import __version__
 
 _FEWEST_CHECKS = 20
+_RECIPES = {"loss": "recipe", "fold": "fold", "utility": "utility", "kernel": "kernel_utility"}
 _BLOCK_OF_CARDS = 8  # loss trials that an agent with a card takes at once
 DEFAULT_TRIALS = 5  # why: docs/scores.md
 DEFAULT_FOLD_TRIALS = 2
@@ -171,7 +174,7 @@ def score(
     team = team or Team()
     where = resolve_device(device, team.local_rank if team.size > 1 else None)
     if shared:
-        single = estimator == "shrunk" or check_trials is not None or trial_range is not None
+        single = estimator == "shrunk" or {check_trials, trial_range, max_seconds} != {None}
         _check_shared(kinds[2], utility, budget, overwrite=overwrite, single=single)
         team = Team()  # each is an agent of its own
     if deterministic:
@@ -204,6 +207,11 @@ def score(
         dry=dry_run,
     )
     utility = utility or UtilityRecipe()
+    if shared:
+        recipe, fold, utility, kernel_utility = _as_settled(
+            {"loss": recipe, "fold": fold, "utility": utility, "kernel": kernel_utility},
+            settled_by_others(parts.path),
+        )
     stages: list[Stage] = []
     compared: list[UtilityStage | KernelStage] = []
     numbers = range(trials) if trial_range is None else trial_range
@@ -212,12 +220,13 @@ def score(
         stages.append(compared[-1])
     if recorded:
         stages.append(LossStage(job, recipe or LossRecipe(), recorded, numbers, features=features))
-    has_prior = bool(stages)
     if folds:
-        numbers = range(fold_trials) if trial_range is None else trial_range
-        stages.append(FoldStage(job, fold or FoldRecipe(), FOLD_SCORES, numbers))
+        of_folds = range(fold_trials) if trial_range is None else trial_range
+        stages.append(FoldStage(job, fold or FoldRecipe(), FOLD_SCORES, of_folds))
     if MONTE_CARLO.name in rows:
-        monte_carlo = UtilityStage(job, utility, budget, outcome, estimator, has_prior=has_prior)
+        monte_carlo = UtilityStage(
+            job, utility, budget, outcome, estimator, has_prior=bool(compared or recorded)
+        )
         stages.append(monte_carlo)
         compared += [monte_carlo] if utility.kernel is not None else []
     if check_trials is not None:
@@ -226,10 +235,6 @@ def score(
     if shared and not dry_run:
         wanted = {"kernel": trials, "loss": trials, "fold": fold_trials, "utility": utility_trials or 0}
         same = {
-            "recipe": recipe,
-            "fold": fold,
-            "utility": utility,
-            "kernel_utility": kernel_utility,
             "outcome": outcome,
             "estimator": estimator,
             "seed": seed,
@@ -246,6 +251,24 @@ def score(
     return _seen(parts, job)
 
 
+def _as_settled(given: dict[str, Any], settled: dict[str, dict[str, Any]]) -> list[Any]:
+    """Recipes in which is filled in what other agents have settled of what they leave open."""
+    fresh: dict[str, type[Recipe]] = {
+        "loss": LossRecipe,
+        "fold": FoldRecipe,
+        "utility": UtilityRecipe,
+        "kernel": KernelUtilityRecipe,
+    }
+    found = []
+    for kind, recipe in given.items():
+        whole = recipe or fresh[kind]()
+        is_open = {
+            name: value for name, value in settled.get(kind, {}).items() if getattr(whole, name) is None
+        }
+        found.append(replace(whole, **is_open))
+    return found
+
+
 def _share(
     job: Job,
     stages: Sequence[Stage],
@@ -255,6 +278,11 @@ def _share(
     same: dict[str, Any],
 ) -> None:
     """Be one of the agents of a shared run."""
+    there = load_scores(job.parts.path, only=()).loss_trials if job.parts.path.exists() else None
+    if features and there is not None and 0 in there.done and not features_path(job.parts.path).exists():
+        raise UsageError(
+            f"trial 1 is in {job.parts.path} without its features; make them without `shared` first."
+        )
     size = job.settings.ensemble_size or (1 if job.device.type == "cpu" else _BLOCK_OF_CARDS)
     train = partial(_train_block, job.dataset, names, features, same)
     share(job, stages, {kind: wanted[kind] for kind in names}, size, train)
@@ -266,13 +294,20 @@ def _train_block(
     features: bool,
     same: dict[str, Any],
     block: Block,
+    run: Run,
     part: Path,
     watcher: Watcher,
 ) -> None:
-    """Train a block of a shared run into a file of its own."""
-    with_features = features and block.kind == "loss" and block.first == 0
-    numbers = range(block.first, block.stop)
-    about = {"scores": names[block.kind], "trial_range": numbers, "features": with_features, **same}
+    """Train a block of a shared run, as it was planned, into a file of its own."""
+    recorded = [name for name in getattr(run, "recorded", ()) if name in SCORES]
+    asked = dict.fromkeys([*names[block.kind], *recorded])
+    about = {
+        "scores": list(asked),
+        "trial_range": range(block.first, block.stop),
+        "features": features and block.kind == "loss" and block.first == 0,
+        _RECIPES[block.kind]: run.recipe,
+        **same,
+    }
     score(dataset, out=part, watcher=watcher, team=Team(keeps_failed=True), **about)
 
 
@@ -376,8 +411,8 @@ def _check_shared(
         raise UsageError("a `shared` run replaces no file; remove the file, or choose another `out`.")
     if single:
         raise UsageError(
-            "a `shared` run has no `trial_range`, no `check_trials` and no `estimator` shrunk; add the last "
-            "two to the file afterwards, without `shared`."
+            "a `shared` run has no `trial_range`, `max_seconds`, `check_trials` or `estimator` shrunk; add "
+            "the last two to the file afterwards, without `shared`."
         )
     if monte_carlo and (budget.trials is None or utility is None or utility.subset_per_class is None):
         raise UsageError(

@@ -65,16 +65,20 @@ def observe_predictions(epoch: int, networks: int, samples: int, device: torch.d
 
 
 def can_be_kept(recorder: Recorder) -> bool:
-    """Whether what a recorder has seen can be kept while it sees: what is in a file of its own cannot."""
-    return hasattr(recorder, "__dict__") and not isinstance(recorder, Features)
+    """Whether what a recorder has seen can be kept while it sees.
+
+    That of one with attributes of other kinds than `Recorder` says cannot, nor what is in a file of its own.
+    """
+    if isinstance(recorder, Features) or not hasattr(recorder, "__dict__"):
+        return False
+    return all(_is_state(value) or _is_constant(value) for value in vars(recorder).values())
 
 
 def state_of(recorder: Recorder) -> dict[str, Any]:
     """What a recorder has seen, as tensors and plain values; nothing if it cannot be kept."""
     if not can_be_kept(recorder):
         return {}
-    kept = {name: _kept(value) for name, value in vars(recorder).items()}
-    return {name: value for name, value in kept.items() if value is not _NO_STATE}
+    return {name: _kept(value) for name, value in vars(recorder).items() if _is_state(value)}
 
 
 def restore(recorder: Recorder, state: Mapping[str, Any], device: torch.device) -> None:
@@ -83,8 +87,21 @@ def restore(recorder: Recorder, state: Mapping[str, Any], device: torch.device) 
         setattr(recorder, name, _restored(value, getattr(recorder, name, None), device))
 
 
-_NO_STATE = object()  # of functions, devices and whatever else is as it was made
 _ARRAY = "array of NumPy"
+
+
+def _is_constant(value: Any) -> bool:
+    """Whether a value is as it was made: functions, devices, types."""
+    return callable(value) or isinstance(value, torch.device | torch.dtype)
+
+
+def _is_state(value: Any) -> bool:
+    if type(value) in (list, tuple):
+        return all(map(_is_state, value))
+    if type(value) is dict:
+        return all(isinstance(key, str | int) for key in value) and all(map(_is_state, value.values()))
+    plain = bool, int, float, str, np.bool_, np.integer, np.floating, Tensor, np.ndarray
+    return value is None or isinstance(value, plain)
 
 
 def _kept(value: Any) -> Any:
@@ -92,15 +109,11 @@ def _kept(value: Any) -> Any:
         return value.detach().to("cpu", copy=True)
     if isinstance(value, np.ndarray):
         return {_ARRAY: torch.from_numpy(value.copy())}
+    if isinstance(value, np.generic):
+        return value.item()
     if isinstance(value, list | tuple):
-        inside = [_kept(each) for each in value]
-        return _NO_STATE if any(each is _NO_STATE for each in inside) else type(value)(inside)
-    if isinstance(value, dict):
-        inside = [_kept(each) for each in value.values()]
-        if any(each is _NO_STATE for each in inside) or not all(isinstance(key, str | int) for key in value):
-            return _NO_STATE
-        return dict(zip(value, inside, strict=True))
-    return value if value is None or isinstance(value, bool | int | float | str) else _NO_STATE
+        return type(value)(map(_kept, value))
+    return {key: _kept(each) for key, each in value.items()} if isinstance(value, dict) else value
 
 
 def _restored(value: Any, made: Any, device: torch.device) -> Any:

@@ -42,37 +42,48 @@ class Checkpoints:
         kind: of trials.
         key: of what they share: a checkpoint of another run is not used.
         seconds: between two of a training; None keeps none.
+        settled: settings of the recipe that the user may have left open, by name.
     """
 
     path: Path
     kind: str
     key: str
     seconds: float | None = CHECKPOINT_SECONDS
+    settled: State = dataclasses.field(default_factory=dict)
 
     def of(self, numbers: Sequence[int]) -> "Keeper":
         """What is kept of the trials with these numbers, which are trained together."""
         if self.seconds is None:
-            return Keeper(None, self.key, numbers)
+            return Keeper(None, self.key, numbers, settled=self.settled)
         real = self.path.resolve()
         file = real.with_name(f"{real.name}.{self.kind}-{numbers[0]}.checkpoint")
-        return Keeper(file, self.key, numbers, self.seconds)
+        return Keeper(file, self.key, numbers, self.seconds, self.settled)
 
     def groups(self, missing: Sequence[int]) -> list[list[int]]:
         """Numbers of the trials that were trained together when they were stopped, out of those missing.
 
-        Removes checkpoints of trials that are not missing, or of another run.
+        Removes checkpoints that cannot be read, and those of trials that are not missing; others are left.
         """
         found: list[list[int]] = []
         wanted = set(missing)
         for file in self._files():
             state = _read(file)
-            numbers = state["numbers"] if state is not None and state["key"] == self.key else []
-            if self.seconds is not None and numbers and wanted.issuperset(numbers):
-                found.append(numbers)
-                wanted.difference_update(numbers)
-            else:
+            if state is None or (state["key"] == self.key and wanted.isdisjoint(state["numbers"])):
                 _remove(file)
+            elif (
+                self.seconds is not None and state["key"] == self.key and wanted.issuperset(state["numbers"])
+            ):
+                found.append(state["numbers"])
+                wanted.difference_update(state["numbers"])
         return found
+
+    def _goes_on(self, state: State) -> bool:
+        return self.seconds is not None and state["key"] == self.key
+
+    def settings(self) -> list[tuple[str, State]]:
+        """What the trainings that are kept have in common, and how they settled what was open."""
+        states = [_read(file) for file in self._files()]
+        return [(state["key"], state["settings"]) for state in states if state is not None]
 
     def clear(self) -> None:
         """Remove all that there are."""
@@ -91,10 +102,16 @@ class Keeper:
         key: of what the trials share.
         numbers: of the trials.
         seconds: between two checkpoints.
+        settled: settings that the user may have left open.
     """
 
     def __init__(
-        self, file: Path | None, key: str, numbers: Sequence[int], seconds: float = CHECKPOINT_SECONDS
+        self,
+        file: Path | None,
+        key: str,
+        numbers: Sequence[int],
+        seconds: float = CHECKPOINT_SECONDS,
+        settled: State | None = None,
     ) -> None:
         self._file, self._seconds, self._held = file, seconds, ExitStack()
         self._came: list[int] | None = None
@@ -102,7 +119,8 @@ class Keeper:
         fresh: State = {"format": _FORMAT, "key": key, "numbers": [int(each) for each in numbers]}
         kept = _read(file) if file is not None else None
         fits = kept is not None and all(kept[name] == value for name, value in fresh.items())
-        self._content: State = kept if kept is not None and fits else {**fresh, "done": [], "execution": None}
+        nothing: State = {**fresh, "settings": settled or {}, "done": [], "execution": None}
+        self._content: State = kept if kept is not None and fits else nothing
 
     @property
     def epoch(self) -> int | None:
@@ -123,7 +141,8 @@ class Keeper:
     def result(self, trials: Sequence[Trial]) -> State | None:
         """What a training of these networks gave, if it is done."""
         seeds = _seeds(trials)
-        return next((each["result"] for each in self._content["done"] if each["seeds"] == seeds), None)
+        found = next((each["result"] for each in self._content["done"] if each["seeds"] == seeds), None)
+        return None if found is None else _each(found, Tensor, Tensor.numpy)
 
     def state(self, trials: Sequence[Trial]) -> State | None:
         """The state of the training of these networks, if it was stopped."""
@@ -135,7 +154,8 @@ class Keeper:
         if self._file is None:
             return
         self._content.pop("state", None)
-        self._content["done"].append({"seeds": _seeds(trials), "result": dict(result)})
+        kept = _each(dict(result), np.ndarray, torch.from_numpy)
+        self._content["done"].append({"seeds": _seeds(trials), "result": kept})
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -174,8 +194,8 @@ class Keeper:
     def _save(self) -> None:
         assert self._file is not None  # noqa: S101
         start = time.monotonic()
-        with suppress(OSError), replacing(self._file) as target:  # a full disk costs the checkpoint alone
-            torch.save(self._content, target)
+        with suppress(OSError, RuntimeError), replacing(self._file) as target:
+            torch.save(self._content, target)  # where the disk is full, torch raises RuntimeError
         self._last = time.monotonic()
         self._took = self._last - start
 
@@ -208,6 +228,17 @@ def on_host(tensors: Mapping[Name, Tensor]) -> dict[Name, Tensor]:
     return {name: each.detach().to("cpu", copy=True) for name, each in tensors.items()}
 
 
+def _each(values: State, kind: type, change: Callable[[Any], Any]) -> State:
+    """A dictionary with its values of a kind changed, those in dictionaries within too."""
+    changed = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            changed[name] = _each(value, kind, change)
+        else:
+            changed[name] = change(value) if isinstance(value, kind) else value
+    return changed
+
+
 def _seeds(trials: Sequence[Trial]) -> list[int]:
     return [trial.seed for trial in trials]
 
@@ -216,7 +247,8 @@ def _read(file: Path) -> State | None:
     """What a checkpoint holds; None if it cannot be read, or is of another version."""
     try:
         found = torch.load(file, map_location="cpu", weights_only=True)
-        return found if found["format"] == _FORMAT and found["numbers"] and "done" in found else None
+        known = found["format"] == _FORMAT and {"key", "numbers", "settings", "done"} <= found.keys()
+        return found if known and found["numbers"] else None
     except Exception:  # noqa: BLE001 - whatever torch raises at a damaged file, or none there
         return None
 

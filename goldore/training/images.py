@@ -142,7 +142,7 @@ def normalized(images: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
 
 def as_tensor(array: np.ndarray) -> Tensor:
     """Share an array's memory where torch can; a mapped file is never copied, and never written to."""
-    if is_mapped(array) or is_glance(array):
+    if (is_mapped(array) or is_glance(array)) and min(array.strides) >= 0:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "The given NumPy array is not writable")
             return torch.from_numpy(array)

@@ -124,7 +124,7 @@ class _Training:
     def run(self, keeper: Keeper, tick: Callable[[Callable[[], Progress]], None]) -> None:
         """Train, from where it was stopped if the keeper knows of that."""
         before = keeper.state(self._trials)
-        if before is not None:
+        if before is not None and self._has_all(before):
             self._restore(before)
         place, last_epoch = self._place, self._course.last_epoch
         next_epoch = place.epoch + 1 if place.scored else place.epoch
@@ -211,6 +211,11 @@ class _Training:
             "recorders": {each.name: state_of(each.recorder) for each in self._observers},
         }
 
+    def _has_all(self, state: State) -> bool:
+        """Whether a state has what all observers have seen by then."""
+        seen = state["epoch"] if state["scored"] else state["epoch"] - 1
+        return all(each.name in state["recorders"] for each in self._observers if min(each.epochs) <= seen)
+
     def _restore(self, state: State) -> None:
         self._place.restore(state)
         self._stepper.restore(state["steps"])
@@ -218,7 +223,8 @@ class _Training:
         if self._augmenter is not None:
             self._augmenter.restore(state["augmenter"])
         for observer in self._observers:
-            restore(observer.recorder, state["recorders"][observer.name], self._data.score_device)
+            kept = state["recorders"].get(observer.name, {})  # of one that has seen nothing yet
+            restore(observer.recorder, kept, self._data.score_device)
         trained = (self._place.epoch - 1) * self._samples + self._place.trained
         self._course.restore(self._place.epoch, len(self._trials) * trained)
 

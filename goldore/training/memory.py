@@ -53,9 +53,10 @@ def host_memory() -> int:
     for line in lines:
         _, controllers, place = line.split(":", 2)
         folder, name = _GROUPS["memory" if "memory" in controllers.split(",") else controllers]
-        for each in (f"{folder}{place}", folder):  # a container sees its own group as the root
+        groups = [Path(f"{folder}{place}"), *Path(f"{folder}{place}").parents]  # each limits those in it
+        for each in groups:
             with suppress(OSError, ValueError):
-                limits.append(int(Path(each, name).read_text(encoding="utf-8")))
+                limits.append(int((each / name).read_text(encoding="utf-8")))
     return min(limits)
 
 

@@ -31,7 +31,10 @@ class ReadAhead:
             base = base.base
         start = array.__array_interface__["data"][0] - base.__array_interface__["data"][0]
         self._offset, self._row = int(base.offset) + start, int(array.strides[0])
-        self._handle = os.open(base.filename, os.O_RDONLY)
+        try:
+            self._handle = os.open(base.filename, os.O_RDONLY)
+        except OSError:  # it was removed; whoever has mapped it has it still
+            self._handle = -1
         self._thread = ThreadPoolExecutor(1)
         self._asked: Future[None] | None = None
         self._asked_rows = 0
@@ -40,8 +43,9 @@ class ReadAhead:
             self._advise([(self._offset, array.nbytes)])
 
     def __del__(self) -> None:
-        self._thread.shutdown(wait=True, cancel_futures=True)
-        os.close(self._handle)
+        if self._handle >= 0:
+            self._thread.shutdown(wait=True, cancel_futures=True)
+            os.close(self._handle)
 
     def follow(
         self, order: NDArray[np.int64], batch: int, windows: list[NDArray[np.int64]] | None, first: int = 0
@@ -85,6 +89,6 @@ class ReadAhead:
         return list(zip((self._offset + first * self._row).tolist(), lengths.tolist(), strict=True))
 
     def _advise(self, pieces: Iterable[tuple[int, int]]) -> None:
-        if hasattr(os, "posix_fadvise"):
+        if hasattr(os, "posix_fadvise") and self._handle >= 0:
             for offset, length in pieces:
                 os.posix_fadvise(self._handle, offset, length, os.POSIX_FADV_WILLNEED)

@@ -83,9 +83,11 @@ def shuffle_for(images: int, image_bytes: int, memory: int) -> Shuffle:
     Args:
         images: N.
         image_bytes: of one.
-        memory: bytes that this machine has for it.
+        memory: bytes that this machine has for it. The window is a power of two, so that machines of about
+            the same memory agree.
     """
     if images * image_bytes <= memory // 2:
         return Shuffle()
     block = max(1, _BLOCK_BYTES // image_bytes)
-    return Shuffle(block, max(block, memory // _SHARE // image_bytes))
+    window = max(1, memory // _SHARE // image_bytes)
+    return Shuffle(block, max(block, 2 ** (window.bit_length() - 1)))

@@ -6,9 +6,11 @@ import os
 import shutil
 import stat
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import goldore
@@ -19,6 +21,7 @@ from goldore.datasets import load_dataset, pictures
 from goldore.datasets.cache import Entry, cache_folder, entry_at, list_cache
 from goldore.datasets.dataset import is_glance, is_mapped
 from goldore.errors import DatasetError
+from goldore.training.images import Images
 
 PER_CLASS, BLOCK = 6, 4
 
@@ -333,3 +336,84 @@ def test_paths_are_below_the_folder_however_it_is_spelled(tree, monkeypatch):
     monkeypatch.chdir(tree / "train")
     for spelled in (".", "./", "../train", "../train/"):
         assert load(spelled, None).paths == expected
+
+
+def test_lines_of_another_decoding_never_count(tree, tmp_path, monkeypatch):
+    """A file is added after an interruption, and the disk is full at the next start, but not later."""
+    kept = Entry.keep
+
+    def stop(self, block, images, seen):
+        kept(self, block, images, seen)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Entry, "keep", stop)
+    with pytest.raises(KeyboardInterrupt):
+        load(tree, tmp_path / "c")
+    monkeypatch.setattr(Entry, "keep", kept)
+    Image.new("RGB", (7, 5), "red").save(tree / "train" / "b" / "z.png")
+    real = os.posix_fallocate
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(DatasetError, match="No space left"):
+        load(tree, tmp_path / "c")
+    monkeypatch.setattr(os, "posix_fallocate", real)
+    np.testing.assert_array_equal(load(tree, tmp_path / "c").images, load(tree, None).images)
+
+
+def test_a_block_that_is_not_as_its_line_says_is_decoded_again(tree, tmp_path, monkeypatch):
+    kept = Entry.keep
+
+    def stop(self, block, images, seen):
+        kept(self, block, images, seen)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Entry, "keep", stop)
+    with pytest.raises(KeyboardInterrupt):
+        load(tree, tmp_path / "c")
+    monkeypatch.setattr(Entry, "keep", kept)
+    (entry,) = (tmp_path / "c").iterdir()
+    content = bytearray((entry / "images.part").read_bytes())
+    content[128] ^= 1
+    (entry / "images.part").write_bytes(bytes(content))
+    np.testing.assert_array_equal(load(tree, tmp_path / "c").images, load(tree, None).images)
+
+
+def test_a_disk_that_is_full_at_the_last_step_costs_no_decoding(tree, tmp_path, monkeypatch, decoded):
+    save = Entry._save
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Entry, "_save", full)
+    with pytest.raises(DatasetError, match="No space left"):
+        load(tree, tmp_path / "c")
+    (there,) = list_cache(tmp_path / "c")
+    assert (there.images, there.complete) == (2 * PER_CLASS, False)
+    monkeypatch.setattr(Entry, "_save", save)
+    decoded.clear()
+    dataset = load(tree, tmp_path / "c")
+    assert {each for each in decoded if each.startswith("train")} == {"train/a/0.png"}  # for the size
+    np.testing.assert_array_equal(dataset.images, load(tree, None).images)
+
+
+def test_what_is_known_of_older_images_is_not_kept_with_newer_ones(tree, tmp_path):
+    before = load(tree, tmp_path / "c")
+    Image.new("RGB", (7, 5), "red").save(tree / "train" / "a" / "5.png")
+    truth = load(tree, None).fingerprint
+    load(tree, tmp_path / "c")
+    entry = entry_at(next(each for each in (tmp_path / "c").iterdir() if "train" in each.name))
+    entry._save(replace(entry.record(), fingerprint=""))
+    entry.identify(before)
+    assert load(tree, tmp_path / "c").fingerprint == truth
+
+
+def test_images_that_were_removed_serve_whoever_has_them(tree, tmp_path):
+    dataset = load(tree, tmp_path / "c")
+    for each in list_cache(tmp_path / "c"):
+        cache_module.remove_entry(tmp_path / "c" / each.name)
+    assert list((tmp_path / "c").iterdir()) == []
+    images = Images(dataset.images, torch.device("cpu"))
+    np.testing.assert_array_equal(images.run(0, 3).numpy(), load(tree, None).images[:3])

@@ -16,7 +16,7 @@ import goldore
 from goldore import ConvNetConfig, FoldRecipe, LossRecipe, UtilityRecipe
 from goldore.errors import GoldoreError, LockedError, ScoreFileError, UsageError
 from goldore.files.locking import writing_to
-from goldore.runs import agents
+from goldore.runs import agents, scoring
 from goldore.runs.agents import Block, Meeting, blocks_of
 from goldore.store import load_scores
 from goldore.trials.seeds import make_trials
@@ -114,6 +114,7 @@ def test_agents_of_another_run_are_told_apart(tmp_path):
         {"overwrite": True},
         {"trial_range": range(2)},
         {"estimator": "shrunk"},
+        {"max_seconds": 1.0},
         {"utility_trials": None},
         {"utility": replace(ALL["utility"], subset_per_class=None)},
     ],
@@ -141,6 +142,42 @@ def test_where_all_diverge_nothing_is_left(tmp_path):
     with pytest.raises(GoldoreError, match="every trial diverged"):
         goldore.score(make_dataset(), out=tmp_path / "x.h5", shared=True, **about)
     assert files_in(tmp_path) == set()
+
+
+def test_blocks_are_trained_as_the_file_has_it(tmp_path):
+    dataset = make_dataset()
+    about = {"device": "cpu", "ensemble_size": 1}
+    blocks = replace(RECIPE, shuffle="blocks:4:16", precision="float32")
+    goldore.score(dataset, out=tmp_path / "x.h5", recipe=blocks, scores="LossInit,EL2N", trials=1, **about)
+    goldore.score(
+        dataset, out=tmp_path / "x.h5", recipe=RECIPE, scores="LossInit", trials=3, shared=True, **about
+    )
+    goldore.score(dataset, out=tmp_path / "y.h5", recipe=blocks, scores="LossInit,EL2N", **about)
+    assert_same(tmp_path / "x.h5", tmp_path / "y.h5")
+
+
+def test_agents_take_what_the_first_one_has_settled(tmp_path, monkeypatch):
+    dataset, done = make_dataset(), []
+    first = threading.Event()
+    real = scoring._train_block
+
+    def slow(*given):
+        if not done:
+            first.wait(30)
+        real(*given)
+        done.append(given[5].recipe.shuffle)
+
+    monkeypatch.setattr(scoring, "_train_block", slow)
+    about = {"device": "cpu", "ensemble_size": 1, "trials": 2, "shared": True, "out": tmp_path / "x.h5"}
+    blocks = replace(RECIPE, shuffle="blocks:4:16")
+    agent = threading.Thread(target=goldore.score, args=(dataset,), kwargs={"recipe": blocks, **about})
+    agent.start()
+    while not (tmp_path / "x.h5.shared" / "plan.json").exists():
+        time.sleep(0.01)
+    first.set()
+    goldore.score(dataset, recipe=RECIPE, **about)  # which would be exact
+    agent.join()
+    assert set(done) == {"blocks:4:16"}
 
 
 def test_what_an_agent_left_that_was_killed_while_it_joined_is_removed(tmp_path):
@@ -251,7 +288,7 @@ class TestClaims:
 
 DIES_SOON = """
 import sys
-from goldore.runs import agents
+from goldore.runs import agents, scoring
 agents.DEAD_AFTER, agents._BETWEEN_LOOKS = 2.0, 0.1
 sys.argv[0] = "goldore"
 from cli.app import main

@@ -2,6 +2,7 @@
 
 import signal
 import time
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from goldore.training import checkpoints
 from goldore.training.checkpoints import Checkpoints, Keeper, checkpoints_beside
 from goldore.training.execution import Execution
 from goldore.training.images import DeviceDataset
-from goldore.training.loop import train
+from goldore.training.loop import Trained, train
 from goldore.trials import LossRecipe
 from goldore.trials.seeds import make_trials
 from tests.conftest import make_dataset
@@ -167,7 +168,24 @@ def test_groups_are_those_that_were_stopped_and_are_missing(dataset, tmp_path):
         "x.h5.loss-10.checkpoint",
     ]
     assert Checkpoints(tmp_path / "x.h5", "loss", "key", None).groups([0, 1]) == []  # nothing is to be kept
+    assert Checkpoints(tmp_path / "x.h5", "loss", "other", 0).groups([0, 1]) == []
+    assert len(checkpoints_beside(tmp_path / "x.h5")) == 2  # but those of others are left alone
+    assert kept.groups([]) == []
     assert [each.name for each in tmp_path.iterdir()] == ["x.h5.fold-0.checkpoint"]
+
+
+def test_results_of_trainings_that_are_done_come_back(dataset, whole, tmp_path):
+    file = tmp_path / "x.checkpoint"
+    keeper = StoppingKeeper(file, "key", [0], 0)
+    first = trained(dataset, {}, keeper, numbers=[0])
+    keeper.done(make_trials(3, [0]), vars(first))
+    keeper.stop_at = keeper.looks + 3
+    with pytest.raises(StoppedError):
+        trained(dataset, {}, keeper, numbers=[1])
+    again = Keeper(file, "key", [0], 1e9)
+    assert_same(Trained(**again.result(make_trials(3, [0]))), first)
+    assert again.result(make_trials(3, [1])) is None
+    assert_same(trained(dataset, {}, again, numbers=[1]), trained(dataset, {}, numbers=[1]))
 
 
 def test_a_signal_waits_for_the_next_look_and_what_was_trained_is_kept(dataset, tmp_path):
@@ -209,9 +227,10 @@ def test_a_short_training_keeps_nothing(dataset, tmp_path, monkeypatch):
     assert not (tmp_path / "x.checkpoint").exists()
 
 
-def test_a_full_disk_costs_the_checkpoint_alone(dataset, whole, tmp_path, monkeypatch):
+@pytest.mark.parametrize("kind", [OSError, RuntimeError])  # torch raises the second
+def test_a_full_disk_costs_the_checkpoint_alone(dataset, whole, tmp_path, monkeypatch, kind):
     def full(*_):
-        raise OSError(28, "No space left on device")
+        raise kind(28, "No space left on device")
 
     monkeypatch.setattr(checkpoints.torch, "save", full)
     keeper = Keeper(tmp_path / "x.checkpoint", "key", [0, 1], 0)
@@ -255,14 +274,31 @@ class Own:
         self.count, self.function, self.device = 0, len, CPU
 
 
+class Point(NamedTuple):
+    """Not as it is kept."""
+
+    x: int
+
+
+@pytest.mark.parametrize("odd", [{1, 2}, Own(), Point(1)])
+def test_a_recorder_with_other_attributes_is_not_kept(odd):
+    one = Own()
+    assert can_be_kept(one)
+    one.odd = odd
+    assert not can_be_kept(one)
+    assert state_of(one) == {}
+
+
 def test_what_a_recorder_keeps_comes_back():
     one, other = Own(), Own()
+    one.number = np.float64(1.5)
     one.tensor += 1
     one.array += 2
     one.inside["seen"][0] += 3
     one.count = 4
     state = state_of(one)
-    assert state.keys() == {"tensor", "array", "inside", "count"}
+    assert state.keys() == {"tensor", "array", "inside", "count", "number"}
+    assert type(state["number"]) is float
     restore(other, state, CPU)
     assert (other.tensor == 1).all()
     assert (other.array == 2).all()

@@ -207,3 +207,8 @@ def test_what_a_control_group_allows_is_all_there_is(tmp_path, monkeypatch):
         lambda *parts: tmp_path / "cgroup" if parts == ("/proc/self/cgroup",) else real(*parts),
     )
     assert memory.host_memory() == 1_000_000
+
+
+def test_a_reversed_view_is_copied(mapped):
+    images = Images(mapped[::-1], CPU)
+    np.testing.assert_array_equal(images.run(0, 2).numpy(), mapped[::-1][:2])

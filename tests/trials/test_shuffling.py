@@ -59,4 +59,5 @@ def test_images_that_fit_are_shuffled_exactly():
     assert shuffle_for(1000, 12_288, 2**30).is_exact
     chosen = shuffle_for(1_281_167, 150_528, 64 * 2**30)  # ImageNet at 224 pixels
     assert chosen.block == 6
-    assert chosen.window == 16 * 2**30 // 150_528
+    assert chosen.window == 65_536
+    assert shuffle_for(1_281_167, 150_528, 64 * 2**30 - 2**23) == chosen
