@@ -152,7 +152,7 @@ def test_blocks_are_trained_as_the_file_has_it(tmp_path):
     goldore.score(
         dataset, out=tmp_path / "x.h5", recipe=RECIPE, scores="LossInit", trials=3, shared=True, **about
     )
-    goldore.score(dataset, out=tmp_path / "y.h5", recipe=blocks, scores="LossInit,EL2N", **about)
+    goldore.score(dataset, out=tmp_path / "y.h5", recipe=blocks, scores="LossInit,EL2N", trials=3, **about)
     assert_same(tmp_path / "x.h5", tmp_path / "y.h5")
 
 
@@ -313,9 +313,9 @@ def test_an_agent_that_dies_is_replaced(tmp_path):
     assert alone.wait(300) == 0
     workers = [start("--out", "x.h5", "--shared") for _ in range(3)]
     folder, until = tmp_path / "x.h5.shared", time.monotonic() + 120
-    while time.monotonic() < until and not list(folder.glob("*.checkpoint")):
+    while time.monotonic() < until and not list(folder.glob("loss*.checkpoint")):
         time.sleep(0.02)
-    (checkpoint, *_) = folder.glob("*.checkpoint")
+    (checkpoint, *_) = folder.glob("loss*.checkpoint")
     claim = folder / f"{checkpoint.name.split('.h5')[0]}.claim"
     dead = int(claim.read_text().split("-")[-2])
     victim = next(worker for worker in workers if worker.pid == dead)
