@@ -142,6 +142,7 @@ class _Training:
                 return
             place.next_epoch()
             self._stepper.loss_sum.zero_()
+            keeper.look(self._trials, self._state if self._can_be_kept(place.epoch - 1) else None)
 
     def _order_of(self, epoch: int) -> Tensor:
         """Draw that of an epoch, [samples, E], where positions are best kept."""

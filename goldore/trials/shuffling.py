@@ -1,13 +1,16 @@
 """The order in which an epoch shows the samples: any, or one in which neighbours on a disk stay together."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from goldore.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+    from numpy.typing import NDArray
 
 EXACT = "exact"
 _BLOCK_BYTES = 2**20  # of a block: long enough that a disk reads it as fast as it can
@@ -58,7 +61,7 @@ class Shuffle:
             )
         return cls(int(found[1]), int(found[2]))
 
-    def windows(self, samples: int, seed: int, epoch: int) -> Iterator[NDArray[np.int64]]:
+    def windows(self, samples: int, seed: int, epoch: int) -> "Iterator[NDArray[np.int64]]":
         """The positions of an epoch, window after window, each in ascending blocks.
 
         Args:
@@ -66,6 +69,8 @@ class Shuffle:
             seed: base seed of the run.
             epoch: counted from 1.
         """
+        import numpy as np  # which takes a moment, and --help needs none
+
         if self.is_exact:
             yield np.arange(samples)
             return

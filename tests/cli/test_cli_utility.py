@@ -123,12 +123,12 @@ class TestImport:
         (tmp_path / "tiny_MonteCarlo.json").write_text(json.dumps(values))
         done = goldore("import", "tiny_MonteCarlo.json", "--dataset", data_file)
         assert done.returncode == 0, done.stderr
-        shown = goldore("inspect", "tiny_MonteCarlo.h5").stdout
+        shown = goldore("inspect", "scores_cache/tiny_MonteCarlo.h5").stdout
         assert "unknown, since no trials are stored" in shown
         assert "1 sample without a score" in shown
         pruned = goldore(
             "prune",
-            "tiny_MonteCarlo.h5",
+            "scores_cache/tiny_MonteCarlo.h5",
             "--criterion",
             "MonteCarlo_small",
             "--keep-per-class",
@@ -143,14 +143,14 @@ class TestImport:
         (tmp_path / "labels.txt").write_text("0\n1\n1\n0\n")
         done = goldore("import", "X_LossInit.json", "--labels", "labels.txt")
         assert done.returncode == 0, done.stderr
-        assert "X (train): 4 samples, 2 classes" in goldore("inspect", "X_LossInit.h5").stdout
+        assert "X (train): 4 samples, 2 classes" in goldore("inspect", "scores_cache/X_LossInit.h5").stdout
 
     @pytest.mark.parametrize("text", ["", "{}", "[[1]]", '["a"]', "[1, 2]", "[1e999]"])
     def test_what_is_no_list_of_scores(self, goldore, tmp_path, text):
         (tmp_path / "X_LossInit.json").write_text(text)
         (tmp_path / "labels.txt").write_text("0\n1\n1\n0\n")
         sentence(goldore("import", "X_LossInit.json", "--labels", "labels.txt"), 1)
-        assert not (tmp_path / "X_LossInit.h5").exists()
+        assert not list(tmp_path.rglob("*.h5"))
 
 
 def test_a_run_says_why_it_stopped_and_what_is_missing(goldore, data_file):
