@@ -57,6 +57,7 @@ def test_of_more_the_next_steps_are_asked_for(mapped, asked, monkeypatch):
     wait(reading)
     assert asked == [(128, 60 * 3), (128 + 60 * 5, 60), (128 + 60 * 8, 120)]  # 8 9, 1 0, 5 2: side by side
     assert len(list(steps)) == 3
+    wait(reading)  # what is asked for later must not be counted by the next test
 
 
 def test_windows_are_asked_for_in_pieces_and_one_ahead(mapped, asked, monkeypatch):
