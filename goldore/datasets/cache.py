@@ -18,7 +18,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -235,20 +235,17 @@ class Entry:
             OSError: if the folder cannot be made.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        while True:
-            try:
-                lock = writing_to(self.path)
-                lock.__enter__()
-                break
-            except LockedError:
-                self.told("another process decodes the images", 0.0)
-                time.sleep(_BETWEEN_LOOKS)
-            except GoldoreError as error:
-                raise OSError(str(error)) from error
-        try:
+        with ExitStack() as lock:
+            while True:
+                try:
+                    lock.enter_context(writing_to(self.path))
+                    break
+                except LockedError:
+                    self.told("another process decodes the images", 0.0)
+                    time.sleep(_BETWEEN_LOOKS)
+                except GoldoreError as error:
+                    raise OSError(str(error)) from error
             yield
-        finally:
-            lock.__exit__(None, None, None)
 
     def known(self, stats: Sequence[str], tally: Tally) -> NDArray[np.uint8] | None:
         """The images, mapped, if all are there and of the files as they are now (see `Room.known`)."""
@@ -460,7 +457,7 @@ class Cache:
         asked: whether somebody named it: then all splits are kept, and what is in the way is an error. Else
             those of some size, where there is room.
         told: hears what is made.
-        looks_only: nothing is kept, and of many images that are not there only some are decoded (`Glance`).
+        looks_only: nothing is kept, and of many images that are not there only some are decoded.
     """
 
     folder: Path

@@ -63,6 +63,21 @@ def load(tree, folder, **options):
     return load_dataset(str(tree), cache=folder, **options)
 
 
+def interrupt(tree, folder, monkeypatch, after):
+    """Decode, and be stopped once the block that begins there is kept."""
+    kept = Entry.keep
+
+    def stop(self, block, images, seen):
+        kept(self, block, images, seen)
+        if block.start == after:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Entry, "keep", stop)
+        with pytest.raises(KeyboardInterrupt):
+            load(tree, folder)
+
+
 def test_the_second_time_nothing_is_decoded_or_hashed_and_all_is_the_same(tree, tmp_path, decoded):
     plain = load(tree, None)
     decoded.clear()
@@ -117,17 +132,7 @@ def test_an_image_more_is_noticed(tree, tmp_path):
 
 
 def test_an_interrupted_decoding_goes_on(tree, tmp_path, monkeypatch, decoded):
-    kept = Entry.keep
-
-    def stop(self, block, images, seen):
-        kept(self, block, images, seen)
-        if block.start == BLOCK:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(Entry, "keep", stop)
-    with pytest.raises(KeyboardInterrupt):
-        load(tree, tmp_path / "c")
-    monkeypatch.setattr(Entry, "keep", kept)
+    interrupt(tree, tmp_path / "c", monkeypatch, after=BLOCK)
     (there,) = list_cache(tmp_path / "c")
     assert (there.images, there.complete) == (2 * BLOCK, False)
     journal = tmp_path / "c" / there.name / "blocks.jsonl"
@@ -340,16 +345,7 @@ def test_paths_are_below_the_folder_however_it_is_spelled(tree, monkeypatch):
 
 def test_lines_of_another_decoding_never_count(tree, tmp_path, monkeypatch):
     """A file is added after an interruption, and the disk is full at the next start, but not later."""
-    kept = Entry.keep
-
-    def stop(self, block, images, seen):
-        kept(self, block, images, seen)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Entry, "keep", stop)
-    with pytest.raises(KeyboardInterrupt):
-        load(tree, tmp_path / "c")
-    monkeypatch.setattr(Entry, "keep", kept)
+    interrupt(tree, tmp_path / "c", monkeypatch, after=0)
     Image.new("RGB", (7, 5), "red").save(tree / "train" / "b" / "z.png")
     real = os.posix_fallocate
 
@@ -364,16 +360,7 @@ def test_lines_of_another_decoding_never_count(tree, tmp_path, monkeypatch):
 
 
 def test_a_block_that_is_not_as_its_line_says_is_decoded_again(tree, tmp_path, monkeypatch):
-    kept = Entry.keep
-
-    def stop(self, block, images, seen):
-        kept(self, block, images, seen)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Entry, "keep", stop)
-    with pytest.raises(KeyboardInterrupt):
-        load(tree, tmp_path / "c")
-    monkeypatch.setattr(Entry, "keep", kept)
+    interrupt(tree, tmp_path / "c", monkeypatch, after=0)
     (entry,) = (tmp_path / "c").iterdir()
     content = bytearray((entry / "images.part").read_bytes())
     content[128] ^= 1
