@@ -156,6 +156,7 @@ class _Training:
         each = -(-self._samples // recipe.batch_size)
         how = recipe.batch_size, self._orders.windows, place.trained
         reading = self._data.images.follow(order, *how)
+        state = self._state if self._can_be_kept(place.epoch - 1) else None
         for start in range(place.trained, self._samples, recipe.batch_size):
             rows = order[start : start + recipe.batch_size]  # [B, E]
             step = (place.epoch - 1) * each + start // recipe.batch_size
@@ -169,7 +170,7 @@ class _Training:
             tick(self._course.progress)
             place.trained = start + len(rows)
             if place.trained < self._samples:
-                keeper.look(self._trials, self._state if self._can_be_kept(place.epoch - 1) else None)
+                keeper.look(self._trials, state)
 
     def _score_epoch(self, keeper: Keeper) -> None:
         """Show all samples, or those that are left, to the observers that look after this epoch."""
