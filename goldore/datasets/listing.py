@@ -127,7 +127,8 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 def _has_image(folder: Path) -> bool:
     """Whether an image lies in a folder itself."""
-    return any(not _is_folder(entry) and _why_not(entry.path) is None for entry in os.scandir(folder))
+    with os.scandir(folder) as entries:
+        return any(not _is_folder(entry) and _why_not(entry.path) is None for entry in entries)
 
 
 def list_images(folder: Path, findings: Findings | None = None) -> list[Path]:

@@ -85,13 +85,18 @@ def stepper_and_batch(dataset, device, execution=GRAPH, networks=2, **fields):
 
 @contextmanager
 def tf32_allowed(setting):
-    """TF32 in convolutions and products, by the newer setting above all others or by the older ones."""
+    """TF32 in convolutions and products, by the newer setting above all others or by the older ones.
+
+    What was set one by one would overrule the setting above all others: it inherits within.
+    """
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
     places = [cudnn, matmul]
     if setting == "fp32_precision":
-        places = [torch.backends, cudnn.conv, cudnn.rnn, matmul]
+        places = [torch.backends, cudnn, cudnn.conv, cudnn.rnn, matmul]
     before = [getattr(place, setting) for place in places]
     if setting == "fp32_precision":
+        for place in places[1:]:
+            place.fp32_precision = "none"
         torch.backends.fp32_precision = "tf32"
     else:
         cudnn.allow_tf32 = matmul.allow_tf32 = True
