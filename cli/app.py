@@ -12,24 +12,22 @@ from typer.core import TyperGroup
 from goldore.errors import UsageError
 from goldore.version import __version__
 
-from .caching import cache_command
-from .estimating import estimate_command, merge_command
-from .exchanging import export_command, import_command, shards_command
-from .extending import extend_command
-from .inspecting import inspect_command
-from .mapping import map_index_command
-from .plugging import plug_command
-from .pruning import prune_command
-from .running import run_command
-from .scoring import score_command
+from .contents import Commands, listed
 from .screen import err, learn_options, line
 from .signals import end_in_order, exit_code, is_exit_of_interrupt
-from .studying import study_command
-from .verifying import verify_command
 
 
 class _Commands(TyperGroup):
     """The commands; a wrong command line ends in one sentence, like every other error."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands: Any = Commands()
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help, with the list of commands."""
+        self.commands = listed()
+        super().format_help(ctx, formatter)
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run a command line."""
@@ -62,21 +60,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("score")(score_command)
-app.command("extend")(extend_command)
-app.command("study")(study_command)
-app.command("prune")(prune_command)
-app.command("inspect")(inspect_command)
-app.command("estimate")(estimate_command)
-app.command("merge")(merge_command)
-app.command("verify")(verify_command)
-app.command("export")(export_command)
-app.command("import")(import_command)
-app.command("shards")(shards_command)
-app.command("run", context_settings={"allow_interspersed_args": False})(run_command)
-app.command("plug")(plug_command)
-app.command("map-index")(map_index_command)
-app.command("cache")(cache_command)
 
 
 def _print_version(wanted: bool) -> None:

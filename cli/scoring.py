@@ -13,13 +13,11 @@ from goldore.runs.budget import Budget
 from goldore.scores import (
     DEFAULT_SCORES,
     FOLD_SCORES,
-    KERNEL_UTILITY,
-    MONTE_CARLO,
     SCORES,
-    TrainingScore,
     find_scores,
 )
 from goldore.trials import (
+    ARGUMENTS,
     MANY_IMAGES,
     DistillRecipe,
     FoldRecipe,
@@ -41,12 +39,8 @@ if TYPE_CHECKING:
 _PANELS = ("Dataset", "Proxy network", "Training", "Run", "Utility (MonteCarlo, KernelUtility)")
 _data, _network, _training, _run, _utility = (partial(typer.Option, rich_help_panel=each) for each in _PANELS)
 _SAMPLE, _OF_SAMPLE = "FashionMNIST-sample", "quick"  # the bundled dataset, and its preset
-_KINDS = {
-    "loss": f"{' or '.join(DEFAULT_SCORES)} or another score of loss trials",
-    "utility": MONTE_CARLO.name,
-    "kernel": KERNEL_UTILITY.name,
-    "fold": " or ".join(FOLD_SCORES),
-}
+_KINDS = {kind: " or ".join(name for name, row in SCORES.items() if row.kind == kind) for kind in ARGUMENTS}
+_KINDS["loss"] = f"{' or '.join(DEFAULT_SCORES)} or another score of loss trials"
 _USED_BY = {  # the kinds of trials that options are about, where these are not all
     "trials": ("loss", "kernel"),
     **dict.fromkeys(("fold_trials", "folds"), ("fold",)),
@@ -602,10 +596,7 @@ def _check_used(context: typer.Context, scores: str, trial: str, fit: str | None
 
 def _kinds_of(scores: str) -> set[str]:
     """The kinds of trials that scores take."""
-    rows = find_scores(scores)
-    losses = {"loss"} if any(isinstance(row, TrainingScore) for row in rows.values()) else set()
-    names = dict.fromkeys(FOLD_SCORES, "fold") | {MONTE_CARLO.name: "utility", KERNEL_UTILITY.name: "kernel"}
-    return losses | {kind for name, kind in names.items() if name in rows}
+    return {row.kind for row in find_scores(scores).values()}
 
 
 def _numbers(text: str | None, option: str) -> tuple[float, ...] | None:

@@ -42,7 +42,7 @@ ALIASES = {  # arguments that have another name on the command line
     "folder": "--figures",  # of check_figures; the export command has one of its own
     "target": "DIR",  # of write_table, as the export command calls it
 }
-_spellings: dict[str, str] = {}  # as the running command spells arguments
+_command_line: dict[str, Any] = {}  # "commands", all of them by name, and the name of that which is "running"
 
 
 class _Console(Console):
@@ -85,17 +85,23 @@ def line(console: Console, text: str, style: str = "", label: str = "") -> None:
 
 
 def learn_options(context: typer.Context) -> None:
-    """Learn how arguments are spelled: by the command that is run, by `ALIASES`, or by the other commands.
+    """Learn which command is run, whose options arguments are spelled as.
 
     Args:
         context: of the application, with all its commands.
     """
     commands = getattr(context.command, "commands", {})
-    own = commands.get(context.invoked_subcommand)
-    for each in reversed(commands.values()):
-        _spellings.update(_options_of(each))
-    _spellings.update(ALIASES)
-    _spellings.update(_options_of(own) if own is not None else {})
+    _command_line.update(commands=commands, running=commands.get(context.invoked_subcommand))
+
+
+def _spelling(name: str) -> str | None:
+    """How an argument is spelled: by the command that is run, by `ALIASES`, or by the other commands."""
+    if not _command_line:
+        return None
+    running, commands = _command_line["running"], _command_line["commands"]
+    own = _options_of(running) if running is not None else {}
+    known = own.get(name) or ALIASES.get(name)
+    return known or next(filter(None, (_options_of(each).get(name) for each in commands.values())), None)
 
 
 def _options_of(command: Any) -> dict[str, str]:
@@ -112,7 +118,7 @@ def _options_of(command: Any) -> dict[str, str]:
 
 def spelled(text: str) -> str:
     """A sentence of the library with `keep_ratio` as --keep-ratio; names of no option stay as they are."""
-    return _NAMED.sub(lambda found: _spellings.get(found[1], found[0]), text)
+    return _NAMED.sub(lambda found: _spelling(found[1]) or found[0], text)
 
 
 def warn(text: str) -> None:

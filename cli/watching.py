@@ -11,9 +11,10 @@ from goldore.report import summarize
 from goldore.report.commands import images_option, rerun_of_losses
 from goldore.report.facts import agreement_text, learning, reading_facts, warnings_of
 from goldore.runs.watching import End, Forecast, Plan, Watcher
-from goldore.scores import FOLD_SCORES, KERNEL_UTILITY, MONTE_CARLO
+from goldore.scores import MONTE_CARLO, kind_of
 from goldore.store import Result, Score, ScoreFile
 from goldore.training.progress import Progress as TrainingProgress
+from goldore.trials import ARGUMENTS
 from goldore.trials.seeds import Trial
 from goldore.wording import count, plural, took
 
@@ -264,8 +265,7 @@ def next_step(file: ScoreFile, learned: str, *, testable: bool) -> str:
 
 def _numbers(file: ScoreFile, score: str) -> tuple[str, list[int]]:
     """The option that adds trials to a score, and their numbers by now."""
-    own = {MONTE_CARLO.name: "utility", KERNEL_UTILITY.name: "kernel", **dict.fromkeys(FOLD_SCORES, "fold")}
-    options = {"utility": "--utility-trials", "fold": "--fold-trials"}
-    kind = own.get(score, "loss")
+    kind = kind_of(score)
     trials: Any = file.trials_of(kind)
-    return options.get(kind, "--trials"), [*trials.done, *trials.failed] if trials is not None else []
+    option = f"--{ARGUMENTS[kind].number.replace('_', '-')}"
+    return option, [*trials.done, *trials.failed] if trials is not None else []

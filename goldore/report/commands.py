@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from goldore.networks.config import DEFAULT_FAMILY, ConvNetConfig, NetworkConfig, default_depth
-from goldore.scores import KERNEL_UTILITY, MONTE_CARLO, SCORES
+from goldore.scores import SCORES
 from goldore.scores.estimators.utility import ESTIMATORS
 from goldore.store import ScoreFile
-from goldore.trials import OUTCOMES, FoldRecipe, KernelUtilityRecipe, LossRecipe, UtilityRecipe
+from goldore.trials import ARGUMENTS, OUTCOMES, UtilityRecipe
 from goldore.wording import plain_name
 
 Options = dict[str, str | None]  # by their names without dashes; None is the default
@@ -22,13 +22,6 @@ _OPTIONS = {
     "ridge": "kernel-ridge",
     "method": "distill-method",
 }
-_USUAL = {
-    "kernel": KernelUtilityRecipe(),
-    "loss": LossRecipe(),
-    "fold": FoldRecipe(),
-    "utility": UtilityRecipe(),
-}
-_NUMBERS = {"loss": "trials", "fold": "fold-trials", "utility": "utility-trials", "kernel": "trials"}
 _TOLD_APART = {"network", "mean", "std", "distill", "kernel", "init_epochs", "converge_epochs"}
 _ALWAYS = {"precision", "epochs", "eval_per_class"}  # their defaults depend on more than the recipe
 _TRAINING = ("batch_size", "lr", "momentum", "weight_decay")
@@ -50,7 +43,7 @@ def rerun_of_losses(file: ScoreFile, changes: Mapping[str, str], out: Path) -> s
     if words is None or trials is None:
         return None
     options = _options(file, "loss", trials) | dict(changes)
-    return _spelled(words, _scores("loss", trials), options, out)
+    return _spelled(words, _scores(trials), options, out)
 
 
 def images_option(file: ScoreFile) -> str:
@@ -72,11 +65,11 @@ def command_of(file: ScoreFile) -> str | None:
     """
     words = _dataset(file)
     commands: list[tuple[list[str], Options]] = []
-    for kind in _USUAL:
+    for kind in ARGUMENTS:
         trials: Any = file.trials_of(kind)
         if trials is None:
             continue
-        scores, options = _scores(kind, trials), _options(file, kind, trials)
+        scores, options = _scores(trials), _options(file, kind, trials)
         for named, others in commands:
             if _agree(options, others):
                 named.extend(scores)
@@ -135,11 +128,9 @@ def _as_path(path: str) -> str:
     return f".{os.sep}{path}" if named else path
 
 
-def _scores(kind: str, trials: Any) -> list[str]:
-    """Of the trials of a kind, as goldore score takes them."""
-    if kind in ("kernel", "utility"):
-        return [KERNEL_UTILITY.name if kind == "kernel" else MONTE_CARLO.name]
-    return [name if name in SCORES else f"package.module:{name}" for name in trials.recorded]
+def _scores(trials: Any) -> list[str]:
+    """Those that trials give, as goldore score takes them."""
+    return [name if name in SCORES else f"package.module:{name}" for name in trials.gives]
 
 
 def _options(file: ScoreFile, kind: str, trials: Any) -> Options:
@@ -152,7 +143,7 @@ def _options(file: ScoreFile, kind: str, trials: Any) -> Options:
     check = file.check_trials
     if check is not None and (kind == "kernel" or (file.kernel_trials is None and kind == "utility")):
         trained = ("steps", *_TRAINING)
-        options |= {_option(name): _value(check.recipe, _USUAL["utility"], name) for name in trained}
+        options |= {_option(name): _value(check.recipe, ARGUMENTS["utility"].usual, name) for name in trained}
         options["check-trials"] = str(len(check.done) + len(check.failed))
     return options
 
@@ -160,9 +151,10 @@ def _options(file: ScoreFile, kind: str, trials: Any) -> Options:
 def _numbers(kind: str, trials: Any) -> Options:
     numbers = [*trials.done, *trials.failed]
     first, end = min(numbers, default=0), max(numbers, default=-1) + 1
+    number = _option(ARGUMENTS[kind].number)
     if first:
-        return {_NUMBERS[kind]: None, "trial-range": f"{first}:{end}"}
-    return {_NUMBERS[kind]: str(end), "trial-range": None}
+        return {number: None, "trial-range": f"{first}:{end}"}
+    return {number: str(end), "trial-range": None}
 
 
 def _recipe(recipe: Any, kind: str, side: int) -> Options:
@@ -173,7 +165,7 @@ def _recipe(recipe: Any, kind: str, side: int) -> Options:
     unheeded = {*_TOLD_APART, *(_TRAINING if kind == "kernel" else ())}
     for field in dataclasses.fields(recipe):
         if field.name not in unheeded:
-            options[_option(field.name)] = _value(recipe, _USUAL[kind], field.name)
+            options[_option(field.name)] = _value(recipe, ARGUMENTS[kind].usual, field.name)
     windows = {"loss": ("init_epochs", "converge_epochs"), "fold": ("converge_epochs",)}
     for name in windows.get(kind, ()):
         chosen = getattr(recipe, name)

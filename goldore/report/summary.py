@@ -1,6 +1,5 @@
 """What a score file says, in numbers: the one summary that terminal and page show and --json prints."""
 
-import dataclasses
 import itertools
 import math
 from collections.abc import Sequence
@@ -93,11 +92,7 @@ def _loss_trials(trials: LossTrials) -> LossTrialsRecord:
     accuracy = trials.test_accuracy[list(trials.done)].astype(float)
     final = trials.train_loss[list(trials.done)]
     ran = np.isfinite(final).any(axis=0)
-    recipe = dataclasses.replace(  # windows as numbers, also where the recipe left them open
-        trials.recipe,
-        init_epochs=len(trials.recipe.init_window),
-        converge_epochs=len(trials.recipe.converge_window),
-    )
+    recipe = trials.recipe.settled()
     rows: dict[str, TrainingScore | FoldScore] = {**TRAINING_SCORES, **FOLD_SCORES}
     return LossTrialsRecord(
         done=len(trials.done),

@@ -6,11 +6,10 @@ from typing import Any
 from goldore.errors import UsageError
 from goldore.runs.scoring import score
 from goldore.runs.source import dataset_of
-from goldore.scores import KERNEL_UTILITY, MONTE_CARLO
 from goldore.store import ScoreFile, load_scores
+from goldore.trials import ARGUMENTS
 from goldore.wording import plural
 
-_NUMBERS = {"trials": ("loss", "kernel"), "fold_trials": ("fold",), "utility_trials": ("utility",)}
 _OF_UTILITY = ("until_reliability", "max_trials", "max_seconds")
 
 
@@ -52,7 +51,7 @@ def extend(
     given = {"trials": trials, "fold_trials": fold_trials, "utility_trials": utility_trials}
     wanted: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     asked = {*wanted, *(["utility_trials"] if any(how.get(name) is not None for name in _OF_UTILITY) else [])}
-    kinds = {kind for kind in ("loss", "fold", "utility", "kernel") if there.trials_of(kind) is not None}
+    kinds = {kind for kind in ARGUMENTS if there.trials_of(kind) is not None}
     _check(there, asked, kinds)
     names, recipes = _what_is_there(there, asked)
     return score(
@@ -73,12 +72,13 @@ def _check(there: ScoreFile, asked: set[str], kinds: set[str]) -> None:
         )
     if not asked:
         have = ", ".join(plural(len(_done(there, kind)), f"{kind} trial") for kind in sorted(kinds))
-        names = " or ".join(f"`{name}`" for name, of in _NUMBERS.items() if kinds & {*of})
+        numbers = dict.fromkeys(about.number for kind, about in ARGUMENTS.items() if kind in kinds)
+        names = " or ".join(f"`{name}`" for name in numbers)
         raise UsageError(
             f"say how many trials {there.path} shall hold in the end with {names}; it has {have}."
         )
     for name in asked:
-        if not kinds & {*_NUMBERS[name]}:
+        if not any(ARGUMENTS[kind].number == name for kind in kinds):
             raise UsageError(
                 f"{there.path} has no trials that `{name}` are about; score the dataset with those scores "
                 "first."
@@ -95,22 +95,13 @@ def _what_is_there(there: ScoreFile, asked: set[str]) -> tuple[list[str], dict[s
     names: list[str] = []
     found: dict[str, Any] = {}
     seeds = set()
-    for kind, argument in (
-        ("loss", "recipe"),
-        ("fold", "fold"),
-        ("kernel", "kernel_utility"),
-        ("utility", "utility"),
-    ):
+    for kind, about in ARGUMENTS.items():
         trials: Any = there.trials_of(kind)
-        number = next(name for name, of in _NUMBERS.items() if kind in of)
-        if trials is None or number not in asked:
+        if trials is None or about.number not in asked:
             continue
-        found[argument] = trials.recipe
+        found[about.recipe] = trials.recipe
         seeds.add(trials.base_seed)
-        if kind in ("loss", "fold"):
-            names += trials.recorded
-        else:
-            names.append(KERNEL_UTILITY.name if kind == "kernel" else MONTE_CARLO.name)
+        names += trials.gives
     if len(seeds) > 1:
         raise UsageError(f"the trials of {there.path} have different seeds; extend one kind at a time.")
     return names, found | {"seed": seeds.pop()}

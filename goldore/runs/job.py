@@ -15,7 +15,7 @@ from goldore.runs.parts import Parts
 from goldore.runs.watching import Watcher
 from goldore.store import Header, Run, ScoreFile
 from goldore.training.memory import host_memory, is_memory_error
-from goldore.trials import LossRecipe, Precision, Recipe
+from goldore.trials import Precision, Recipe
 from goldore.trials.shuffling import EXACT, shuffle_for
 
 AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)
@@ -129,21 +129,13 @@ def complete_recipe(
                 f"`{name}` has {len(values)} numbers but the images have "
                 f"{channels} channel{'s' if channels > 1 else ''}; give one for each."
             )
-    complete = dataclasses.replace(
+    return dataclasses.replace(
         recipe,
         network=recipe.network.for_images(height, width),
         mean=mean,
         std=std,
         precision=recipe.precision or precision,
-    )
-    if isinstance(complete, LossRecipe):
-        complete = dataclasses.replace(
-            complete,
-            init_epochs=len(complete.init_window),
-            converge_epochs=len(complete.converge_window),
-            shuffle=complete.shuffle or shuffle or shuffle_of(dataset),
-        )
-    return complete
+    ).settled(shuffle or shuffle_of(dataset))
 
 
 def shuffle_of(dataset: ImageDataset) -> str:

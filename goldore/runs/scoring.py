@@ -27,8 +27,6 @@ from goldore.runs.watching import Watcher
 from goldore.scores import (
     DEFAULT_SCORES,
     FOLD_SCORES,
-    KERNEL_UTILITY,
-    MONTE_CARLO,
     SCORES,
     TrainingScore,
     find_scores,
@@ -42,12 +40,11 @@ from goldore.training.devices import (
     resolve_device,
     running_on,
 )
-from goldore.trials import FoldRecipe, KernelUtilityRecipe, LossRecipe, Recipe, UtilityRecipe
+from goldore.trials import ARGUMENTS, FoldRecipe, KernelUtilityRecipe, LossRecipe, UtilityRecipe
 from goldore.trials.seeds import MAX_SEED
 from goldore.version import __version__
 
 _FEWEST_CHECKS = 20
-_RECIPES = {"loss": "recipe", "fold": "fold", "utility": "utility", "kernel": "kernel_utility"}
 _BLOCK_OF_CARDS = 8  # loss trials that an agent with a card takes at once
 DEFAULT_TRIALS = 5  # why: docs/scores.md
 DEFAULT_FOLD_TRIALS = 2
@@ -164,18 +161,17 @@ def score(
         GoldoreError: if all trials diverge, or the file cannot be written.
     """
     rows = find_scores(scores)
+    kinds = {row.kind for row in rows.values()}
     recorded = {name: row for name, row in rows.items() if isinstance(row, TrainingScore)}
     _check_numbers({"trials": trials, "fold_trials": fold_trials}, seed, ensemble_size)
     check_choice(outcome, estimator)
-    folds = any(name in FOLD_SCORES for name in rows)
-    kinds = (bool(recorded), folds, MONTE_CARLO.name in rows, KERNEL_UTILITY.name in rows)
     _check_kinds(kinds, trial_range, features=features)
     budget = Budget(utility_trials, until_reliability, max_trials, max_seconds, trial_range)
     team = team or Team()
     where = resolve_device(device, team.local_rank if team.size > 1 else None)
     if shared:
         single = estimator == "shrunk" or {check_trials, trial_range, max_seconds} != {None}
-        _check_shared(kinds[2], utility, budget, overwrite=overwrite, single=single)
+        _check_shared("utility" in kinds, utility, budget, overwrite=overwrite, single=single)
         team = Team()  # each is an agent of its own
     if deterministic:
         prepare_determinism(where)
@@ -215,15 +211,15 @@ def score(
     stages: list[Stage] = []
     compared: list[UtilityStage | KernelStage] = []
     numbers = range(trials) if trial_range is None else trial_range
-    if KERNEL_UTILITY.name in rows:
+    if "kernel" in kinds:
         compared.append(KernelStage(job, kernel_utility or KernelUtilityRecipe(), numbers))
         stages.append(compared[-1])
     if recorded:
         stages.append(LossStage(job, recipe or LossRecipe(), recorded, numbers, features=features))
-    if folds:
+    if "fold" in kinds:
         of_folds = range(fold_trials) if trial_range is None else trial_range
         stages.append(FoldStage(job, fold or FoldRecipe(), FOLD_SCORES, of_folds))
-    if MONTE_CARLO.name in rows:
+    if "utility" in kinds:
         monte_carlo = UtilityStage(
             job, utility, budget, outcome, estimator, has_prior=bool(compared or recorded)
         )
@@ -233,7 +229,8 @@ def score(
         _check_comparable(check_trials, utility, trial_range, any_compared=bool(compared))
         stages.append(CheckStage(job, utility, check_trials, compared))
     if shared and not dry_run:
-        wanted = {"kernel": trials, "loss": trials, "fold": fold_trials, "utility": utility_trials or 0}
+        numbers_of = {"trials": trials, "fold_trials": fold_trials, "utility_trials": utility_trials or 0}
+        wanted = {kind: numbers_of[about.number] for kind, about in ARGUMENTS.items()}
         same = {
             "outcome": outcome,
             "estimator": estimator,
@@ -253,15 +250,9 @@ def score(
 
 def _as_settled(given: dict[str, Any], settled: dict[str, dict[str, Any]]) -> list[Any]:
     """Recipes in which is filled in what other agents have settled of what they leave open."""
-    fresh: dict[str, type[Recipe]] = {
-        "loss": LossRecipe,
-        "fold": FoldRecipe,
-        "utility": UtilityRecipe,
-        "kernel": KernelUtilityRecipe,
-    }
     found = []
     for kind, recipe in given.items():
-        whole = recipe or fresh[kind]()
+        whole = recipe or ARGUMENTS[kind].usual
         is_open = {
             name: value for name, value in settled.get(kind, {}).items() if getattr(whole, name) is None
         }
@@ -305,7 +296,7 @@ def _train_block(
         "scores": list(asked),
         "trial_range": range(block.first, block.stop),
         "features": features and block.kind == "loss" and block.first == 0,
-        _RECIPES[block.kind]: run.recipe,
+        ARGUMENTS[block.kind].recipe: run.recipe,
         **same,
     }
     score(dataset, out=part, watcher=watcher, team=Team(keeps_failed=True), **about)
@@ -388,13 +379,11 @@ def _check_comparable(
 def _by_kind(scores: str | Sequence[str]) -> dict[str, list[str]]:
     """What was asked for, as it was spelled, by the kind of trials that gives it, in the order of stages."""
     spelled = [each.strip() for each in (scores.split(",") if isinstance(scores, str) else scores)]
-    found: dict[str, list[str]] = {"kernel": [], "loss": [], "fold": [], "utility": []}
+    found: dict[str, list[str]] = {kind: [] for kind in ARGUMENTS}
     for each in spelled:
-        for name, row in find_scores([each]).items():
-            of_table = {MONTE_CARLO.name: "utility", KERNEL_UTILITY.name: "kernel"}
-            kind = "loss" if isinstance(row, TrainingScore) else of_table.get(name, "fold")
-            if each not in found[kind]:
-                found[kind].append(each)
+        for row in find_scores([each]).values():
+            if each not in found[row.kind]:
+                found[row.kind].append(each)
     return {kind: names for kind, names in found.items() if names}
 
 
@@ -421,15 +410,15 @@ def _check_shared(
         )
 
 
-def _check_kinds(kinds: tuple[bool, ...], trial_range: range | None, *, features: bool) -> None:
-    """See that what is asked for besides suits the kinds of trials, of which losses are the first."""
-    if features and not kinds[0]:
+def _check_kinds(kinds: set[str], trial_range: range | None, *, features: bool) -> None:
+    """See that what is asked for besides suits the kinds of trials."""
+    if features and "loss" not in kinds:
         raise UsageError("`features` are those of loss trials; score a loss too, or leave it out.")
     if features and trial_range is not None and 0 not in trial_range:
         raise UsageError(
             "`features` are those of trial 0, which `trial_range` leaves out; leave them out here."
         )
-    if trial_range is not None and sum(kinds) > 1:
+    if trial_range is not None and len(kinds) > 1:
         raise UsageError(
             "`trial_range` numbers the trials of one kind; score the losses, HeldOutLoss and Memorization, "
             "MonteCarlo, and KernelUtility in runs of their own."

@@ -10,7 +10,7 @@ May import: datasets, files, trials.
 """
 
 from goldore.scores.columns import PREDICTED
-from goldore.scores.definition import FoldScore, ScoreDefinition, TrainingScore, mean_of
+from goldore.scores.definition import FoldScore, ScoreDefinition, TrainingScore, UtilityScore, mean_of
 from goldore.scores.table import (
     DEFAULT_SCORES,
     FOLD_SCORES,
@@ -23,6 +23,7 @@ from goldore.scores.table import (
     TRAINING_SCORES,
     UTILITY_UNITS,
     find_scores,
+    kind_of,
     score_name,
 )
 
@@ -41,7 +42,9 @@ __all__ = [
     "FoldScore",
     "ScoreDefinition",
     "TrainingScore",
+    "UtilityScore",
     "find_scores",
+    "kind_of",
     "mean_of",
     "score_name",
 ]

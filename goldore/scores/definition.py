@@ -4,7 +4,7 @@ import operator
 import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args
 
 from goldore.errors import UsageError, reason
 from goldore.trials import LossRecipe
@@ -90,15 +90,28 @@ class ScoreDefinition:
 
 
 @dataclass(frozen=True, kw_only=True)
+class UtilityScore(ScoreDefinition):
+    """A score that says what a sample does for evaluation images.
+
+    Attributes:
+        kind: of the trials that give it, as a score file calls them.
+    """
+
+    kind: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainingScore(ScoreDefinition):
     """A score that is recorded while networks train on the whole training set: one number per loss trial.
 
     Attributes:
+        kind: of the trials that give it, as a score file calls them.
         epochs: of a recipe: the epochs, counted from 1, after which it looks at all samples.
         record: makes the recorder of a group of networks from their number, the number of samples, the epochs
             and the device; `mean_of` for a mean over these epochs.
     """
 
+    kind: ClassVar[str] = "loss"
     epochs: Callable[[LossRecipe], Collection[int]]
     record: "Record"
 
@@ -136,12 +149,14 @@ class FoldScore(ScoreDefinition):
     """A score of cross-validations: one number per trial, of networks trained with and without a sample.
 
     Attributes:
+        kind: of the trials that give it, as a score file calls them.
         quantity: of the `Predictions` of some samples, [E, B]; its mean over the last `converge_epochs`
             epochs counts.
         compared: whether it is that of the networks that trained on the sample, minus that of the one that
             did not; else the latter alone.
     """
 
+    kind: ClassVar[str] = "fold"
     quantity: "Callable[[Predictions], Tensor]"
     compared: bool = False
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 from goldore.errors import UsageError
 from goldore.files.user_code import import_named
-from goldore.scores.definition import FoldScore, ScoreDefinition, TrainingScore, mean_of
+from goldore.scores.definition import FoldScore, TrainingScore, UtilityScore, mean_of
 from goldore.scores.dynamics import DYNAMICS
 from goldore.trials import LossRecipe
 from goldore.wording import plain_name
@@ -58,7 +58,8 @@ MEMORIZATION = FoldScore(
     quantity=lambda predictions: predictions.correct.double(),
     compared=True,
 )
-MONTE_CARLO = ScoreDefinition(
+MONTE_CARLO = UtilityScore(
+    kind="utility",
     name="MonteCarlo",
     definition="mean outcome of the sample's class over the trials that contain the sample, minus the mean "
     "over those that do not",
@@ -69,7 +70,8 @@ MONTE_CARLO = ScoreDefinition(
     lowest="least useful",
     highest="most useful",
 )
-KERNEL_UTILITY = ScoreDefinition(
+KERNEL_UTILITY = UtilityScore(
+    kind="kernel",
     name="KernelUtility",
     definition="how often a nearest neighbour among k random samples of each class is right about evaluation "
     "images of the sample's class if the sample is one of them, minus the mean over its class; in the "
@@ -92,17 +94,18 @@ MONTE_CARLO_DEFINITIONS = {
 }
 UTILITY_UNITS = {"accuracy": "accuracy (1 = all correct)", "logprob": "nat", "margin": "nat"}
 
+AnyScore = TrainingScore | FoldScore | UtilityScore
 _MOST = 32  # scores of a file
 
 _ROWS = (LOSS_INIT, LOSS_CONVERGE, *DYNAMICS, HELD_OUT_LOSS, MEMORIZATION, MONTE_CARLO, KERNEL_UTILITY)
-SCORES: dict[str, ScoreDefinition] = {each.name: each for each in _ROWS}
+SCORES: dict[str, AnyScore] = {each.name: each for each in _ROWS}
 TRAINING_SCORES = {name: row for name, row in SCORES.items() if isinstance(row, TrainingScore)}
 FOLD_SCORES = {name: row for name, row in SCORES.items() if isinstance(row, FoldScore)}
 DEFAULT_SCORES = (LOSS_INIT.name, LOSS_CONVERGE.name)
 ALL = "all"  # names all scores that loss trials give
 
 
-def find_scores(given: str | Sequence[str]) -> dict[str, ScoreDefinition]:
+def find_scores(given: str | Sequence[str]) -> dict[str, AnyScore]:
     """Find the scores that are asked for: rows of the table, and users' own.
 
     Args:
@@ -128,6 +131,11 @@ def find_scores(given: str | Sequence[str]) -> dict[str, ScoreDefinition]:
         if taken.setdefault(plain_name(row.name), row) is not row:
             raise UsageError(f"there are two scores named {row.name}; name yours otherwise.")
     return {name: row for name, row in SCORES.items() if name in names} | {row.name: row for row in own}
+
+
+def kind_of(name: str) -> str:
+    """The kind of trials that gives a score; users' own are recorded by loss trials."""
+    return SCORES[name].kind if name in SCORES else TrainingScore.kind
 
 
 def _imported(spec: str) -> TrainingScore:

@@ -13,13 +13,7 @@ from goldore.store.format import INDEX_SUFFIXES, LIBVER
 from goldore.store.model import CheckRun, Header, Run, ScoreFile
 from goldore.store.trial_kinds import KINDS
 from goldore.store.writing import size_of, write_header
-
-_EXTENDING = {
-    "loss": "goldore extend {} --trials N",
-    "kernel": "goldore extend {} --trials N",
-    "fold": "goldore extend {} --fold-trials N",
-    "utility": "goldore extend {} --utility-trials N",
-}
+from goldore.trials import ARGUMENTS
 
 
 def check_storable(path: Path, header: Header, run: Run) -> None:
@@ -61,8 +55,9 @@ def check_same_run(existing: ScoreFile, header: Header, run: Run) -> None:
         shown = "; ".join(f"{name}: {there} there / {now} now" for name, there, now in differences)
         what = "other check trials" if run.kind == CheckRun.kind else "another run"
         advice = "choose another file with `out`, or replace it with `overwrite`"
-        if existing.dataset.fingerprint == header.info.fingerprint and run.kind in _EXTENDING:
-            extending = _EXTENDING[run.kind].format(shlex.quote(str(existing.path)))
+        if existing.dataset.fingerprint == header.info.fingerprint and run.kind in ARGUMENTS:
+            number = ARGUMENTS[run.kind].number.replace("_", "-")
+            extending = f"goldore extend {shlex.quote(str(existing.path))} --{number} N"
             advice = (
                 "choose another file with `out`, replace it with `overwrite`, or add trials like its own: "
                 f"{extending}"

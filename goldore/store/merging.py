@@ -71,7 +71,7 @@ def join(paths: Sequence[Path], target: Path) -> None:
                 raise ScoreFileError(
                     f"{file_of.path} holds another run than {paths[0]} ({shown}); merge parts of one run."
                 )
-    for kind in ("loss", "fold"):
+    for kind in known:
         there = [
             trials for trials in (each.trials_of(kind) for each in files) if isinstance(trials, LossTrials)
         ]

@@ -240,6 +240,11 @@ class LossTrials(Value):
     predicts: bool = False
 
     @property
+    def gives(self) -> tuple[str, ...]:
+        """Names of the scores that these trials give."""
+        return self.recorded
+
+    @property
     def recorded(self) -> tuple[str, ...]:
         """Names of the scores."""
         return tuple(score.name for score in self.scores)
@@ -250,6 +255,7 @@ class UtilityTrials(Value):
     """What a file says of its utility trials, without members and outcomes.
 
     Attributes:
+        gives: names of the scores that these trials give.
         recipe: of all of them.
         base_seed: from which the draws and the trials' seeds are derived.
         outcome: that the file's MonteCarlo is about.
@@ -265,6 +271,7 @@ class UtilityTrials(Value):
         assumed: settings of the recipe that the file does not name, and what they were taken as.
     """
 
+    gives: ClassVar[tuple[str, ...]] = (MONTE_CARLO.name,)
     recipe: UtilityRecipe
     base_seed: int
     outcome: Outcome
@@ -284,6 +291,7 @@ class KernelTrials(Value):
     """What a file says of its trials of KernelUtility, without the [T, N] arrays.
 
     Attributes:
+        gives: names of the scores that these trials give.
         recipe: of all of them.
         base_seed: from which the trials' seeds are derived.
         evaluation: as in `KernelRun`.
@@ -293,6 +301,7 @@ class KernelTrials(Value):
         assumed: settings of the recipe that the file does not name, and what they were taken as.
     """
 
+    gives: ClassVar[tuple[str, ...]] = (KERNEL_UTILITY.name,)
     recipe: KernelUtilityRecipe
     base_seed: int
     evaluation: str
@@ -380,7 +389,8 @@ class ScoreFile(Value):
 
     def subset_of(self, score: str) -> int | None:
         """Samples of each class that the trials of a utility draw, k; None of scores without such trials."""
-        trials = {MONTE_CARLO.name: self.utility_trials, KERNEL_UTILITY.name: self.kernel_trials}.get(score)
+        utilities = (self.utility_trials, self.kernel_trials)
+        trials = next((each for each in utilities if each is not None and score in each.gives), None)
         return None if trials is None else trials.recipe.subset_per_class
 
     def trials_of(self, kind: str) -> StoredTrials | None:

@@ -2,12 +2,13 @@
 
 `seeds` has trials and their random streams, `draws` which samples a utility trial draws, `recipe` and
 `evaluated_recipe` what recipes share; `loss_recipe`, `fold_recipe`, `utility_recipe`, `kernel_utility_recipe`
-and `study_recipe` are the kinds. A recipe is written word for word into the file, and two trials may be
-averaged only if their recipes are equal.
+and `study_recipe` are the kinds, `arguments` what callers say of each. A recipe is written word for word into
+the file, and two trials may be averaged only if their recipes are equal.
 
 May import: datasets, files, networks.
 """
 
+from goldore.trials.arguments import ARGUMENTS
 from goldore.trials.evaluated_recipe import EvalSplit, EvaluatedRecipe
 from goldore.trials.fold_recipe import FoldRecipe
 from goldore.trials.kernel_utility_recipe import MANY_IMAGES, KernelUtilityRecipe
@@ -33,6 +34,7 @@ from goldore.trials.utility_recipe import (
 )
 
 __all__ = [
+    "ARGUMENTS",
     "AUGMENTATIONS",
     "BUDGETS",
     "DISTILLERS",

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from typing import Literal, get_args
+from typing import Literal, Self, get_args
 
 from goldore.errors import require
 from goldore.trials.recipe import Recipe
@@ -69,6 +69,15 @@ class LossRecipe(Recipe):
             self.lr
             if self.lr_schedule == "constant"
             else self.lr * (1 + math.cos(math.pi * step / steps)) / 2
+        )
+
+    def settled(self, shuffle: str | None = None) -> Self:
+        """With windows as numbers; see `Recipe.settled`."""
+        return dataclasses.replace(
+            self,
+            init_epochs=len(self.init_window),
+            converge_epochs=len(self.converge_window),
+            shuffle=self.shuffle or shuffle,
         )
 
     @property

@@ -79,6 +79,11 @@ class Recipe:
         """Names of the settings to lower if trainings diverge, `lr` first."""
         return ("lr",)
 
+    def settled(self, shuffle: str | None = None) -> Self:
+        """With what it leaves open filled in; `shuffle` is how samples are shuffled, where they are."""
+        del shuffle
+        return self
+
     def to_json(self) -> str:
         """Give the recipe as one JSON object with sorted keys; `from_json` reads it back."""
         return json.dumps(dataclasses.asdict(self), sort_keys=True)

@@ -10,17 +10,17 @@ from goldore.errors import UsageError
 
 
 @pytest.fixture
-def speaks_as(monkeypatch):
+def speaks_as():
     """Let a command be the one that runs."""
     group = typer.main.get_command(app)
 
     def be(command):
         context = typer.Context(group)
         context.invoked_subcommand = command
-        monkeypatch.setattr(screen, "_spellings", {})
         screen.learn_options(context)
 
-    return be
+    yield be
+    screen._command_line.clear()
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 import goldore as library
+from cli.contents import LINES, Commands
 
 
 def imported_modules(stderr):
@@ -17,8 +18,8 @@ def imported_modules(stderr):
 @pytest.mark.parametrize(
     ("command", "works_with"),
     [
-        (["--help"], "goldore_cli.inspecting"),
-        (["score", "--help"], "goldore_cli.scoring"),
+        (["--help"], "goldore_cli.contents"),
+        (["score", "--help"], "goldore_cli.carrying"),
         (
             ["prune", "scores.h5", "--criterion", "LossInit_large", "--keep-per-class", "1"],
             "goldore.selection",
@@ -65,6 +66,12 @@ def test_help_names_the_commands(goldore):
     assert "Usage: goldore " in done.stdout
     for command in ("score", "prune", "inspect"):
         assert f"│ {command} " in done.stdout
+
+
+def test_the_list_of_commands_says_what_their_own_help_says():
+    for name, command in Commands().items():
+        assert LINES[name] == " ".join(command.help.split("\n\n")[0].split())
+    assert list(LINES) == list(Commands())
 
 
 def test_version(goldore):
