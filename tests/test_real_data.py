@@ -52,7 +52,7 @@ def real(request):
 
 @pytest.mark.slow
 def test_loss_converge_of_mnist_agrees_with_the_published_scores(real, shared_data, tmp_path):
-    """A third of MNIST, 0.938 when it was written; docs/mnist.md has the run on all of it, 0.962.
+    """A sixth of MNIST, 0.911 when it was written; docs/mnist.md has the run on all of it, 0.962.
 
     The published file is that of arXiv 2305.18381's repository.
     """
@@ -62,10 +62,10 @@ def test_loss_converge_of_mnist_agrees_with_the_published_scores(real, shared_da
         )
     )
     labels = goldore.load_dataset(str(shared_data / "mnist")).labels
-    first = np.sort(np.concatenate([np.flatnonzero(labels == each)[:2000] for each in range(10)]))
+    first = np.sort(np.concatenate([np.flatnonzero(labels == each)[:1000] for each in range(10)]))
     recipe = goldore.LossRecipe(network=goldore.ConvNetConfig(width=16), epochs=3)
     file = goldore.score(
-        real("MNIST", 2000),
+        real("MNIST", 1000),
         scores=["LossConverge"],
         trials=2,
         recipe=recipe,
@@ -77,7 +77,7 @@ def test_loss_converge_of_mnist_agrees_with_the_published_scores(real, shared_da
         spearmanr(values[file.labels == label], published[file.labels == label]).statistic
         for label in range(10)
     ]
-    assert np.mean(within) >= 0.92
+    assert np.mean(within) >= 0.89
     assert file.scores["LossConverge"].rank_reliability > 0.85
 
 
@@ -85,14 +85,14 @@ def test_loss_converge_of_mnist_agrees_with_the_published_scores(real, shared_da
 @pytest.mark.parametrize(("method", "steps"), [("dm", 40), ("dc", 40)])
 @pytest.mark.parametrize("name", ["MNIST", "FashionMNIST"])
 def test_distilled_images_teach_more_than_random_real_ones(real, name, method, steps):
-    """One image of each class, eight networks; docs/utility.md has the whole training sets and more steps."""
+    """One image of each class, six networks; docs/utility.md has the whole training sets and more steps."""
     dataset = real(name, 100)
     recipe = complete_recipe(
         goldore.UtilityRecipe(network=goldore.ConvNetConfig(width=16), steps=100), dataset
     )
     architecture = recipe.network.architecture(dataset.image_shape, 10)
     data = DeviceDataset(dataset, recipe.mean, recipe.std, torch.device("cpu"))
-    trials, evaluation = make_utility_trials(0, range(8), 1), EvaluationSet(*data.test)
+    trials, evaluation = make_utility_trials(0, range(6), 1), EvaluationSet(*data.test)
 
     def accuracy(images, targets):
         found = SubsetTrainer(data, architecture, recipe).on_images(trials, images, targets, evaluation)
@@ -100,7 +100,7 @@ def test_distilled_images_teach_more_than_random_real_ones(real, name, method, s
 
     classes = [np.flatnonzero(dataset.labels == label) for label in range(10)]
     draw = np.random.default_rng(0)
-    random = torch.from_numpy(np.stack([draw.choice(members, 8, replace=False) for members in classes]))
+    random = torch.from_numpy(np.stack([draw.choice(members, 6, replace=False) for members in classes]))
     of_random = accuracy(*data.batch(random))
     how = goldore.DistillRecipe(method=method, distill_steps=steps, real_batch=32)
     distil = Distiller(data, architecture, how)
@@ -108,8 +108,8 @@ def test_distilled_images_teach_more_than_random_real_ones(real, name, method, s
     means = [  # where distilling starts
         data.normalize(data.images.take(torch.from_numpy(members))).mean(0) for members in classes
     ]
-    of_means = accuracy(torch.stack(means)[:, None].expand(-1, 8, -1, -1, -1), labels[:, None].expand(-1, 8))
-    of_made = accuracy(made.expand(-1, 8, -1, -1, -1), labels[:, None].expand(-1, 8))
+    of_means = accuracy(torch.stack(means)[:, None].expand(-1, 6, -1, -1, -1), labels[:, None].expand(-1, 6))
+    of_made = accuracy(made.expand(-1, 6, -1, -1, -1), labels[:, None].expand(-1, 6))
     assert of_made.min() > of_random.max()
     assert of_made.mean() > of_random.mean() + 0.08
     assert of_made.mean() > of_means.mean() + 0.03

@@ -17,6 +17,7 @@ from goldore.scores.estimators import Estimate
 from goldore.store import Header, Score, write_new
 from goldore.store.format import text_array
 from tests.conftest import contents, edited
+from tests.forked import forked_goldore
 
 ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT = 300
@@ -32,6 +33,9 @@ def environment(**extra):
 
 
 def run_goldore(*args, cwd, python=(), env=None):
+    """Run a goldore command in a process, of its own interpreter where a test is about that."""
+    if not python and not {"PYTHONPATH", "PYTHONWARNINGS"} & {*(env or {})}:
+        return forked_goldore([*map(str, args)], cwd, environment(**(env or {})), TIMEOUT)
     return subprocess.run(
         [sys.executable, *python, "-m", "goldore", *map(str, args)],
         cwd=cwd,

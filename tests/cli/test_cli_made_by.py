@@ -137,4 +137,4 @@ def test_how_the_images_were_read(about, words):
 def test_a_score_of_ones_own_is_named_as_far_as_it_is_known(dataset, tmp_path):
     trials = load_scores(scored(tmp_path / "s.h5", dataset)).loss_trials
     own = replace(trials, scores=(*trials.scores, replace(trials.scores[0], name="Mine")))
-    assert _scores("loss", own) == ["LossInit", "LossConverge", "package.module:Mine"]
+    assert _scores(own) == ["LossInit", "LossConverge", "package.module:Mine"]
