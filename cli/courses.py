@@ -98,6 +98,11 @@ class Course(ABC, Generic[AnyPlan, AnyResult]):
         shared = f", in {plan.processes} processes" if plan.processes > 1 else ""
         return f"{there}, {plan.ensemble_size} at once on {plan.run.device}{shared}"
 
+    def nothing_to_do(self, what: str) -> str:
+        """That all trials are there already, and more of them if so."""
+        more = f"; the file holds {count(self.plan.usable)}" if self.plan.usable > self.plan.trials else ""
+        return f"nothing to do: all {what} are there already{more}"
+
 
 def _shuffled(plan: LossPlan) -> list[str]:
     """How the samples are shuffled, if it is not the usual way."""
@@ -134,7 +139,7 @@ class LossCourse(Course[LossPlan, LossResult]):
         lines = [f"{plural(plan.trials, 'trial')} of {plural(plan.epochs, 'epoch')}{self.at_once()}"]
         lines += _shuffled(plan)
         if plan.trials <= plan.there:
-            return [*lines, *plan.notes, "nothing to do: all trials are there already"]
+            return [*lines, *plan.notes, self.nothing_to_do("trials")]
         return [*lines, *plan.notes]
 
     def first(self, progress: TrainingProgress) -> None:
@@ -221,7 +226,7 @@ class FoldCourse(LossCourse):
             *_shuffled(plan),
             *plan.notes,
         ]
-        return lines if plan.trials > plan.there else [*lines, "nothing to do: all of them are there already"]
+        return lines if plan.trials > plan.there else [*lines, self.nothing_to_do("of them")]
 
     def _where(self, progress: TrainingProgress | None) -> str:
         """The network under way too, where one is trained at a time."""
@@ -398,7 +403,7 @@ class KernelCourse(Course[KernelPlan, KernelResult]):
             f"{groups}{there}, on {plan.run.device}"
             + (f", in {plan.processes} processes" if plan.processes > 1 else ""),
         ]
-        return [*lines, "nothing to do: all groups are there already"] if plan.trials <= plan.there else lines
+        return [*lines, self.nothing_to_do("groups")] if plan.trials <= plan.there else lines
 
     def move_bar(self) -> None:
         """Show groups."""

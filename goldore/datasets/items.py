@@ -176,6 +176,11 @@ def _read(
     scaling = Scaling(where, of_train)
     if _is_arrays(dataset):
         return *_read_pair(dataset, where, how, split, scaling), scaling.scale
+    if hasattr(dataset, "shape") and hasattr(dataset, "dtype"):
+        raise DatasetError(
+            f"{where} is an array of shape {tuple(dataset.shape)} without labels; give a pair (images, "
+            "labels), the images [N, H, W], [N, C, H, W] or [N, H, W, C]."
+        )
     if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
         hint = "pass the dataset that it loads from" if hasattr(dataset, "dataset") else "make it indexable"
         raise DatasetError(

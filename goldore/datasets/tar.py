@@ -8,7 +8,7 @@ import lzma
 import re
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from goldore.errors import DatasetError, reason
@@ -29,15 +29,26 @@ def shard_files(source: str) -> list[Path]:
         DatasetError: if one is not.
     """
     found = re.fullmatch(r"(.*)\{(\d+)\.\.(\d+)\}(.*)", source)
-    names = [source]
+    names: Iterable[str] = [source]
     if found is not None:
         head, first, last, tail = found.groups()
-        names = [f"{head}{each:0{len(first)}}{tail}" for each in range(int(first), int(last) + 1)]
-    files = [user_path(each) for each in names]
-    missing = next((file for file in files if not file.is_file()), None)
-    if missing is not None or not files:
-        raise DatasetError(f"there is no shard {missing or source}; check the numbers.")
+        names = (f"{head}{each:0{len(first)}}{tail}" for each in range(int(first), int(last) + 1))
+    files = []
+    for each in names:
+        files.append(user_path(each))
+        if not files[-1].is_file():
+            raise DatasetError(f"there is no shard {files[-1]}; check the numbers.")
+    if not files:
+        raise DatasetError(f"there is no shard {source}; check the numbers.")
     return files
+
+
+def has_shards(source: str) -> bool:
+    """Whether all tar files that a text like "train-{000..012}.tar" means are there."""
+    try:
+        return all(file.name.endswith(".tar") for file in shard_files(source))
+    except (DatasetError, OSError, ValueError):
+        return False
 
 
 def split_name(member: str) -> tuple[str, str]:

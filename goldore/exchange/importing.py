@@ -6,6 +6,7 @@ lists hold 0.0 for samples that were never drawn; here those are missing.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from goldore.store import (
     Score,
     ScoreFile,
     is_score_file,
+    load_header,
     load_scores,
     remove_journal,
     write_new,
@@ -91,7 +93,7 @@ def import_scores(
     if any(target.exists() and target.samefile(each) for each in lists.values()):
         raise UsageError(f"{target} is the list itself; choose another `out`.")
     header = Header.of(dataset) if dataset is not None else _header(labels, title, path)
-    values = {each: _values(where, each, header.info) for each, where in lists.items()}
+    values = {each: _values(where, each, header.info, header.paths) for each, where in lists.items()}
     found = [_as_score(where, each, values[each], header.info.num_classes) for each, where in lists.items()]
     with writing_to(target):
         write_new(target, header, found)
@@ -144,8 +146,8 @@ def _score_in_name(path: Path) -> str:
     return score_name(list_stem(path).rpartition("_")[2])
 
 
-def _values(path: Path, name: str, info: DatasetInfo) -> NDArray[np.float64]:
-    values = read_list(path, name)
+def _values(path: Path, name: str, info: DatasetInfo, images: Sequence[str] | None) -> NDArray[np.float64]:
+    values = read_list(path, name, images)
     if len(values) != info.num_samples:
         raise ScoreFileError(
             f"{path} has {len(values):,} scores but {info.name} has {info.num_samples:,} "
@@ -194,7 +196,7 @@ def list_scores(source: str | Path, like: ScoreFile) -> ScoreFile:
     name = _score_in_name(path)
     _check_dataset(path, like.dataset.name)
     info = dataclasses.replace(like.dataset, fingerprint="", source=f"list {path.name}", origin=None)
-    values = _values(path, name, info)
+    values = _values(path, name, info, load_header(like.path).paths if like.path.is_file() else None)
     score = _as_score(path, name, values, info.num_classes)
     return ScoreFile(
         path, info, like.labels, (name,), {name: score}, None, "unknown", "", "", __version__, "unknown"

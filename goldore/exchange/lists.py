@@ -4,7 +4,7 @@ import csv
 import io
 import re
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,17 @@ _NUMBERS, _LABELS = "biuf", "biufUS"
 _POSITIONS = re.compile(  # columns that number the samples, as pandas and others call them
     r"|unnamed: 0|sample|index|idx|id|positions?|.+[_\- ](index|idx|id|position)", re.IGNORECASE
 )
+_NAMING = (
+    "path",
+    "file",
+    "filename",
+    "filepath",
+    "image",
+    "imagepath",
+    "imgpath",
+    "imagefile",
+    "relativepath",
+)
 _OF_CLASSES = re.compile(r"(label|target|class)(s|es)?([_\- ].*)?", re.IGNORECASE)  # which say nothing here
 _VALUES = ("score", "scores", "value", "values")  # columns of a file that has one score
 
@@ -44,24 +55,28 @@ def list_stem(path: Path) -> str:
     return path.name.removesuffix(suffix)
 
 
-def read_list(path: Path, score: str | None = None) -> NDArray[np.float64]:
+def read_list(
+    path: Path, score: str | None = None, images: Sequence[str] | None = None
+) -> NDArray[np.float64]:
     """Read a list of numbers, one a sample.
 
     Args:
         path: .json (null is NaN; gzipped or not), .npy, .npz, .pt, .txt (one per line) or .csv.
         score: names the array of a .npz or a dictionary in a .pt, or the column of a .csv, where there are
             several; None takes it from the file's name.
+        images: paths of the dataset's images, as its score files have them, in their order; where they are
+            known, a column of a .csv named "path", "filename", "image_path" and the like is understood.
 
     Returns:
-        float64 [N]. What is called "index", "position", "sample_id" and the like beside it, or nothing at all
-        as by pandas, says which sample is meant, else the order does.
+        float64 [N]. A column of paths says which sample is meant; else what is called "index", "position",
+        "sample_id" and the like, or nothing at all as by pandas; else the order does.
 
     Raises:
         ScoreFileError: if it is missing or something else.
     """
     name = score or list_stem(path).rpartition("_")[2]
     try:
-        values = np.asarray(_read(path, name))
+        values = np.asarray(_read(path, name, images))
         if values.ndim == 2 and values.shape[1] == 1:  # noqa: PLR2004
             values = values[:, 0]
         if values.ndim != 1 or values.dtype.kind not in _NUMBERS:
@@ -101,7 +116,7 @@ def read_labels(path: Path) -> NDArray[Any]:
         raise UsageError(f"{path} cannot be read as labels ({reason(error)}).") from error
 
 
-def _read(path: Path, name: str) -> Any:  # noqa: PLR0911 - a suffix each
+def _read(path: Path, name: str, images: Sequence[str] | None) -> Any:  # noqa: PLR0911 - a suffix each
     if path.name.endswith((".json", ".json.gz")):
         content = read_json(path, _LIST_BYTES)
         if not isinstance(content, list) or not {type(each) for each in content} <= {int, float, type(None)}:
@@ -118,7 +133,7 @@ def _read(path: Path, name: str) -> Any:  # noqa: PLR0911 - a suffix each
             return _by_position(list(there), name, lambda key: _of_torch(there[key]))
         return _of_torch(content)
     if path.suffix == ".csv":
-        return _of_table(path, name)
+        return _of_table(path, name, images)
     if path.suffix == ".txt":
         return np.array([float(line) for line in _text(path).split()])
     raise ValueError(f"it has no known suffix; known are {', '.join(SUFFIXES)}")
@@ -128,7 +143,7 @@ def _of_torch(content: Any) -> NDArray[Any]:
     return np.array(content) if isinstance(content, list) else tensor_array(content)
 
 
-def _of_table(path: Path, name: str) -> NDArray[Any]:
+def _of_table(path: Path, name: str, images: Sequence[str] | None) -> NDArray[Any]:
     """One column of a .csv, by position."""
     rows = [row for row in csv.reader(io.StringIO(_text(path))) if row]
     head = rows[0] if rows else []
@@ -138,7 +153,48 @@ def _of_table(path: Path, name: str) -> NDArray[Any]:
         rows = rows[1:]
     else:
         head = [str(number) for number in range(len(head))]  # no names
+    naming = next((at for at, each in enumerate(head) if plain_name(each) in _NAMING), None)
+    if naming is not None and len(head) > 1:
+        others = [each for at, each in enumerate(head) if at != naming and not _POSITIONS.fullmatch(each)]
+        which = _chosen(others, name)
+        values = np.array([_number(row[head.index(which)]) for row in rows])
+        return values[_order([row[naming] for row in rows], images, head[naming])]
     return _by_position(head, name, lambda key: np.array([_number(row[head.index(key)]) for row in rows]))
+
+
+def _order(named: Sequence[str], images: Sequence[str] | None, column: str) -> NDArray[np.int64]:
+    """The row that each image of a dataset has, by its path, or by the end of it that is the same.
+
+    Raises:
+        ValueError: if they do not name all images, each once.
+    """
+    if images is None:
+        raise ValueError(
+            f"its column {column} names files; give the folder of images that they are in as the dataset, or "
+            "call a column index that numbers the samples from 0"
+        )
+    positions = {path: position for position, path in enumerate(images)}
+    files = {PurePosixPath(path).name: position for position, path in enumerate(images)}
+    if len(files) < len(images):
+        files = {}  # the same name in several folders
+    found: dict[int, int] = {}
+    for row, text in enumerate(named):
+        parts = PurePosixPath(text.strip().replace("\\", "/")).parts
+        ends = ("/".join(parts[start:]) for start in range(len(parts)))
+        position = next((positions[end] for end in ends if end in positions), None)
+        if position is None:
+            position = files.get(parts[-1] if parts else "")
+        if position is None:
+            raise ValueError(f"its column {column} names {text!r}, which is no image of the dataset")
+        if found.setdefault(position, row) != row:
+            raise ValueError(f"its column {column} names {images[position]} twice")
+    missing = next((path for position, path in enumerate(images) if position not in found), None)
+    if missing is not None:
+        raise ValueError(
+            f"its column {column} names {len(found):,} of {len(images):,} images, and {missing} is not among "
+            "them"
+        )
+    return np.array([found[position] for position in range(len(images))], dtype=np.int64)
 
 
 def _by_position(names: Sequence[str], wanted: str, column: Callable[[str], NDArray[Any]]) -> NDArray[Any]:

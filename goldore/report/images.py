@@ -71,8 +71,13 @@ def _holds(kind: str, path: Path) -> bool:
     from goldore.datasets.arrays import SUFFIXES, holds_arrays
     from goldore.datasets.huggingface import is_huggingface
     from goldore.datasets.idx import find_idx
+    from goldore.datasets.tar import has_shards
 
+    if kind == "shards":
+        return has_shards(str(path))
     if not path.is_dir():
+        if kind == "huggingface":
+            return path.suffix == ".parquet" and path.is_file()
         return kind in ("arrays", "tensors") and path.suffix in SUFFIXES and path.is_file()
     looks = {"idx": find_idx, "arrays": holds_arrays, "huggingface": is_huggingface}
     return kind in looks and bool(looks[kind](path))

@@ -52,6 +52,9 @@ class TestDryRun:
         assert done.returncode == 0, done.stderr
         assert "nothing to do" in done.stderr
         assert "would take" not in done.stderr
+        assert "the file holds" not in done.stderr
+        fewer = goldore("extend", "scores.h5", "--trials", "1", "--dataset", "tiny.npz", "--dry-run")
+        assert "nothing to do: all trials are there already; the file holds 2" in fewer.stderr
 
 
 class TestWhatWasRead:

@@ -211,6 +211,8 @@ def test_16_bit_arrays_are_scaled_as_a_whole():
             ["DataLoader", "pass the dataset that it loads from"],
         ),
         (lambda: (PIXELS, LABELS[:-1]), ["6 images but 5 labels"]),
+        (lambda: PIXELS, ["without labels; give a pair (images, labels)"]),
+        (lambda: (PIXELS.reshape(len(PIXELS), -1), np.array(LABELS)), ["without labels; give a pair"]),
         (lambda: (PIXELS, None), ["images and None; it must be images and a label for each"]),
         (lambda: ((PIXELS[0], 0), (PIXELS[1], 1)), ["images and 0; it must be"]),
         (lambda: Leaving([1, 2]), ["item 0", "bye"]),
@@ -220,8 +222,8 @@ def test_16_bit_arrays_are_scaled_as_a_whole():
         (lambda: (PIXELS.astype(float) / 2, LABELS), ["divide by 255"]),
         (list, ["is empty"]),
     ],
-    ids=["loader", "lengths", "none", "items", "leaving", "no image", "no label", "normalised", "scale",
-         "empty"],
+    ids=["loader", "lengths", "no labels", "flat", "none", "items", "leaving", "no image", "no label",
+         "normalised", "scale", "empty"],
 )  # fmt: skip
 def test_what_cannot_be_read_is_refused_with_a_way_out(refused, make, parts):
     with refused(*parts):

@@ -92,10 +92,58 @@ def test_positions_have_many_names(tmp_path, head, suffix):
     assert read_list(path).tolist() == VALUES
 
 
+IMAGES = ["cat/1.png", "cat/2.png", "dog/a b.png", "dog/3.png"]
+
+
+@pytest.mark.parametrize("prefix", ["", "/data/train/", "train\\", "./"])
+@pytest.mark.parametrize(
+    "head", ["path,EL2N", "index,filename,score,label", "Unnamed: 0,image_path,EL2N,AUM"]
+)
+def test_paths_say_which_sample_is_meant(tmp_path, head, prefix):
+    order = [2, 0, 3, 1]
+    columns = {
+        "path": [f"{prefix}{IMAGES[at]}" for at in order],
+        "EL2N": [VALUES[at] for at in order],
+        "index": range(4),  # the table's own rows
+        "label": [0, 0, 1, 1],
+        "AUM": OTHER,
+    }
+    known = {"filename": "path", "image_path": "path", "score": "EL2N", "Unnamed: 0": "index"}
+    rows = zip(*(columns[known.get(name, name)] for name in head.split(",")), strict=True)
+    path = tmp_path / "made_EL2N.csv"
+    path.write_text(f"{head}\n" + "\n".join(",".join(map(str, row)) for row in rows))
+    assert read_list(path, images=IMAGES).tolist() == VALUES
+
+
+def test_names_of_files_are_enough_where_no_two_are_the_same(tmp_path):
+    path = tmp_path / "made.csv"
+    path.write_text(
+        "file,score\n" + "\n".join(f"{IMAGES[at].partition('/')[2]},{VALUES[at]}" for at in (3, 1, 0, 2))
+    )
+    assert read_list(path, images=IMAGES).tolist() == VALUES
+    with pytest.raises(ScoreFileError, match=r"names '3\.png', which is no image"):
+        read_list(path, images=["cat/1.png", "dog/1.png", "dog/a b.png", "cat/2.png"])
+
+
+@pytest.mark.parametrize(
+    ("named", "part"),
+    [
+        (IMAGES[:3], "names 3 of 4 images, and dog/3.png is not among them"),
+        ([*IMAGES, "cat/1.png"], "names cat/1.png twice"),
+        ([*IMAGES[:3], "dog/4.png"], "names 'dog/4.png', which is no image of the dataset"),
+    ],
+)
+def test_paths_that_do_not_fit_are_refused(tmp_path, named, part):
+    path = tmp_path / "made.csv"
+    path.write_text("path,score\n" + "\n".join(f"{each},1" for each in named))
+    with pytest.raises(ScoreFileError, match=part):
+        read_list(path, images=IMAGES)
+
+
 @pytest.mark.parametrize(
     ("text", "part"),
     [
-        ("path,score\nb.png,1\na.png,2\n", "what path means beside score is not known"),
+        ("path,score\nb.png,1\na.png,2\n", "its column path names files; give the folder of images"),
         ("score,number\n1,1\n2,0\n", "what number means beside score is not known"),
         ("index,image_id,score\n0,1,1\n1,0,2\n", "index and image_id both number the samples"),
         ("index,score,value\n0,1,1\n1,0,2\n", "score and value, which may both be"),

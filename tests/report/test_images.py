@@ -1,7 +1,9 @@
 """Finding the images of a score file's samples: the right ones, or none."""
 
+import io
 import os
 import shutil
+import tarfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -236,6 +238,28 @@ class TestTree:
         dataset = goldore.load_dataset(str(root))
         images, _ = found(file_of(dataset, tmp_path))
         assert np.array_equal(images(SOME), dataset.images[SOME])
+
+
+def test_shards_are_found_again(tmp_path):
+    for shard in range(2):
+        with tarfile.open(tmp_path / f"s-{shard}.tar", "w") as tar:
+            for number in range(10):
+                pixels = np.random.default_rng(10 * shard + number).integers(
+                    0, 256, (8, 8, 3), dtype=np.uint8
+                )
+                picture = io.BytesIO()
+                Image.fromarray(pixels).save(picture, "png")
+                for suffix, content in (("png", picture.getvalue()), ("cls", b"%d" % (number % 2))):
+                    member = tarfile.TarInfo(f"{shard}{number}.{suffix}")
+                    member.size = len(content)
+                    tar.addfile(member, io.BytesIO(content))
+    dataset = goldore.load_dataset(str(tmp_path / "s-{0..1}.tar"))
+    file = file_of(dataset, tmp_path)
+    images, why_not = found(file)
+    assert why_not == ""
+    assert np.array_equal(images(SOME), dataset.images[SOME])
+    (tmp_path / "s-1.tar").unlink()
+    assert found(file)[0] is None
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
