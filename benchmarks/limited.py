@@ -4,7 +4,7 @@
 
 Images of a dataset (Fashion-MNIST, say) are enlarged, coloured and moved at random until there are enough,
 and written class by class as a uint8 .npy file. Each run is a process of its own. Those under the limit are
-put into a control group, which counts the images that lie in the page cache as well; before, the file is taken
+put into a control group, which counts the images in the page cache as well; before, the file is taken
 out of the page cache. The runs without a limit have all images in memory as a plain array.
 """
 
