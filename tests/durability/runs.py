@@ -13,6 +13,7 @@ import goldore.store.estimating
 from goldore import ConvNetConfig, LossRecipe, UtilityRecipe, Watcher
 from goldore.store import journal
 from tests.conftest import make_dataset
+from tests.forked import forked_goldore
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ("--width", 4, "--depth", 1, "--ensemble-size", 1)
@@ -124,6 +125,8 @@ def command(*arguments):
 
 def cli(*arguments, before=()):
     """Run a goldore command, perhaps as the last words of another command."""
+    if not before:
+        return forked_goldore(arguments, Path.cwd(), environment(), 300)
     return subprocess.run(
         [*map(str, before), *command(*arguments)],
         env=environment(),

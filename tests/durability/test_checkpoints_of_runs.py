@@ -2,7 +2,6 @@
 
 import re
 import signal
-import subprocess
 import time
 
 import numpy as np
@@ -11,6 +10,7 @@ import pytest
 from goldore.store import load_scores
 from tests.conftest import contents
 from tests.durability import runs
+from tests.forked import Forked
 
 RECIPE = ("--width", "4", "--depth", "1", "--epochs", "60", "--trials", "2", "--batch-size", "16")
 HOW = ("--device", "cpu", "--compile", "off", "--checkpoint", "0s", "--verbose")
@@ -25,15 +25,7 @@ def start(tmp_path, npz, kind, *more):
     if kind == "fold":
         place = asked.index("--trials")
         del asked[place : place + 2]
-    return subprocess.Popen(
-        runs.command("score", *asked, *HOW, "--out", "x.h5", *more),
-        cwd=tmp_path,
-        env=runs.environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
-    )
+    return Forked(["score", *asked, *HOW, "--out", "x.h5", *more], tmp_path, runs.environment())
 
 
 def same_numbers(one, other):

@@ -11,6 +11,7 @@ import pytest
 import goldore
 from goldore.store.verifying import verify
 from tests.durability import runs
+from tests.forked import Forked
 
 PATIENCE = 120
 TERM, HUP, INT = signal.SIGTERM, signal.SIGHUP, signal.SIGINT
@@ -26,20 +27,13 @@ def stop(tmp_path, npz):
     Gives the exit code and the lines of stderr.
     """
     (tmp_path / "run").mkdir()
-    before = signal.signal(INT, signal.default_int_handler)  # a child must not inherit "ignored"
     started = []
 
     def stop(said, after, signals, *words, exists=None):
         log = tmp_path / "stderr"
         out = tmp_path / "run" / "scores.h5"
-        with log.open("w") as err:
-            process = subprocess.Popen(
-                runs.command("score", npz, *runs.TINY, *words, "--out", out, "--verbose"),
-                env=runs.environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=err,
-            )
+        words = ["score", npz, *runs.TINY, *words, "--out", out, "--verbose"]
+        process = Forked(words, tmp_path, runs.environment(), err=log)
         started.append(process)
         until = time.monotonic() + PATIENCE
         while said not in log.read_text() or not (exists is None or exists.exists()):
@@ -51,7 +45,7 @@ def stop(tmp_path, npz):
             process.send_signal(number)
             time.sleep(0.02)
         output, _ = process.communicate(timeout=PATIENCE)
-        assert output == b""
+        assert output == ""
         text = log.read_text()
         assert "Traceback" not in text
         assert "Exception" not in text
@@ -60,11 +54,9 @@ def stop(tmp_path, npz):
         return process.returncode, lines
 
     yield stop
-    signal.signal(INT, before)
     for process in started:
         process.kill()
         process.wait()
-        process.stdout.close()
 
 
 def check(out):

@@ -18,10 +18,10 @@ ROW = """ErrorLength = TrainingScore(
     epochs=lambda recipe: [recipe.epochs],
     record=mean_of(lambda predictions: predictions.errors.norm(dim=2)),
 )
-MONTE_CARLO = ScoreDefinition("""
+MONTE_CARLO = UtilityScore("""
 TABLE = "goldore/scores/table.py"
 EDITS = (
-    (TABLE, "MONTE_CARLO = ScoreDefinition(", ROW),
+    (TABLE, "MONTE_CARLO = UtilityScore(", ROW),
     (
         TABLE,
         "(LOSS_INIT, LOSS_CONVERGE, *DYNAMICS, HELD",

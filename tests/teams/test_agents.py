@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from dataclasses import replace
@@ -22,6 +20,7 @@ from goldore.store import load_scores
 from goldore.trials.seeds import make_trials
 from tests.cli.conftest import environment
 from tests.conftest import diverge, make_dataset
+from tests.forked import Forked
 from tests.teams.conftest import LOSS, assert_same, files_in, write_npz
 
 RECIPE = LossRecipe(network=ConvNetConfig(depth=1, width=4), epochs=2, batch_size=16)
@@ -286,14 +285,8 @@ class TestClaims:
         assert one.is_open()
 
 
-DIES_SOON = """
-import sys
-from goldore.runs import agents, scoring
-agents.DEAD_AFTER, agents._BETWEEN_LOOKS = 2.0, 0.1
-sys.argv[0] = "goldore"
-from cli.app import main
-main()
-"""
+def dies_soon():
+    agents.DEAD_AFTER, agents._BETWEEN_LOOKS = 2.0, 0.1
 
 
 @pytest.mark.slow
@@ -301,13 +294,9 @@ def test_an_agent_that_dies_is_replaced(tmp_path):
     npz = write_npz(tmp_path / "d.npz")
     words = ("score", npz, *LOSS, "--epochs", 40, "--trials", 6, "--batch-size", 16, "--compile", "off",
              "--device", "cpu", "--checkpoint", "0s", "--verbose")  # fmt: skip
-    command = [sys.executable, "-c", DIES_SOON, *map(str, words)]
 
     def start(*more):
-        return subprocess.Popen(
-            [*command, *more], cwd=tmp_path, env=environment(), stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8",
-        )  # fmt: skip
+        return Forked([*words, *more], tmp_path, environment(), prepare=dies_soon)
 
     alone = start("--out", "one.h5")
     assert alone.wait(300) == 0
