@@ -1,5 +1,6 @@
 """What the server that commands are forked from imports once: the checkout's command line, and torch."""
 
+import contextlib
 import importlib
 
 from goldore.__main__ import _command_line_from_checkout
@@ -8,11 +9,13 @@ _command_line_from_checkout()
 for name in (
     "goldore_cli.app",
     "goldore_cli.watching",
-    "goldore.report",
     "goldore.runs",
+    "goldore.report.figures",
+    "goldore.report.page",
     "goldore.studies.studying",
     "torch.distributed",
     "torch._dynamo",  # which the first optimizer of a process imports, in seconds
 ):
-    importlib.import_module(name)
+    with contextlib.suppress(ImportError):  # of matplotlib and others that only some commands need
+        importlib.import_module(name)
 [*importlib.import_module("goldore_cli.contents").Commands().values()]

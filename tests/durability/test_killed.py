@@ -13,7 +13,7 @@ from goldore.store.verifying import verify
 from tests.durability import runs
 from tests.forked import FORKS
 
-KILLS = 50
+KILLS = 30
 PATIENCE = 60
 POINTS = (
     "before the copy",
