@@ -314,7 +314,7 @@ def _warn(selection: "Selection", scores: "ScoreFile", name: str, ipc: int | Non
         warn(f"{selection.missing} samples have no score and {done}.")
     if name not in scores.scores:
         return
-    from goldore.report.facts import noise_warning, subset_warning
+    from goldore.report.doubts import noise_warning, subset_warning
 
     score = scores.scores[name]
     other = subset_warning(name, scores.subset_of(name), ipc) if ipc is not None else None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from goldore.report.facts import subset_warning
+from goldore.report.doubts import subset_warning
 from goldore.studies.watching import End, StudyPlan, StudyWatcher
 from goldore.wording import count, duration, plural, took
 

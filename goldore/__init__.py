@@ -15,9 +15,9 @@ something is trained.
 The scores are those of Xu et al., "Distill Gold from Massive Ores", arXiv 2305.18381 (ECCV 2024).
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
+from goldore.deferred import deferred
 from goldore.errors import (
     DatasetError,
     GoldoreError,
@@ -166,10 +166,4 @@ def __dir__() -> list[str]:
     return sorted(__all__)
 
 
-def __getattr__(name: str) -> object:
-    """Import a public name from its module on first use (PEP 562), so that `import goldore` stays cheap."""
-    if name not in _HOME:
-        raise AttributeError(f"module 'goldore' has no attribute {name!r}")
-    value: object = getattr(import_module(_HOME[name]), name)
-    globals()[name] = value
-    return value
+__getattr__ = deferred(__name__, _HOME)

@@ -8,7 +8,13 @@ with a function that returns an `ImageDataset`, and name it in `goldore.datasets
 May import: files.
 """
 
+from typing import TYPE_CHECKING
+
 from goldore.datasets.dataset import ImageDataset
-from goldore.datasets.load import load_dataset
+from goldore.deferred import deferred
+
+if TYPE_CHECKING:
+    from goldore.datasets.load import load_dataset
 
 __all__ = ["ImageDataset", "load_dataset"]
+__getattr__ = deferred(__name__, {"load_dataset": "goldore.datasets.load"})

@@ -8,6 +8,7 @@ import numpy as np
 
 from goldore.datasets.dataset import ImageDataset
 from goldore.datasets.reading import listed
+from goldore.report.doubts import noise_warning
 from goldore.report.families import ALIKE, shown_scores
 from goldore.report.issues import EqualImages, Issues
 from goldore.report.records import (
@@ -23,11 +24,11 @@ from goldore.report.records import (
     Summary,
     UtilityTrialsRecord,
 )
-from goldore.scores import KERNEL_UTILITY, LOSS_CONVERGE, LOSS_INIT
+from goldore.scores import LOSS_CONVERGE, LOSS_INIT
 from goldore.scores.estimators.agreement import Agreement
 from goldore.scores.estimators.estimate import UNRELIABLE
 from goldore.trials import CheckRecipe, EvaluatedRecipe, FoldRecipe, UtilityRecipe
-from goldore.wording import a_reliability, count, number, percent, plural, reliability, took
+from goldore.wording import count, number, percent, plural, reliability, took
 
 Facts = dict[str, str]
 _MEMORISED = 0.02  # of the labels' entropy: a training loss below that
@@ -431,50 +432,6 @@ def families_texts(found: Sequence[Sequence[str]]) -> list[str]:
         for names in found
         if len(names) > 1
     ]
-
-
-def noise_warning(name: str, trust: float | None, *, utility: bool) -> str | None:
-    """What a reader must know before a ranking is used.
-
-    Args:
-        name: of the score.
-        trust: its reliability of ranks, or where that is unknown its reliability; None or NaN if neither is.
-        utility: whether utility trials make it.
-
-    Returns:
-        A sentence; None if the ranking is reliable, or nothing is known of a loss.
-    """
-    if trust is not None and trust < UNRELIABLE:
-        advice = "Train longer (goldore score --epochs) or add trials."
-        if utility:
-            advice = "Add trials (goldore score --utility-trials)."
-        elif name == KERNEL_UTILITY.name:
-            advice = (
-                "Evaluate on more images (goldore score --eval-per-class, in another file) or add trials."
-            )
-        return f"the ranking by {name} has {a_reliability(trust)}; most of it is noise. {advice}"
-    if utility and (trust is None or math.isnan(trust)):
-        return f"the reliability of {name} is not known; most of the ranking may be noise."
-    return None
-
-
-def subset_warning(name: str, subset: int | None, ipc: int) -> str | None:
-    """What a reader must know who prunes by a utility for another number of images than it is about.
-
-    Args:
-        name: of the score.
-        subset: samples of each class that its trials draw; None if it is no utility.
-        ipc: images per class of the distilled set.
-
-    Returns:
-        A sentence; None if they are as many.
-    """
-    if subset is None or subset == ipc:
-        return None
-    return (
-        f"{name} is about {plural(subset, 'sample')} of each class and not {ipc}; what is useful in one "
-        "number can hurt in another: see what goldore study says."
-    )
 
 
 def warning_of(name: str, score: ScoreRecord) -> str | None:

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cli import plugging, screen
-from goldore.report.facts import noise_warning
+from goldore.report.doubts import noise_warning
 from goldore.repositories import REPOSITORIES
 from goldore.wording import a_reliability, reliability
 
