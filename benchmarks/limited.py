@@ -40,7 +40,7 @@ recipe = goldore.LossRecipe(
 start = time.monotonic()
 file = goldore.score(
     source, trials=1, recipe=recipe, seed=about["seed"], device="cpu", compile_mode="off",
-    checkpoint_seconds=None, out=about["out"], overwrite=True,
+    checkpoint_seconds=None, deterministic=True, out=about["out"], overwrite=True,
 )
 about["seconds"] = time.monotonic() - start
 about["shuffled"] = file.loss_trials.recipe.shuffle

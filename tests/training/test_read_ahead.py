@@ -100,14 +100,16 @@ ABOUT = {
 }
 
 
-def test_scores_are_those_of_images_in_memory(tmp_path):
-    dataset = make_dataset()
+@pytest.mark.parametrize("channels", ["first", "last"])
+def test_scores_are_those_of_images_in_memory(tmp_path, channels):
+    dataset = make_dataset(channels=3)
     folder = tmp_path / "d"
     folder.mkdir()
     for name, values in {"x_train": dataset.images, "y_train": dataset.labels, "x_test": dataset.test_images,
                          "y_test": dataset.test_labels}.items():  # fmt: skip
-        np.save(folder / f"{name}.npy", values)
-    on_disk = load_dataset(str(folder), channels="first", name=dataset.name)
+        stored = values.transpose(0, 2, 3, 1) if channels == "last" and values.ndim > 1 else values
+        np.save(folder / f"{name}.npy", np.ascontiguousarray(stored))
+    on_disk = load_dataset(str(folder), channels=channels, name=dataset.name)
     assert is_mapped(on_disk.images)
     in_memory = load_dataset(((dataset.images, dataset.labels), (dataset.test_images, dataset.test_labels)))
     for name, each in (("disk", on_disk), ("memory", in_memory)):
