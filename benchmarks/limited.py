@@ -76,7 +76,8 @@ def main() -> None:
     print("|---|---|---|---|---|---|")
     for name, run in runs.items():
         about = run | {key: getattr(given, key) for key in ("width", "epochs", "threads")}
-        out = given.folder / f"{len(name)}.h5"
+        out = given.folder / f"{name.replace(', ', '-').replace(' ', '-')}.h5"
+        out.unlink(missing_ok=True)
         told, most = _measured(about | {"folder": str(given.folder), "out": str(out)}, run["limit"])
         file = goldore.load_scores(out)
         values = {each: score.values for each, score in file.scores.items()}
