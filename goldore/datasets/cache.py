@@ -5,6 +5,7 @@ Each folder in the cache is one split of one source:
     images.npy    uint8 [N, C, H, W]
     entry.json    what it holds: of which files, decoded how, and the sha256 of each block of images
     hashes.npy    uint64 [N], `ImageDataset.sample_hash`; of training splits that were scored
+    dataset.json  labels and what was read, of sources without a file for each image (`whole`)
     images.part, blocks.jsonl    in the place of these, until all images are decoded
 
 Files are known by name, size and time, block by block: where some have changed, only their blocks are decoded
@@ -21,7 +22,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +39,9 @@ from goldore.version import __version__
 
 AUTO, NONE = "auto", "none"
 _FOLDER = "images"
-_FEWEST = 1000  # images from which a split is kept where nobody asked for it
+FEWEST = 1000
+"""Images from which a split is kept where nobody asked for it."""
+
 _FORMAT = 1  # of the entries, and of how images are decoded; another one is another entry
 _BLOCK_BYTES, _BLOCK_IMAGES = 2**25, 4096  # of a block, at the most
 _HEADER = 128  # bytes of a .npy file before its numbers
@@ -307,6 +310,43 @@ class Entry:
             raise DatasetError(f"{self.path} is not as it was written; remove {self.folder}.")
         return images
 
+    def whole(self, shape: tuple[int, ...], files: str) -> NDArray[np.uint8]:
+        """Room for all images at once, to be written to, where they do not come block by block.
+
+        Args:
+            shape: [N, C, H, W].
+            files: digest of what is read.
+
+        Raises:
+            OSError: if the disk does not have the room.
+        """
+        for each in (self._part, self._journal):  # what has mapped an older part keeps it
+            each.unlink(missing_ok=True)
+        self.begin(shape[0], shape[1:], [files] * shape[0])
+        return np.memmap(self._part, np.uint8, "r+", _HEADER, shape)
+
+    def settle(self, images: NDArray[np.uint8]) -> Any:
+        """Make the entry complete whose images `whole` gave; gives them mapped, with `created`."""
+        cast("Any", images).flush()
+        seen = Tally().to_json()
+        for block in blocks_of(len(images), images.shape[1:]):
+            self._done[block.start] = {
+                "first": block.start,
+                "files": self._files[block.start],
+                "sha256": _sha256(images[block.start : block.stop]),
+                "seen": seen,
+            }
+        return self.finish(Tally())
+
+    def complete(self, created: float) -> Any:
+        """The images, mapped, if they are those that were made at a time; None if not."""
+        record = self.record()
+        if record is None or record.created != created:
+            return None
+        with suppress(OSError):  # of a cache that can only be read
+            os.utime(self.folder / "entry.json")  # when it was used
+        return self._mapped(record)
+
     def kept(self) -> Kept | None:
         """What is here, for people; None if it is nothing that can be told."""
         record, file, images = self.record(), self._part, 0
@@ -467,8 +507,12 @@ class Cache:
 
     def room(self, name: str, split: str, source: Path, files: int, how: dict[str, Any]) -> Room | None:
         """The entry of a split, or None if it is not to be kept."""
-        if not self.asked and files < _FEWEST:
+        if not self.asked and files < FEWEST:
             return None
+        return self.entry(name, split, source, how)
+
+    def entry(self, name: str, split: str, source: Path, how: dict[str, Any]) -> Entry:
+        """The entry of a split."""
         where = str(source.resolve())
         key = json.dumps([_FORMAT, where, split, how], sort_keys=True)
         digest = hashlib.sha256(key.encode(errors="surrogateescape")).hexdigest()[:_KEY]
@@ -492,6 +536,20 @@ def cache_of(
     asked = where != AUTO
     folder = user_path(str(where)) if asked else cache_folder()
     return Cache(folder, asked=asked, told=told, looks_only=looks_only)
+
+
+def not_kept(cache: Cache, error: OSError) -> str:
+    """What to say of images for which there is no room in a cache that nobody asked for.
+
+    Raises:
+        DatasetError: if somebody did.
+    """
+    if cache.asked:
+        raise DatasetError(
+            f"decoded images cannot be kept in {cache.folder} ({reason(error)}); make room, or choose "
+            "another `cache`."
+        ) from error
+    return f"decoded images are not kept in {cache.folder} ({reason(error)})"
 
 
 def identify(dataset: ImageDataset, cache: Cache | None) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from goldore.datasets.cache import Cache, free_space, identify, stats_of
+from goldore.datasets.cache import Cache, free_space, identify, not_kept, stats_of
 from goldore.datasets.dataset import ImageDataset
 from goldore.datasets.listing import (
     find_splits,
@@ -26,7 +26,7 @@ from goldore.datasets.origin import Origin
 from goldore.datasets.paths import relative_paths
 from goldore.datasets.pictures import decode
 from goldore.datasets.reading import Findings, Tally, counts, listed
-from goldore.errors import DatasetError, reason
+from goldore.errors import DatasetError
 from goldore.wording import count, size, took
 
 _MOST_NAMED = 5
@@ -123,12 +123,7 @@ def decode_split(
         images = decode(files, side, tally, room, folder)
     except OSError as error:
         assert cache is not None  # noqa: S101 - memory raises none
-        if cache.asked:
-            raise DatasetError(
-                f"decoded images cannot be kept in {cache.folder} ({reason(error)}); make room, or choose "
-                "another `cache`."
-            ) from error
-        findings.notes.append(f"decoded images are not kept in {cache.folder} ({reason(error)})")
+        findings.notes.append(not_kept(cache, error))
         tally = Tally()
         images = decode(files, side, tally)
     tally.tell(findings, split, where, suffixes)

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from goldore.datasets.cache import Cache
 from goldore.datasets.dataset import ImageDataset
 from goldore.datasets.items import load_object
 from goldore.datasets.listing import list_images, splits_of
 from goldore.datasets.origin import Origin
 from goldore.datasets.reading import Findings
+from goldore.datasets.whole import Rooms, kept_whole
 from goldore.errors import DatasetError, reason
 from goldore.files.optional import optional
 
@@ -28,13 +30,16 @@ def is_huggingface(folder: Path) -> bool:
     )
 
 
-def load_huggingface(path: Path, name: str, image_size: int | None = None) -> ImageDataset:
+def load_huggingface(
+    path: Path, name: str, image_size: int | None = None, cache: Cache | None = None
+) -> ImageDataset:
     """Read a dataset with Hugging Face's library.
 
     Args:
         path: a folder of `is_huggingface`, or a parquet file.
         name: of the dataset.
         image_size: resize the shorter side to this many pixels, then crop the centre square.
+        cache: where decoded images are kept; None: nowhere.
 
     Returns:
         The dataset, in the library's order.
@@ -43,11 +48,22 @@ def load_huggingface(path: Path, name: str, image_size: int | None = None) -> Im
         UsageError: if the library is not installed.
         DatasetError: if the files cannot be read, or have no column of images or labels.
     """
-    datasets, findings = optional("datasets", f"reading {path}", "huggingface"), Findings()
+    origin = Origin("huggingface", "", str(path), image_size)
+    files = [path] if path.is_file() else sorted(each for each in path.rglob("*") if each.is_file())
+
+    def read(rooms: Rooms | None) -> ImageDataset:
+        findings = Findings()
+        return load_object(_found(path, findings), name, "auto", image_size, origin, findings, rooms)
+
+    return kept_whole(cache, name, origin, files, read)
+
+
+def _found(path: Path, findings: Findings) -> Any:
+    datasets = optional("datasets", f"reading {path}", "huggingface")
     try:
         datasets.disable_progress_bars()
         with mock.patch.dict(os.environ, HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1"):
-            found = _open(datasets, path, findings)
+            return _open(datasets, path, findings)
     except DatasetError:
         raise
     except Exception as error:
@@ -55,9 +71,6 @@ def load_huggingface(path: Path, name: str, image_size: int | None = None) -> Im
             f"{path} cannot be read as a dataset of Hugging Face ({reason(error)}); check its files, or read "
             "it with a function of your own: package.module:function."
         ) from error
-    return load_object(
-        found, name, "auto", image_size, Origin("huggingface", "", str(path), image_size), findings
-    )
 
 
 def _open(datasets: Any, path: Path, findings: Findings) -> Any:

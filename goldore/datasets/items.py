@@ -19,8 +19,10 @@ from goldore.datasets.paths import paths_of
 from goldore.datasets.pictures import open_picture, picture
 from goldore.datasets.pixels import Channels, Scale, Scaling, images_from_array, rescale, with_channels_first
 from goldore.datasets.reading import Findings, Tally
+from goldore.datasets.whole import Rooms
 from goldore.errors import DatasetError, reason
 
+_TOLD = 500  # items between two words on how far it is
 _TWICE = 16  # items that are read a second time
 _WAY_OUT = "return PIL images, arrays or tensors with a label each"
 
@@ -32,6 +34,7 @@ def load_object(
     image_size: int | None = None,
     origin: Origin | None = None,
     findings: Findings | None = None,
+    rooms: Rooms | None = None,
 ) -> ImageDataset:
     """Read a dataset that is an object of Python.
 
@@ -44,6 +47,7 @@ def load_object(
         image_size: resize the shorter side of images to this, then crop the centre square.
         origin: where it comes from; None: from memory.
         findings: what was found before.
+        rooms: where images go that are decoded; None: into memory.
 
     Returns:
         The dataset, in the order of the items.
@@ -59,7 +63,7 @@ def load_object(
     origin = origin or Origin("memory", name=type(train).__name__)
     place = "" if origin.kind == "memory" else f" of {origin.name or origin.path}"
     where = f"the training set{place}"
-    how = _How(channels, image_size, findings)
+    how = _How(channels, image_size, findings, rooms)
     images, raw, scale = _read(train, where, how, "train")
     classes = Classes(raw, f"the labels of {where}", _class_names(train, where))
     test_images = test_labels = None
@@ -162,11 +166,13 @@ class _How:
         channels: where the channels of arrays and tensors are.
         image_size: what pictures are resized to, or None.
         findings: gets what was found.
+        rooms: where images go that are decoded; None: into memory.
     """
 
     channels: Channels
     image_size: int | None
     findings: Findings
+    rooms: Rooms | None = None
 
 
 def _read(
@@ -189,7 +195,7 @@ def _read(
     length = _length(dataset, where)
     if length == 0:
         raise DatasetError(f"{where} is empty; there must be at least one image.")
-    reader = _Items(dataset, where, how.image_size)
+    reader = _Items(dataset, where, how, split)
     pixels = reader.read(length, scaling)
     reader.check_repeats(length)
     images, detail = with_channels_first(
@@ -253,11 +259,12 @@ class _Items:
         tally: of what images were.
     """
 
-    def __init__(self, dataset: Any, where: str, image_size: int | None) -> None:
+    def __init__(self, dataset: Any, where: str, how: _How, split: str) -> None:
         self.labels: list[Any] = []
         self.pictures = False
         self.tally = Tally()
-        self._dataset, self._where, self._image_size = dataset, where, image_size
+        self._dataset, self._where, self._image_size = dataset, where, how.image_size
+        self._rooms, self._split = how.rooms, split
 
     def read(self, length: int, scaling: Scaling) -> NDArray[np.uint8]:
         """The images of all items, uint8 [length, ...] with the channels where they were.
@@ -280,7 +287,9 @@ class _Items:
                 images = self._room((length, *pixels.shape))
             if self.pictures and pixels.ndim + 1 != images.ndim:  # grey images came first, or now
                 pixels = _coloured(pixels[None])[0]
-                images = _coloured(images)
+                if images.ndim == 3:  # noqa: PLR2004
+                    grey, images = images, self._room((length, *pixels.shape))
+                    images[:position] = _coloured(grey[:position])
             if pixels.shape != images.shape[1:]:
                 raise DatasetError(
                     f"images of {self._where} differ in shape ({images.shape[1:]}, then {pixels.shape} at "
@@ -290,10 +299,18 @@ class _Items:
                 rescale(images[:position], before, scaling.scale)
             images[position] = pixels
             self.labels.append(label)
+            if self._rooms is not None and position % _TOLD == 0:
+                self._rooms.decoded(position / length)
         self.tally.peak = max(self.tally.peak, scaling.peak)
         return images
 
     def _room(self, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+        if self._rooms is not None and self.pictures:
+            number, *side = shape[:3]
+            colours = shape[3] if len(shape) > 3 else 1  # noqa: PLR2004
+            kept = self._rooms.room(self._split, (number, colours, *side))
+            if kept is not None:  # as it will be read, seen as it is written
+                return kept.transpose(0, 2, 3, 1) if len(shape) > 3 else kept[:, 0]  # noqa: PLR2004
         try:
             return np.empty(shape, dtype=np.uint8)
         except (MemoryError, ValueError) as error:

@@ -67,9 +67,9 @@ def load_dataset(
             square.
         classes: folder trees only: read these class folders alone.
         channels: arrays and functions only: where the channels are, "auto" (detected), "first" or "last".
-        cache: folder where decoded images of folder trees are kept, and found by the next call; "auto" keeps
-            those of 1,000 images or more in the folder of `goldore.datasets.cache.cache_folder`, if there is
-            room; None or "none" keeps nothing.
+        cache: folder where decoded images of folder trees, shards and Hugging Face's files are kept, and
+            found by the next call; "auto" keeps those of 1,000 images or more in the folder of
+            `goldore.datasets.cache.cache_folder`, if there is room; None or "none" keeps nothing.
         told: called now and then with what takes long, and which share of it is done.
         looks_only: for a dry run: keep nothing, and of 20,000 images or more in a folder tree that are not
             kept yet decode only some; one of them stands for all, without a fingerprint.
@@ -99,10 +99,10 @@ def load_dataset(
     if kind == "path":
         path = user_path(where)
         title = name or _name_of(path)
+        kept = cache_of(cache, told, looks_only=looks_only)
         if path.is_dir():
-            kept = cache_of(cache, told, looks_only=looks_only)
             return looked_at(_load_folder(path, title, image_size, classes, channels, kept))
-        return looked_at(_load_file(path, title, image_size, channels))
+        return looked_at(_load_file(path, title, image_size, channels, kept))
     if kind == "named":
         place = Place(
             user_path(data_root), download, image_size, cache_of(cache, told, looks_only=looks_only)
@@ -213,7 +213,7 @@ def _load_folder(
     if channels != "auto":
         raise UsageError(f"{path} holds images; `channels` applies to files of arrays only, leave it out.")
     if is_huggingface(path) and classes is None:
-        return load_huggingface(path, name, image_size)
+        return load_huggingface(path, name, image_size, cache)
     if (path / "val" / "val_annotations.txt").is_file() and classes is None:
         return load_tiny_imagenet_folder(path, name, image_size, cache)
     from goldore.datasets.folder import load_folder
@@ -221,17 +221,19 @@ def _load_folder(
     return load_folder(path, name, image_size, classes, cache)
 
 
-def _load_file(path: Path, name: str, image_size: int | None, channels: Channels) -> ImageDataset:
+def _load_file(
+    path: Path, name: str, image_size: int | None, channels: Channels, cache: Cache | None
+) -> ImageDataset:
     if path.suffix in SUFFIXES:
         return load_arrays(path, name, channels)
     if path.suffix == ".parquet":
         from goldore.datasets.huggingface import load_huggingface
 
-        return load_huggingface(path, name, image_size)
+        return load_huggingface(path, name, image_size, cache)
     if path.suffix == ".tar":
         from goldore.datasets.shards import load_shards
 
-        return load_shards(str(path), name, image_size)
+        return load_shards(str(path), name, image_size, cache)
     if path.suffix in _ARCHIVES:
         raise UsageError(f"{path} is an archive; unpack it and give the folder.")
     raise UsageError(

@@ -7,25 +7,30 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from goldore.datasets.cache import Cache
 from goldore.datasets.dataset import ImageDataset
 from goldore.datasets.items import load_object
 from goldore.datasets.origin import Origin
 from goldore.datasets.pictures import image_suffixes
 from goldore.datasets.reading import Findings
 from goldore.datasets.tar import FAILURES, Sample, samples_in, shard_files, split_name, unreadable
+from goldore.datasets.whole import Rooms, kept_whole
 from goldore.errors import DatasetError
 
 _LABELS = ("cls", "label", "class")
 _TEXT = "txt"  # mostly a caption, so that it is a label only where there is no other
 
 
-def load_shards(source: str, name: str, image_size: int | None = None) -> ImageDataset:
+def load_shards(
+    source: str, name: str, image_size: int | None = None, cache: Cache | None = None
+) -> ImageDataset:
     """Read WebDataset shards: each sample a picture and a label (.cls), as a number or a text.
 
     Args:
         source: a .tar file, or several as "train-{000..012}.tar".
         name: of the dataset.
         image_size: resize the shorter side to this many pixels, then crop the centre square.
+        cache: where decoded images are kept; None: nowhere.
 
     Returns:
         The dataset, in the order of the tar files; a position counts the samples, as for `goldore.shards`.
@@ -33,12 +38,17 @@ def load_shards(source: str, name: str, image_size: int | None = None) -> ImageD
     Raises:
         DatasetError: if a shard cannot be read, or a sample has no picture or label, or several pictures.
     """
-    findings, places = Findings(), list[_Place]()
-    for file in shard_files(source):
-        places += [_place(sample, file, findings) for sample in samples_in(file)]
-    origin = Origin("shards", "", source, image_size)
-    with ExitStack() as files:
-        return load_object(_Samples(places, files), name, "auto", image_size, origin, findings)
+    origin, files = Origin("shards", "", source, image_size), shard_files(source)
+
+    def read(rooms: Rooms | None) -> ImageDataset:
+        findings, places = Findings(), list[_Place]()
+        for file in files:
+            places += [_place(sample, file, findings) for sample in samples_in(file)]
+        with ExitStack() as opened:
+            samples = _Samples(places, opened)
+            return load_object(samples, name, "auto", image_size, origin, findings, rooms)
+
+    return kept_whole(cache, name, origin, files, read)
 
 
 class _Place(NamedTuple):

@@ -180,7 +180,7 @@ def test_few_images_are_kept_only_where_that_is_asked_for(tree, monkeypatch, tmp
     assert cache_folder() == tmp_path / "own" / "images"
     assert not is_mapped(load(tree, "auto").images)
     assert not cache_folder().exists()
-    monkeypatch.setattr(cache_module, "_FEWEST", 2 * PER_CLASS)
+    monkeypatch.setattr(cache_module, "FEWEST", 2 * PER_CLASS)
     assert is_mapped(load(tree, "auto").images)
     assert not is_mapped(load(tree, "auto").test_images)
     assert not is_mapped(load(tree, "none").images)
@@ -194,7 +194,7 @@ def test_a_full_disk_is_said_and_memory_is_taken_unless_the_cache_was_asked_for(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setenv("GOLDORE_CACHE", str(tmp_path))
-    monkeypatch.setattr(cache_module, "_FEWEST", 1)
+    monkeypatch.setattr(cache_module, "FEWEST", 1)
     monkeypatch.setattr(os, "posix_fallocate", full)
     dataset = load(tree, "auto")
     assert not is_mapped(dataset.images)

@@ -1,0 +1,196 @@
+"""Sources without a file for each image, decoded once: shards, and files of Hugging Face's library.
+
+Their labels lie in the same files as their images, so that a dataset is kept as a whole: beside the images of
+the training split, dataset.json has its labels and what was read.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goldore.datasets.cache import FEWEST, Cache, identify, not_kept, stats_of
+from goldore.datasets.dataset import ImageDataset
+from goldore.datasets.origin import Origin
+from goldore.datasets.reading import Reading, SplitReading
+from goldore.files.atomic import replacing
+from goldore.files.untrusted import parse_json
+
+_SPLITS = ("train", "test")
+
+
+class Rooms:
+    """Where the images of a dataset's splits go while they are decoded: into the cache, or into memory.
+
+    Args:
+        cache: that they may go to.
+        name: of the dataset.
+        origin: of it.
+        files: that are read.
+    """
+
+    def __init__(self, cache: Cache, name: str, origin: Origin, files: Sequence[Path]) -> None:
+        self._cache, self._name, self._origin = cache, name, origin
+        together = Path(os.path.commonpath([file.parent for file in files]))
+        stats = "\n".join(stats_of(files, together))
+        self._files = hashlib.sha256(stats.encode(errors="surrogateescape")).hexdigest()
+        how = {"kind": origin.kind, "image_size": origin.image_size}
+        self._entries = {split: cache.entry(name, split, Path(origin.path), how) for split in _SPLITS}
+        self._made: dict[str, NDArray[np.uint8]] = {}
+        self._notes: list[str] = []
+        self._locks = ExitStack()
+
+    def room(self, split: str, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
+        """Room for all images of a split, uint8 [N, C, H, W], to be written to; None: in memory.
+
+        Raises:
+            DatasetError: if there is no room in a cache that was asked for.
+        """
+        if not self._cache.asked and shape[0] < FEWEST:
+            return None
+        entry = self._entries[split]
+        try:
+            if split not in self._made:
+                self._locks.enter_context(entry.held())
+                if self.known() is not None:
+                    raise MadeMeanwhile
+            self._made[split] = entry.whole(shape, self._files)
+        except OSError as error:
+            self._notes.append(not_kept(self._cache, error))
+            self._made.pop(split, None)
+            return None
+        return self._made[split]
+
+    def decoded(self, share: float) -> None:
+        """Say how far it is."""
+        self._cache.told("decoding images", share)
+
+    def known(self) -> ImageDataset | None:
+        """The dataset, its images mapped, if it is there and of the files as they are now."""
+        try:
+            text = (self._entries["train"].folder / "dataset.json").read_text(encoding="utf-8")
+            about = parse_json(text)
+            images = {split: self._entries[split].complete(made) for split, made in about["made"].items()}
+            if about["files"] != self._files or any(each is None for each in images.values()):
+                return None
+            labels = {split: np.array(each, dtype=np.int64) for split, each in about["labels"].items()}
+            return ImageDataset(
+                name=self._name,
+                images=images["train"],
+                labels=labels["train"],
+                class_names=tuple(about["class_names"]),
+                origin=self._origin,
+                test_images=images.get("test"),
+                test_labels=labels.get("test"),
+                paths=None if about["paths"] is None else tuple(about["paths"]),
+                reading=_reading(about["reading"]),
+            )
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+
+    def finish(self, dataset: ImageDataset) -> ImageDataset:
+        """The dataset with its images mapped, where they went to the cache, and kept with it."""
+        labels = {"train": dataset.labels}
+        if dataset.test_labels is not None:
+            labels["test"] = dataset.test_labels
+        if "train" not in self._made:
+            return self._with_notes(dataset)
+        try:
+            return self._kept(dataset, labels)
+        except OSError as error:
+            self._notes.append(not_kept(self._cache, error))
+            return self._with_notes(dataset)
+
+    def _with_notes(self, dataset: ImageDataset) -> ImageDataset:
+        notes = (*dataset.reading.notes, *self._notes)
+        return dataset.retold(reading=replace(dataset.reading, notes=notes)) if self._notes else dataset
+
+    def _kept(self, dataset: ImageDataset, labels: dict[str, NDArray[np.int64]]) -> ImageDataset:
+        if "test" in labels and "test" not in self._made:  # in memory: too few to be kept alone
+            self._cache_test(dataset)
+        images = {split: self._entries[split].settle(self._made[split]) for split in labels}
+        about = {
+            "files": self._files,
+            "made": {split: each.created for split, each in images.items()},
+            "class_names": dataset.class_names,
+            "labels": {split: each.tolist() for split, each in labels.items()},
+            "paths": dataset.paths,
+            "reading": asdict(dataset.reading),
+        }
+        with replacing(self._entries["train"].folder / "dataset.json") as target:
+            target.write_text(json.dumps(about), encoding="utf-8")
+        return replace(dataset, images=images["train"], test_images=images.get("test"))
+
+    def _cache_test(self, dataset: ImageDataset) -> None:
+        """Put test images that were decoded into memory beside the training images that were not."""
+        assert dataset.test_images is not None  # noqa: S101
+        entry = self._entries["test"]
+        self._locks.enter_context(entry.held())
+        self._made["test"] = entry.whole(dataset.test_images.shape, self._files)
+        self._made["test"][:] = dataset.test_images
+
+    def close(self) -> None:
+        """Let others fill it."""
+        self._made.clear()
+        self._locks.close()
+
+
+class MadeMeanwhile(Exception):  # noqa: N818 - nothing is wrong
+    """Another process has decoded the dataset while this one waited for it."""
+
+
+def kept_whole(
+    cache: Cache | None,
+    name: str,
+    origin: Origin,
+    files: Sequence[Path],
+    make: Callable[[Rooms | None], ImageDataset],
+) -> ImageDataset:
+    """A dataset out of the cache if it is there, and into it if it is not.
+
+    Args:
+        cache: where decoded images are kept; None: nowhere.
+        name: of the dataset.
+        origin: of it.
+        files: that are read.
+        make: reads it, with its images in such rooms.
+
+    Raises:
+        DatasetError: as of `make`, or if there is no room in a cache that was asked for.
+    """
+    if cache is None:
+        return make(None)
+    rooms = Rooms(cache, name, origin, files)
+    dataset = rooms.known()
+    if dataset is None and cache.looks_only:
+        return make(None)
+    if dataset is None:
+        try:
+            dataset = rooms.finish(make(rooms))
+        except MadeMeanwhile:
+            dataset = rooms.known()
+            if dataset is None:
+                return make(None)
+        finally:
+            rooms.close()
+    identify(dataset, cache)
+    return dataset
+
+
+def _reading(found: dict[str, Any]) -> Reading:
+    fields = {key: _tupled(value) for key, value in found.items() if key != "splits"}
+    splits = (
+        SplitReading(**{key: _tupled(value) for key, value in each.items()}) for each in found["splits"]
+    )
+    return Reading(splits=tuple(splits), **fields)
+
+
+def _tupled(value: Any) -> Any:
+    return tuple(map(_tupled, value)) if isinstance(value, list) else value

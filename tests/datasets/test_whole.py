@@ -1,0 +1,223 @@
+"""Shards and files of Hugging Face's library are decoded once, like folder trees."""
+
+import io
+import tarfile
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import goldore
+from goldore.datasets import cache as caching
+from goldore.datasets import items, shards, whole
+from goldore.datasets.cache import Entry, entry_at, list_cache
+from goldore.datasets.dataset import is_mapped
+from goldore.errors import DatasetError
+
+
+def picture(number, mode="RGB", side=6):
+    draw = np.random.default_rng(number)
+    if mode == "I;16":
+        return Image.fromarray(draw.integers(0, 65536, (side, side)).astype(np.uint16))
+    if mode == "L":
+        return Image.fromarray(draw.integers(0, 256, (side, side), dtype=np.uint8))
+    return Image.fromarray(draw.integers(0, 256, (side, side, 3), dtype=np.uint8))
+
+
+def write_shard(path, modes, first=0):
+    with tarfile.open(path, "w") as tar:
+        for number, mode in enumerate(modes, first):
+            content = io.BytesIO()
+            picture(number, mode).save(content, "png")
+            for suffix, text in (("png", content.getvalue()), ("cls", b"%d" % (number % 3))):
+                member = tarfile.TarInfo(f"{number:05}.{suffix}")
+                member.size = len(text)
+                tar.addfile(member, io.BytesIO(text))
+
+
+@pytest.fixture
+def source(tmp_path):
+    for shard in range(2):
+        write_shard(tmp_path / f"s-{shard}.tar", ["RGB"] * 10, 10 * shard)
+    return str(tmp_path / "s-{0..1}.tar")
+
+
+@pytest.fixture
+def never(monkeypatch):
+    """Nothing may be decoded from now on."""
+
+    def forbid():
+        def fail(*_, **__):
+            raise AssertionError("it was decoded again")
+
+        monkeypatch.setattr(shards, "load_object", fail)
+
+    return forbid
+
+
+def assert_same(one, other):
+    for name in ("images", "labels", "test_images", "test_labels"):
+        first, second = getattr(one, name), getattr(other, name)
+        assert (first is None) == (second is None), name
+        assert first is None or np.array_equal(first, second), name
+    for name in ("name", "class_names", "origin", "paths", "reading", "fingerprint"):
+        assert getattr(one, name) == getattr(other, name), name
+    assert one.normalization() == other.normalization()
+
+
+def test_the_second_start_decodes_nothing(source, tmp_path, never):
+    plain = goldore.load_dataset(source, cache=None)
+    first = goldore.load_dataset(source, cache=tmp_path / "c")
+    never()
+    second = goldore.load_dataset(source, cache=tmp_path / "c")
+    assert not is_mapped(plain.images)
+    assert is_mapped(first.images)
+    assert is_mapped(second.images)
+    assert second.images.flags.c_contiguous
+    assert_same(first, plain)
+    assert_same(second, plain)
+    (kept,) = list_cache(tmp_path / "c")
+    assert (kept.images, kept.shape, kept.complete) == (20, (3, 6, 6), True)
+    assert entry_at(tmp_path / "c" / kept.name).damaged() == []
+
+
+def test_what_has_changed_is_decoded_again(source, tmp_path):
+    goldore.load_dataset(source, cache=tmp_path / "c")
+    write_shard(tmp_path / "s-1.tar", ["RGB"] * 11, 50)
+    assert_same(goldore.load_dataset(source, cache=tmp_path / "c"), goldore.load_dataset(source, cache=None))
+
+
+@pytest.mark.parametrize(
+    "modes",
+    [["L", "L", "RGB", "L"], ["RGB", "L"], ["L"] * 3, ["I;16"] * 3],
+    ids=["grey first", "colour first", "grey", "16 bits"],
+)
+def test_images_of_any_kind_are_those_in_memory(tmp_path, modes, never):
+    path = str(tmp_path / "a.tar")
+    write_shard(tmp_path / "a.tar", modes)
+    plain = goldore.load_dataset(path, cache=None)
+    assert_same(goldore.load_dataset(path, cache=tmp_path / "c"), plain)
+    never()
+    assert_same(goldore.load_dataset(path, cache=tmp_path / "c"), plain)
+
+
+def test_another_size_is_another_entry(source, tmp_path):
+    for size in (4, 5, 4):
+        dataset = goldore.load_dataset(source, cache=tmp_path / "c", image_size=size)
+        assert dataset.image_shape == (3, size, size)
+    assert len(list_cache(tmp_path / "c")) == 2
+
+
+def test_what_was_interrupted_is_decoded_anew(source, tmp_path, monkeypatch):
+    read, seen = items._Items._item, []
+
+    def interrupted(self, position, tally):
+        seen.append(position)
+        if len(seen) == 8:
+            raise KeyboardInterrupt
+        return read(self, position, tally)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(items._Items, "_item", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            goldore.load_dataset(source, cache=tmp_path / "c")
+    assert [kept.complete for kept in list_cache(tmp_path / "c")] == [False]
+    assert_same(goldore.load_dataset(source, cache=tmp_path / "c"), goldore.load_dataset(source, cache=None))
+    assert [kept.complete for kept in list_cache(tmp_path / "c")] == [True]
+
+
+@pytest.mark.parametrize("name", ["dataset.json", "entry.json", "images.npy"])
+def test_damage_is_decoded_again(source, tmp_path, name):
+    goldore.load_dataset(source, cache=tmp_path / "c")
+    (damaged,) = (tmp_path / "c").glob(f"*/{name}")
+    damaged.write_bytes(damaged.read_bytes()[:40])
+    assert_same(goldore.load_dataset(source, cache=tmp_path / "c"), goldore.load_dataset(source, cache=None))
+
+
+def test_who_waited_for_another_process_takes_what_it_made(source, tmp_path, monkeypatch):
+    held, times = Entry.held, []
+
+    @contextmanager
+    def late(self):
+        times.append(self)
+        if len(times) == 1:
+            goldore.load_dataset(source, cache=tmp_path / "c")  # by the other one
+        with held(self):
+            yield
+
+    monkeypatch.setattr(Entry, "held", late)
+    found = goldore.load_dataset(source, cache=tmp_path / "c")
+    assert is_mapped(found.images)
+    assert_same(found, goldore.load_dataset(source, cache=None))
+    assert len(times) == 2
+
+
+def test_few_images_are_not_kept_unless_asked_for(source, tmp_path, monkeypatch):
+    monkeypatch.setenv("GOLDORE_CACHE", str(tmp_path / "own"))
+    assert not is_mapped(goldore.load_dataset(source).images)
+    assert not (tmp_path / "own").exists()
+    monkeypatch.setattr(whole, "FEWEST", 20)
+    assert is_mapped(goldore.load_dataset(source).images)
+
+
+def test_without_room_images_are_in_memory_or_it_is_said(source, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(caching.os, "posix_fallocate", full)
+    with pytest.raises(DatasetError, match=r"No space left on device.*choose another `cache`"):
+        goldore.load_dataset(source, cache=tmp_path / "c")
+    monkeypatch.setattr(whole, "FEWEST", 1)
+    monkeypatch.setenv("GOLDORE_CACHE", str(tmp_path / "own"))
+    found = goldore.load_dataset(source)
+    assert not is_mapped(found.images)
+    assert any("are not kept" in note for note in found.reading.notes)
+    assert np.array_equal(found.images, goldore.load_dataset(source, cache=None).images)
+
+
+def write_parquet(folder, splits):
+    datasets = pytest.importorskip("datasets")
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["a", "b"])})
+    folder.mkdir()
+    for place, (split, number) in enumerate(splits.items()):
+        about = {"image": [picture(20 * place + each) for each in range(number)]}
+        about["label"] = [0, 1] * (number // 2)
+        made = datasets.Dataset.from_dict(about, features=features)
+        made.to_parquet(str(folder / f"{split}-00000-of-00001.parquet"))
+    return str(folder)
+
+
+@pytest.mark.parametrize("splits", [{"train": 8}, {"train": 8, "test": 4}], ids=str)
+def test_parquet_files_are_kept_with_their_test_split(tmp_path, splits, monkeypatch):
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "hf"))
+    folder = write_parquet(tmp_path / "d", splits)
+    plain = goldore.load_dataset(folder, cache=None)
+    assert (plain.test_images is None) == (len(splits) == 1)
+    assert_same(goldore.load_dataset(folder, cache=tmp_path / "c"), plain)
+    monkeypatch.setattr("goldore.datasets.huggingface._found", None)
+    again = goldore.load_dataset(folder, cache=tmp_path / "c")
+    assert_same(again, plain)
+    assert all(is_mapped(each) for each in (again.images, again.test_images) if each is not None)
+
+
+@pytest.mark.parametrize("room", [True, False])
+def test_few_test_images_are_kept_beside_many_others(tmp_path, monkeypatch, room):
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "hf"))
+    monkeypatch.setenv("GOLDORE_CACHE", str(tmp_path / "own"))
+    monkeypatch.setattr(whole, "FEWEST", 8)
+    folder, make = write_parquet(tmp_path / "d", {"train": 8, "test": 4}), Entry.whole
+
+    def full(self, shape, files):
+        if shape[0] == 4:
+            raise OSError(28, "No space left on device")
+        return make(self, shape, files)
+
+    if not room:
+        monkeypatch.setattr(Entry, "whole", full)
+    plain, found = goldore.load_dataset(folder, cache=None), goldore.load_dataset(folder)
+    assert any("are not kept" in note for note in found.reading.notes) != room
+    assert_same(found.retold(reading=plain.reading), plain)
+    again = goldore.load_dataset(folder)
+    assert is_mapped(again.images)
+    assert_same(again.retold(reading=plain.reading), plain)
