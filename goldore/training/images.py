@@ -46,10 +46,11 @@ class Images:
             rows: positions, int64 of any shape, on the host if the images are not resident.
 
         Returns:
-            uint8 [*rows.shape, C, H, W] on the device.
+            uint8 [*rows.shape, C, H, W] on the device, contiguous, since convolutions round by the strides:
+            a mapped array with the channels last is to give the same bits as its copy in memory.
         """
         if self.resident:
-            return self._images[rows.to(self._device)]
+            return self._images[rows.to(self._device)].contiguous()
         flat = rows.cpu().flatten()
         shape = (len(flat), *self._images.shape[1:])
         sent = self._sender.send(
@@ -67,7 +68,7 @@ class Images:
         """Give consecutive images, uint8 [stop - start, C, H, W] on the device."""
         part = self._images[start:stop]
         return (
-            part if self.resident else self._sender.send(part.shape, torch.uint8, lambda out: out.copy_(part))
+            part.contiguous() if self.resident else self._sender.send(part.shape, torch.uint8, lambda out: out.copy_(part))
         )
 
 

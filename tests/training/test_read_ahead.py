@@ -88,6 +88,17 @@ def test_mapped_images_are_shared_with_the_file(mapped):
     np.testing.assert_array_equal(images.take(torch.tensor([[3, 4]])).numpy()[0], mapped[3:5])
 
 
+def test_mapped_images_with_channels_last_are_computed_with_as_others_are(tmp_path):
+    """Convolutions round by the strides: the scores were not to the bit those of a copy in memory."""
+    stored = np.random.default_rng(0).integers(0, 256, (20, 4, 5, 3), dtype=np.uint8)
+    np.save(tmp_path / "x.npy", stored)
+    view = np.load(tmp_path / "x.npy", mmap_mode="r").transpose(0, 3, 1, 2)
+    images, rows = Images(view, CPU), torch.tensor([[3, 4], [0, 19]])
+    for found, expected in ((images.take(rows), view[rows.numpy()]), (images.run(2, 9), view[2:9])):
+        assert found.is_contiguous()
+        np.testing.assert_array_equal(found.numpy(), expected)
+
+
 RECIPE = LossRecipe(network=ConvNetConfig(depth=1, width=4), epochs=3, batch_size=16)
 ABOUT = {
     "scores": "LossInit,LossConverge,HeldOutLoss,MonteCarlo,KernelUtility",
