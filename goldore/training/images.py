@@ -67,9 +67,9 @@ class Images:
     def run(self, start: int, stop: int) -> Tensor:
         """Give consecutive images, uint8 [stop - start, C, H, W] on the device."""
         part = self._images[start:stop]
-        return (
-            part.contiguous() if self.resident else self._sender.send(part.shape, torch.uint8, lambda out: out.copy_(part))
-        )
+        if self.resident:
+            return part.contiguous()
+        return self._sender.send(part.shape, torch.uint8, lambda out: out.copy_(part))
 
 
 class DeviceDataset:
