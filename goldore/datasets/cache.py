@@ -338,6 +338,32 @@ class Entry:
             }
         return self.finish(Tally())
 
+    def discard(self) -> None:
+        """Remove what `whole` made and nobody settled: it cannot be gone on with."""
+        for each in (self._part, self._journal):
+            each.unlink(missing_ok=True)
+
+    def keep_dataset(self, about: dict[str, Any]) -> None:
+        """Write the labels and whatever else goes with the images, with a checksum."""
+        text = json.dumps(about)
+        sealed = {"sha256": hashlib.sha256(text.encode()).hexdigest(), "about": text}
+        with replacing(self.folder / "dataset.json") as target:
+            target.write_text(json.dumps(sealed), encoding="utf-8")
+
+    def dataset(self) -> dict[str, Any]:
+        """What `keep_dataset` wrote.
+
+        Raises:
+            OSError: if there is none.
+            ValueError: if it is damaged.
+        """
+        sealed = parse_json((self.folder / "dataset.json").read_text(encoding="utf-8"))
+        text = sealed.get("about") if isinstance(sealed, dict) else None
+        if not isinstance(text, str) or hashlib.sha256(text.encode()).hexdigest() != sealed.get("sha256"):
+            raise ValueError("dataset.json is damaged")
+        about: dict[str, Any] = parse_json(text)
+        return about
+
     def complete(self, created: float) -> Any:
         """The images, mapped, if they are those that were made at a time; None if not."""
         record = self.record()
@@ -395,6 +421,12 @@ class Entry:
         record = self.record()
         images = self._mapped(record) if record is not None else None
         if record is None or images is None:
+            return [0]
+        try:
+            self.dataset()
+        except OSError:  # a folder tree's has none
+            pass
+        except ValueError:
             return [0]
         blocks = blocks_of(record.shape[0], record.shape[1:])
         return [

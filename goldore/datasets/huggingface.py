@@ -49,13 +49,35 @@ def load_huggingface(
         DatasetError: if the files cannot be read, or have no column of images or labels.
     """
     origin = Origin("huggingface", "", str(path), image_size)
-    files = [path] if path.is_file() else sorted(each for each in path.rglob("*") if each.is_file())
+    files = _files_of(path)
 
     def read(rooms: Rooms | None) -> ImageDataset:
         findings = Findings()
-        return load_object(_found(path, findings), name, "auto", image_size, origin, findings, rooms)
+        found = _found(path, findings)
+        kept = rooms if _holds_its_images(found) else None
+        return load_object(found, name, "auto", image_size, origin, findings, kept)
 
-    return kept_whole(cache, name, origin, files, read)
+    return kept_whole(cache if files else None, name, origin, files, read)
+
+
+def _files_of(path: Path) -> list[Path]:
+    """The files that a dataset is read from, where these are few."""
+    if path.is_file():
+        return [path]
+    if any((path / name).is_file() for name in _SAVED):
+        there = (*path.glob("*"), *path.glob("*/*"))
+        return sorted(each for each in there if each.suffix in (".arrow", ".json") and each.is_file())
+    return [] if _has_metadata(path) else _parquet(path)
+
+
+def _holds_its_images(found: Any) -> bool:
+    """Whether all images lie in the dataset's own files, and not in others whose paths it has."""
+    for split in found.values() if hasattr(found, "values") else (found,):
+        for name, feature in split.features.items():
+            chunks = split.data.column(name).chunks if type(feature).__name__ == "Image" else ()
+            if any(chunk.field("bytes").null_count for chunk in chunks):
+                return False
+    return True
 
 
 def _found(path: Path, findings: Findings) -> Any:

@@ -289,7 +289,9 @@ class _Items:
                 pixels = _coloured(pixels[None])[0]
                 if images.ndim == 3:  # noqa: PLR2004
                     grey, images = images, self._room((length, *pixels.shape))
-                    images[:position] = _coloured(grey[:position])
+                    for start in range(0, position, _TOLD):
+                        some = slice(start, min(start + _TOLD, position))
+                        images[some] = _coloured(grey[some])
             if pixels.shape != images.shape[1:]:
                 raise DatasetError(
                     f"images of {self._where} differ in shape ({images.shape[1:]}, then {pixels.shape} at "

@@ -5,7 +5,6 @@ the training split, dataset.json has its labels and what was read.
 """
 
 import hashlib
-import json
 import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -20,8 +19,7 @@ from goldore.datasets.cache import FEWEST, Cache, identify, not_kept, stats_of
 from goldore.datasets.dataset import ImageDataset
 from goldore.datasets.origin import Origin
 from goldore.datasets.reading import Reading, SplitReading
-from goldore.files.atomic import replacing
-from goldore.files.untrusted import parse_json
+from goldore.errors import DatasetError
 
 _SPLITS = ("train", "test")
 
@@ -38,13 +36,11 @@ class Rooms:
 
     def __init__(self, cache: Cache, name: str, origin: Origin, files: Sequence[Path]) -> None:
         self._cache, self._name, self._origin = cache, name, origin
-        together = Path(os.path.commonpath([file.parent for file in files]))
-        stats = "\n".join(stats_of(files, together))
-        self._files = hashlib.sha256(stats.encode(errors="surrogateescape")).hexdigest()
+        self._paths, self._files = files, _digest_of(files)
         how = {"kind": origin.kind, "image_size": origin.image_size}
         self._entries = {split: cache.entry(name, split, Path(origin.path), how) for split in _SPLITS}
         self._made: dict[str, NDArray[np.uint8]] = {}
-        self._notes: list[str] = []
+        self._note = ""
         self._locks = ExitStack()
 
     def room(self, split: str, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
@@ -53,19 +49,22 @@ class Rooms:
         Raises:
             DatasetError: if there is no room in a cache that was asked for.
         """
-        if not self._cache.asked and shape[0] < FEWEST:
+        if self._note or (not self._cache.asked and shape[0] < FEWEST):
             return None
-        entry = self._entries[split]
         try:
-            if split not in self._made:
-                self._locks.enter_context(entry.held())
-                if self.known() is not None:
-                    raise MadeMeanwhile
-            self._made[split] = entry.whole(shape, self._files)
+            return self._made_in(split, shape)
         except OSError as error:
-            self._notes.append(not_kept(self._cache, error))
-            self._made.pop(split, None)
+            self._note = not_kept(self._cache, error)
             return None
+
+    def _made_in(self, split: str, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+        entry = self._entries[split]
+        if split not in self._made:
+            self._locks.enter_context(entry.held())
+            if self.known() is not None:
+                raise MadeMeanwhile
+            self._locks.callback(entry.discard)  # what is not settled when others may fill it
+        self._made[split] = entry.whole(shape, self._files)
         return self._made[split]
 
     def decoded(self, share: float) -> None:
@@ -75,8 +74,7 @@ class Rooms:
     def known(self) -> ImageDataset | None:
         """The dataset, its images mapped, if it is there and of the files as they are now."""
         try:
-            text = (self._entries["train"].folder / "dataset.json").read_text(encoding="utf-8")
-            about = parse_json(text)
+            about = self._entries["train"].dataset()
             images = {split: self._entries[split].complete(made) for split, made in about["made"].items()}
             if about["files"] != self._files or any(each is None for each in images.values()):
                 return None
@@ -92,7 +90,7 @@ class Rooms:
                 paths=None if about["paths"] is None else tuple(about["paths"]),
                 reading=_reading(about["reading"]),
             )
-        except (OSError, ValueError, TypeError, KeyError):
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError, DatasetError):
             return None
 
     def finish(self, dataset: ImageDataset) -> ImageDataset:
@@ -100,21 +98,18 @@ class Rooms:
         labels = {"train": dataset.labels}
         if dataset.test_labels is not None:
             labels["test"] = dataset.test_labels
-        if "train" not in self._made:
-            return self._with_notes(dataset)
-        try:
-            return self._kept(dataset, labels)
-        except OSError as error:
-            self._notes.append(not_kept(self._cache, error))
-            return self._with_notes(dataset)
-
-    def _with_notes(self, dataset: ImageDataset) -> ImageDataset:
-        notes = (*dataset.reading.notes, *self._notes)
-        return dataset.retold(reading=replace(dataset.reading, notes=notes)) if self._notes else dataset
+        if "train" in self._made and not self._note and _digest_of(self._paths) == self._files:
+            try:
+                return self._kept(dataset, labels)
+            except OSError as error:
+                self._note = not_kept(self._cache, error)
+        notes = (*dataset.reading.notes, self._note)
+        return dataset.retold(reading=replace(dataset.reading, notes=notes)) if self._note else dataset
 
     def _kept(self, dataset: ImageDataset, labels: dict[str, NDArray[np.int64]]) -> ImageDataset:
         if "test" in labels and "test" not in self._made:  # in memory: too few to be kept alone
-            self._cache_test(dataset)
+            assert dataset.test_images is not None  # noqa: S101
+            self._made_in("test", dataset.test_images.shape)[:] = dataset.test_images
         images = {split: self._entries[split].settle(self._made[split]) for split in labels}
         about = {
             "files": self._files,
@@ -124,17 +119,8 @@ class Rooms:
             "paths": dataset.paths,
             "reading": asdict(dataset.reading),
         }
-        with replacing(self._entries["train"].folder / "dataset.json") as target:
-            target.write_text(json.dumps(about), encoding="utf-8")
+        self._entries["train"].keep_dataset(about)
         return replace(dataset, images=images["train"], test_images=images.get("test"))
-
-    def _cache_test(self, dataset: ImageDataset) -> None:
-        """Put test images that were decoded into memory beside the training images that were not."""
-        assert dataset.test_images is not None  # noqa: S101
-        entry = self._entries["test"]
-        self._locks.enter_context(entry.held())
-        self._made["test"] = entry.whole(dataset.test_images.shape, self._files)
-        self._made["test"][:] = dataset.test_images
 
     def close(self) -> None:
         """Let others fill it."""
@@ -182,6 +168,12 @@ def kept_whole(
             rooms.close()
     identify(dataset, cache)
     return dataset
+
+
+def _digest_of(files: Sequence[Path]) -> str:
+    """Of the names, sizes and times of files."""
+    together = Path(os.path.commonpath([file.parent for file in files]))
+    return hashlib.sha256("\n".join(stats_of(files, together)).encode(errors="surrogateescape")).hexdigest()
 
 
 def _reading(found: dict[str, Any]) -> Reading:

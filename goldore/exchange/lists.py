@@ -153,17 +153,47 @@ def _of_table(path: Path, name: str, images: Sequence[str] | None) -> NDArray[An
         rows = rows[1:]
     else:
         head = [str(number) for number in range(len(head))]  # no names
+    head = [each.strip() for each in head]
     naming = next((at for at, each in enumerate(head) if plain_name(each) in _NAMING), None)
-    if naming is not None and len(head) > 1:
-        others = [each for at, each in enumerate(head) if at != naming and not _POSITIONS.fullmatch(each)]
-        which = _chosen(others, name)
-        values = np.array([_number(row[head.index(which)]) for row in rows])
-        return values[_order([row[naming] for row in rows], images, head[naming])]
-    return _by_position(head, name, lambda key: np.array([_number(row[head.index(key)]) for row in rows]))
+    columns = {key: at for at, key in reversed([*enumerate(head)])}
+
+    def column(key: str) -> NDArray[np.float64]:
+        return np.array([_number(row[columns[key]]) for row in rows])
+
+    if naming is None or len(head) == 1:
+        return _by_position(head, name, column)
+    others = [each for at, each in enumerate(head) if at != naming]
+    numbering = [each for each in others if _POSITIONS.fullmatch(each) and not _OF_CLASSES.fullmatch(each)]
+    if images is None and numbering:
+        return _by_position(others, name, column)
+    order = _order([row[naming] for row in rows], images, head[naming])
+    for each in numbering:
+        _check_numbers(column, each, order, head[naming])
+    return column(_chosen([each for each in others if each not in numbering], name))[order]
+
+
+def _check_numbers(
+    column: Callable[[str], NDArray[np.float64]], name: str, order: NDArray[np.int64], naming: str
+) -> None:
+    """See that a column numbers the rows of its table, or the samples as their paths do, or nothing.
+
+    Raises:
+        ValueError: if it numbers them otherwise.
+    """
+    try:
+        given = column(name)
+    except ValueError:  # texts
+        return
+    usual = np.arange(len(order))
+    if not (np.array_equal(given, usual) or np.array_equal(given[order], usual)):
+        raise ValueError(
+            f"{name or 'its first column'} numbers the samples otherwise than {naming} names them; leave one "
+            "of them out"
+        )
 
 
 def _order(named: Sequence[str], images: Sequence[str] | None, column: str) -> NDArray[np.int64]:
-    """The row that each image of a dataset has, by its path, or by the end of it that is the same.
+    """The row that each image of a dataset has, by its path, by the end of it, or by a name without folders.
 
     Raises:
         ValueError: if they do not name all images, each once.
@@ -182,8 +212,8 @@ def _order(named: Sequence[str], images: Sequence[str] | None, column: str) -> N
         parts = PurePosixPath(text.strip().replace("\\", "/")).parts
         ends = ("/".join(parts[start:]) for start in range(len(parts)))
         position = next((positions[end] for end in ends if end in positions), None)
-        if position is None:
-            position = files.get(parts[-1] if parts else "")
+        if position is None and len(parts) == 1:
+            position = files.get(parts[0])
         if position is None:
             raise ValueError(f"its column {column} names {text!r}, which is no image of the dataset")
         if found.setdefault(position, row) != row:

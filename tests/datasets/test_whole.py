@@ -1,6 +1,8 @@
 """Shards and files of Hugging Face's library are decoded once, like folder trees."""
 
 import io
+import json
+import shutil
 import tarfile
 from contextlib import contextmanager
 
@@ -122,7 +124,7 @@ def test_what_was_interrupted_is_decoded_anew(source, tmp_path, monkeypatch):
         patch.setattr(items._Items, "_item", interrupted)
         with pytest.raises(KeyboardInterrupt):
             goldore.load_dataset(source, cache=tmp_path / "c")
-    assert [kept.complete for kept in list_cache(tmp_path / "c")] == [False]
+    assert list_cache(tmp_path / "c") == []
     assert_same(goldore.load_dataset(source, cache=tmp_path / "c"), goldore.load_dataset(source, cache=None))
     assert [kept.complete for kept in list_cache(tmp_path / "c")] == [True]
 
@@ -132,6 +134,7 @@ def test_damage_is_decoded_again(source, tmp_path, name):
     goldore.load_dataset(source, cache=tmp_path / "c")
     (damaged,) = (tmp_path / "c").glob(f"*/{name}")
     damaged.write_bytes(damaged.read_bytes()[:40])
+    assert entry_at(damaged.parent) is None or entry_at(damaged.parent).damaged()
     assert_same(goldore.load_dataset(source, cache=tmp_path / "c"), goldore.load_dataset(source, cache=None))
 
 
@@ -221,3 +224,82 @@ def test_few_test_images_are_kept_beside_many_others(tmp_path, monkeypatch, room
     again = goldore.load_dataset(folder)
     assert is_mapped(again.images)
     assert_same(again.retold(reading=plain.reading), plain)
+
+
+def test_grey_images_before_a_colour_one_without_room(tmp_path, monkeypatch):
+    """The second room was waited for while this process held its lock."""
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Entry, "whole", full)
+    monkeypatch.setattr(whole, "FEWEST", 1)
+    monkeypatch.setenv("GOLDORE_CACHE", str(tmp_path / "own"))
+    write_shard(tmp_path / "a.tar", ["L", "L", "RGB"])
+    found = goldore.load_dataset(str(tmp_path / "a.tar"))
+    assert found.image_shape == (3, 6, 6)
+    assert sum("are not kept" in note for note in found.reading.notes) == 1
+
+
+def test_what_changed_while_it_was_decoded_is_not_kept(source, tmp_path, monkeypatch):
+    finish = whole.Rooms.finish
+
+    def changed(self, dataset):
+        write_shard(tmp_path / "s-1.tar", ["RGB"] * 11, 50)
+        return finish(self, dataset)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(whole.Rooms, "finish", changed)
+        found = goldore.load_dataset(source, cache=tmp_path / "c")
+    assert len(found) == 20
+    assert found.images[3].any()
+    assert list_cache(tmp_path / "c") == []
+    assert len(goldore.load_dataset(source, cache=tmp_path / "c")) == 21
+
+
+@pytest.mark.parametrize("link", [True, False])
+def test_parquet_files_behind_a_link_are_looked_at(tmp_path, monkeypatch, link):
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "hf"))
+    folder = tmp_path / "d"
+    write_parquet(tmp_path / "real", {"train": 8})
+    folder.mkdir()
+    (folder / "data").symlink_to(tmp_path / "real") if link else shutil.copytree(
+        tmp_path / "real", folder / "data"
+    )
+    assert len(goldore.load_dataset(str(folder), cache=tmp_path / "c")) == 8
+    shutil.rmtree(tmp_path / "real")
+    write_parquet(tmp_path / "real", {"train": 10})
+    if not link:
+        shutil.rmtree(folder / "data")
+        shutil.copytree(tmp_path / "real", folder / "data")
+    assert len(goldore.load_dataset(str(folder), cache=tmp_path / "c")) == 10
+
+
+def test_images_that_lie_elsewhere_are_not_kept(tmp_path, monkeypatch):
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "hf"))
+    for number in range(4):
+        picture(number).save(tmp_path / f"{number}.png")
+    about = {
+        "image": [{"bytes": None, "path": str(tmp_path / f"{number}.png")} for number in range(4)],
+        "label": [0, 1, 0, 1],
+    }
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["a", "b"])})
+    (tmp_path / "d").mkdir()
+    made = datasets.Dataset.from_dict(about, features=features)
+    made.save_to_disk(str(tmp_path / "d"))
+    goldore.load_dataset(str(tmp_path / "d"), cache=tmp_path / "c")
+    for number in range(4):
+        picture(number + 10).save(tmp_path / f"{number}.png")
+    assert_same(
+        goldore.load_dataset(str(tmp_path / "d"), cache=tmp_path / "c"),
+        goldore.load_dataset(str(tmp_path / "d"), cache=None),
+    )
+
+
+@pytest.mark.parametrize("about", ['{"made": 3}', '{"files": "", "made": {"train": []}}', "[]", "3"])
+def test_what_has_another_form_is_decoded_again(source, tmp_path, about):
+    goldore.load_dataset(source, cache=tmp_path / "c")
+    (entry,) = map(entry_at, (tmp_path / "c").iterdir())
+    entry.keep_dataset(json.loads(about))
+    assert_same(goldore.load_dataset(source, cache=tmp_path / "c"), goldore.load_dataset(source, cache=None))

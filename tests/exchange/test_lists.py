@@ -125,6 +125,30 @@ def test_names_of_files_are_enough_where_no_two_are_the_same(tmp_path):
         read_list(path, images=["cat/1.png", "dog/1.png", "dog/a b.png", "cat/2.png"])
 
 
+def test_a_name_without_its_folder_is_enough_only_without_one(tmp_path):
+    path = tmp_path / "made.csv"
+    path.write_text("path,score\nother/1.png,1\ncat/2.png,2\ndog/a b.png,3\ndog/3.png,4\n")
+    with pytest.raises(ScoreFileError, match=r"names 'other/1\.png', which is no image"):
+        read_list(path, images=IMAGES)
+
+
+def test_numbers_beside_paths_agree_with_them_or_are_those_of_the_rows(tmp_path):
+    path, order = tmp_path / "made.csv", [2, 0, 3, 1]
+
+    def write_with(numbers):
+        rows = zip(numbers, (IMAGES[at] for at in order), (VALUES[at] for at in order), strict=True)
+        path.write_text("id, path,score\n" + "\n".join(",".join(map(str, row)) for row in rows))
+
+    for numbers in (order, range(4), ["a", "b", "c", "d"]):
+        write_with(numbers)
+        assert read_list(path, images=IMAGES).tolist() == VALUES
+    write_with([1, 0, 2, 3])
+    with pytest.raises(ScoreFileError, match="id numbers the samples otherwise than path names them"):
+        read_list(path, images=IMAGES)
+    write_with(order)  # where no paths are known, the numbers count
+    assert read_list(path).tolist() == VALUES
+
+
 @pytest.mark.parametrize(
     ("named", "part"),
     [
