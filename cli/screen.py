@@ -42,7 +42,7 @@ ALIASES = {  # arguments that have another name on the command line
     "folder": "--figures",  # of check_figures; the export command has one of its own
     "target": "DIR",  # of write_table, as the export command calls it
 }
-_command_line: dict[str, Any] = {}  # "commands", all of them by name, and the name of that which is "running"
+_command_line: dict[str, Any] = {}  # "commands", all of them by name, and the one that is "running"
 
 
 class _Console(Console):
