@@ -138,9 +138,8 @@ class LossCourse(Course[LossPlan, LossResult]):
         plan = self.plan
         lines = [f"{plural(plan.trials, 'trial')} of {plural(plan.epochs, 'epoch')}{self.at_once()}"]
         lines += _shuffled(plan)
-        if plan.trials <= plan.there:
-            return [*lines, *plan.notes, self.nothing_to_do("trials")]
-        return [*lines, *plan.notes]
+        nothing = plan.trials <= plan.there and not plan.again
+        return [*lines, *plan.notes, *([self.nothing_to_do("trials")] if nothing else [])]
 
     def first(self, progress: TrainingProgress) -> None:
         """Let the rate begin here."""

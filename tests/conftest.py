@@ -35,6 +35,13 @@ for _name, _usual in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.
 hypothesis.settings.register_profile("no deadline", deadline=None)  # machines under load are slow, not wrong
 hypothesis.settings.load_profile("no deadline")
 
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_xdist_auto_num_workers():
+    """Three workers on two cores: some tests wait, for processes and disks."""
+    return max(2, (os.cpu_count() or 1) * 3 // 2)
+
+
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 

@@ -88,7 +88,7 @@ def test_distilled_images_teach_more_than_random_real_ones(real, name, method, s
     """One image of each class, six networks; docs/utility.md has the whole training sets and more steps."""
     dataset = real(name, 100)
     recipe = complete_recipe(
-        goldore.UtilityRecipe(network=goldore.ConvNetConfig(width=16), steps=100), dataset
+        goldore.UtilityRecipe(network=goldore.ConvNetConfig(width=16), steps=60), dataset
     )
     architecture = recipe.network.architecture(dataset.image_shape, 10)
     data = DeviceDataset(dataset, recipe.mean, recipe.std, torch.device("cpu"))

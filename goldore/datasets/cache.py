@@ -46,6 +46,7 @@ _FORMAT = 1  # of the entries, and of how images are decoded; another one is ano
 _BLOCK_BYTES, _BLOCK_IMAGES = 2**25, 4096  # of a block, at the most
 _HEADER = 128  # bytes of a .npy file before its numbers
 _KEY = 12  # hexadecimal digits of an entry's name
+_COLOURS = 3  # channels of an image that is not grey
 _BETWEEN_LOOKS = 0.5  # seconds
 
 Block = dict[str, Any]
@@ -277,6 +278,7 @@ class Entry:
         there = self._resumable()
         if there is None:  # before the part: its lines are of another one
             self._journal.unlink(missing_ok=True)
+            self._part.unlink(missing_ok=True)  # what has mapped it keeps it
             sync_folder(self.folder)
         size = _HEADER + int(np.prod(self._shape))
         with self._part.open("r+b" if there is not None else "wb") as part:
@@ -310,20 +312,34 @@ class Entry:
             raise DatasetError(f"{self.path} is not as it was written; remove {self.folder}.")
         return images
 
-    def whole(self, shape: tuple[int, ...], files: str) -> NDArray[np.uint8]:
-        """Room for all images at once, to be written to, where they do not come block by block.
+    def whole(self, shape: tuple[int, ...], files: str) -> tuple[NDArray[np.uint8], list[Block]]:
+        """Room for all images at once, to be written to, where they come one after the other.
 
         Args:
-            shape: [N, C, H, W].
+            shape: [N, C, H, W]; of grey images that were taken for coloured ones before, C is 3 again.
             files: digest of what is read.
+
+        Returns:
+            The room, and what `reached` noted of its first blocks before it was interrupted.
 
         Raises:
             OSError: if the disk does not have the room.
         """
-        for each in (self._part, self._journal):  # what has mapped an older part keeps it
-            each.unlink(missing_ok=True)
-        self.begin(shape[0], shape[1:], [files] * shape[0])
-        return np.memmap(self._part, np.uint8, "r+", _HEADER, shape)
+        coloured = shape[0], _COLOURS, *shape[2:]
+        if self._is_begun(coloured):
+            shape = coloured
+        blocks, there = blocks_of(shape[0], shape[1:]), []
+        missing = [block.start for block in self.begin(shape[0], shape[1:], [files] * shape[0])]
+        for block in blocks:
+            if block.start in missing or "labels" not in self._done[block.start]:
+                break
+            there.append(self._done[block.start])
+        return np.memmap(self._part, np.uint8, "r+", _HEADER, shape), there
+
+    def reached(self, images: NDArray[np.uint8], block: range, labels: list[Any], seen: Tally) -> None:
+        """Note that a block of the images from `whole` is there, its labels, and what all so far were."""
+        cast("Any", images).flush()
+        self._note(block, _sha256(images[block.start : block.stop]), seen.to_json(), labels=labels)
 
     def settle(self, images: NDArray[np.uint8]) -> Any:
         """Make the entry complete whose images `whole` gave; gives them mapped, with `created`."""
@@ -339,7 +355,12 @@ class Entry:
         return self.finish(Tally())
 
     def discard(self) -> None:
-        """Remove what `whole` made and nobody settled: it cannot be gone on with."""
+        """Remove what `whole` made and nobody settled, if nothing was reached from which it could go on."""
+        if not self._journal.exists():
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Remove what is not complete."""
         for each in (self._part, self._journal):
             each.unlink(missing_ok=True)
 
@@ -452,13 +473,7 @@ class Entry:
 
     def _resumable(self) -> dict[int, dict[str, Any]] | None:
         """What is there of an interrupted decoding; None if nothing is."""
-        try:
-            with self._part.open("rb") as part:
-                same = part.read(_HEADER) == _header(self._shape)
-            whole = self._part.stat().st_size == _HEADER + int(np.prod(self._shape))
-        except OSError:
-            return None
-        if not (same and whole):
+        if not self._is_begun(self._shape):
             return None
         last = {line["first"]: line for line in self._lines()}
         blocks = {block.start: block for block in blocks_of(self._shape[0], self._shape[1:])}
@@ -469,6 +484,15 @@ class Entry:
             if self._files.get(first) == line["files"]
             and line["sha256"] == _sha256(images[first : blocks[first].stop])
         }
+
+    def _is_begun(self, shape: tuple[int, ...]) -> bool:
+        """Whether there is room for images of this shape, and perhaps some of them."""
+        try:
+            with self._part.open("rb") as part:
+                same = part.read(_HEADER) == _header(shape)
+            return same and self._part.stat().st_size == _HEADER + int(np.prod(shape))
+        except OSError:
+            return False
 
     def _bring_back(self) -> None:
         """If all images were there and the last step failed, go on from there."""
@@ -509,11 +533,16 @@ class Entry:
             while content:
                 content = content[part.write(content) :]
             os.fsync(part.fileno())
+        self._note(block, _sha256(images), seen)
+
+    def _note(self, block: range, sha256: str, seen: dict[str, Any], **more: Any) -> None:
+        """Write a line that a block is on the disk."""
         line = {
             "first": block.start,
             "files": self._files[block.start],
-            "sha256": _sha256(images),
+            "sha256": sha256,
             "seen": seen,
+            **more,
         }
         with self._journal.open("a", encoding="utf-8") as journal:
             journal.write(json.dumps(line) + "\n")

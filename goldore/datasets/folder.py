@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from goldore.datasets.cache import Cache, free_space, identify, not_kept, stats_of
+from goldore.datasets.cache import Cache, identify, not_kept, stats_of
 from goldore.datasets.dataset import ImageDataset
+from goldore.datasets.glance import LOOKED_AT, MANY, glance
 from goldore.datasets.listing import (
     find_splits,
     folders_in,
@@ -27,10 +28,9 @@ from goldore.datasets.paths import relative_paths
 from goldore.datasets.pictures import decode
 from goldore.datasets.reading import Findings, Tally, counts, listed
 from goldore.errors import DatasetError
-from goldore.wording import count, size, took
+from goldore.wording import count
 
 _MOST_NAMED = 5
-_MANY, _GLANCED = 20_000, 256  # images from which a dry run decodes only so many
 
 
 def load_folder(
@@ -145,23 +145,13 @@ def _looked_at(
     known = room.known(stats_of(files, folder), tally) if room is not None else None
     if known is not None:
         return known
-    if room is None or len(files) < _MANY:
+    if room is None or len(files) < MANY:
         return decode(files, how["image_size"], tally)
-    some = files[:: max(1, len(files) // _GLANCED)]
+    some = files[:: max(1, len(files) // LOOKED_AT)]
     start = time.perf_counter()
     images = decode(some, how["image_size"], tally)
     rate = len(some) / (time.perf_counter() - start)
-    taken, free = len(files) * images[0].nbytes, free_space(cache.folder)
-    if taken > free:
-        findings.warnings.append(
-            f"the decoded images of {split} take {size(taken)}, and {cache.folder} has {size(free)} left; "
-            "name a larger disk with `cache`, or use a smaller `image_size`."
-        )
-    findings.notes.append(
-        f"{split} is decoded once, in about {took(len(files) / rate)} ({rate:,.0f} images/s measured), into "
-        f"{size(taken)} in {cache.folder}, where {size(free)} are free"
-    )
-    return np.broadcast_to(images[0], (len(files), *images.shape[1:]))
+    return glance(images[0], len(files), rate, split, cache, findings)
 
 
 def _class_folders(train: Path, classes: Sequence[str] | None, findings: Findings) -> list[str]:

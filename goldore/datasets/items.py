@@ -1,7 +1,11 @@
 """Datasets in Python: arrays, torch Datasets, Hugging Face's datasets, and dictionaries of splits."""
 
 import io
-from collections.abc import Mapping, Sequence
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,19 +16,24 @@ from PIL import Image
 
 from goldore.datasets.columns import IMAGES, LABELS, is_table
 from goldore.datasets.dataset import ImageDataset
+from goldore.datasets.glance import LOOKED_AT, MANY, glance
 from goldore.datasets.labels import Classes
 from goldore.datasets.listing import splits_of
 from goldore.datasets.origin import Origin
 from goldore.datasets.paths import paths_of
-from goldore.datasets.pictures import open_picture, picture
+from goldore.datasets.pictures import Picture, open_picture, picture
 from goldore.datasets.pixels import Channels, Scale, Scaling, images_from_array, rescale, with_channels_first
 from goldore.datasets.reading import Findings, Tally
-from goldore.datasets.whole import Rooms
+from goldore.datasets.whole import Filling, Rooms
 from goldore.errors import DatasetError, reason
 
 _TOLD = 500  # items between two words on how far it is
 _TWICE = 16  # items that are read a second time
+_AHEAD = 128  # that are being decoded while one is taken in
 _WAY_OUT = "return PIL images, arrays or tensors with a label each"
+
+Seen = Picture | NDArray[Any]
+"""The image of an item."""
 
 
 def load_object(
@@ -195,8 +204,8 @@ def _read(
     length = _length(dataset, where)
     if length == 0:
         raise DatasetError(f"{where} is empty; there must be at least one image.")
-    reader = _Items(dataset, where, how, split)
-    pixels = reader.read(length, scaling)
+    reader = _Items(dataset, where, how, split, scaling)
+    pixels = reader.read(length)
     reader.check_repeats(length)
     images, detail = with_channels_first(
         pixels,
@@ -204,7 +213,7 @@ def _read(
         "last" if reader.pictures and pixels.ndim > 3 else how.channels,  # noqa: PLR2004
     )
     how.findings.saw(scaling.changed, length, "" if reader.pictures else detail)
-    reader.tally.tell(how.findings, split, where)
+    reader.tally.tell(how.findings, split, where, images=length)
     return images, reader.labels, scaling.scale
 
 
@@ -259,32 +268,32 @@ class _Items:
         tally: of what images were.
     """
 
-    def __init__(self, dataset: Any, where: str, how: _How, split: str) -> None:
+    def __init__(self, dataset: Any, where: str, how: _How, split: str, scaling: Scaling) -> None:
         self.labels: list[Any] = []
         self.pictures = False
         self.tally = Tally()
-        self._dataset, self._where, self._image_size = dataset, where, how.image_size
-        self._rooms, self._split = how.rooms, split
+        self._dataset, self._where, self._how, self._split = dataset, where, how, split
+        self._scaling = scaling
+        self._filling: Filling | None = None
 
-    def read(self, length: int, scaling: Scaling) -> NDArray[np.uint8]:
+    def read(self, length: int) -> NDArray[np.uint8]:
         """The images of all items, uint8 [length, ...] with the channels where they were.
 
-        Each is brought to 8 bits at once, so that no more than one is there as it was.
-
-        Args:
-            length: number of items.
-            scaling: finds the scale of all.
+        Each is brought to 8 bits at once, so that no more than some are there as they were. Where a dry run
+        looks at few of many, one stands for all.
 
         Raises:
             DatasetError: if an item has another form than the others.
         """
-        images = np.empty(0, dtype=np.uint8)
-        for position in range(length):
-            image, label = self._item(position, self.tally)
+        rooms, scaling = self._how.rooms, self._scaling
+        shape = self._in_bytes(self._item(0)[0], 0, Tally()).shape
+        if rooms is not None and rooms.looks_only and self.pictures and length >= MANY:
+            return self._glance(length, rooms)
+        images = self._room((length, *shape))
+        missing = range(len(self.labels), length)
+        for position, (seen, label) in zip(missing, self._items(missing), strict=True):
             before = scaling.scale
-            pixels = scaling.in_bytes(image[None], position)[0]
-            if position == 0:
-                images = self._room((length, *pixels.shape))
+            pixels = self._in_bytes(seen, position, self.tally)
             if self.pictures and pixels.ndim + 1 != images.ndim:  # grey images came first, or now
                 pixels = _coloured(pixels[None])[0]
                 if images.ndim == 3:  # noqa: PLR2004
@@ -292,27 +301,54 @@ class _Items:
                     for start in range(0, position, _TOLD):
                         some = slice(start, min(start + _TOLD, position))
                         images[some] = _coloured(grey[some])
-            if pixels.shape != images.shape[1:]:
-                raise DatasetError(
-                    f"images of {self._where} differ in shape ({images.shape[1:]}, then {pixels.shape} at "
-                    f"item {position}); resize them to one size, or use `image_size`."
-                )
+            self._check_shape(pixels, images.shape[1:], position)
             if scaling.scale != before:
                 rescale(images[:position], before, scaling.scale)
             images[position] = pixels
             self.labels.append(label)
-            if self._rooms is not None and position % _TOLD == 0:
-                self._rooms.decoded(position / length)
+            if self._filling is not None:
+                self._filling.reached(self.labels, self.tally)
+            if rooms is not None and position % _TOLD == 0:
+                rooms.decoded(position / length)
         self.tally.peak = max(self.tally.peak, scaling.peak)
         return images
 
+    def _glance(self, length: int, rooms: Rooms) -> NDArray[np.uint8]:
+        """Look at few items, and at all labels."""
+        some, start = range(0, length, max(1, length // LOOKED_AT)), time.perf_counter()
+        images = [self._in_bytes(seen, 0, self.tally) for seen, _ in self._items(some)]
+        rate = len(some) / (time.perf_counter() - start)
+        if len({image.ndim for image in images}) > 1:
+            images = [_coloured(image[None])[0] for image in images]
+        for position, image in zip(some, images, strict=True):
+            self._check_shape(image, images[0].shape, position)
+        self.labels = [_plain_label(label) for label in self._all_labels()]
+        findings = self._how.findings
+        return glance(images[0], length, rate, self._split, rooms.cache, findings)
+
+    def _all_labels(self) -> Sequence[Any]:
+        """Of a table, or of another source that is not in memory; no image is read for them."""
+        if is_table(self._dataset):
+            return self._dataset[_column(self._dataset.column_names, LABELS, self._where)]  # type: ignore[no-any-return]
+        return self._dataset.labels  # type: ignore[no-any-return]
+
+    def _check_shape(self, pixels: NDArray[np.uint8], shape: tuple[int, ...], position: int) -> None:
+        if pixels.shape != shape:
+            raise DatasetError(
+                f"images of {self._where} differ in shape ({shape}, then {pixels.shape} at item {position}); "
+                "resize them to one size, or use `image_size`."
+            )
+
     def _room(self, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-        if self._rooms is not None and self.pictures:
+        if self._how.rooms is not None and self.pictures:
             number, *side = shape[:3]
             colours = shape[3] if len(shape) > 3 else 1  # noqa: PLR2004
-            kept = self._rooms.room(self._split, (number, colours, *side))
-            if kept is not None:  # as it will be read, seen as it is written
-                return kept.transpose(0, 2, 3, 1) if len(shape) > 3 else kept[:, 0]  # noqa: PLR2004
+            self._filling = self._how.rooms.room(self._split, (number, colours, *side))
+            if self._filling is not None:
+                if self._filling.labels:  # it was interrupted
+                    self.labels, self.tally = self._filling.labels, self._filling.tally
+                kept = self._filling.images  # as it will be read, seen as it is written
+                return kept.transpose(0, 2, 3, 1) if kept.shape[1] > 1 else kept[:, 0]
         try:
             return np.empty(shape, dtype=np.uint8)
         except (MemoryError, ValueError) as error:
@@ -328,17 +364,42 @@ class _Items:
             DatasetError: naming an item that changes.
         """
         for position in sorted({round(each) for each in np.linspace(0, length - 1, min(_TWICE, length))}):
-            first, second = (self._item(position, Tally()) for _ in range(2))
-            if first[0].shape != second[0].shape or not np.array_equal(first[0], second[0]):
+            first, second = (_pixels_of(self._item(position)[0]) for _ in range(2))
+            if first.shape != second.shape or not np.array_equal(first, second):
                 raise DatasetError(
                     f"item {position} of {self._where} changes from one reading to the next; leave random "
                     "augmentation out (goldore score --augment is for the proxies' training), and score the "
                     "images as they are."
                 )
 
-    def _item(self, position: int, tally: Tally) -> tuple[NDArray[Any], Any]:
-        """The image and the label of an item."""
+    def _items(self, positions: Iterable[int]) -> Iterator[tuple[Seen, Any]]:
+        """Items in order; images that lie in memory as files are decoded in threads, some ahead."""
+        ahead: deque[tuple[Future[Seen], Any]] = deque()
+        threads = ThreadPoolExecutor()
         try:
+            for position in positions:
+                image, label = self._as_it_is(position)
+                packed = isinstance(image, bytes)
+                if packed:
+                    ahead.append((threads.submit(self._decoded, image, position), label))
+                while len(ahead) > (_AHEAD if packed else 0):
+                    future, known = ahead.popleft()
+                    yield future.result(), known
+                if not packed:
+                    yield self._decoded(image, position), label
+            for future, label in ahead:
+                yield future.result(), label
+        finally:
+            threads.shutdown(cancel_futures=True)
+
+    def _item(self, position: int) -> tuple[Seen, Any]:
+        """The image of an item, as a picture or an array, and its label."""
+        image, label = self._as_it_is(position)
+        return self._decoded(image, position), label
+
+    def _as_it_is(self, position: int) -> tuple[Any, Any]:
+        """The image of an item, perhaps not decoded, and its label."""
+        with self._errors_of(position):
             item = self._dataset[position]
             if isinstance(item, Mapping):
                 names = list(item)
@@ -346,7 +407,24 @@ class _Items:
                 label = item[_column(names, LABELS, self._where)]
             else:
                 image, label = item
-            return self._pixels(image, tally), _plain_label(label)
+            if isinstance(image, Mapping) and "bytes" in image:  # Hugging Face's, not decoded
+                image = image["bytes"] if image["bytes"] is not None else Path(image["path"]).read_bytes()
+            return image, _plain_label(label)
+
+    def _decoded(self, image: Any, position: int) -> Seen:
+        with self._errors_of(position):
+            if isinstance(image, bytes):
+                return open_picture(io.BytesIO(image), self._how.image_size)
+            if isinstance(image, Image.Image):
+                return picture(image, self._how.image_size)
+            if self._how.image_size is not None:
+                raise DatasetError("`image_size` applies to images, not to arrays; resize them before.")
+            return _as_array(image)
+
+    @contextmanager
+    def _errors_of(self, position: int) -> Iterator[None]:
+        try:
+            yield
         except DatasetError:
             raise
         except (Exception, SystemExit) as error:
@@ -355,23 +433,21 @@ class _Items:
                 f"{_WAY_OUT}."
             ) from error
 
-    def _pixels(self, image: Any, tally: Tally) -> NDArray[Any]:
-        if isinstance(image, Mapping) and "bytes" in image:  # Hugging Face's, not decoded
-            image = image["bytes"] if image["bytes"] is not None else Path(image["path"]).read_bytes()
-        if isinstance(image, bytes):
-            seen = open_picture(io.BytesIO(image), self._image_size)
-        elif isinstance(image, Image.Image):
-            seen = picture(image, self._image_size)
+    def _in_bytes(self, seen: Seen, position: int, tally: Tally) -> NDArray[np.uint8]:
+        """Count an image, and bring it to 8 bits."""
+        array = _pixels_of(seen)
+        if isinstance(seen, Picture):
+            self.pictures = True
+            tally.add(seen)
         else:
-            if self._image_size is not None:
-                raise DatasetError("`image_size` applies to images, not to arrays; resize them before.")
-            array = _as_array(image)
             tally.forms[str(array.dtype)] += 1
             tally.sizes["x".join(map(str, array.shape))] += 1
-            return array
-        self.pictures = True
-        tally.add(seen)
-        return seen.pixels
+        pixels: NDArray[np.uint8] = self._scaling.in_bytes(array[None], position)[0]
+        return pixels
+
+
+def _pixels_of(seen: Seen) -> NDArray[Any]:
+    return seen.pixels if isinstance(seen, Picture) else seen
 
 
 def _plain_label(label: Any) -> Any:

@@ -71,8 +71,8 @@ def load_dataset(
             found by the next call; "auto" keeps those of 1,000 images or more in the folder of
             `goldore.datasets.cache.cache_folder`, if there is room; None or "none" keeps nothing.
         told: called now and then with what takes long, and which share of it is done.
-        looks_only: for a dry run: keep nothing, and of 20,000 images or more in a folder tree that are not
-            kept yet decode only some; one of them stands for all, without a fingerprint.
+        looks_only: for a dry run: keep nothing, and of 20,000 images or more that would be kept and are not
+            there yet decode only some; one of them stands for all, without a fingerprint.
 
     Returns:
         The dataset; its `reading` says what was read as what.

@@ -43,7 +43,7 @@ def load_shards(
     def read(rooms: Rooms | None) -> ImageDataset:
         findings, places = Findings(), list[_Place]()
         for file in files:
-            places += [_place(sample, file, findings) for sample in samples_in(file)]
+            places += [_place(sample, file, findings) for sample in samples_in(file, but=_is_picture)]
         with ExitStack() as opened:
             samples = _Samples(places, opened)
             return load_object(samples, name, "auto", image_size, origin, findings, rooms)
@@ -77,6 +77,11 @@ class _Samples(Sequence[tuple[bytes, Any]]):
     def __len__(self) -> int:
         return len(self._places)
 
+    @property
+    def labels(self) -> list[int | str]:
+        """Of all samples."""
+        return [place.label for place in self._places]
+
     def __getitem__(self, position: Any) -> Any:
         place = self._places[position]
         try:
@@ -91,6 +96,10 @@ class _Samples(Sequence[tuple[bytes, Any]]):
             raise unreadable(place.file, error) from error
 
 
+def _is_picture(ending: str) -> bool:
+    return f".{ending.lower().rpartition('.')[2]}" in image_suffixes()
+
+
 def _place(sample: Sample, file: Path, findings: Findings) -> _Place:
     """Find the picture and the label of a sample, and count what else it has.
 
@@ -99,7 +108,7 @@ def _place(sample: Sample, file: Path, findings: Findings) -> _Place:
     """
     key, _ = split_name(sample[0][0].name)
     there = {split_name(member.name)[1].lower(): (member, content) for member, content in sample}
-    pictures = [each for each in there if f".{each.rpartition('.')[2]}" in image_suffixes()]
+    pictures = [each for each in there if _is_picture(each)]
     pictures = [each for each in pictures if "." not in each] or pictures  # 0.jpg before 0.depth.png
     label = next((each for each in (*_LABELS, _TEXT) if each in there), None)
     if len(pictures) > 1:

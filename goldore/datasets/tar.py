@@ -8,7 +8,7 @@ import lzma
 import re
 import tarfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from goldore.errors import DatasetError, reason
@@ -57,8 +57,12 @@ def split_name(member: str) -> tuple[str, str]:
     return (name["key"], name["ending"]) if name is not None else ("", "")
 
 
-def samples_in(source: str | Path) -> Iterator[Sample]:
+def samples_in(source: str | Path, but: Callable[[str], bool] = lambda _: False) -> Iterator[Sample]:
     """Read the samples of a tar file, packed or not, one after the other.
+
+    Args:
+        source: the file.
+        but: whether the content of files with such an ending is passed over, and empty here.
 
     Raises:
         DatasetError: if it cannot be read to its end.
@@ -69,14 +73,14 @@ def samples_in(source: str | Path) -> Iterator[Sample]:
             last = None
             for member in tar:
                 content = tar.extractfile(member) if member.isfile() else None
-                key, _ = split_name(member.name)
+                key, ending = split_name(member.name)
                 if content is None or not key:  # webdataset passes them over too
                     continue
                 if key != last and sample:
                     yield sample
                     sample = []
                 last = key
-                sample.append((member, content.read()))
+                sample.append((member, b"" if but(ending) else content.read()))
             if sample:
                 yield sample
             _check_end(tar)

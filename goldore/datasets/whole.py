@@ -6,8 +6,9 @@ the training split, dataset.json has its labels and what was read.
 
 import hashlib
 import os
+from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from goldore.datasets.cache import FEWEST, Cache, identify, not_kept, stats_of
+from goldore.datasets.cache import FEWEST, Block, Cache, Entry, blocks_of, identify, not_kept, stats_of
 from goldore.datasets.dataset import ImageDataset
 from goldore.datasets.origin import Origin
-from goldore.datasets.reading import Reading, SplitReading
+from goldore.datasets.reading import Reading, SplitReading, Tally
 from goldore.errors import DatasetError
 
 _SPLITS = ("train", "test")
@@ -35,7 +36,7 @@ class Rooms:
     """
 
     def __init__(self, cache: Cache, name: str, origin: Origin, files: Sequence[Path]) -> None:
-        self._cache, self._name, self._origin = cache, name, origin
+        self.cache, self._name, self._origin = cache, name, origin
         self._paths, self._files = files, _digest_of(files)
         how = {"kind": origin.kind, "image_size": origin.image_size}
         self._entries = {split: cache.entry(name, split, Path(origin.path), how) for split in _SPLITS}
@@ -43,33 +44,39 @@ class Rooms:
         self._note = ""
         self._locks = ExitStack()
 
-    def room(self, split: str, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
-        """Room for all images of a split, uint8 [N, C, H, W], to be written to; None: in memory.
+    @property
+    def looks_only(self) -> bool:
+        """Whether nothing is kept, and of many images only some are decoded."""
+        return self.cache.looks_only
+
+    def room(self, split: str, shape: tuple[int, ...]) -> "Filling | None":
+        """Room for all images of a split, of a shape [N, C, H, W]; None: in memory.
 
         Raises:
             DatasetError: if there is no room in a cache that was asked for.
         """
-        if self._note or (not self._cache.asked and shape[0] < FEWEST):
+        if self._note or self.looks_only or (not self.cache.asked and shape[0] < FEWEST):
             return None
         try:
             return self._made_in(split, shape)
         except OSError as error:
-            self._note = not_kept(self._cache, error)
+            self._note = not_kept(self.cache, error)
             return None
 
-    def _made_in(self, split: str, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    def _made_in(self, split: str, shape: tuple[int, ...]) -> "Filling":
         entry = self._entries[split]
         if split not in self._made:
             self._locks.enter_context(entry.held())
             if self.known() is not None:
                 raise MadeMeanwhile
             self._locks.callback(entry.discard)  # what is not settled when others may fill it
-        self._made[split] = entry.whole(shape, self._files)
-        return self._made[split]
+        filling = Filling(entry, *entry.whole(shape, self._files))
+        self._made[split] = filling.images
+        return filling
 
     def decoded(self, share: float) -> None:
         """Say how far it is."""
-        self._cache.told("decoding images", share)
+        self.cache.told("decoding images", share)
 
     def known(self) -> ImageDataset | None:
         """The dataset, its images mapped, if it is there and of the files as they are now."""
@@ -98,18 +105,21 @@ class Rooms:
         labels = {"train": dataset.labels}
         if dataset.test_labels is not None:
             labels["test"] = dataset.test_labels
-        if "train" in self._made and not self._note and _digest_of(self._paths) == self._files:
+        if _digest_of(self._paths) != self._files:
+            for split in self._made:
+                self._entries[split].abandon()
+        elif "train" in self._made and not self._note:
             try:
                 return self._kept(dataset, labels)
             except OSError as error:
-                self._note = not_kept(self._cache, error)
+                self._note = not_kept(self.cache, error)
         notes = (*dataset.reading.notes, self._note)
         return dataset.retold(reading=replace(dataset.reading, notes=notes)) if self._note else dataset
 
     def _kept(self, dataset: ImageDataset, labels: dict[str, NDArray[np.int64]]) -> ImageDataset:
         if "test" in labels and "test" not in self._made:  # in memory: too few to be kept alone
             assert dataset.test_images is not None  # noqa: S101
-            self._made_in("test", dataset.test_images.shape)[:] = dataset.test_images
+            self._made_in("test", dataset.test_images.shape).images[:] = dataset.test_images
         images = {split: self._entries[split].settle(self._made[split]) for split in labels}
         about = {
             "files": self._files,
@@ -126,6 +136,34 @@ class Rooms:
         """Let others fill it."""
         self._made.clear()
         self._locks.close()
+
+
+class Filling:
+    """The images of a split while they are decoded into the cache, one after the other.
+
+    Args:
+        entry: of the cache.
+        images: uint8 [N, C, H, W], to be written to.
+        there: blocks that are there of an interrupted decoding, the first of all.
+
+    Attributes:
+        images: as above.
+        labels: of the images that are there already, in order.
+        tally: of these.
+    """
+
+    def __init__(self, entry: Entry, images: NDArray[np.uint8], there: list[Block]) -> None:
+        self._entry, self.images = entry, images
+        self.labels = [label for block in there for label in block["labels"]]
+        self.tally = Tally.from_json(there[-1]["seen"]) if there else Tally()
+        self._next = deque(blocks_of(len(images), images.shape[1:])[len(there) :])
+
+    def reached(self, labels: list[Any], tally: Tally) -> None:
+        """Called after each image, with all labels so far: a block that is full can be gone on from."""
+        if self._next and self._next[0].stop == len(labels):
+            block = self._next.popleft()
+            with suppress(OSError, TypeError):  # labels that are no numbers or texts are decoded once more
+                self._entry.reached(self.images, block, labels[block.start :], tally)
 
 
 class MadeMeanwhile(Exception):  # noqa: N818 - nothing is wrong
@@ -155,8 +193,6 @@ def kept_whole(
         return make(None)
     rooms = Rooms(cache, name, origin, files)
     dataset = rooms.known()
-    if dataset is None and cache.looks_only:
-        return make(None)
     if dataset is None:
         try:
             dataset = rooms.finish(make(rooms))

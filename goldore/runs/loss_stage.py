@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldore.errors import GoldoreError, UsageError
-from goldore.files.atomic import check_space, replacing
+from goldore.files.atomic import check_space, remove_left_behind, replacing
 from goldore.networks.architecture import Architecture
 from goldore.runs.forecast import training_forecast
 from goldore.runs.groups import Groups
@@ -103,6 +103,7 @@ class Training:
         with ExitStack() as files:
             if features is not None:
                 files.enter_context(errors_of_writing(features))
+                remove_left_behind(features)
                 path = files.enter_context(replacing(features))
                 size = len(data.labels), self.architecture.features
                 check_space(path, 2 * math.prod(size) + _HEADER)  # a mapped file does not survive a full disk
@@ -219,14 +220,15 @@ class LossStage:
             engine = choose_engine(data, architecture, recipe, work, **dataclasses.asdict(job.settings))
         architecture.check_batch(samples % recipe.batch_size)
         again = features is not None and 0 not in todo.missing
-        note = "its features are not there: trial 1 is trained once more for them" if again else ""
+        note = "the features are not there: trial 1 is trained once more for them" if again else ""
         known_of_all = todo.plan(
             engine.size,
             architecture.num_parameters(),
             [*notes, engine.note, note],
             compiled=engine.execution.compiled,
         )
-        plan = LossPlan(**known_of_all, epochs=epochs, networks=networks, images=epochs * samples * networks)
+        images = epochs * samples * networks
+        plan = LossPlan(**known_of_all, epochs=epochs, networks=networks, images=images, again=again)
         watcher.planned(plan)
         if job.dry:
             left = len(todo.missing) * networks
@@ -253,7 +255,7 @@ class LossStage:
 
         self._train_missing(todo, run, training, networks, features)
         if again and job.parts.team.rank == 0:
-            training(KINDS[run.kind].derived(run, [0]), features=features)
+            self._train_again(run, training, features)
         watcher.ended("complete", None, time.monotonic() - start, missing_at_first)
 
     def _train_missing(
@@ -288,6 +290,16 @@ class LossStage:
             )
             todo.take_in(safe(groups.trained(of_group, watcher)), lambda _: False)
             todo.look_again()
+
+    def _train_again(self, run: LossRun, training: Training, features: Path | None) -> None:
+        """Train the network of the first trial once more, for its features."""
+        own = f"{self._key(run)}, features"  # its trial is in the file: nobody else may take it for done
+        keeper = dataclasses.replace(self._checkpoints(run), key=own).of([0])
+        trials = KINDS[run.kind].derived(run, [0])
+        if keeper.epoch is not None:
+            self._job.watcher.resumed(trials, keeper.epoch, training.last)
+        dataclasses.replace(training, keeper=keeper)(trials, features=features)
+        keeper.remove()
 
     def _key(self, run: LossRun) -> str:
         """Of what trainings have in common that can go on from each other's checkpoints."""

@@ -55,12 +55,14 @@ class LossPlan(Plan):
         epochs: that each of them trains; fewer than the recipe's if no score needs the last ones.
         networks: of a trial.
         images: that a trial trains on, over its epochs and networks.
+        again: whether the first trial is trained once more, for its features alone.
     """
 
     run: LossRun
     epochs: int
     networks: int
     images: int
+    again: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -296,8 +296,8 @@ def test_arrays_in_npy_files_are_mapped(tmp_path):
 
 
 def test_a_dry_run_decodes_some_of_many_and_keeps_nothing(tree, tmp_path, monkeypatch, decoded):
-    monkeypatch.setattr(folder_module, "_MANY", 2 * PER_CLASS)
-    monkeypatch.setattr(folder_module, "_GLANCED", 3)
+    monkeypatch.setattr(folder_module, "MANY", 2 * PER_CLASS)
+    monkeypatch.setattr(folder_module, "LOOKED_AT", 3)
     dataset = load(tree, tmp_path / "c", looks_only=True)
     assert not (tmp_path / "c").exists()
     train = {each for each in decoded if each.startswith("train")}
@@ -318,7 +318,7 @@ def test_a_dry_run_decodes_some_of_many_and_keeps_nothing(tree, tmp_path, monkey
 
 
 def test_a_dry_run_says_what_many_images_would_take(tree, tmp_path, monkeypatch):
-    monkeypatch.setattr(folder_module, "_MANY", 2 * PER_CLASS)
+    monkeypatch.setattr(folder_module, "MANY", 2 * PER_CLASS)
     forecasts = []
 
     class Told(Watcher):

@@ -14,7 +14,7 @@ import goldore
 from goldore.datasets import cache as caching
 from goldore.datasets import items, shards, whole
 from goldore.datasets.cache import Entry, entry_at, list_cache
-from goldore.datasets.dataset import is_mapped
+from goldore.datasets.dataset import is_glance, is_mapped
 from goldore.errors import DatasetError
 
 
@@ -111,22 +111,96 @@ def test_another_size_is_another_entry(source, tmp_path):
     assert len(list_cache(tmp_path / "c")) == 2
 
 
-def test_what_was_interrupted_is_decoded_anew(source, tmp_path, monkeypatch):
-    read, seen = items._Items._item, []
+def interrupt_at(monkeypatch, stop):
+    """The positions that are asked for, of which one interrupts."""
+    read, asked = items._Items._as_it_is, []
 
-    def interrupted(self, position, tally):
-        seen.append(position)
-        if len(seen) == 8:
+    def interrupted(self, position):
+        asked.append(position)
+        if position == stop:
             raise KeyboardInterrupt
-        return read(self, position, tally)
+        return read(self, position)
 
+    monkeypatch.setattr(items._Items, "_as_it_is", interrupted)
+    return asked
+
+
+MODES = {
+    "colour": ["RGB"] * 20,
+    "grey": ["L"] * 20,
+    "16 bits": ["I;16"] * 20,
+    "grey first": ["L"] + ["RGB"] * 19,
+}
+
+
+@pytest.mark.parametrize("modes", MODES.values(), ids=MODES)
+def test_what_was_interrupted_goes_on(tmp_path, monkeypatch, modes):
+    path, cache = str(tmp_path / "a.tar"), tmp_path / "c"
+    write_shard(tmp_path / "a.tar", modes)
+    monkeypatch.setattr(caching, "_BLOCK_IMAGES", 4)
+    monkeypatch.setattr(items, "_AHEAD", 1)
     with monkeypatch.context() as patch:
-        patch.setattr(items._Items, "_item", interrupted)
+        interrupt_at(patch, 13)
+        with pytest.raises(KeyboardInterrupt):
+            goldore.load_dataset(path, cache=cache)
+    (there,) = list_cache(cache)
+    assert (there.images, there.complete) == (12, False)
+    with monkeypatch.context() as patch:
+        asked = interrupt_at(patch, None)
+        found = goldore.load_dataset(path, cache=cache)
+    assert_same(found, goldore.load_dataset(path, cache=None))
+    assert asked[:9] == [0, *range(12, 20)]
+    assert [kept.complete for kept in list_cache(cache)] == [True]
+
+
+def test_nothing_is_left_of_what_was_interrupted_early(source, tmp_path, monkeypatch):
+    interrupt_at(monkeypatch, 8)
+    with pytest.raises(KeyboardInterrupt):
+        goldore.load_dataset(source, cache=tmp_path / "c")
+    assert list_cache(tmp_path / "c") == []
+
+
+def test_shards_that_changed_since_an_interruption_are_decoded_anew(source, tmp_path, monkeypatch):
+    monkeypatch.setattr(caching, "_BLOCK_IMAGES", 4)
+    monkeypatch.setattr(items, "_AHEAD", 1)
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 13)
         with pytest.raises(KeyboardInterrupt):
             goldore.load_dataset(source, cache=tmp_path / "c")
-    assert list_cache(tmp_path / "c") == []
+    write_shard(tmp_path / "s-0.tar", ["RGB"] * 10, 100)
     assert_same(goldore.load_dataset(source, cache=tmp_path / "c"), goldore.load_dataset(source, cache=None))
-    assert [kept.complete for kept in list_cache(tmp_path / "c")] == [True]
+
+
+@pytest.mark.parametrize("modes", MODES.values(), ids=MODES)
+def test_a_dry_run_looks_at_few_of_many(tmp_path, monkeypatch, modes):
+    path, cache = str(tmp_path / "a.tar"), tmp_path / "c"
+    write_shard(tmp_path / "a.tar", modes)
+    monkeypatch.setattr(items, "MANY", 20)
+    monkeypatch.setattr(items, "LOOKED_AT", 4)
+    with monkeypatch.context() as patch:
+        asked = interrupt_at(patch, None)
+        found = goldore.load_dataset(path, cache=cache, looks_only=True)
+    assert asked[:5] == [0, 0, 5, 10, 15]
+    assert is_glance(found.images)
+    assert not cache.exists()
+    known = goldore.load_dataset(path, cache=cache)
+    assert np.array_equal(found.labels, known.labels)
+    assert found.images.shape == known.images.shape
+    assert any("is decoded once, in about" in note for note in found.reading.notes)
+    assert not is_glance(goldore.load_dataset(path, cache=cache, looks_only=True).images)
+
+
+def test_a_dry_run_looks_at_few_of_many_rows(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "hf"))
+    monkeypatch.setattr(items, "MANY", 8)
+    monkeypatch.setattr(items, "LOOKED_AT", 4)
+    folder = write_parquet(tmp_path / "d", {"train": 12, "test": 4})
+    found = goldore.load_dataset(folder, cache=tmp_path / "c", looks_only=True)
+    plain = goldore.load_dataset(folder, cache=None)
+    assert is_glance(found.images)
+    assert found.class_names == plain.class_names
+    for name in ("labels", "test_images", "test_labels"):
+        assert np.array_equal(getattr(found, name), getattr(plain, name))
 
 
 @pytest.mark.parametrize("name", ["dataset.json", "entry.json", "images.npy"])

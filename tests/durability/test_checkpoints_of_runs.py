@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from goldore.store import load_scores
+from goldore.store import features_path, load_scores
 from tests.conftest import contents
 from tests.durability import runs
 from tests.forked import Forked
@@ -49,16 +49,16 @@ def test_a_trial_that_is_killed_goes_on_and_gives_the_same_numbers(tmp_path, npz
     for which in (signal.SIGKILL, signal.SIGTERM):
         process = start(tmp_path, npz, kind)
         until = time.monotonic() + 60
-        before = {each.stat().st_mtime for each in tmp_path.glob("*.checkpoint")}
+        before = {each.stat().st_mtime for each in tmp_path.glob("x.h5.*.checkpoint")}
         while time.monotonic() < until and process.poll() is None:  # until it was kept (again)
-            if {each.stat().st_mtime for each in tmp_path.glob("*.checkpoint")} - before:
+            if {each.stat().st_mtime for each in tmp_path.glob("x.h5.*.checkpoint")} - before:
                 break
             time.sleep(0.02)
         time.sleep(0.02)
         process.send_signal(which)
         out, error = process.communicate(timeout=60)
         said += out + error
-    if list(tmp_path.glob("*.checkpoint")):
+    if list(tmp_path.glob("x.h5.*.checkpoint")):
         assert "run the same command again to go on from there" in " ".join(said.split())
     end = start(tmp_path, npz, kind)
     out, error = end.communicate(timeout=300)
@@ -69,19 +69,43 @@ def test_a_trial_that_is_killed_goes_on_and_gives_the_same_numbers(tmp_path, npz
 
 
 @pytest.mark.slow
+def test_a_training_for_the_features_alone_goes_on_too(tmp_path, npz):
+    done = start(tmp_path, npz, "loss", "--features")
+    assert done.wait(timeout=300) == 0
+    features = features_path(tmp_path / "x.h5")
+    whole = np.load(features)
+    features.unlink()
+    process = start(tmp_path, npz, "loss", "--features")
+    until = time.monotonic() + 60
+    while not list(tmp_path.glob("x.h5.*.checkpoint")) and time.monotonic() < until:
+        time.sleep(0.02)
+    process.kill()
+    process.communicate()
+    assert len(list(tmp_path.glob("x.h5.*.checkpoint"))) == 1
+    assert not features.exists()
+    end = start(tmp_path, npz, "loss", "--features")
+    out, error = end.communicate(timeout=300)
+    assert end.returncode == 0, error
+    assert re.search(r"trial 1: resumed in epoch \d+ of 60", out + error)
+    assert "nothing to do" not in out + error
+    np.testing.assert_array_equal(np.load(features), whole)
+    assert sorted(each.name for each in tmp_path.iterdir()) == [features.name, "x.h5"]
+
+
+@pytest.mark.slow
 def test_never_keeps_nothing_and_another_recipe_does_not_go_on_from_it(tmp_path, npz):
     process = start(tmp_path, npz, "loss")
     until = time.monotonic() + 60
-    while not list(tmp_path.glob("*.checkpoint")) and time.monotonic() < until:
+    while not list(tmp_path.glob("x.h5.*.checkpoint")) and time.monotonic() < until:
         time.sleep(0.02)
     process.kill()
     process.communicate()
     if (tmp_path / "x.h5").exists():
         pytest.skip("the first trial ended before it was killed")
-    assert len(list(tmp_path.glob("*.checkpoint"))) == 1
+    assert len(list(tmp_path.glob("x.h5.*.checkpoint"))) == 1
     other = start(tmp_path, npz, "loss", "--lr", "0.02", "--epochs", "2", "--trials", "1")
     out, error = other.communicate(timeout=300)
     assert other.returncode == 0, error
     assert "resumed" not in out + error
-    assert list(tmp_path.glob("*.checkpoint")) == []
+    assert list(tmp_path.glob("x.h5.*.checkpoint")) == []
     assert load_scores(tmp_path / "x.h5").loss_trials.recipe.lr == 0.02

@@ -217,7 +217,8 @@ def test_several_at_once_equal_separate_ones(network):
 
 def test_compiling_changes_nothing_but_rounding(tmp_path):
     dataset = make_dataset(side=8, channels=3)
-    about = {"recipe": LossRecipe(network=make_network("resnet18", width=4), **RECIPE | {"lr": 0.01})}
+    network = network_of("own_networks:network")
+    about = {"recipe": LossRecipe(network=network, **RECIPE | {"lr": 0.01})}
     first, second = (
         goldore.score(
             dataset,

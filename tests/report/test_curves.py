@@ -171,10 +171,10 @@ def test_of_many_samples_the_same_share_of_every_class_is_measured(path, monkeyp
 
 @pytest.mark.parametrize("estimator", ["in-minus-out", "ridge"])
 def test_utility_is_measured_as_in_files_of_the_first_trials(path, estimator):
-    write_utility(path, trials=240, estimator=estimator, outcome="margin")
+    write_utility(path, trials=180, estimator=estimator, outcome="margin")
     file = load_scores(path)
     curve = curve_of(file)
-    assert curve.measured[-1] == (240, file.scores["MonteCarlo"].rank_reliability)
+    assert curve.measured[-1] == (180, file.scores["MonteCarlo"].rank_reliability)
     assert curve.targets == (0.5, 0.8)
     assert curve.samples == 70
     numbers = [trials for trials, _ in curve.measured]

@@ -133,7 +133,7 @@ def test_a_comparison_is_on_the_page_of_the_first_file(three, tmp_path):
 @pytest.mark.parametrize(
     ("counts", "utilities"),
     [
-        ((300,) * 10, 200),
+        ((150,) * 10, 200),
         ((30,) * 100, 10),
         ((2,) * 1000, 1),
     ],

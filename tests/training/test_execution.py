@@ -54,7 +54,7 @@ def test_compiled_training_is_the_same(dataset, monkeypatch, fused, norm):
         "norm_act_pool",
         lambda *known, **kinds: traced.append(kinds["norm"]) or norm_act_pool(*known, **kinds),
     )
-    network = ConvNetConfig(width=8, depth=2, norm=norm)
+    network = ConvNetConfig(width=8, depth=1 if fused else 2, norm=norm)
     layout = Layout(fused=fused)
     np.testing.assert_allclose(
         losses(dataset, Execution(layout, layout, compiled=True), network=network),
