@@ -5,6 +5,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported anywhere
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # before cuBLAS starts, for deterministic runs
 
+import gc
 import signal
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -34,6 +35,12 @@ for _name, _usual in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.
 
 hypothesis.settings.register_profile("no deadline", deadline=None)  # machines under load are slow, not wrong
 hypothesis.settings.load_profile("no deadline")
+
+
+def pytest_collection_finish():
+    """No test looks through all modules and tests for garbage."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist
