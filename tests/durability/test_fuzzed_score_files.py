@@ -25,7 +25,7 @@ from tests.conftest import make_dataset
 
 ROOT = Path(__file__).resolve().parents[2]
 MEMORY = 512 * 2**20  # bytes that reading may take beside the process itself; the files have about 50 KB
-CASES = 500  # of each kind
+CASES = 300  # of each kind
 NETWORK = ConvNetConfig(depth=1, width=2)
 
 _names = st.sampled_from(

@@ -327,7 +327,7 @@ def test_class_names_of_any_length_are_read_and_a_bomb_of_them_is_refused(tmp_pa
 )
 def test_readers_survive_files_by_chance(readers):
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "tests.fuzzing", "250", *readers],
+        [sys.executable, "-W", "ignore", "-m", "tests.fuzzing", "150", *readers],
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,

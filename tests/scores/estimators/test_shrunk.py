@@ -162,14 +162,14 @@ def test_a_large_class_that_was_hardly_drawn_keeps_its_values():
 def test_useless_priors_do_not_shrink_tiny_classes(size):
     """A class's mean without the sample that is left out: with it, one of two is always minus the other."""
     shrunk = 0
-    for seed in range(60):
+    for seed in range(30):
         simulation = simulate(
             counts=(size,) * 40, trials=40, per_class=1, share=0.3, seed=seed, level=(0.2,) * 40
         )
         draw = np.random.default_rng(seed + 999)
         priors = {f"S{each}": draw.normal(size=40 * size) for each in range(3)}
         shrunk += estimate_utility(simulation.trials, 40 * size, "shrunk", priors).explained > 0
-    assert shrunk <= 2
+    assert shrunk <= 1
 
 
 def test_the_error_of_its_reliability_is_that_of_repetitions():
