@@ -5,49 +5,64 @@ A command is imported when it is run or its help is shown: to import all of them
 
 from collections.abc import Iterator, Mapping
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 import typer
 from typer.core import TyperCommand
 
-_MODULES = {
-    "score": "scoring",
-    "extend": "extending",
-    "study": "studying",
-    "prune": "pruning",
-    "inspect": "inspecting",
-    "estimate": "estimating",
-    "merge": "estimating",
-    "verify": "verifying",
-    "export": "exchanging",
-    "import": "exchanging",
-    "shards": "exchanging",
-    "run": "running",
-    "plug": "plugging",
-    "map-index": "mapping",
-    "cache": "caching",
+
+class Listed(NamedTuple):
+    """A command as it is listed.
+
+    Attributes:
+        module: that it is in.
+        line: the first paragraph of its docstring.
+    """
+
+    module: str
+    line: str
+
+
+COMMANDS = {
+    "score": Listed(
+        "scoring", "Train proxy networks on DATASET and write every sample's scores to an HDF5 file."
+    ),
+    "extend": Listed(
+        "extending", "Add trials to a score file, with the dataset, the recipe and the seed that it names."
+    ),
+    "study": Listed(
+        "studying", "Measure which criterion and which keep ratio help a distiller, and which hurt it."
+    ),
+    "prune": Listed("pruning", "Choose which samples to keep and write their positions to an index file."),
+    "inspect": Listed(
+        "inspecting", "Show what scores are, how far to trust them and what they would keep; compare files."
+    ),
+    "estimate": Listed("estimating", "Recompute MonteCarlo from the stored trials, without training."),
+    "merge": Listed(
+        "estimating",
+        "Join the score files of a run that was split into parts (--trial-range), or studies of one recipe.",
+    ),
+    "verify": Listed(
+        "verifying",
+        "Check a score file: its checksum, every trial, and the scores against the trials; or an index file.",
+    ),
+    "export": Listed("exchanging", "Write scores for other programs."),
+    "import": Listed(
+        "exchanging",
+        "Make a score file from published lists, to inspect, compare and prune it like your own.",
+    ),
+    "shards": Listed("exchanging", "Write the kept samples of WebDataset shards to new shards."),
+    "run": Listed("running", "Run a distillation program, unedited, on the samples of an index file."),
+    "plug": Listed(
+        "plugging",
+        "Make a clone of a distillation repository read an index file, for what goldore run does not reach.",
+    ),
+    "map-index": Listed("mapping", "Translate an index file to the order of another loader."),
+    "cache": Listed(
+        "caching", "List the decoded images that goldore keeps between commands, verify them, or remove them."
+    ),
 }
 _SETTINGS: dict[str, dict[str, Any]] = {"run": {"allow_interspersed_args": False}}
-LINES = {  # the first paragraphs of their docstrings
-    "score": "Train proxy networks on DATASET and write every sample's scores to an HDF5 file.",
-    "extend": "Add trials to a score file, with the dataset, the recipe and the seed that it names.",
-    "study": "Measure which criterion and which keep ratio help a distiller, and which hurt it.",
-    "prune": "Choose which samples to keep and write their positions to an index file.",
-    "inspect": "Show what scores are, how far to trust them and what they would keep; compare files.",
-    "estimate": "Recompute MonteCarlo from the stored trials, without training.",
-    "merge": "Join the score files of a run that was split into parts (--trial-range), or studies of one "
-    "recipe.",
-    "verify": "Check a score file: its checksum, every trial, and the scores against the trials; or an index "
-    "file.",
-    "export": "Write scores for other programs.",
-    "import": "Make a score file from published lists, to inspect, compare and prune it like your own.",
-    "shards": "Write the kept samples of WebDataset shards to new shards.",
-    "run": "Run a distillation program, unedited, on the samples of an index file.",
-    "plug": "Make a clone of a distillation repository read an index file, for what goldore run does not "
-    "reach.",
-    "map-index": "Translate an index file to the order of another loader.",
-    "cache": "List the decoded images that goldore keeps between commands, verify them, or remove them.",
-}
 
 
 class Commands(Mapping[str, Any]):
@@ -58,7 +73,7 @@ class Commands(Mapping[str, Any]):
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._built:
-            module = import_module(f".{_MODULES[name]}", __package__)
+            module = import_module(f".{COMMANDS[name].module}", __package__)
             alone = typer.Typer(add_completion=False)
             settings = _SETTINGS.get(name)
             alone.command(name, context_settings=settings)(
@@ -68,12 +83,12 @@ class Commands(Mapping[str, Any]):
         return self._built[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(_MODULES)
+        return iter(COMMANDS)
 
     def __len__(self) -> int:
-        return len(_MODULES)
+        return len(COMMANDS)
 
 
 def listed() -> dict[str, TyperCommand]:
     """The commands as the list of commands shows them, without importing any."""
-    return {name: TyperCommand(name, help=text) for name, text in LINES.items()}
+    return {name: TyperCommand(name, help=text) for name, (_, text) in COMMANDS.items()}
