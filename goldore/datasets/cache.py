@@ -326,15 +326,23 @@ class Entry:
             OSError: if the disk does not have the room.
         """
         coloured = shape[0], _COLOURS, *shape[2:]
-        if self._is_begun(coloured):
+        there = self._first_of(coloured, files) if self._is_begun(coloured) else []
+        if there:
             shape = coloured
-        blocks, there = blocks_of(shape[0], shape[1:]), []
-        missing = [block.start for block in self.begin(shape[0], shape[1:], [files] * shape[0])]
-        for block in blocks:
-            if block.start in missing or "labels" not in self._done[block.start]:
-                break
-            there.append(self._done[block.start])
+        else:
+            there = self._first_of(shape, files)
         return np.memmap(self._part, np.uint8, "r+", _HEADER, shape), there
+
+    def _first_of(self, shape: tuple[int, ...], files: str) -> list[Block]:
+        """Make room for images of a shape, and give the lines of the first blocks, up to one that lacks."""
+        self.begin(shape[0], shape[1:], [files] * shape[0])
+        there = []
+        for block in blocks_of(shape[0], shape[1:]):
+            line = self._done.get(block.start, {})
+            if len(line.get("labels", ())) != len(block):
+                break
+            there.append(line)
+        return there
 
     def reached(self, images: NDArray[np.uint8], block: range, labels: list[Any], seen: Tally) -> None:
         """Note that a block of the images from `whole` is there, its labels, and what all so far were."""

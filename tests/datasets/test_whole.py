@@ -171,6 +171,19 @@ def test_shards_that_changed_since_an_interruption_are_decoded_anew(source, tmp_
     assert_same(goldore.load_dataset(source, cache=tmp_path / "c"), goldore.load_dataset(source, cache=None))
 
 
+def test_grey_images_in_the_place_of_coloured_ones_are_grey(tmp_path, monkeypatch):
+    path, cache = str(tmp_path / "a.tar"), tmp_path / "c"
+    monkeypatch.setattr(caching, "_BLOCK_IMAGES", 4)
+    monkeypatch.setattr(items, "_AHEAD", 1)
+    write_shard(tmp_path / "a.tar", MODES["colour"])
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 13)
+        with pytest.raises(KeyboardInterrupt):
+            goldore.load_dataset(path, cache=cache)
+    write_shard(tmp_path / "a.tar", MODES["grey"])
+    assert_same(goldore.load_dataset(path, cache=cache), goldore.load_dataset(path, cache=None))
+
+
 @pytest.mark.parametrize("modes", MODES.values(), ids=MODES)
 def test_a_dry_run_looks_at_few_of_many(tmp_path, monkeypatch, modes):
     path, cache = str(tmp_path / "a.tar"), tmp_path / "c"
