@@ -275,7 +275,7 @@ class Entry:
         self._shape, blocks = (number, *shape), blocks_of(number, shape)
         self._files = _digests(stats, blocks)
         self._bring_back()
-        there = self._resumable()
+        there = self._resumable() or None
         if there is None:  # before the part: its lines are of another one
             self._journal.unlink(missing_ok=True)
             self._part.unlink(missing_ok=True)  # what has mapped it keeps it
@@ -312,7 +312,7 @@ class Entry:
             raise DatasetError(f"{self.path} is not as it was written; remove {self.folder}.")
         return images
 
-    def whole(self, shape: tuple[int, ...], files: str) -> tuple[NDArray[np.uint8], list[Block]]:
+    def whole(self, shape: tuple[int, ...], files: str) -> tuple[NDArray[np.uint8], list[Any], Tally]:
         """Room for all images at once, to be written to, where they come one after the other.
 
         Args:
@@ -320,34 +320,57 @@ class Entry:
             files: digest of what is read.
 
         Returns:
-            The room, and what `reached` noted of its first blocks before it was interrupted.
+            The room, and what `reached` noted before it was interrupted: the labels of the first images,
+            which are there, and what these were.
 
         Raises:
             OSError: if the disk does not have the room.
         """
         coloured = shape[0], _COLOURS, *shape[2:]
-        there = self._first_of(coloured, files) if self._is_begun(coloured) else []
-        if there:
+        labels, seen = self._first_of(coloured, files) if self._is_begun(coloured) else ([], Tally())
+        if labels:
             shape = coloured
         else:
-            there = self._first_of(shape, files)
-        return np.memmap(self._part, np.uint8, "r+", _HEADER, shape), there
+            labels, seen = self._first_of(shape, files)
+        return np.memmap(self._part, np.uint8, "r+", _HEADER, shape), labels, seen
 
-    def _first_of(self, shape: tuple[int, ...], files: str) -> list[Block]:
-        """Make room for images of a shape, and give the lines of the first blocks, up to one that lacks."""
+    def _first_of(self, shape: tuple[int, ...], files: str) -> tuple[list[Any], Tally]:
+        """Make room for images of a shape, and give what is known of the first ones if they are there."""
         self.begin(shape[0], shape[1:], [files] * shape[0])
-        there = []
+        labels: list[Any] = []
+        seen = Tally()
         for block in blocks_of(shape[0], shape[1:]):
-            line = self._done.get(block.start, {})
-            if len(line.get("labels", ())) != len(block):
+            line = self._done.get(block.start)
+            if line is None:
                 break
-            there.append(line)
-        return there
+            text = line.get("about")
+            if isinstance(text, str) and line.get("seal") == _seal_of(text):
+                more, so_far = json.loads(text)
+                if len(labels) + len(more) != block.stop:
+                    break
+                labels += more
+                seen = Tally.from_json(so_far)
+        return labels, seen
 
-    def reached(self, images: NDArray[np.uint8], block: range, labels: list[Any], seen: Tally) -> None:
-        """Note that a block of the images from `whole` is there, its labels, and what all so far were."""
+    def reached(
+        self, images: NDArray[np.uint8], blocks: Sequence[range], labels: list[Any], seen: Tally
+    ) -> None:
+        """Note that blocks of the images from `whole` are there.
+
+        Args:
+            images: all.
+            blocks: neighbours, of which none was noted before.
+            labels: of their images.
+            seen: what all images were up to their end.
+
+        Raises:
+            TypeError: if the labels are no numbers, texts or arrays.
+        """
+        text = json.dumps([labels, seen.to_json()], default=_as_list)
         cast("Any", images).flush()
-        self._note(block, _sha256(images[block.start : block.stop]), seen.to_json(), labels=labels)
+        for block in blocks:
+            about = {"about": text, "seal": _seal_of(text)} if block == blocks[-1] else {}
+            self._note(block, _sha256(images[block.start : block.stop]), {}, **about)
 
     def settle(self, images: NDArray[np.uint8]) -> Any:
         """Make the entry complete whose images `whole` gave; gives them mapped, with `created`."""
@@ -363,14 +386,14 @@ class Entry:
         return self.finish(Tally())
 
     def discard(self) -> None:
-        """Remove what `whole` made and nobody settled, if nothing was reached from which it could go on."""
-        if not self._journal.exists():
-            self.abandon()
-
-    def abandon(self) -> None:
         """Remove what is not complete."""
         for each in (self._part, self._journal):
             each.unlink(missing_ok=True)
+
+    def leave(self) -> None:
+        """Let a later decoding go on where this one was stopped, if it had come so far."""
+        if not self._journal.exists():
+            self.discard()
 
     def keep_dataset(self, about: dict[str, Any]) -> None:
         """Write the labels and whatever else goes with the images, with a checksum."""
@@ -710,6 +733,17 @@ def _count(record: Record, tally: Tally) -> None:
 
 def _sha256(images: NDArray[np.uint8]) -> str:
     return hashlib.sha256(np.ascontiguousarray(images).data).hexdigest()
+
+
+def _seal_of(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _as_list(values: Any) -> Any:
+    """An array for JSON."""
+    if not isinstance(values, np.ndarray):
+        raise TypeError(f"{type(values).__name__} is no label")
+    return values.tolist()
 
 
 def _is_block(found: Any) -> bool:

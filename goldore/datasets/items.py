@@ -315,14 +315,16 @@ class _Items:
 
     def _glance(self, length: int, rooms: Rooms) -> NDArray[np.uint8]:
         """Look at few items, and at all labels."""
-        some, start = range(0, length, max(1, length // LOOKED_AT)), time.perf_counter()
+        some, start = range(0, length, max(1, length // LOOKED_AT))[:LOOKED_AT], time.perf_counter()
         images = [self._in_bytes(seen, 0, self.tally) for seen, _ in self._items(some)]
         rate = len(some) / (time.perf_counter() - start)
         if len({image.ndim for image in images}) > 1:
             images = [_coloured(image[None])[0] for image in images]
         for position, image in zip(some, images, strict=True):
             self._check_shape(image, images[0].shape, position)
-        self.labels = [_plain_label(label) for label in self._all_labels()]
+        for position, label in enumerate(self._all_labels()):
+            with self._errors_of(position):
+                self.labels.append(_plain_label(label))
         findings = self._how.findings
         return glance(images[0], length, rate, self._split, rooms.cache, findings)
 

@@ -6,7 +6,6 @@ the training split, dataset.json has its labels and what was read.
 
 import hashlib
 import os
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from goldore.datasets.cache import FEWEST, Block, Cache, Entry, blocks_of, identify, not_kept, stats_of
+from goldore.datasets.cache import FEWEST, Cache, Entry, blocks_of, identify, not_kept, stats_of
 from goldore.datasets.dataset import ImageDataset
 from goldore.datasets.origin import Origin
 from goldore.datasets.reading import Reading, SplitReading, Tally
@@ -33,6 +32,10 @@ class Rooms:
         name: of the dataset.
         origin: of it.
         files: that are read.
+
+    Attributes:
+        cache: as above.
+        stopped: whether somebody stopped the decoding.
     """
 
     def __init__(self, cache: Cache, name: str, origin: Origin, files: Sequence[Path]) -> None:
@@ -42,6 +45,7 @@ class Rooms:
         self._entries = {split: cache.entry(name, split, Path(origin.path), how) for split in _SPLITS}
         self._made: dict[str, NDArray[np.uint8]] = {}
         self._note = ""
+        self.stopped = False
         self._locks = ExitStack()
 
     @property
@@ -69,10 +73,17 @@ class Rooms:
             self._locks.enter_context(entry.held())
             if self.known() is not None:
                 raise MadeMeanwhile
-            self._locks.callback(entry.discard)  # what is not settled when others may fill it
+            self._locks.callback(self._end, entry)
         filling = Filling(entry, *entry.whole(shape, self._files))
         self._made[split] = filling.images
         return filling
+
+    def _end(self, entry: Entry) -> None:
+        """What is not settled goes before others may fill it, unless it can be gone on with."""
+        if self.stopped:
+            entry.leave()
+        else:
+            entry.discard()
 
     def decoded(self, share: float) -> None:
         """Say how far it is."""
@@ -105,10 +116,7 @@ class Rooms:
         labels = {"train": dataset.labels}
         if dataset.test_labels is not None:
             labels["test"] = dataset.test_labels
-        if _digest_of(self._paths) != self._files:
-            for split in self._made:
-                self._entries[split].abandon()
-        elif "train" in self._made and not self._note:
+        if "train" in self._made and not self._note and _digest_of(self._paths) == self._files:
             try:
                 return self._kept(dataset, labels)
             except OSError as error:
@@ -144,26 +152,24 @@ class Filling:
     Args:
         entry: of the cache.
         images: uint8 [N, C, H, W], to be written to.
-        there: blocks that are there of an interrupted decoding, the first of all.
-
-    Attributes:
-        images: as above.
-        labels: of the images that are there already, in order.
+        labels: of the images that are there of an interrupted decoding, the first of all.
         tally: of these.
+
+    Attributes: as the arguments.
     """
 
-    def __init__(self, entry: Entry, images: NDArray[np.uint8], there: list[Block]) -> None:
-        self._entry, self.images = entry, images
-        self.labels = [label for block in there for label in block["labels"]]
-        self.tally = Tally.from_json(there[-1]["seen"]) if there else Tally()
-        self._next = deque(blocks_of(len(images), images.shape[1:])[len(there) :])
+    def __init__(self, entry: Entry, images: NDArray[np.uint8], labels: list[Any], tally: Tally) -> None:
+        self._entry, self.images, self.labels, self.tally = entry, images, labels, tally
+        self._noted = len(labels)
+        self._blocks = {block.stop: block for block in blocks_of(len(images), images.shape[1:])}
 
     def reached(self, labels: list[Any], tally: Tally) -> None:
-        """Called after each image, with all labels so far: a block that is full can be gone on from."""
-        if self._next and self._next[0].stop == len(labels):
-            block = self._next.popleft()
-            with suppress(OSError, TypeError):  # labels that are no numbers or texts are decoded once more
-                self._entry.reached(self.images, block, labels[block.start :], tally)
+        """Called after each image, with all labels so far: from the end of a block it can be gone on."""
+        if len(labels) in self._blocks:
+            full = [block for block in self._blocks.values() if self._noted < block.stop <= len(labels)]
+            with suppress(OSError, TypeError):  # what cannot be noted is decoded once more
+                self._entry.reached(self.images, full, labels[self._noted :], tally)
+                self._noted = len(labels)
 
 
 class MadeMeanwhile(Exception):  # noqa: N818 - nothing is wrong
@@ -200,6 +206,9 @@ def kept_whole(
             dataset = rooms.known()
             if dataset is None:
                 return make(None)
+        except BaseException as stop:
+            rooms.stopped = not isinstance(stop, Exception)
+            raise
         finally:
             rooms.close()
     identify(dataset, cache)

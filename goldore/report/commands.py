@@ -11,7 +11,7 @@ from goldore.networks.config import DEFAULT_FAMILY, ConvNetConfig, NetworkConfig
 from goldore.scores import SCORES
 from goldore.scores.estimators.utility import ESTIMATORS
 from goldore.store import ScoreFile
-from goldore.trials import ARGUMENTS, OUTCOMES, UtilityRecipe
+from goldore.trials import ARGUMENTS, OUTCOMES
 from goldore.wording import plain_name
 
 Options = dict[str, str | None]  # by their names without dashes; None is the default
@@ -22,7 +22,8 @@ _OPTIONS = {
     "ridge": "kernel-ridge",
     "method": "distill-method",
 }
-_TOLD_APART = {"network", "mean", "std", "distill", "kernel", "init_epochs", "converge_epochs"}
+_WINDOWS = ("init_epochs", "converge_epochs")
+_TOLD_APART = {"network", "mean", "std", "distill", "kernel", *_WINDOWS}
 _ALWAYS = {"precision", "epochs", "eval_per_class"}  # their defaults depend on more than the recipe
 _TRAINING = ("batch_size", "lr", "momentum", "weight_decay")
 _SPECIAL = ("distill", "kernel")  # trials
@@ -137,11 +138,13 @@ def _options(file: ScoreFile, kind: str, trials: Any) -> Options:
     """All options that the trials of a kind heed."""
     options = _numbers(kind, trials) | _recipe(trials.recipe, kind, min(file.dataset.image_shape[1:]))
     options["seed"] = str(trials.base_seed) if trials.base_seed else None
-    if kind == "utility":
-        options["outcome"] = None if trials.outcome == OUTCOMES[0] else trials.outcome
-        options["estimator"] = None if trials.estimator == ESTIMATORS[0] else trials.estimator
+    for name, (usual, *_) in (("outcome", OUTCOMES), ("estimator", ESTIMATORS)):
+        if hasattr(trials, name):
+            chosen = getattr(trials, name)
+            options[name] = None if chosen == usual else chosen
     check = file.check_trials
-    if check is not None and (kind == "kernel" or (file.kernel_trials is None and kind == "utility")):
+    compared = [each for each in ("kernel", "utility") if file.trials_of(each) is not None]
+    if check is not None and kind in compared[:1]:
         trained = ("steps", *_TRAINING)
         options |= {_option(name): _value(check.recipe, ARGUMENTS["utility"].usual, name) for name in trained}
         options["check-trials"] = str(len(check.done) + len(check.failed))
@@ -162,24 +165,20 @@ def _recipe(recipe: Any, kind: str, side: int) -> Options:
     for name in ("mean", "std"):
         values = getattr(recipe, name)
         options[name] = ",".join(map(str, values)) if values else None
-    unheeded = {*_TOLD_APART, *(_TRAINING if kind == "kernel" else ())}
     for field in dataclasses.fields(recipe):
-        if field.name not in unheeded:
+        if field.name not in {*_TOLD_APART, *recipe.unheeded}:
             options[_option(field.name)] = _value(recipe, ARGUMENTS[kind].usual, field.name)
-    windows = {"loss": ("init_epochs", "converge_epochs"), "fold": ("converge_epochs",)}
-    for name in windows.get(kind, ()):
+    for name in [each for each in _WINDOWS if hasattr(recipe, each) and each not in recipe.unheeded]:
         chosen = getattr(recipe, name)
         options[_option(name)] = None if chosen == min(5, max(recipe.epochs // 2, 1)) else str(chosen)
-    if kind == "utility":
-        options |= _special(recipe)
-    return options
+    return options | _special(recipe)
 
 
-def _special(recipe: UtilityRecipe) -> Options:
-    """What is said of trials that distil, or fit a head to features."""
-    options: Options = {"trial": None}
+def _special(recipe: Any) -> Options:
+    """What is said of utility trials that distil, or fit a head to features."""
+    options: Options = {"trial": None} if hasattr(recipe, _SPECIAL[0]) else {}
     for trial in _SPECIAL:
-        special: Any = getattr(recipe, trial)
+        special: Any = getattr(recipe, trial, None)
         if special is not None:
             options["trial"] = trial
             options |= {

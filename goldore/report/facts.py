@@ -27,7 +27,7 @@ from goldore.report.records import (
 from goldore.scores import LOSS_CONVERGE, LOSS_INIT
 from goldore.scores.estimators.agreement import Agreement
 from goldore.scores.estimators.estimate import UNRELIABLE
-from goldore.trials import CheckRecipe, EvaluatedRecipe, FoldRecipe, UtilityRecipe
+from goldore.trials import CheckRecipe, EvaluatedRecipe, UtilityRecipe
 from goldore.wording import count, number, percent, plural, reliability, took
 
 Facts = dict[str, str]
@@ -161,8 +161,7 @@ def _learned(summary: Summary) -> list[str]:
 def loss_title(trials: LossTrialsRecord) -> str:
     """The loss trials in one line, or the cross-validations."""
     failed = f", {len(trials.failed)} diverged" if trials.failed else ""
-    what = "cross-validations" if isinstance(trials.recipe, FoldRecipe) else "loss trials"
-    return f"{what}: {trials.done} done{failed}, base seed {trials.base_seed}"
+    return f"{trials.recipe.title}: {trials.done} done{failed}, base seed {trials.base_seed}"
 
 
 def loss_facts(trials: LossTrialsRecord) -> Facts:
@@ -171,11 +170,10 @@ def loss_facts(trials: LossTrialsRecord) -> Facts:
     averaged = [
         f"{name} over {_looks(first, last, recipe.epochs)}" for name, (first, last) in trials.windows.items()
     ]
-    folds = f", {recipe.folds} a trial, each trained without a fold" if isinstance(recipe, FoldRecipe) else ""
     schedule = "" if recipe.lr_schedule == "constant" else f" ({recipe.lr_schedule})"
     changed = "" if recipe.augment == "none" else f", augmented by {recipe.augment}"
     facts = {
-        "networks": f"{recipe.network.describe()}{folds}",
+        "networks": recipe.describe_networks(),
         "training": f"{plural(recipe.epochs, 'epoch')}, batch {recipe.batch_size}, "
         f"lr {recipe.lr:g}{schedule}, momentum {recipe.momentum:g}, weight decay "
         f"{recipe.weight_decay:g}{changed}",

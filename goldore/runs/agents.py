@@ -30,11 +30,11 @@ from goldore.runs.preparation import look_ahead
 from goldore.runs.watching import Watcher
 from goldore.store import Run, estimate_scores, features_path, join, load_scores, remove_journal
 from goldore.store.trial_kinds import continuing
+from goldore.trials.arguments import ARGUMENTS
 
 DEAD_AFTER = 180.0  # seconds without a touch: caches of network file systems show times late by a minute
 _BETWEEN_TOUCHES = 15.0  # seconds
 _BETWEEN_LOOKS = 2.0  # seconds
-_UTILITY_BLOCK = 200  # utility trials of a block: so many that its start does not count
 
 
 @dataclass(frozen=True)
@@ -82,9 +82,9 @@ def blocks_of(kind: str, missing: Sequence[int], size: int) -> list[Block]:
     Args:
         kind: of the trials.
         missing: their numbers.
-        size: of a block, at the most; utility trials, which are short, have larger ones.
+        size: of a block, at the most; short trials have larger ones (`TrialArguments.block`).
     """
-    size = max(size, _UTILITY_BLOCK) if kind == "utility" else size
+    size = max(size, ARGUMENTS[kind].block)
     found: list[Block] = []
     for number in missing:
         last = found[-1] if found else None

@@ -197,6 +197,7 @@ class LossStage:
             features_path(job.parts.path).unlink(missing_ok=True)  # those of the run that is replaced
         if existing is not None and features is not None and features.exists():
             features = None  # they are there
+            self._of_features(run).groups([])
         todo = Todo(job, run, existing, self._numbers)
         rows = rows_of(run, self._scores, needed=len(todo.missing) > 0)
         looks = {epoch for row in rows for epoch in row.window(recipe)} or {recipe.epochs}
@@ -293,13 +294,16 @@ class LossStage:
 
     def _train_again(self, run: LossRun, training: Training, features: Path | None) -> None:
         """Train the network of the first trial once more, for its features."""
-        own = f"{self._key(run)}, features"  # its trial is in the file: nobody else may take it for done
-        keeper = dataclasses.replace(self._checkpoints(run), key=own).of([0])
+        keeper = self._of_features(run).of([0])
         trials = KINDS[run.kind].derived(run, [0])
         if keeper.epoch is not None:
             self._job.watcher.resumed(trials, keeper.epoch, training.last)
         dataclasses.replace(training, keeper=keeper)(trials, features=features)
         keeper.remove()
+
+    def _of_features(self, run: LossRun) -> Checkpoints:
+        """Those of `_train_again`, by a key of their own: its trial is in the file already."""
+        return dataclasses.replace(self._checkpoints(run), key=f"{self._key(run)}, features")
 
     def _key(self, run: LossRun) -> str:
         """Of what trainings have in common that can go on from each other's checkpoints."""

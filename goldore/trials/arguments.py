@@ -17,16 +17,18 @@ class TrialArguments:
         usual: the recipe where none is given.
         recipe: the argument that gives another.
         number: the one that says how many trials the file shall hold in the end.
+        block: trials that one agent of several takes together at the least: many where they are short.
     """
 
     usual: Recipe
     recipe: str
     number: str
+    block: int = 1
 
 
 ARGUMENTS: dict[str, TrialArguments] = {  # in the order in which a run trains them
     "kernel": TrialArguments(KernelUtilityRecipe(), "kernel_utility", "trials"),
     "loss": TrialArguments(LossRecipe(), "recipe", "trials"),
     "fold": TrialArguments(FoldRecipe(), "fold", "fold_trials"),
-    "utility": TrialArguments(UtilityRecipe(), "utility", "utility_trials"),
+    "utility": TrialArguments(UtilityRecipe(), "utility", "utility_trials", block=200),
 }

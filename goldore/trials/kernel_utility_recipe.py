@@ -1,6 +1,7 @@
 """The recipe of the exact utility of nearest neighbours in the kernel of untrained networks."""
 
 import dataclasses
+from typing import ClassVar
 
 from goldore.errors import require
 from goldore.trials.evaluated_recipe import EvaluatedRecipe
@@ -25,6 +26,8 @@ class KernelUtilityRecipe(EvaluatedRecipe):
     Raises:
         UsageError: if a value is outside its range.
     """
+
+    unheeded: ClassVar[tuple[str, ...]] = ("batch_size", "lr", "momentum", "weight_decay")
 
     eval_per_class: int | None = MANY_IMAGES
     networks: int | None = None

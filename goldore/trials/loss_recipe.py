@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from typing import Literal, Self, get_args
+from typing import ClassVar, Literal, Self, get_args
 
 from goldore.errors import require
 from goldore.trials.recipe import Recipe
@@ -39,6 +39,9 @@ class LossRecipe(Recipe):
         UsageError: if a value is outside its range.
     """
 
+    title: ClassVar[str] = "loss trials"
+    """What its trials are called."""
+
     epochs: int = 30
     init_epochs: int | None = None
     converge_epochs: int | None = None
@@ -62,6 +65,10 @@ class LossRecipe(Recipe):
                 value is None or value <= self.epochs,
                 f"`{field}` is {value} of {self.epochs} epochs; lower it or raise `epochs`.",
             )
+
+    def describe_networks(self) -> str:
+        """Those of a trial, in words."""
+        return self.network.describe()
 
     def learning_rate(self, step: int, steps: int) -> float:
         """The learning rate of a step, counted from 0, of so many."""

@@ -39,6 +39,9 @@ class Recipe:
         UsageError: if a value is outside its range.
     """
 
+    unheeded: typing.ClassVar[tuple[str, ...]] = ()
+    """Settings that mean nothing to this kind of trial."""
+
     network: NetworkConfig = dataclasses.field(default_factory=make_network)
     batch_size: int = 256
     lr: float = 0.01

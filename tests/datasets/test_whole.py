@@ -126,6 +126,7 @@ def interrupt_at(monkeypatch, stop):
 
 
 MODES = {
+    "grey, then colour": ["L"] * 6 + ["RGB"] * 14,
     "colour": ["RGB"] * 20,
     "grey": ["L"] * 20,
     "16 bits": ["I;16"] * 20,
@@ -151,6 +152,51 @@ def test_what_was_interrupted_goes_on(tmp_path, monkeypatch, modes):
     assert_same(found, goldore.load_dataset(path, cache=None))
     assert asked[:9] == [0, *range(12, 20)]
     assert [kept.complete for kept in list_cache(cache)] == [True]
+
+
+@pytest.mark.parametrize("labels", [[[1, 0], [0, 1]], [0.0, 1.0], ["é", "b"]], ids=str)
+def test_labels_of_any_kind_go_on(tmp_path, monkeypatch, labels):
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "hf"))
+    monkeypatch.setattr(caching, "_BLOCK_IMAGES", 4)
+    about = {"image": [picture(each) for each in range(20)], "label": labels * 10}
+    datasets.Dataset.from_dict(about).save_to_disk(str(tmp_path / "d"))
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 13)
+        with pytest.raises(KeyboardInterrupt):
+            goldore.load_dataset(str(tmp_path / "d"), cache=tmp_path / "c")
+    with monkeypatch.context() as patch:
+        asked = interrupt_at(patch, None)
+        found = goldore.load_dataset(str(tmp_path / "d"), cache=tmp_path / "c")
+    assert asked[:2] == [0, 12]
+    assert_same(found, goldore.load_dataset(str(tmp_path / "d"), cache=None))
+
+
+@pytest.mark.parametrize(("old", "new"), [("[[0, 1,", "[[1, 1,"), ("about", "gone"), ('"[[', '"5[[')])
+def test_labels_that_were_changed_are_read_again(source, tmp_path, monkeypatch, old, new):
+    monkeypatch.setattr(caching, "_BLOCK_IMAGES", 4)
+    monkeypatch.setattr(items, "_AHEAD", 1)
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 13)
+        with pytest.raises(KeyboardInterrupt):
+            goldore.load_dataset(source, cache=tmp_path / "c")
+    (journal,) = (tmp_path / "c").glob("*/blocks.jsonl")
+    text = journal.read_text()
+    assert old in text
+    journal.write_text(text.replace(old, new))
+    assert_same(goldore.load_dataset(source, cache=tmp_path / "c"), goldore.load_dataset(source, cache=None))
+
+
+def test_an_error_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(caching, "_BLOCK_IMAGES", 4)
+    write_shard(tmp_path / "a.tar", ["RGB"] * 20)
+    with tarfile.open(tmp_path / "a.tar", "a") as tar:
+        member = tarfile.TarInfo("x.png")
+        tar.addfile(member, io.BytesIO())
+        tar.addfile(tarfile.TarInfo("x.cls"), io.BytesIO())
+    with pytest.raises(DatasetError):
+        goldore.load_dataset(str(tmp_path / "a.tar"), cache=tmp_path / "c")
+    assert list_cache(tmp_path / "c") == []
 
 
 def test_nothing_is_left_of_what_was_interrupted_early(source, tmp_path, monkeypatch):
@@ -201,6 +247,17 @@ def test_a_dry_run_looks_at_few_of_many(tmp_path, monkeypatch, modes):
     assert found.images.shape == known.images.shape
     assert any("is decoded once, in about" in note for note in found.reading.notes)
     assert not is_glance(goldore.load_dataset(path, cache=cache, looks_only=True).images)
+
+
+def test_a_dry_run_names_a_label_that_is_missing(tmp_path, monkeypatch):
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "hf"))
+    monkeypatch.setattr(items, "MANY", 8)
+    monkeypatch.setattr(items, "LOOKED_AT", 4)
+    about = {"image": [picture(each) for each in range(12)], "label": [0, 1] * 5 + [0, None]}
+    datasets.Dataset.from_dict(about).save_to_disk(str(tmp_path / "d"))
+    with pytest.raises(DatasetError, match=r"item 11 of .*it has no label"):
+        goldore.load_dataset(str(tmp_path / "d"), cache=tmp_path / "c", looks_only=True)
 
 
 def test_a_dry_run_looks_at_few_of_many_rows(tmp_path, monkeypatch):
@@ -305,9 +362,11 @@ def test_few_test_images_are_kept_beside_many_others(tmp_path, monkeypatch, room
 
     if not room:
         monkeypatch.setattr(Entry, "whole", full)
+    monkeypatch.setattr(caching, "_BLOCK_IMAGES", 4)
     plain, found = goldore.load_dataset(folder, cache=None), goldore.load_dataset(folder)
     assert any("are not kept" in note for note in found.reading.notes) != room
     assert_same(found.retold(reading=plain.reading), plain)
+    assert room or list_cache(tmp_path / "own" / "images") == []  # nobody writes into what is mapped here
     again = goldore.load_dataset(folder)
     assert is_mapped(again.images)
     assert_same(again.retold(reading=plain.reading), plain)

@@ -17,6 +17,7 @@ from goldore.files.locking import writing_to
 from goldore.runs import agents, scoring
 from goldore.runs.agents import Block, Meeting, blocks_of
 from goldore.store import load_scores
+from goldore.trials.arguments import ARGUMENTS
 from goldore.trials.seeds import make_trials
 from tests.cli.conftest import environment
 from tests.conftest import diverge, make_dataset
@@ -41,7 +42,7 @@ ALL = {
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch):
     monkeypatch.setattr(agents, "_BETWEEN_LOOKS", 0.05)
-    monkeypatch.setattr(agents, "_UTILITY_BLOCK", 50)
+    monkeypatch.setitem(ARGUMENTS, "utility", replace(ARGUMENTS["utility"], block=50))
 
 
 def test_blocks_are_of_neighbours():
