@@ -17,9 +17,7 @@ from .contents import Commands, listed
 from .screen import err, learn_options, line
 from .signals import end_in_order, exit_code, is_exit_of_interrupt
 
-_OBJECTS = (
-    50_000  # more than before Python looks for garbage: at 700 a start spends a tenth of its time on it
-)
+_OBJECTS = 50_000  # made before Python looks for garbage: looking after 700 is a tenth of a start
 
 
 class _Commands(TyperGroup):

@@ -398,7 +398,7 @@ class Entry:
     def keep_dataset(self, about: dict[str, Any]) -> None:
         """Write the labels and whatever else goes with the images, with a checksum."""
         text = json.dumps(about)
-        sealed = {"sha256": hashlib.sha256(text.encode()).hexdigest(), "about": text}
+        sealed = {"sha256": _seal_of(text), "about": text}
         with replacing(self.folder / "dataset.json") as target:
             target.write_text(json.dumps(sealed), encoding="utf-8")
 
@@ -411,7 +411,7 @@ class Entry:
         """
         sealed = parse_json((self.folder / "dataset.json").read_text(encoding="utf-8"))
         text = sealed.get("about") if isinstance(sealed, dict) else None
-        if not isinstance(text, str) or hashlib.sha256(text.encode()).hexdigest() != sealed.get("sha256"):
+        if not isinstance(text, str) or _seal_of(text) != sealed.get("sha256"):
             raise ValueError("dataset.json is damaged")
         about: dict[str, Any] = parse_json(text)
         return about

@@ -11,7 +11,7 @@ from goldore.networks.config import DEFAULT_FAMILY, ConvNetConfig, NetworkConfig
 from goldore.scores import SCORES
 from goldore.scores.estimators.utility import ESTIMATORS
 from goldore.store import ScoreFile
-from goldore.trials import ARGUMENTS, OUTCOMES
+from goldore.trials import ARGUMENTS, OUTCOMES, KernelUtilityRecipe
 from goldore.wording import plain_name
 
 Options = dict[str, str | None]  # by their names without dashes; None is the default
@@ -25,7 +25,6 @@ _OPTIONS = {
 _WINDOWS = ("init_epochs", "converge_epochs")
 _TOLD_APART = {"network", "mean", "std", "distill", "kernel", *_WINDOWS}
 _ALWAYS = {"precision", "epochs", "eval_per_class"}  # their defaults depend on more than the recipe
-_TRAINING = ("batch_size", "lr", "momentum", "weight_decay")
 _SPECIAL = ("distill", "kernel")  # trials
 
 
@@ -145,7 +144,7 @@ def _options(file: ScoreFile, kind: str, trials: Any) -> Options:
     check = file.check_trials
     compared = [each for each in ("kernel", "utility") if file.trials_of(each) is not None]
     if check is not None and kind in compared[:1]:
-        trained = ("steps", *_TRAINING)
+        trained = ("steps", *KernelUtilityRecipe.unheeded)
         options |= {_option(name): _value(check.recipe, ARGUMENTS["utility"].usual, name) for name in trained}
         options["check-trials"] = str(len(check.done) + len(check.failed))
     return options

@@ -197,7 +197,8 @@ class LossStage:
             features_path(job.parts.path).unlink(missing_ok=True)  # those of the run that is replaced
         if existing is not None and features is not None and features.exists():
             features = None  # they are there
-            self._of_features(run).groups([])
+            if job.parts.team.rank == 0 and not job.dry:
+                self._of_features(run).groups([])  # one was stopped after they were
         todo = Todo(job, run, existing, self._numbers)
         rows = rows_of(run, self._scores, needed=len(todo.missing) > 0)
         looks = {epoch for row in rows for epoch in row.window(recipe)} or {recipe.epochs}

@@ -125,6 +125,21 @@ def interrupt_at(monkeypatch, stop):
     return asked
 
 
+@pytest.fixture
+def interrupted(monkeypatch):
+    """Stop the decoding of a dataset at its image 13, with blocks of four."""
+    monkeypatch.setattr(caching, "_BLOCK_IMAGES", 4)
+    monkeypatch.setattr(items, "_AHEAD", 1)
+
+    def stop(source, cache):
+        with monkeypatch.context() as patch:
+            interrupt_at(patch, 13)
+            with pytest.raises(KeyboardInterrupt):
+                goldore.load_dataset(source, cache=cache)
+
+    return stop
+
+
 MODES = {
     "grey, then colour": ["L"] * 6 + ["RGB"] * 14,
     "colour": ["RGB"] * 20,
@@ -135,15 +150,10 @@ MODES = {
 
 
 @pytest.mark.parametrize("modes", MODES.values(), ids=MODES)
-def test_what_was_interrupted_goes_on(tmp_path, monkeypatch, modes):
+def test_what_was_interrupted_goes_on(tmp_path, monkeypatch, interrupted, modes):
     path, cache = str(tmp_path / "a.tar"), tmp_path / "c"
     write_shard(tmp_path / "a.tar", modes)
-    monkeypatch.setattr(caching, "_BLOCK_IMAGES", 4)
-    monkeypatch.setattr(items, "_AHEAD", 1)
-    with monkeypatch.context() as patch:
-        interrupt_at(patch, 13)
-        with pytest.raises(KeyboardInterrupt):
-            goldore.load_dataset(path, cache=cache)
+    interrupted(path, cache)
     (there,) = list_cache(cache)
     assert (there.images, there.complete) == (12, False)
     with monkeypatch.context() as patch:
@@ -155,16 +165,12 @@ def test_what_was_interrupted_goes_on(tmp_path, monkeypatch, modes):
 
 
 @pytest.mark.parametrize("labels", [[[1, 0], [0, 1]], [0.0, 1.0], ["é", "b"]], ids=str)
-def test_labels_of_any_kind_go_on(tmp_path, monkeypatch, labels):
+def test_labels_of_any_kind_go_on(tmp_path, monkeypatch, interrupted, labels):
     datasets = pytest.importorskip("datasets")
     monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "hf"))
-    monkeypatch.setattr(caching, "_BLOCK_IMAGES", 4)
     about = {"image": [picture(each) for each in range(20)], "label": labels * 10}
     datasets.Dataset.from_dict(about).save_to_disk(str(tmp_path / "d"))
-    with monkeypatch.context() as patch:
-        interrupt_at(patch, 13)
-        with pytest.raises(KeyboardInterrupt):
-            goldore.load_dataset(str(tmp_path / "d"), cache=tmp_path / "c")
+    interrupted(str(tmp_path / "d"), tmp_path / "c")
     with monkeypatch.context() as patch:
         asked = interrupt_at(patch, None)
         found = goldore.load_dataset(str(tmp_path / "d"), cache=tmp_path / "c")
@@ -173,13 +179,8 @@ def test_labels_of_any_kind_go_on(tmp_path, monkeypatch, labels):
 
 
 @pytest.mark.parametrize(("old", "new"), [("[[0, 1,", "[[1, 1,"), ("about", "gone"), ('"[[', '"5[[')])
-def test_labels_that_were_changed_are_read_again(source, tmp_path, monkeypatch, old, new):
-    monkeypatch.setattr(caching, "_BLOCK_IMAGES", 4)
-    monkeypatch.setattr(items, "_AHEAD", 1)
-    with monkeypatch.context() as patch:
-        interrupt_at(patch, 13)
-        with pytest.raises(KeyboardInterrupt):
-            goldore.load_dataset(source, cache=tmp_path / "c")
+def test_labels_that_were_changed_are_read_again(source, tmp_path, interrupted, old, new):
+    interrupted(source, tmp_path / "c")
     (journal,) = (tmp_path / "c").glob("*/blocks.jsonl")
     text = journal.read_text()
     assert old in text
@@ -191,9 +192,8 @@ def test_an_error_leaves_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(caching, "_BLOCK_IMAGES", 4)
     write_shard(tmp_path / "a.tar", ["RGB"] * 20)
     with tarfile.open(tmp_path / "a.tar", "a") as tar:
-        member = tarfile.TarInfo("x.png")
-        tar.addfile(member, io.BytesIO())
-        tar.addfile(tarfile.TarInfo("x.cls"), io.BytesIO())
+        for name in ("x.png", "x.cls"):
+            tar.addfile(tarfile.TarInfo(name), io.BytesIO())
     with pytest.raises(DatasetError):
         goldore.load_dataset(str(tmp_path / "a.tar"), cache=tmp_path / "c")
     assert list_cache(tmp_path / "c") == []
@@ -206,26 +206,16 @@ def test_nothing_is_left_of_what_was_interrupted_early(source, tmp_path, monkeyp
     assert list_cache(tmp_path / "c") == []
 
 
-def test_shards_that_changed_since_an_interruption_are_decoded_anew(source, tmp_path, monkeypatch):
-    monkeypatch.setattr(caching, "_BLOCK_IMAGES", 4)
-    monkeypatch.setattr(items, "_AHEAD", 1)
-    with monkeypatch.context() as patch:
-        interrupt_at(patch, 13)
-        with pytest.raises(KeyboardInterrupt):
-            goldore.load_dataset(source, cache=tmp_path / "c")
+def test_shards_that_changed_since_an_interruption_are_decoded_anew(source, tmp_path, interrupted):
+    interrupted(source, tmp_path / "c")
     write_shard(tmp_path / "s-0.tar", ["RGB"] * 10, 100)
     assert_same(goldore.load_dataset(source, cache=tmp_path / "c"), goldore.load_dataset(source, cache=None))
 
 
-def test_grey_images_in_the_place_of_coloured_ones_are_grey(tmp_path, monkeypatch):
+def test_grey_images_in_the_place_of_coloured_ones_are_grey(tmp_path, interrupted):
     path, cache = str(tmp_path / "a.tar"), tmp_path / "c"
-    monkeypatch.setattr(caching, "_BLOCK_IMAGES", 4)
-    monkeypatch.setattr(items, "_AHEAD", 1)
     write_shard(tmp_path / "a.tar", MODES["colour"])
-    with monkeypatch.context() as patch:
-        interrupt_at(patch, 13)
-        with pytest.raises(KeyboardInterrupt):
-            goldore.load_dataset(path, cache=cache)
+    interrupted(path, cache)
     write_shard(tmp_path / "a.tar", MODES["grey"])
     assert_same(goldore.load_dataset(path, cache=cache), goldore.load_dataset(path, cache=None))
 
